@@ -1,0 +1,2 @@
+//! The `plunge` command.
+fn main() {}

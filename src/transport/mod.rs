@@ -1,0 +1,1 @@
+//! Connections that plunge knows how to make: a child process, later sockets.
