@@ -12,6 +12,7 @@ mod handle;
 mod hazard;
 mod host;
 mod idle;
+mod late;
 mod lease;
 mod permit;
 mod slot;
@@ -32,6 +33,8 @@ pub(crate) use handle::WeakHandle;
 pub use host::Fairness;
 pub(crate) use host::Host;
 pub use idle::IdleOrder;
+#[cfg(not(plunge_loom))]
+pub(crate) use late::Late;
 pub(crate) use lease::Lease;
 pub(crate) use permit::Permit;
 pub(crate) use wait::{Wait, WaitError};
