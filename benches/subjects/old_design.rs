@@ -1,0 +1,28 @@
+//! The old design as a subject.
+//!
+//! Promise: `opened` counts every object ever opened; nothing of it is closed while a case runs.
+//! Cost: one forwarded call.
+
+use crate::harness::Subject;
+use crate::reference::{LegacyGuard, LegacyPool};
+
+/// The mutexed deque with a return channel.
+#[derive(Clone)]
+pub struct OldDesign(LegacyPool<u64>);
+
+impl Subject for OldDesign {
+    const NAME: &'static str = "old design";
+    type Guard<'a> = LegacyGuard<u64>;
+
+    fn build(size: usize) -> Self {
+        Self(LegacyPool::new(size, || 0))
+    }
+
+    async fn acquire(&self) -> LegacyGuard<u64> {
+        self.0.acquire().await
+    }
+
+    fn opened(&self) -> usize {
+        self.0.opened()
+    }
+}
