@@ -15,7 +15,7 @@ mod subjects;
 use std::process::ExitCode;
 
 use harness::{Bar, LockedPair, Measure, MutexVec, QueuePair, SemaphoreQueue, entry, run};
-use subjects::OldDesign;
+use subjects::{OldDesign, Ours};
 
 /// Plays every case.
 const ALL: &[&str] = &[];
@@ -34,6 +34,7 @@ const BARS: &[Bar] = &[
 
 fn main() -> ExitCode {
     let entries = [
+        entry::<Ours>(ALL),
         entry::<LockedPair>(&["one_task"]),
         entry::<QueuePair>(HITS),
         entry::<MutexVec>(HITS),

@@ -4,5 +4,7 @@
 //! Cost: none.
 
 mod old_design;
+mod ours;
 
 pub use old_design::OldDesign;
+pub use ours::Ours;

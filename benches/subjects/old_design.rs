@@ -3,6 +3,8 @@
 //! Promise: `opened` counts every object ever opened; nothing of it is closed while a case runs.
 //! Cost: one forwarded call.
 
+use std::hint::black_box;
+
 use crate::harness::Subject;
 use crate::reference::{LegacyGuard, LegacyPool};
 
@@ -20,6 +22,13 @@ impl Subject for OldDesign {
 
     async fn acquire(&self) -> LegacyGuard<u64> {
         self.0.acquire().await
+    }
+
+    /// As a caller writes it: without the harness's future around the pool's own.
+    async fn cycle(&self, cycles: usize) {
+        for _ in 0..cycles {
+            black_box(&self.0.acquire().await);
+        }
     }
 
     fn opened(&self) -> usize {

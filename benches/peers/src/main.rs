@@ -20,7 +20,7 @@ use std::process::ExitCode;
 
 use harness::{Bar, LockedPair, Measure, MutexVec, QueuePair, SemaphoreQueue, entry, run};
 use peers::{Bb8, Deadpool, Mobc};
-use subjects::OldDesign;
+use subjects::{OldDesign, Ours};
 
 /// Plays every case.
 const ALL: &[&str] = &[];
@@ -43,6 +43,7 @@ const BARS: &[Bar] = &[
 
 fn main() -> ExitCode {
     let entries = [
+        entry::<Ours>(ALL),
         entry::<LockedPair>(&["one_task"]),
         entry::<QueuePair>(HITS),
         entry::<MutexVec>(HITS),
