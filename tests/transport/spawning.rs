@@ -9,10 +9,11 @@ use crate::support::{sh, until, within};
 #[tokio::test]
 async fn every_way_to_name_a_command_works() {
     let named = Command::new("cat").arg("-u");
+    let line = String::from("\"cat\" -u");
     for spawning in [
         Subprocess::spawn("cat -u"),
         Subprocess::spawn(String::from("cat '-u'")),
-        Subprocess::spawn(&String::from("\"cat\" -u")),
+        Subprocess::spawn(&line),
         Subprocess::spawn(&named),
         Subprocess::spawn(named.clone()),
     ] {
