@@ -9,7 +9,6 @@ use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::process::ExitStatus;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::net::unix::pipe;
@@ -29,6 +28,7 @@ use super::spawner::{self, Started};
 use super::stderr::Stderr;
 use super::writer::Writer;
 use crate::PoolableResource;
+use crate::sync::Arc;
 
 /// The way to a new child, as [`Subprocess::spawn`] returns it; it borrows nothing.
 pub type Spawning = Pin<Box<dyn Future<Output = Result<Subprocess, SpawnError>> + Send>>;

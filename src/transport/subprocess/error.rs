@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use super::command::CommandError;
 use super::death::Death;
 use super::queue::WriteError;
+use crate::{BoxError, Transient};
 
 /// Why a child could not be started.
 #[derive(Debug)]
@@ -58,6 +59,16 @@ impl SpawnError {
     /// Whether another attempt cannot help before something is changed by hand.
     pub fn is_permanent(&self) -> bool {
         !matches!(self, Self::System { .. })
+    }
+
+    /// The error as a pool's factory should give it: one that may pass by itself is marked as
+    /// [`Transient`], so that callers wait for the next attempt.
+    pub fn into_pool_error(self) -> BoxError {
+        if self.is_permanent() {
+            self.into()
+        } else {
+            Transient::new(self).into()
+        }
     }
 }
 

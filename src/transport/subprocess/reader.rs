@@ -6,7 +6,6 @@
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -18,6 +17,7 @@ use super::death::Death;
 use super::link::Link;
 use super::log::{LogBudget, printable};
 use super::sink::Current;
+use crate::sync::Arc;
 
 /// Most bytes read after the death: more than a pipe holds, less than for ever.
 const LAST_BYTES: usize = 1 << 20;
