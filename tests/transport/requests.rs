@@ -99,6 +99,19 @@ async fn single_shot_program_is_served_and_never_healthy_again() {
 }
 
 #[tokio::test]
+async fn program_that_exits_after_its_first_answer_is_dead_when_it_is_returned() {
+    for _ in 0..50 {
+        let mut child = spawn("read -r line; echo \"$line\"; echo more").await;
+        assert_eq!(
+            within("the answer", child.request(b"{}")).await.unwrap(),
+            "{}"
+        );
+        assert!(!child.is_healthy());
+        assert_eq!(child.counters().unsolicited, 1);
+    }
+}
+
+#[tokio::test]
 async fn program_that_exits_without_reading_is_served() {
     for _ in 0..50 {
         let mut child = spawn("echo '{\"ok\":true}'").await;

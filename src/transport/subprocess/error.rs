@@ -41,7 +41,7 @@ pub enum SpawnError {
         /// What the system said.
         source: io::Error,
     },
-    /// Not called on a tokio runtime with input and output enabled.
+    /// Not called on a tokio runtime with input, output and timers enabled.
     NoRuntime,
 }
 
@@ -96,7 +96,7 @@ impl fmt::Display for SpawnError {
                 "cannot start `{program}`: {source}; look at the limits on processes, descriptors and memory"
             ),
             Self::NoRuntime => f.write_str(
-                "children are started on a tokio runtime built with `enable_io` or `enable_all`",
+                "children are started on a tokio runtime that was built with `enable_all`",
             ),
         }
     }
