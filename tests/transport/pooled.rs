@@ -7,7 +7,7 @@ use plunge::transport::{Command, SpawnError, Subprocess};
 use plunge::{AcquireErrorKind, Pool, PoolOptions};
 
 use crate::support::{
-    children, descriptors, in_own_process, is_gone, multi_thread, sh, until, within,
+    BOUND, children, descriptors, in_own_process, is_gone, multi_thread, sh, until, within,
 };
 
 fn pool_of(max_connections: u32, command: Command) -> Pool<Subprocess> {
@@ -180,7 +180,8 @@ fn programs_that_exit_unannounced_are_served_and_leave_nothing() {
         "pooled::programs_that_exit_unannounced_are_served_and_leave_nothing",
         || {
             multi_thread().block_on(async {
-                let pool = pool_of(4, sh("read -r line; echo \"$line\""));
+                let command = sh("read -r line; echo \"$line\"").first_answer_grace(BOUND);
+                let pool = pool_of(4, command);
                 for number in 0..200 {
                     serve_one(&pool, number).await;
                 }

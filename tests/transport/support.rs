@@ -9,7 +9,7 @@ use bytes::Bytes;
 use plunge::transport::{Command, Death, LineSink, Subprocess};
 
 /// The bound of every wait. Reaching it is a failure, so it is long.
-const BOUND: Duration = Duration::from_secs(60);
+pub const BOUND: Duration = Duration::from_secs(60);
 
 /// A shell script as a child that is not waited for long at its end.
 pub fn sh(script: &str) -> Command {
