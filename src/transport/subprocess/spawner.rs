@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 use super::command::Command;
 use super::error::SpawnError;
 use super::keeper::Keeper;
+use super::launcher;
 use super::link::{Link, Owner};
 use super::ward::Ward;
 
@@ -79,7 +80,7 @@ fn start_here(command: &Command) -> Result<Started, SpawnError> {
     };
     let keeper = Keeper::get().map_err(system)?; // before the child: nothing may fail after it but the pidfd
     let mut child = build(command)
-        .spawn()
+        .and_then(|mut built| built.spawn())
         .map_err(|source| refusal(command, source))?;
     let (Some(stdin), Some(stdout), Some(stderr)) =
         (child.stdin.take(), child.stdout.take(), child.stderr.take())
@@ -117,8 +118,8 @@ fn start_here(command: &Command) -> Result<Started, SpawnError> {
     })
 }
 
-fn build(command: &Command) -> process::Command {
-    let mut built = process::Command::new(&command.program);
+fn build(command: &Command) -> io::Result<process::Command> {
+    let mut built = front(command)?;
     built
         .args(&command.args)
         .stdin(Stdio::piped())
@@ -137,7 +138,17 @@ fn build(command: &Command) -> process::Command {
     if let Some(directory) = &command.current_dir {
         built.current_dir(directory);
     }
-    built
+    Ok(built)
+}
+
+/// The program itself, or what leads to it.
+fn front(command: &Command) -> io::Result<process::Command> {
+    let Some((launcher, args)) = &command.launcher else {
+        return Ok(process::Command::new(&command.program));
+    };
+    let mut front = process::Command::new(launcher);
+    front.args(args).args(launcher::arguments(command)?);
+    Ok(front)
 }
 
 /// Ends a child that cannot be watched. It just started and is killed at once, so the wait is short.
