@@ -9,12 +9,11 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::process::{self, Stdio};
-use std::sync::mpsc;
 use std::thread;
 
 use crate::sync::Mutex;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use super::command::Command;
 use super::error::SpawnError;
@@ -50,22 +49,22 @@ pub(super) async fn start(command: Command) -> Result<Started, SpawnError> {
     started.await.map_err(|_| gone())?
 }
 
-fn spawner() -> io::Result<mpsc::Sender<Job>> {
-    static SPAWNER: Mutex<Option<mpsc::Sender<Job>>> = Mutex::new(None);
+fn spawner() -> io::Result<mpsc::UnboundedSender<Job>> {
+    static SPAWNER: Mutex<Option<mpsc::UnboundedSender<Job>>> = Mutex::new(None);
     let mut place = SPAWNER.lock();
     if let Some(spawner) = &*place {
         return Ok(spawner.clone());
     }
-    let (spawner, jobs) = mpsc::channel();
+    let (spawner, jobs) = mpsc::unbounded_channel();
     thread::Builder::new()
         .name("plunge-spawner".into())
-        .spawn(move || run(&jobs))?;
+        .spawn(move || run(jobs))?;
     *place = Some(spawner.clone());
     Ok(spawner)
 }
 
-fn run(jobs: &mpsc::Receiver<Job>) {
-    while let Ok(Job { command, reply }) = jobs.recv() {
+fn run(mut jobs: mpsc::UnboundedReceiver<Job>) {
+    while let Some(Job { command, reply }) = jobs.blocking_recv() {
         if !reply.is_closed() {
             // Not taken: the caller is gone, and the child is retired by the drop.
             let _ = reply.send(start_here(&command));
