@@ -1,9 +1,19 @@
 //! A lock-free, high-throughput async pool engine.
 
+mod engine;
+mod sync;
+mod time;
+
 #[cfg(not(plunge_loom))]
 mod pool;
 #[cfg(not(plunge_loom))]
 pub mod transport;
 
 #[cfg(not(plunge_loom))]
-pub use pool::{BoxError, Plain, PoolableResource};
+pub use engine::{Fairness, IdleOrder};
+#[cfg(not(plunge_loom))]
+pub use pool::{
+    AcquireError, AcquireErrorKind, AcquirePhase, BoxError, BoxFuture, CloseReport, ConnectContext,
+    Manager, OptionsError, Plain, Pool, PoolConnection, PoolHooks, PoolOptions, PoolStats,
+    PoolableResource, ResourceMetadata, Transient, TryAcquireError, Verdict, WeakPool,
+};

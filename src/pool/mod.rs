@@ -1,5 +1,36 @@
 //! The pool: what a user holds, configures and gets errors from.
 
+mod acquire;
+mod admit;
+mod backoff;
+mod close;
+mod connection;
+mod deadline;
+mod dial;
+mod error;
+mod guarded;
+mod handle;
+mod hooks;
+mod maintenance;
+mod manager;
+mod metadata;
+mod options;
+mod probation;
 mod resource;
+mod retire;
+mod runtime;
+mod shared;
+mod stats;
 
+pub use close::CloseReport;
+pub use connection::PoolConnection;
+pub use error::{
+    AcquireError, AcquireErrorKind, AcquirePhase, OptionsError, Transient, TryAcquireError,
+};
+pub use handle::{Pool, WeakPool};
+pub use hooks::{PoolHooks, Verdict};
+pub use manager::{BoxFuture, ConnectContext, Manager};
+pub use metadata::ResourceMetadata;
+pub use options::PoolOptions;
 pub use resource::{BoxError, Plain, PoolableResource};
+pub use stats::PoolStats;

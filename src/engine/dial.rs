@@ -1,0 +1,131 @@
+//! A dial: a connection being opened for whoever is first in line when it is done.
+//!
+//! Promise: each ticket ends in a connection, a failure or a skip, and lowers the count of pending
+//! dials in the same step that looks for further demand; dropped unfinished, it frees its permit.
+
+use super::body::Body;
+use super::host::Host;
+use super::permit::Permit;
+use crate::sync::Arc;
+use crate::time::Tick;
+
+/// The right and the duty to open one connection.
+pub(crate) struct Ticket<T, H: Host<T>> {
+    permit: Option<Permit<T, H>>,
+}
+
+impl<T, H: Host<T>> Ticket<T, H> {
+    pub(super) fn new(permit: Permit<T, H>) -> Self {
+        Self {
+            permit: Some(permit),
+        }
+    }
+
+    pub(crate) fn body(&self) -> Option<&Arc<Body<T, H>>> {
+        self.permit.as_ref()?.body()
+    }
+
+    /// Skips the dial if fewer wait than dials are under way. Asked before the dial starts.
+    pub(crate) fn unless_surplus(mut self) -> Option<Self> {
+        let body = self.body().map(Arc::clone)?;
+        let (surplus, wakes) = body.line(|list, _| {
+            let surplus = list.is_surplus() || body.is_closed();
+            if surplus {
+                list.finish_dial();
+            }
+            surplus
+        });
+        drop(wakes);
+        if surplus {
+            drop(self.permit.take());
+            return None;
+        }
+        Some(self)
+    }
+
+    /// Brings an opened connection in: to the first in line, else into the idle set. Returns the
+    /// next ticket if more are wanted.
+    pub(crate) fn serve(mut self, value: T, now: Tick) -> Option<Self> {
+        let permit = self.permit.take()?;
+        let body = permit.body().map(Arc::clone)?;
+        let id = Body::install(permit, value, now).into_id();
+        let ((handed, more), wakes) = body.line(|list, wakes| {
+            list.finish_dial();
+            list.expire(now, wakes);
+            let handed = list.serve_head(id, wakes);
+            (handed, list.claim(&body.capacity))
+        });
+        drop(wakes);
+        if !handed {
+            // A put like any other: a waiter may have come, or the pool be closed.
+            drop(body.lease(id));
+        }
+        more.then(|| Self::new(Permit::adopt(body)))
+    }
+
+    /// Ends the dial without a connection. `failure` goes to the first in line, and to everybody
+    /// if no other connection is open or being opened. Until the pause is over no dial is begun;
+    /// `None`: another failed dial waits already.
+    pub(crate) fn fail(mut self, failure: Option<H::Failure>) -> Option<Pause<T, H>> {
+        let permit = self.permit.take()?;
+        let body = permit.body().map(Arc::clone)?;
+        let (paused, wakes) = body.line(|list, wakes| {
+            list.finish_dial();
+            let alone = list.pending() == 0 && body.capacity.peek().open() == 1;
+            match failure {
+                Some(failure) if alone => list.fail_all(&failure, wakes),
+                Some(failure) => list.fail_head(failure, wakes),
+                None => {}
+            }
+            list.pause_dials()
+        });
+        drop(wakes);
+        drop(permit);
+        paused.then(|| Pause { body: Some(body) })
+    }
+}
+
+impl<T, H: Host<T>> Drop for Ticket<T, H> {
+    fn drop(&mut self) {
+        let Some(permit) = self.permit.take() else {
+            return;
+        };
+        if let Some(body) = permit.body() {
+            let ((), wakes) = body.line(|list, _| list.finish_dial());
+            drop(wakes);
+        }
+        // Freed last: it looks at the line and tells a waiter, whose poll starts the next dial.
+        drop(permit);
+    }
+}
+
+/// No dial is begun while this lives.
+pub(crate) struct Pause<T, H: Host<T>> {
+    body: Option<Arc<Body<T, H>>>,
+}
+
+impl<T, H: Host<T>> Pause<T, H> {
+    /// Ends the pause; the ticket is for the first of the dials that are wanted now.
+    pub(crate) fn over(mut self) -> Option<Ticket<T, H>> {
+        let body = self.body.take()?;
+        let (claimed, wakes) = body.line(|list, wakes| {
+            list.resume_dials();
+            let claimed = list.claim(&body.capacity);
+            list.grant(body.capacity.peek().free(), wakes);
+            claimed
+        });
+        drop(wakes);
+        claimed.then(|| Ticket::new(Permit::adopt(body)))
+    }
+}
+
+impl<T, H: Host<T>> Drop for Pause<T, H> {
+    fn drop(&mut self) {
+        let Some(body) = self.body.take() else { return };
+        let ((), wakes) = body.line(|list, wakes| {
+            list.resume_dials();
+            list.grant(body.capacity.peek().free(), wakes);
+        });
+        drop(wakes);
+    }
+}

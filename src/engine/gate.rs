@@ -1,0 +1,120 @@
+//! The gate: one word that says whether anybody needs anything.
+//!
+//! Promise: while it is zero, a caller may take from the idle set and return to it without
+//! looking at anything else. Cost: one load to acquire, two to release.
+
+use crate::sync::{AtomicU32, Canary, Ordering};
+
+/// A snapshot of the gate.
+///
+/// | bits  | field     | set by                      | means                                      |
+/// |-------|-----------|-----------------------------|--------------------------------------------|
+/// | 0     | closed    | close, last handle dropped  | nothing is handed out, returns are retired |
+/// | 1     | suspended | suspend                     | nothing is handed out, returns are kept    |
+/// | 2     | inspect   | shrink, new generation      | look at each return before keeping it      |
+/// | 3     | strict    | an overdue head of the line | nobody may overtake                        |
+/// | 4..32 | waiters   | a waiter, under the mutex   | how many are in line                       |
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct GateWord(u32);
+
+impl GateWord {
+    pub(crate) const CLOSED: Self = Self(1);
+    pub(crate) const SUSPENDED: Self = Self(1 << 1);
+    pub(crate) const INSPECT: Self = Self(1 << 2);
+    pub(crate) const STRICT: Self = Self(1 << 3);
+    const WAITER: u32 = 1 << 4;
+
+    #[inline(always)]
+    pub(crate) const fn is_quiet(self) -> bool {
+        self.0 == 0
+    }
+
+    pub(crate) const fn has(self, flag: Self) -> bool {
+        self.0 & flag.0 != 0
+    }
+
+    pub(crate) const fn waiters(self) -> u32 {
+        self.0 / Self::WAITER
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Gate {
+    word: AtomicU32,
+    canary: Canary,
+}
+
+impl Gate {
+    pub(super) fn new() -> Self {
+        Self {
+            word: AtomicU32::new(0),
+            canary: Canary::new(),
+        }
+    }
+
+    /// Before taking, and before putting: a hint, for whoever misses a change is seen to after.
+    #[inline(always)]
+    pub(super) fn peek(&self) -> GateWord {
+        self.canary.used();
+        // Acquire: pairs with the SeqCst changes below; who sees `closed` also sees the limit
+        // that was closed with it.
+        GateWord(self.word.load(Ordering::Acquire))
+    }
+
+    /// After a publication that ended in a fence: sees every waiter that did not see it.
+    #[inline(always)]
+    pub(super) fn after_publish(&self) -> GateWord {
+        self.canary.used();
+        // SeqCst: ordered against `raise`; the other variable is the place that was published to
+        // (a hot slot, the queue, the stack, the capacity word). One side sees the other.
+        GateWord(self.word.load(Ordering::SeqCst))
+    }
+
+    /// One more in line. The caller fences and looks at what it waits for again.
+    pub(super) fn raise(&self) {
+        // SeqCst: ordered before the waiter's second look; pairs with `after_publish`.
+        self.word.fetch_add(GateWord::WAITER, Ordering::SeqCst);
+    }
+
+    pub(super) fn lower(&self, count: u32) {
+        if count > 0 {
+            // Release: whoever sees the line shorter sees why (Acquire in `peek`).
+            self.word
+                .fetch_sub(GateWord::WAITER * count, Ordering::Release);
+        }
+    }
+
+    /// Sets a flag; tells what was there before.
+    pub(super) fn set(&self, flag: GateWord) -> GateWord {
+        // SeqCst: ordered before the setter's look at the idle set; pairs with `after_publish`.
+        GateWord(self.word.fetch_or(flag.0, Ordering::SeqCst))
+    }
+
+    pub(super) fn clear(&self, flag: GateWord) -> GateWord {
+        // SeqCst: a resume is a put, ordered before its look at the line.
+        GateWord(self.word.fetch_and(!flag.0, Ordering::SeqCst))
+    }
+
+    pub(super) fn dropped(&self) {
+        self.canary.dropped();
+    }
+}
+
+#[cfg(all(test, not(plunge_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_and_waiters_do_not_touch_each_other() {
+        let gate = Gate::new();
+        assert!(gate.peek().is_quiet());
+        gate.raise();
+        gate.raise();
+        gate.set(GateWord::STRICT);
+        assert_eq!(gate.peek().waiters(), 2);
+        gate.lower(2);
+        assert!(gate.peek().has(GateWord::STRICT) && !gate.peek().has(GateWord::CLOSED));
+        gate.clear(GateWord::STRICT);
+        assert!(gate.peek().is_quiet());
+    }
+}

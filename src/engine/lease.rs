@@ -1,0 +1,146 @@
+//! A lease: one connection, held by one owner. Its drop puts the connection back.
+//!
+//! Promise: pointer-sized; the holder alone touches the connection. Cost of a drop while nobody
+//! needs anything: one locked instruction, no lock, no allocation, no clock.
+
+use std::ptr::NonNull;
+
+use super::body::Body;
+use super::hazard::Record;
+use super::host::Host;
+use super::permit::Permit;
+use super::slot::{Slot, SlotId, Tenancy};
+use crate::sync::{Arc, thread_index};
+use crate::time::Tick;
+
+pub(crate) struct Lease<T, H: Host<T>>(NonNull<Slot<T, H>>);
+
+// SAFETY: a lease is the only access to its connection, like a `Box<T>`; the body is `Sync`.
+unsafe impl<T: Send, H: Host<T>> Send for Lease<T, H> {}
+// SAFETY: a shared lease gives `&T` and loads of atomics.
+unsafe impl<T: Sync, H: Host<T>> Sync for Lease<T, H> {}
+
+impl<T, H: Host<T>> Lease<T, H> {
+    /// # Safety
+    ///
+    /// The caller took this slot's id: nobody else has its lease.
+    #[inline(always)]
+    pub(super) unsafe fn of(slot: &Slot<T, H>) -> Self {
+        Self(NonNull::from(slot))
+    }
+
+    /// Gives the lease up without putting the connection anywhere.
+    pub(super) fn into_id(self) -> SlotId {
+        let id = self.slot().id();
+        std::mem::forget(self);
+        id
+    }
+
+    #[inline(always)]
+    fn slot(&self) -> &Slot<T, H> {
+        // SAFETY: the slot is in the slab of the body, which the slot keeps alive while leased.
+        unsafe { self.0.as_ref() }
+    }
+
+    #[inline(always)]
+    pub(crate) fn value(&self) -> &T {
+        // SAFETY: this is the slot's lease.
+        unsafe { self.slot().value() }
+    }
+
+    #[inline(always)]
+    pub(crate) fn value_mut(&mut self) -> &mut T {
+        // SAFETY: this is the slot's lease, borrowed mutably.
+        unsafe { self.slot().value_mut() }
+    }
+
+    #[inline(always)]
+    pub(crate) fn body(&self) -> &Arc<Body<T, H>> {
+        // SAFETY: this is the slot's lease.
+        unsafe { self.slot().owner() }
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_doomed(&self) -> bool {
+        self.slot().is_doomed()
+    }
+
+    /// Lets the connection be retired when it is put back.
+    pub(crate) fn doom(&self) {
+        self.slot().doom(self.slot().tenancy());
+    }
+
+    #[inline(always)]
+    pub(crate) fn count_use(&self) {
+        self.slot().count_use();
+    }
+
+    pub(crate) fn uses(&self) -> u32 {
+        self.slot().uses()
+    }
+
+    pub(crate) fn generation(&self) -> u32 {
+        self.slot().generation()
+    }
+
+    pub(crate) fn created(&self) -> Tick {
+        self.slot().created()
+    }
+
+    /// When the connection was last put back, or created.
+    #[inline(always)]
+    pub(crate) fn returned(&self) -> Tick {
+        self.slot().returned()
+    }
+
+    pub(crate) fn stamp_return(&self, now: Tick) {
+        self.slot().stamp_return(now);
+    }
+
+    /// Puts the connection back: to the first in line, else into the idle set.
+    pub(crate) fn put(self) {
+        let slot = self.0;
+        std::mem::forget(self);
+        // SAFETY: the lease was given up right here.
+        unsafe { Body::put(slot) };
+    }
+
+    /// Takes the connection out of the pool. The permit is still owed.
+    pub(crate) fn retire(self) -> (T, Permit<T, H>) {
+        let slot = self.0;
+        std::mem::forget(self);
+        // SAFETY: the lease was given up right here; the slot is alive until `owner` is dropped.
+        let (value, owner) = unsafe { slot.as_ref().vacate() };
+        let Some(owner) = owner else {
+            unreachable!("a leased slot has an owner")
+        };
+        // SAFETY: the slot is in the slab of `owner`.
+        owner.free.push(unsafe { slot.as_ref() }.id());
+        (value, Permit::adopt(owner))
+    }
+}
+
+impl<T, H: Host<T>> Drop for Lease<T, H> {
+    #[inline]
+    fn drop(&mut self) {
+        let body = self.body();
+        let tick = body.tick.load();
+        if body.gate.peek().is_quiet()
+            && tick != Tick::NEVER
+            && !self.is_doomed()
+            && !std::thread::panicking()
+            && body.host().keeps(self.value())
+        {
+            let thread = thread_index();
+            if let Some(record) = thread.and_then(Record::of) {
+                self.stamp_return(tick);
+                let hazard = record.protect(Arc::as_ptr(body).cast());
+                // SAFETY: the lease ends here, and the body is protected by `hazard`.
+                return unsafe {
+                    Body::publish(Arc::as_ptr(body), self.slot().id(), thread, hazard)
+                };
+            }
+        }
+        H::returned(Self(self.0));
+    }
+}

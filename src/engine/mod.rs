@@ -1,0 +1,37 @@
+//! The lock-free core: which connections are open, who holds them, who waits for one.
+//!
+//! No runtime, no clock and no user code: those are behind [`Host`], which the pool implements.
+//! The only floor that may hold `unsafe`.
+#![allow(unsafe_code)]
+
+mod body;
+mod capacity;
+mod dial;
+mod gate;
+mod handle;
+mod hazard;
+mod host;
+mod idle;
+mod lease;
+mod permit;
+mod slot;
+mod stack;
+mod wait;
+mod waiters;
+mod wakes;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use body::{Body, Settings};
+pub(crate) use dial::Ticket;
+pub(crate) use gate::GateWord;
+pub(crate) use handle::Handle;
+#[cfg(not(plunge_loom))]
+pub(crate) use handle::WeakHandle;
+pub use host::Fairness;
+pub(crate) use host::Host;
+pub use idle::IdleOrder;
+pub(crate) use lease::Lease;
+pub(crate) use permit::Permit;
+pub(crate) use wait::{Wait, WaitError};

@@ -1,0 +1,38 @@
+//! A permit: the right to have one connection open, and the debt to give it back.
+//!
+//! Promise: its drop frees the capacity and tells a waiter so; the body's reference goes last.
+
+use super::body::Body;
+use super::host::Host;
+use crate::sync::{Arc, fence_after_rmw};
+
+pub(crate) struct Permit<T, H: Host<T>>(Option<Arc<Body<T, H>>>);
+
+impl<T, H: Host<T>> Permit<T, H> {
+    /// Wraps a permit that was taken from the body's capacity.
+    pub(super) fn adopt(body: Arc<Body<T, H>>) -> Self {
+        Self(Some(body))
+    }
+
+    /// Passes the debt on: from now on the slot that gets the reference owes it.
+    pub(super) fn transfer(mut self) -> Option<Arc<Body<T, H>>> {
+        self.0.take()
+    }
+
+    pub(crate) fn body(&self) -> Option<&Arc<Body<T, H>>> {
+        self.0.as_ref()
+    }
+}
+
+impl<T, H: Host<T>> Drop for Permit<T, H> {
+    fn drop(&mut self) {
+        // A local, dropped last: it may be what keeps the body in memory.
+        let Some(body) = self.0.take() else { return };
+        let after = body.capacity.give_back();
+        fence_after_rmw();
+        body.grant();
+        if after.is_closed() && after.open() == 0 {
+            body.host().drained();
+        }
+    }
+}

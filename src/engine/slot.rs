@@ -1,0 +1,216 @@
+//! A slot: the place where one connection lives from its opening to its retirement.
+//!
+//! Promise: a connection never moves; only the taker of its id touches it. Queues carry ids.
+//! Cost: one cache line of its own beside the connection, so that neighbours do not slow down.
+
+use std::mem::MaybeUninit;
+
+use super::body::Body;
+use super::host::Host;
+use crate::sync::{Arc, AtomicU32, AtomicU64, Ordering, UnsafeCell};
+use crate::time::Tick;
+
+/// The number of a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SlotId(u32);
+
+impl SlotId {
+    pub(super) const fn new(number: u32) -> Self {
+        Self(number)
+    }
+
+    pub(super) const fn number(self) -> u32 {
+        self.0
+    }
+
+    pub(super) const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// | phase  | who may touch the connection | leaves for                  |
+/// |--------|------------------------------|-----------------------------|
+/// | Empty  | whoever took its free id     | Leased (`install`)          |
+/// | Leased | its `Lease` alone            | Idle (put), Empty (retire)  |
+/// | Idle   | whoever took its id          | Leased                      |
+///
+/// The phase is where the id is: in the stack of free ids, with a `Lease`, or in the idle set.
+#[repr(align(64))]
+pub(super) struct Slot<T, H: Host<T>> {
+    /// The strong reference that an open slot has to its body.
+    owner: UnsafeCell<Option<Arc<Body<T, H>>>>,
+    value: UnsafeCell<MaybeUninit<T>>,
+    /// When the connection was last put; written by the holder only.
+    returned: AtomicU64,
+    created: AtomicU64,
+    /// Takes of this connection; written by the holder only.
+    uses: AtomicU32,
+    /// Which connection lives here, twice, plus one if it is doomed.
+    tenancy: AtomicU32,
+    generation: AtomicU32,
+    id: SlotId,
+}
+
+/// One stay of one connection in its slot: an old one dooms nobody new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tenancy(u32);
+
+const DOOMED: u32 = 1;
+
+impl<T, H: Host<T>> Slot<T, H> {
+    pub(super) fn empty(id: SlotId) -> Self {
+        Self {
+            owner: UnsafeCell::new(None),
+            value: UnsafeCell::new(MaybeUninit::uninit()),
+            returned: AtomicU64::new(0),
+            created: AtomicU64::new(0),
+            uses: AtomicU32::new(0),
+            tenancy: AtomicU32::new(0),
+            generation: AtomicU32::new(0),
+            id,
+        }
+    }
+
+    pub(super) const fn id(&self) -> SlotId {
+        self.id
+    }
+
+    /// Moves a connection in, with the reference it keeps to the body.
+    ///
+    /// # Safety
+    ///
+    /// The caller took this slot's id from the stack of free ids.
+    pub(super) unsafe fn install(
+        &self,
+        owner: Arc<Body<T, H>>,
+        value: T,
+        generation: u32,
+        now: Tick,
+    ) {
+        // SAFETY: an empty slot is touched by the taker of its free id alone.
+        self.owner.with_mut(|cell| unsafe { *cell = Some(owner) });
+        // SAFETY: as above; the old value was moved out when the slot was emptied.
+        self.value.with_mut(|cell| unsafe { (*cell).write(value) });
+        // Relaxed, all five: published with the id, by whatever hands that on.
+        self.returned.store(now.as_millis(), Ordering::Relaxed);
+        self.created.store(now.as_millis(), Ordering::Relaxed);
+        self.uses.store(0, Ordering::Relaxed);
+        self.generation.store(generation, Ordering::Relaxed);
+        let tenancy = self.tenancy.load(Ordering::Relaxed);
+        // Relaxed: a late doom of the old tenancy fails its compare-exchange from here on.
+        self.tenancy
+            .store((tenancy & !DOOMED).wrapping_add(2), Ordering::Relaxed);
+    }
+
+    /// Moves the connection out, with the reference that kept the body alive.
+    ///
+    /// # Safety
+    ///
+    /// The caller has this slot's lease, and gives it up.
+    pub(super) unsafe fn vacate(&self) -> (T, Option<Arc<Body<T, H>>>) {
+        // SAFETY: a leased slot is touched by its holder alone, and holds a connection.
+        let value = self
+            .value
+            .with(|cell| unsafe { (*cell).assume_init_read() });
+        // SAFETY: as above.
+        let owner = self.owner.with_mut(|cell| unsafe { (*cell).take() });
+        (value, owner)
+    }
+
+    /// The body that this slot keeps alive.
+    ///
+    /// # Safety
+    ///
+    /// The caller has this slot's lease, so the slot is not empty.
+    #[inline(always)]
+    pub(super) unsafe fn owner(&self) -> &Arc<Body<T, H>> {
+        // SAFETY: set by `install`, unset by `vacate` alone, which needs the lease too.
+        self.owner
+            .with(|cell| unsafe { (*cell).as_ref().unwrap_unchecked() })
+    }
+
+    /// The connection.
+    ///
+    /// # Safety
+    ///
+    /// The caller has this slot's lease.
+    #[inline(always)]
+    pub(super) unsafe fn value(&self) -> &T {
+        // SAFETY: a leased slot holds a connection that only its holder touches.
+        self.value.with(|cell| unsafe { (*cell).assume_init_ref() })
+    }
+
+    /// The connection, to be changed.
+    ///
+    /// # Safety
+    ///
+    /// The caller has this slot's lease, and borrows it mutably for as long as the result lives.
+    #[inline(always)]
+    #[allow(clippy::mut_from_ref)] // the lease is what is borrowed mutably
+    pub(super) unsafe fn value_mut(&self) -> &mut T {
+        // SAFETY: a leased slot holds a connection that only its holder touches.
+        self.value
+            .with_mut(|cell| unsafe { (*cell).assume_init_mut() })
+    }
+
+    /// Counts a take; the holder alone writes, so no locked instruction is needed.
+    #[inline(always)]
+    pub(super) fn count_use(&self) {
+        // Relaxed: a statistic; the next holder sees it with the id.
+        self.uses.store(
+            self.uses.load(Ordering::Relaxed).wrapping_add(1),
+            Ordering::Relaxed,
+        );
+    }
+
+    pub(super) fn uses(&self) -> u32 {
+        // Relaxed: a statistic.
+        self.uses.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn generation(&self) -> u32 {
+        // Relaxed: the holder sees it with the id.
+        self.generation.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn created(&self) -> Tick {
+        // Relaxed: the holder sees it with the id.
+        Tick::from_millis(self.created.load(Ordering::Relaxed))
+    }
+
+    #[inline(always)]
+    pub(super) fn returned(&self) -> Tick {
+        // Relaxed: the holder sees it with the id.
+        Tick::from_millis(self.returned.load(Ordering::Relaxed))
+    }
+
+    #[inline(always)]
+    pub(super) fn stamp_return(&self, now: Tick) {
+        // Relaxed: published with the id.
+        self.returned.store(now.as_millis(), Ordering::Relaxed);
+    }
+
+    #[inline(always)]
+    pub(super) fn is_doomed(&self) -> bool {
+        // Relaxed: a hint that may come a moment late; nothing is read because of it.
+        self.tenancy.load(Ordering::Relaxed) & DOOMED != 0
+    }
+
+    pub(super) fn tenancy(&self) -> Tenancy {
+        // Relaxed: the holder sees it with the id.
+        Tenancy(self.tenancy.load(Ordering::Relaxed) & !DOOMED)
+    }
+
+    /// Marks the connection to be retired by its next taker, if it still lives here.
+    pub(super) fn doom(&self, tenancy: Tenancy) -> bool {
+        // Relaxed: a flag on its own.
+        self.tenancy
+            .compare_exchange(
+                tenancy.0,
+                tenancy.0 | DOOMED,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            )
+            .is_ok()
+    }
+}

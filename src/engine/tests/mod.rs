@@ -1,0 +1,1 @@
+//! Models and facts of the engine.

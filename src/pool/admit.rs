@@ -1,0 +1,137 @@
+//! Admission: the last look at a connection before a caller gets it.
+//!
+//! Promise: what is doomed, outdated, unhealthy, fails its check or its hook is retired, and so is
+//! what is being looked at when the caller gives up.
+
+use tokio::time::Instant;
+
+use super::error::{AcquireErrorKind, AcquirePhase, StepError};
+use super::guarded;
+use super::hooks::{Hook, Verdict};
+use super::probation::Probation;
+use super::retire;
+use super::shared::{Body, Lease};
+use crate::engine::GateWord;
+use crate::sync::Arc;
+use crate::time::Tick;
+
+/// What a look at a connection found.
+pub(crate) enum Admission<T: Send + 'static> {
+    Admitted(Lease<T>),
+    /// It was retired: look for another.
+    Dead,
+}
+
+/// What needs no await: marks, generation, health. `None`: it was retired.
+pub(crate) fn pass_marks<T: Send + 'static>(body: &Body<T>, lease: Lease<T>) -> Option<Lease<T>> {
+    let shared = body.host();
+    let outdated = body.gate().has(GateWord::INSPECT) && lease.generation() != body.generation();
+    if lease.is_doomed() || outdated || !shared.is_healthy(lease.value()) {
+        shared.counters.found_dead.add(1);
+        retire::bury(lease);
+        return None;
+    }
+    Some(lease)
+}
+
+/// Looks at a connection in all ways that the pool was told to.
+///
+/// # Errors
+///
+/// The time is over; the connection is retired then, for its check was cut off.
+pub(crate) async fn admit<T: Send + 'static>(
+    body: &Arc<Body<T>>,
+    lease: Lease<T>,
+    fresh: bool,
+    until: Instant,
+) -> Result<Admission<T>, AcquireErrorKind> {
+    let Some(lease) = pass_marks(body, lease) else {
+        return Ok(Admission::Dead);
+    };
+    let now = retire::wake_clock(body);
+    if !fresh && body.host().is_stale(&lease, now) {
+        let mut probation = Probation::new(lease);
+        let checked = check(body, &mut probation, until).await;
+        return match verdict(checked, until, AcquirePhase::Check)? {
+            true => greet(body, probation.pass(), now, until).await,
+            false => Ok(Admission::Dead),
+        };
+    }
+    greet(body, lease, now, until).await
+}
+
+async fn check<T: Send + 'static>(
+    body: &Body<T>,
+    probation: &mut Probation<T>,
+    until: Instant,
+) -> Result<Verdict, StepError> {
+    let shared = body.host();
+    let checked = guarded::run("check", until, || {
+        shared.manager.check(probation.lease_mut().value_mut())
+    })
+    .await?;
+    if checked.is_err() {
+        shared.counters.found_dead.add(1);
+    }
+    Ok(if checked.is_ok() {
+        Verdict::Keep
+    } else {
+        Verdict::Discard
+    })
+}
+
+/// The hook `before_acquire`.
+async fn greet<T: Send + 'static>(
+    body: &Body<T>,
+    mut lease: Lease<T>,
+    now: Tick,
+    until: Instant,
+) -> Result<Admission<T>, AcquireErrorKind> {
+    let shared = body.host();
+    let mut metadata = shared.metadata(&lease, now);
+    metadata.uses = metadata.uses.wrapping_add(1);
+    let (kept, lease) = match &shared.hooks.before_acquire {
+        None => (true, lease),
+        Some(Hook::Sync(hook)) => {
+            let verdict = guarded::call("before_acquire", || hook(lease.value_mut(), &metadata));
+            (verdict == Ok(Verdict::Keep), lease)
+        }
+        Some(Hook::Async(hook)) => {
+            let mut probation = Probation::new(lease);
+            let step = guarded::run("before_acquire", until, || {
+                hook(probation.lease_mut().value_mut(), &metadata)
+            });
+            let kept = step.await.map(|result| result.unwrap_or(Verdict::Discard));
+            match verdict(kept, until, AcquirePhase::Hook)? {
+                true => (true, probation.pass()),
+                false => return Ok(Admission::Dead),
+            }
+        }
+    };
+    if !kept {
+        retire::bury(lease);
+        return Ok(Admission::Dead);
+    }
+    // A hook may have closed the pool.
+    if body.is_closed() {
+        retire::bury(lease);
+        return Err(AcquireErrorKind::Closed);
+    }
+    lease.count_use();
+    Ok(Admission::Admitted(lease))
+}
+
+/// Whether a step kept its connection; an error if it took all the time there was.
+fn verdict(
+    step: Result<Verdict, StepError>,
+    until: Instant,
+    phase: AcquirePhase,
+) -> Result<bool, AcquireErrorKind> {
+    match step {
+        Ok(verdict) => Ok(verdict == Verdict::Keep),
+        Err(StepError::TimedOut(..)) if Instant::now() >= until => {
+            Err(AcquireErrorKind::TimedOut(phase))
+        }
+        Err(_) => Ok(false),
+    }
+}

@@ -1,0 +1,93 @@
+//! A connection on loan. Its drop returns it.
+
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+
+use super::guarded;
+use super::metadata::ResourceMetadata;
+use super::shared::{Lease, Shared};
+use crate::sync::Arc;
+
+/// A connection that a caller holds; dropped, it goes back to its pool.
+///
+/// One pointer in size; it may be dropped on any thread, inside a runtime or not. Dropped while its
+/// thread unwinds, it is retired, for nobody knows in what state it is.
+pub struct PoolConnection<T: Send + 'static> {
+    lease: Lease<T>,
+}
+
+impl<T: Send + 'static> PoolConnection<T> {
+    #[inline(always)]
+    pub(crate) fn new(lease: Lease<T>) -> Self {
+        Self { lease }
+    }
+
+    /// Lets the connection be retired, not returned, when it is dropped.
+    pub fn mark_broken(&mut self) {
+        self.lease.doom();
+    }
+
+    /// Takes the connection out of the pool, for good. Its place is free at once.
+    pub fn detach(self) -> T {
+        let body = Arc::clone(self.lease.body());
+        let counters = &body.host().counters;
+        counters.retired.add(1);
+        counters.retired_uses.add(u64::from(self.lease.uses()));
+        let (value, permit) = self.lease.retire();
+        drop(permit);
+        value
+    }
+
+    /// Closes the connection and waits until it is closed, `close_timeout` at most. Its place is
+    /// free then.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped half way, the connection is dropped and its place is free.
+    pub async fn close(self) {
+        let body = Arc::clone(self.lease.body());
+        let shared: &Shared<T> = body.host();
+        shared.counters.retired.add(1);
+        shared
+            .counters
+            .retired_uses
+            .add(u64::from(self.lease.uses()));
+        let (value, permit) = self.lease.retire();
+        let until = shared.deadline(shared.times.close);
+        let _ = guarded::run("close", until, || shared.manager.close(value)).await;
+        drop(permit);
+    }
+
+    /// What the pool knows of this connection. Reads the clock.
+    pub fn metadata(&self) -> ResourceMetadata {
+        let shared = self.lease.body().host();
+        let now = shared.clock.now();
+        // The connection is in use: how long it was idle before is not known any more.
+        ResourceMetadata {
+            idle: std::time::Duration::ZERO,
+            ..shared.metadata(&self.lease, now)
+        }
+    }
+}
+
+impl<T: Send + 'static> Deref for PoolConnection<T> {
+    type Target = T;
+
+    #[inline(always)]
+    fn deref(&self) -> &T {
+        self.lease.value()
+    }
+}
+
+impl<T: Send + 'static> DerefMut for PoolConnection<T> {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut T {
+        self.lease.value_mut()
+    }
+}
+
+impl<T: Send + fmt::Debug + 'static> fmt::Debug for PoolConnection<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("PoolConnection").field(&**self).finish()
+    }
+}

@@ -1,0 +1,55 @@
+//! User code kept at arm's length: a panic becomes a value, and time has a bound.
+
+use std::any::Any;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use tokio::time::Instant;
+
+use super::deadline::timeout_at;
+use super::error::StepError;
+use super::manager::BoxFuture;
+
+/// Calls user code; a panic becomes an error.
+pub(crate) fn call<R>(step: &'static str, code: impl FnOnce() -> R) -> Result<R, StepError> {
+    // Unwind safety: what the code may have left half done is retired by the caller.
+    catch_unwind(AssertUnwindSafe(code))
+        .map_err(|panic| StepError::Panicked(step, message(&*panic)))
+}
+
+/// Runs user code to its end or to a time; a panic becomes an error.
+///
+/// # Cancel safety
+///
+/// Dropping it drops the future of the user's.
+pub(crate) async fn run<'a, R>(
+    step: &'static str,
+    until: Instant,
+    start: impl FnOnce() -> BoxFuture<'a, R>,
+) -> Result<R, StepError> {
+    let begun = Instant::now();
+    let mut future = call(step, start)?;
+    let guarded = poll_fn(
+        |context| match call(step, || future.as_mut().poll(context)) {
+            Ok(poll) => poll.map(Ok),
+            Err(panicked) => std::task::Poll::Ready(Err(panicked)),
+        },
+    );
+    match timeout_at(until, None, guarded).await {
+        Some(result) => result,
+        None => Err(StepError::TimedOut(
+            step,
+            until.saturating_duration_since(begun),
+        )),
+    }
+}
+
+fn message(panic: &(dyn Any + Send)) -> String {
+    if let Some(text) = panic.downcast_ref::<&str>() {
+        (*text).to_owned()
+    } else if let Some(text) = panic.downcast_ref::<String>() {
+        text.clone()
+    } else {
+        "with something other than text".to_owned()
+    }
+}

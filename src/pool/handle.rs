@@ -1,0 +1,280 @@
+//! The pool's handle: what users clone, acquire from and close.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::num::NonZero;
+use std::time::Duration;
+
+use tokio::task::coop;
+
+use super::acquire::{Cold, acquire_slow};
+use super::admit::pass_marks;
+use super::connection::PoolConnection;
+use super::error::{AcquireError, TryAcquireError};
+use super::guarded;
+use super::hooks::{Hook, Verdict};
+use super::manager::Manager;
+use super::options::PoolOptions;
+use super::retire;
+use super::shared::{Body, Lease, Shared};
+use super::stats::PoolStats;
+use crate::engine::{self, Handle, Settings, WeakHandle};
+use crate::sync::Arc;
+
+/// A pool of connections. A cheap handle: clones are of the same pool.
+///
+/// When the last handle is dropped the pool is closed; connections that are held then stay usable
+/// and are retired when they come back.
+///
+/// ```
+/// # use std::convert::Infallible;
+/// use plunge::{Plain, Pool, PoolConnection, PoolOptions};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let pool: Pool<Plain<u64>> =
+///     PoolOptions::new().max_connections(2).connect_with(|| async { Ok::<_, Infallible>(Plain(0)) })?;
+/// let mut connection: PoolConnection<Plain<u64>> = pool.acquire().await?;
+/// **connection += 1;
+/// drop(connection);
+/// assert_eq!(pool.stats().idle, 1);
+/// # Ok(())
+/// # }
+/// ```
+pub struct Pool<T: Send + 'static> {
+    handle: Handle<T, Shared<T>>,
+}
+
+/// What a first look at the idle set gave.
+enum Hit<T: Send + 'static> {
+    Ready(PoolConnection<T>),
+    /// To be looked at more closely.
+    Aside(Lease<T>),
+    Empty,
+}
+
+impl<T: Send + 'static> Pool<T> {
+    pub(crate) fn build<M>(options: PoolOptions<T>, manager: M) -> Self
+    where
+        M: Manager<Connection = T>,
+    {
+        let settings = Settings {
+            limit: options.max_connections,
+            ceiling: options
+                .max_connections_ceiling
+                .unwrap_or(options.max_connections),
+            order: options.idle_order,
+            workers: workers(options.runtime.as_ref()),
+            max_connecting: options.max_connecting,
+            max_waiters: options.max_waiters,
+            fairness: options.fairness,
+        };
+        let shared = Shared::new(
+            options,
+            Box::new(manager),
+            M::HAS_HEALTH_TEST,
+            M::HAS_ASYNC_CLOSE,
+        );
+        Self {
+            handle: Handle::first(Arc::new(engine::Body::new(settings, shared))),
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn body(&self) -> &Arc<Body<T>> {
+        self.handle.body()
+    }
+
+    /// Takes an idle connection, or waits until one is returned or opened, `acquire_timeout` at
+    /// most.
+    ///
+    /// # Errors
+    ///
+    /// Closed, out of time, nothing could be opened: see [`AcquireError::kind`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses its place in line and nothing else: a connection already handed to
+    /// it goes to the next waiter. One that was in its check or hook is retired.
+    ///
+    /// # Cost
+    ///
+    /// A hit is two locked instructions with the release: no lock, no allocation, no clock. A wait
+    /// takes a short lock and arms one timer, and allocates nothing.
+    #[inline]
+    pub async fn acquire(&self) -> Result<PoolConnection<T>, AcquireError> {
+        cooperate().await;
+        let found = match self.hit() {
+            Hit::Ready(connection) => return Ok(connection),
+            Hit::Aside(lease) => Some(lease),
+            Hit::Empty => None,
+        };
+        let limit = self.body().host().times.acquire;
+        Cold::new(acquire_slow(self.body(), found, limit))
+            .await
+            .map(PoolConnection::new)
+    }
+
+    /// Like [`acquire`](Self::acquire), with a time-out of its own.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire`](Self::acquire).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`acquire`](Self::acquire).
+    #[inline]
+    pub async fn acquire_timeout(
+        &self,
+        limit: Duration,
+    ) -> Result<PoolConnection<T>, AcquireError> {
+        cooperate().await;
+        let found = match self.hit() {
+            Hit::Ready(connection) => return Ok(connection),
+            Hit::Aside(lease) => Some(lease),
+            Hit::Empty => None,
+        };
+        Cold::new(acquire_slow(self.body(), found, limit))
+            .await
+            .map(PoolConnection::new)
+    }
+
+    /// Takes an idle connection if there is one. Never waits, never opens; works without a runtime.
+    ///
+    /// The async `check` of a connection that was idle for long is left out; its health test is
+    /// not.
+    ///
+    /// # Errors
+    ///
+    /// Closed, nothing idle, or an async `before_acquire` is set.
+    #[inline]
+    pub fn try_acquire(&self) -> Result<PoolConnection<T>, TryAcquireError> {
+        match self.hit() {
+            Hit::Ready(connection) => Ok(connection),
+            Hit::Aside(lease) => self.try_acquire_slow(Some(lease)),
+            Hit::Empty => self.try_acquire_slow(None),
+        }
+    }
+
+    /// The pool at this moment.
+    pub fn stats(&self) -> PoolStats {
+        self.body().host().stats(self.body())
+    }
+
+    /// A handle that does not keep the pool open.
+    pub fn downgrade(&self) -> WeakPool<T> {
+        WeakPool {
+            handle: self.handle.downgrade(),
+        }
+    }
+
+    #[inline(always)]
+    fn hit(&self) -> Hit<T> {
+        let body = self.body();
+        let Some(lease) = body.take_quiet() else {
+            return Hit::Empty;
+        };
+        if !body.host().admits(&lease, body.tick().load()) {
+            return Hit::Aside(lease);
+        }
+        lease.count_use();
+        Hit::Ready(PoolConnection::new(lease))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn try_acquire_slow(
+        &self,
+        found: Option<Lease<T>>,
+    ) -> Result<PoolConnection<T>, TryAcquireError> {
+        let body = self.body();
+        let hook = &body.host().hooks.before_acquire;
+        if let Some(Hook::Async(_)) = hook {
+            return Err(TryAcquireError::NeedsAwait);
+        }
+        let mut found = found.or_else(|| body.take_quiet());
+        while let Some(lease) = found {
+            let lease = pass_marks(body, lease).filter(|_| !body.is_closed());
+            if let Some(lease) = lease.and_then(|lease| self.greet(lease)) {
+                return Ok(PoolConnection::new(lease));
+            }
+            found = body.take_quiet();
+        }
+        Err(if body.is_closed() {
+            TryAcquireError::Closed
+        } else {
+            TryAcquireError::Empty
+        })
+    }
+
+    fn greet(&self, mut lease: Lease<T>) -> Option<Lease<T>> {
+        let body = Arc::clone(self.body());
+        let now = retire::wake_clock(&body);
+        if let Some(Hook::Sync(hook)) = &body.host().hooks.before_acquire {
+            let mut metadata = body.host().metadata(&lease, now);
+            metadata.uses = metadata.uses.wrapping_add(1);
+            let verdict = guarded::call("before_acquire", || hook(lease.value_mut(), &metadata));
+            if verdict != Ok(Verdict::Keep) {
+                retire::bury(lease);
+                return None;
+            }
+        }
+        lease.count_use();
+        Some(lease)
+    }
+}
+
+/// Yields where a task had its share, as tokio's own primitives do: a loop of hits starves nobody.
+#[inline(always)]
+async fn cooperate() {
+    poll_fn(|context| coop::poll_proceed(context).map(|proceed| proceed.made_progress())).await;
+}
+
+/// How many threads are expected to use a pool.
+fn workers(runtime: Option<&tokio::runtime::Handle>) -> usize {
+    let of_runtime = |handle: &tokio::runtime::Handle| handle.metrics().num_workers();
+    let current = tokio::runtime::Handle::try_current().ok();
+    let workers = runtime.or(current.as_ref()).map_or(1, of_runtime);
+    workers.max(std::thread::available_parallelism().map_or(1, NonZero::get))
+}
+
+impl<T: Send + 'static> Clone for Pool<T> {
+    fn clone(&self) -> Self {
+        Self {
+            handle: self.handle.clone(),
+        }
+    }
+}
+
+impl<T: Send + 'static> fmt::Debug for Pool<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Pool").field(&self.stats()).finish()
+    }
+}
+
+/// A handle that does not keep its pool open: for hooks, and for tasks that watch a pool.
+pub struct WeakPool<T: Send + 'static> {
+    handle: WeakHandle<T, Shared<T>>,
+}
+
+impl<T: Send + 'static> WeakPool<T> {
+    /// The pool, unless its last handle is gone.
+    pub fn upgrade(&self) -> Option<Pool<T>> {
+        self.handle.upgrade().map(|handle| Pool { handle })
+    }
+}
+
+impl<T: Send + 'static> Clone for WeakPool<T> {
+    fn clone(&self) -> Self {
+        Self {
+            handle: self.handle.clone(),
+        }
+    }
+}
+
+impl<T: Send + 'static> fmt::Debug for WeakPool<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WeakPool")
+    }
+}

@@ -1,0 +1,17 @@
+//! What the pool knows of one connection.
+
+use std::time::Duration;
+
+/// Age, idle time, uses and generation of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ResourceMetadata {
+    /// Since it was opened. To the millisecond.
+    pub age: Duration,
+    /// How long nobody had it before this use. As exact as the pool's tick: 100 ms.
+    pub idle: Duration,
+    /// How often it was acquired, this time included.
+    pub uses: u32,
+    /// The generation of the pool in which it was opened.
+    pub generation: u32,
+}

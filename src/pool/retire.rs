@@ -1,0 +1,86 @@
+//! Coming back: what happens to a returned connection when something is to be done.
+//!
+//! Promise: runs in a drop, on any thread: nothing is awaited, spawned or left to a runtime that
+//! may be gone, and a panic of user code loses the connection only.
+
+use super::error::StepError;
+use super::guarded;
+use super::hooks::{Hook, Verdict};
+use super::maintenance;
+use super::shared::{Body, Lease, Shared};
+use crate::engine::{GateWord, Host};
+use crate::sync::Arc;
+use crate::time::Tick;
+
+/// Puts a returned connection where it belongs: back, to a hook, or away.
+#[cold]
+#[inline(never)]
+pub(crate) fn take_back<T: Send + 'static>(mut lease: Lease<T>) {
+    let body = Arc::clone(lease.body());
+    let shared = body.host();
+    // Before any hook: a connection that nobody wants any more is not shown to one.
+    if !is_wanted(&body, &lease) || !shared.is_healthy(lease.value()) {
+        return bury(lease);
+    }
+    match &shared.hooks.after_release {
+        None => {}
+        Some(Hook::Sync(hook)) => {
+            let metadata = shared.metadata(&lease, shared.now());
+            let verdict = guarded::call("after_release", || hook(lease.value_mut(), &metadata));
+            // The hook may have closed the pool or dropped the last handle.
+            if verdict != Ok::<_, StepError>(Verdict::Keep) || !is_wanted(&body, &lease) {
+                return bury(lease);
+            }
+        }
+        // Awaited by maintenance; without one there is nobody to run it.
+        Some(Hook::Async(_)) => return shared.maintenance.recycle(lease),
+    }
+    put(&body, lease);
+}
+
+/// Puts a connection that passed all tests.
+pub(crate) fn put<T: Send + 'static>(body: &Arc<Body<T>>, lease: Lease<T>) {
+    lease.stamp_return(wake_clock(body));
+    lease.put();
+}
+
+/// Whether the pool wants a connection back at all.
+fn is_wanted<T: Send + 'static>(body: &Body<T>, lease: &Lease<T>) -> bool {
+    let gate = body.gate();
+    if lease.is_doomed() || std::thread::panicking() || gate.has(GateWord::CLOSED) {
+        return false;
+    }
+    if !gate.has(GateWord::INSPECT) {
+        return true;
+    }
+    let capacity = body.capacity();
+    lease.generation() == body.generation() && capacity.open() <= capacity.limit()
+}
+
+/// The time now; sees to it that somebody advances it from here on.
+pub(crate) fn wake_clock<T: Send + 'static>(body: &Body<T>) -> Tick {
+    let tick = body.tick().load();
+    if tick != Tick::NEVER {
+        return tick;
+    }
+    let now = body.host().now();
+    maintenance::wake_clock(body, now);
+    now
+}
+
+/// Takes a connection out of the pool and closes it: in maintenance if closing has to be awaited
+/// and somebody can, else right here.
+pub(crate) fn bury<T: Send + 'static>(lease: Lease<T>) {
+    let shared = Arc::clone(lease.body());
+    let shared: &Shared<T> = shared.host();
+    shared.counters.retired.add(1);
+    shared.counters.retired_uses.add(u64::from(lease.uses()));
+    let (value, permit) = lease.retire();
+    if shared.closes_async {
+        shared.maintenance.bury(value, permit);
+    } else {
+        // The permit is freed after the value, whether or not its drop panics.
+        let _freed_last = permit;
+        let _ = guarded::call("drop", || drop(value));
+    }
+}

@@ -1,0 +1,234 @@
+//! What all handles of a pool share beside the engine: settings, manager, hooks, counters.
+
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::backoff::ConnectBackoff;
+use super::dial;
+use super::error::{AcquireError, AcquireErrorKind, SharedError};
+use super::guarded;
+use super::hooks::PoolHooks;
+use super::maintenance::Maintenance;
+use super::manager::AnyManager;
+use super::metadata::ResourceMetadata;
+use super::options::PoolOptions;
+use super::retire;
+use super::runtime::Runtimes;
+use super::stats::{Counters, PoolStats};
+use crate::engine::{self, Host};
+use crate::sync::{Arc, ArcSwapOption, AtomicU64, CachePadded, Ordering};
+use crate::time::{Clock, Tick};
+
+pub(crate) type Body<T> = engine::Body<T, Shared<T>>;
+pub(crate) type Lease<T> = engine::Lease<T, Shared<T>>;
+pub(crate) type Permit<T> = engine::Permit<T, Shared<T>>;
+pub(crate) type Ticket<T> = engine::Ticket<T, Shared<T>>;
+
+/// Why a waiter gets no connection.
+#[derive(Clone, Debug)]
+pub(crate) enum Failure {
+    Connect(SharedError),
+    NoRuntime,
+}
+
+/// The time-outs of a pool.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Times {
+    pub(crate) acquire: Duration,
+    pub(crate) connect: Duration,
+    pub(crate) hook: Duration,
+    pub(crate) close: Duration,
+}
+
+pub(crate) struct Shared<T: Send + 'static> {
+    // Read on every hit.
+    check_after_millis: AtomicU64,
+    tests_health: bool,
+    admits_plainly: bool,
+    keeps_plainly: bool,
+    // Read on slow paths.
+    pub(crate) closes_async: bool,
+    pub(crate) clock: Clock,
+    pub(crate) times: Times,
+    pub(crate) manager: Box<dyn AnyManager<T>>,
+    pub(crate) hooks: PoolHooks<T>,
+    pub(crate) runtimes: Runtimes,
+    pub(crate) backoff: ConnectBackoff,
+    pub(crate) maintenance: Maintenance<T>,
+    pub(crate) last_error: ArcSwapOption<SharedError>,
+    /// The pool was closed.
+    pub(crate) closing: Notify,
+    /// Closed, and every permit is back.
+    pub(crate) drained: Notify,
+    pub(crate) counters: CachePadded<Counters>,
+}
+
+impl<T: Send + 'static> Shared<T> {
+    pub(crate) fn new(
+        options: PoolOptions<T>,
+        manager: Box<dyn AnyManager<T>>,
+        health: bool,
+        close: bool,
+    ) -> Self {
+        Self {
+            check_after_millis: AtomicU64::new(millis(options.check_after_idle)),
+            tests_health: health,
+            admits_plainly: options.hooks.before_acquire.is_none(),
+            keeps_plainly: options.hooks.after_release.is_none(),
+            closes_async: close,
+            clock: Clock::start(),
+            times: Times {
+                acquire: options.acquire_timeout,
+                connect: options.connect_timeout,
+                hook: options.hook_timeout,
+                close: options.close_timeout,
+            },
+            manager,
+            hooks: options.hooks,
+            runtimes: Runtimes::new(options.runtime),
+            backoff: ConnectBackoff::new(options.connect_backoff),
+            maintenance: Maintenance::new(),
+            last_error: ArcSwapOption::empty(),
+            closing: Notify::new(),
+            drained: Notify::new(),
+            counters: CachePadded::new(Counters::default()),
+        }
+    }
+
+    /// Whether an idle connection may be handed out without another look.
+    #[inline(always)]
+    pub(crate) fn admits(&self, lease: &Lease<T>, tick: Tick) -> bool {
+        // An unknown time is later than any, so that case is looked at, too.
+        let idle = tick.as_millis().wrapping_sub(lease.returned().as_millis());
+        // Relaxed: a setting on its own.
+        idle < self.check_after_millis.load(Ordering::Relaxed)
+            && !lease.is_doomed()
+            && self.admits_plainly
+            && self.is_healthy(lease.value())
+    }
+
+    /// Whether a connection was idle for so long that it is to be checked.
+    pub(crate) fn is_stale(&self, lease: &Lease<T>, now: Tick) -> bool {
+        // Relaxed: a setting on its own.
+        let limit = self.check_after_millis.load(Ordering::Relaxed);
+        now.since(lease.returned()).as_millis() >= u128::from(limit)
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_healthy(&self, value: &T) -> bool {
+        !self.tests_health || self.is_healthy_asked(value)
+    }
+
+    #[inline(never)]
+    fn is_healthy_asked(&self, value: &T) -> bool {
+        // A test that panics has not said that the connection is healthy.
+        guarded::call("is_healthy", || self.manager.is_healthy(value)).unwrap_or(false)
+    }
+
+    pub(crate) fn metadata(&self, lease: &Lease<T>, now: Tick) -> ResourceMetadata {
+        ResourceMetadata {
+            age: now.since(lease.created()),
+            idle: now.since(lease.returned()),
+            uses: lease.uses(),
+            generation: lease.generation(),
+        }
+    }
+
+    /// An instant `wait` from now; far away where that is out of range.
+    pub(crate) fn deadline(&self, wait: Duration) -> Instant {
+        let now = Instant::now();
+        now.checked_add(wait)
+            .unwrap_or_else(|| now + Duration::from_secs(86_400 * 365 * 30))
+    }
+
+    pub(crate) fn stats(&self, body: &Body<T>) -> PoolStats {
+        let (waiting, connecting) = body.line_lengths();
+        let (recycling, closing) = self.maintenance.in_care();
+        let capacity = body.capacity();
+        let open = capacity.open();
+        let others = connecting
+            .saturating_add(recycling)
+            .saturating_add(closing)
+            .min(open);
+        let idle = body.idle_count().min(open - others);
+        let counters = &self.counters;
+        PoolStats {
+            open,
+            idle,
+            leased: open - others - idle,
+            connecting: connecting.min(open),
+            recycling,
+            closing,
+            waiting,
+            max_connections: capacity.limit(),
+            capacity_free: capacity.free(),
+            closed: body.is_closed(),
+            acquired: counters.retired_uses.get() + body.uses(),
+            opened: counters.opened.get(),
+            retired: counters.retired.get(),
+            timed_out: counters.timed_out.get(),
+            connect_failures: counters.connect_failures.get(),
+            found_dead: counters.found_dead.get(),
+            last_connect_error: self.last_error.load().as_deref().map(ToString::to_string),
+        }
+    }
+
+    #[cold]
+    pub(crate) fn refuse(
+        &self,
+        body: &Body<T>,
+        kind: AcquireErrorKind,
+        error: Option<SharedError>,
+    ) -> AcquireError {
+        AcquireError::new(kind, self.stats(body), error)
+    }
+
+    pub(crate) fn last_error(&self) -> Option<SharedError> {
+        self.last_error.load().as_deref().cloned()
+    }
+
+    /// Returns when the pool is closed.
+    pub(crate) async fn closed(&self, body: &Body<T>) {
+        let mut notified = std::pin::pin!(self.closing.notified());
+        notified.as_mut().enable();
+        if !body.is_closed() {
+            notified.await;
+        }
+    }
+}
+
+impl<T: Send + 'static> Host<T> for Shared<T> {
+    type Failure = Failure;
+
+    fn now(&self) -> Tick {
+        self.clock.now()
+    }
+
+    #[inline(always)]
+    fn keeps(&self, value: &T) -> bool {
+        self.keeps_plainly && self.is_healthy(value)
+    }
+
+    fn returned(lease: Lease<T>) {
+        retire::take_back(lease);
+    }
+
+    fn dial(ticket: Ticket<T>) -> Result<(), Failure> {
+        dial::start(ticket)
+    }
+
+    fn abandoned(body: &Arc<Body<T>>) {
+        super::close::begin(body);
+    }
+
+    fn drained(&self) {
+        self.drained.notify_waiters();
+        self.maintenance.wake();
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}

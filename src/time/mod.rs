@@ -1,0 +1,9 @@
+//! Time as the pool counts it: milliseconds since the pool was built.
+
+#[cfg(not(plunge_loom))]
+mod clock;
+mod tick;
+
+#[cfg(not(plunge_loom))]
+pub(crate) use clock::Clock;
+pub(crate) use tick::{Tick, TickWord};
