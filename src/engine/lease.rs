@@ -9,7 +9,7 @@ use super::body::Body;
 use super::hazard::Record;
 use super::host::Host;
 use super::permit::Permit;
-use super::slot::{Slot, SlotId, Tenancy};
+use super::slot::{Slot, SlotId};
 use crate::sync::{Arc, thread_index};
 use crate::time::Tick;
 

@@ -1,16 +1,20 @@
 //! The slow half of an acquire: waiting, looking, giving up.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
+use tokio::task::coop;
 use tokio::time::Instant;
 
 use super::admit::{Admission, admit};
+use super::connection::PoolConnection;
 use super::deadline::timeout_at;
 use super::error::{AcquireError, AcquireErrorKind, AcquirePhase};
+use super::handle::{Hit, Pool};
 use super::maintenance;
 use super::shared::{Body, Failure, Lease};
 use crate::engine::{Wait, WaitError};
@@ -19,27 +23,115 @@ use crate::sync::Arc;
 /// Dead connections that one acquire takes in a row before it waits for a new one.
 const DEAD_TAKES: u32 = 2;
 
+/// Hits that count as one operation in tokio's cooperative budget of 128.
+const HITS_PER_UNIT: u32 = 16;
+
+thread_local! {
+    static HITS: Cell<u32> = const { Cell::new(0) };
+}
+
 pin_project! {
-    /// Keeps the polls of a cold future out of its caller's code.
-    pub(crate) struct Cold<F> {
+    /// An acquire: a hit at its first poll, else a slow future that is built then.
+    ///
+    /// Written by hand so that a hit neither builds nor jumps around the slow future's states.
+    pub(crate) struct Acquire<'a, T: Send, S, F>
+    where
+        T: 'static,
+    {
+        pool: &'a Pool<T>,
+        slow: Option<S>,
         #[pin]
-        future: F,
+        future: Option<F>,
     }
 }
 
-impl<F: Future> Cold<F> {
-    pub(crate) fn new(future: F) -> Self {
-        Self { future }
+impl<'a, T, S, F> Acquire<'a, T, S, F>
+where
+    T: Send + 'static,
+    S: FnOnce(Option<Lease<T>>) -> F,
+    F: Future<Output = Result<Lease<T>, AcquireError>>,
+{
+    #[inline(always)]
+    pub(crate) fn new(pool: &'a Pool<T>, slow: S) -> Self {
+        Self {
+            pool,
+            slow: Some(slow),
+            future: None,
+        }
     }
-}
-
-impl<F: Future> Future for Cold<F> {
-    type Output = F::Output;
 
     #[cold]
     #[inline(never)]
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
-        self.project().future.poll(context)
+    fn poll_slow(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        found: Option<Lease<T>>,
+    ) -> Poll<Result<PoolConnection<T>, AcquireError>> {
+        let mut this = self.project();
+        if let Some(slow) = this.slow.take() {
+            this.future.set(Some(slow(found)));
+        }
+        match this.future.as_mut().as_pin_mut() {
+            Some(future) => future
+                .poll(context)
+                .map(|result| result.map(PoolConnection::new)),
+            None => unreachable!("`slow` makes the future once"),
+        }
+    }
+}
+
+impl<T, S, F> Future for Acquire<'_, T, S, F>
+where
+    T: Send + 'static,
+    S: FnOnce(Option<Lease<T>>) -> F,
+    F: Future<Output = Result<Lease<T>, AcquireError>>,
+{
+    type Output = Result<PoolConnection<T>, AcquireError>;
+
+    #[inline(always)]
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let found = if self.future.is_some() {
+            None
+        } else {
+            ready!(cooperate(context));
+            match self.pool.hit() {
+                Hit::Ready(connection) => return Poll::Ready(Ok(connection)),
+                Hit::Aside(lease) => Some(lease),
+                Hit::Empty => None,
+            }
+        };
+        self.poll_slow(context, found)
+    }
+}
+
+/// Yields where a task had its share, as tokio's own primitives do: a loop of hits starves nobody.
+///
+/// A hit costs a tenth of what tokio counts as one operation, so one in [`HITS_PER_UNIT`] is
+/// charged.
+#[inline(always)]
+fn cooperate(context: &mut Context<'_>) -> Poll<()> {
+    let hits = HITS.get();
+    HITS.set(hits.wrapping_add(1));
+    if hits % HITS_PER_UNIT == 0 {
+        charge(context)
+    } else {
+        Poll::Ready(())
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn charge(context: &mut Context<'_>) -> Poll<()> {
+    match coop::poll_proceed(context) {
+        Poll::Ready(proceed) => {
+            proceed.made_progress();
+            Poll::Ready(())
+        }
+        Poll::Pending => {
+            // The next poll asks again.
+            HITS.set(0);
+            Poll::Pending
+        }
     }
 }
 

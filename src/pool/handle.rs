@@ -1,13 +1,11 @@
 //! The pool's handle: what users clone, acquire from and close.
 
 use std::fmt;
-use std::future::poll_fn;
+use std::future::Future;
 use std::num::NonZero;
 use std::time::Duration;
 
-use tokio::task::coop;
-
-use super::acquire::{Cold, acquire_slow};
+use super::acquire::{Acquire, acquire_slow};
 use super::admit::pass_marks;
 use super::connection::PoolConnection;
 use super::error::{AcquireError, TryAcquireError};
@@ -46,7 +44,7 @@ pub struct Pool<T: Send + 'static> {
 }
 
 /// What a first look at the idle set gave.
-enum Hit<T: Send + 'static> {
+pub(crate) enum Hit<T: Send + 'static> {
     Ready(PoolConnection<T>),
     /// To be looked at more closely.
     Aside(Lease<T>),
@@ -102,17 +100,12 @@ impl<T: Send + 'static> Pool<T> {
     /// A hit is two locked instructions with the release: no lock, no allocation, no clock. A wait
     /// takes a short lock and arms one timer, and allocates nothing.
     #[inline]
-    pub async fn acquire(&self) -> Result<PoolConnection<T>, AcquireError> {
-        cooperate().await;
-        let found = match self.hit() {
-            Hit::Ready(connection) => return Ok(connection),
-            Hit::Aside(lease) => Some(lease),
-            Hit::Empty => None,
-        };
-        let limit = self.body().host().times.acquire;
-        Cold::new(acquire_slow(self.body(), found, limit))
-            .await
-            .map(PoolConnection::new)
+    pub fn acquire(
+        &self,
+    ) -> impl Future<Output = Result<PoolConnection<T>, AcquireError>> + Send + use<'_, T> {
+        Acquire::new(self, |found| {
+            acquire_slow(self.body(), found, self.body().host().times.acquire)
+        })
     }
 
     /// Like [`acquire`](Self::acquire), with a time-out of its own.
@@ -125,19 +118,11 @@ impl<T: Send + 'static> Pool<T> {
     ///
     /// As [`acquire`](Self::acquire).
     #[inline]
-    pub async fn acquire_timeout(
+    pub fn acquire_timeout(
         &self,
         limit: Duration,
-    ) -> Result<PoolConnection<T>, AcquireError> {
-        cooperate().await;
-        let found = match self.hit() {
-            Hit::Ready(connection) => return Ok(connection),
-            Hit::Aside(lease) => Some(lease),
-            Hit::Empty => None,
-        };
-        Cold::new(acquire_slow(self.body(), found, limit))
-            .await
-            .map(PoolConnection::new)
+    ) -> impl Future<Output = Result<PoolConnection<T>, AcquireError>> + Send + use<'_, T> {
+        Acquire::new(self, move |found| acquire_slow(self.body(), found, limit))
     }
 
     /// Takes an idle connection if there is one. Never waits, never opens; works without a runtime.
@@ -170,7 +155,7 @@ impl<T: Send + 'static> Pool<T> {
     }
 
     #[inline(always)]
-    fn hit(&self) -> Hit<T> {
+    pub(crate) fn hit(&self) -> Hit<T> {
         let body = self.body();
         let Some(lease) = body.take_quiet() else {
             return Hit::Empty;
@@ -223,12 +208,6 @@ impl<T: Send + 'static> Pool<T> {
         lease.count_use();
         Some(lease)
     }
-}
-
-/// Yields where a task had its share, as tokio's own primitives do: a loop of hits starves nobody.
-#[inline(always)]
-async fn cooperate() {
-    poll_fn(|context| coop::poll_proceed(context).map(|proceed| proceed.made_progress())).await;
 }
 
 /// How many threads are expected to use a pool.

@@ -8,6 +8,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::words;
+
 /// A program with its arguments, its surroundings and the limits it is held to.
 #[derive(Clone, Debug)]
 pub struct Command {
@@ -33,6 +35,8 @@ pub enum CommandError {
     OpenQuote(char),
     /// It ends in a backslash.
     LoneBackslash,
+    /// This limit is zero, so that nothing could be said.
+    ZeroLimit(&'static str),
 }
 
 impl Command {
@@ -59,8 +63,29 @@ impl Command {
     ///
     /// An empty line, an open quote, or a backslash at the very end.
     pub fn parse(line: &str) -> Result<Self, CommandError> {
-        let _ = line;
-        todo!()
+        let mut words = words::split(line)?.into_iter();
+        let program = words.next().ok_or(CommandError::Empty)?;
+        Ok(Self::new(program).args(words))
+    }
+
+    /// Refuses what cannot work.
+    pub(super) fn checked(self) -> Result<Self, CommandError> {
+        if self.program.is_empty() {
+            return Err(CommandError::Empty);
+        }
+        let limits = [
+            ("max_line_bytes", self.max_line_bytes),
+            ("stdin_queue_bytes", self.stdin_queue_bytes),
+        ];
+        match limits.into_iter().find(|(_, bytes)| *bytes == 0) {
+            Some((name, _)) => Err(CommandError::ZeroLimit(name)),
+            None => Ok(self),
+        }
+    }
+
+    /// The program as shown in errors.
+    pub(super) fn name(&self) -> String {
+        self.program.to_string_lossy().into_owned()
     }
 
     /// Adds one argument.
@@ -190,6 +215,7 @@ impl fmt::Display for CommandError {
             Self::LoneBackslash => {
                 f.write_str("it ends in a backslash; write \\\\ for a backslash itself")
             }
+            Self::ZeroLimit(name) => write!(f, "`{name}` is zero; it must be at least 1"),
         }
     }
 }

@@ -22,6 +22,8 @@ pub enum Death {
     Interrupted,
     /// Nobody reads its output any more: the runtime that did was shut down, or a sink panicked.
     Unattended,
+    /// It answered the one request that it was started for.
+    Served,
     /// Its owner closed or dropped it.
     Retired,
     /// It ended, but somebody else in this program took its exit status.
@@ -37,6 +39,7 @@ impl fmt::Display for Death {
             Self::BrokenFraming => f.write_str("it wrote a line longer than the limit"),
             Self::Interrupted => f.write_str("a request to it was dropped before the answer"),
             Self::Unattended => f.write_str("nobody reads its output any more"),
+            Self::Served => f.write_str("it answered its one request"),
             Self::Retired => f.write_str("it was retired"),
             Self::ReapedElsewhere => {
                 f.write_str("it ended and its exit status was taken by somebody else")

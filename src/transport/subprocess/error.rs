@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::command::CommandError;
 use super::death::Death;
-use super::writer::WriteError;
+use super::queue::WriteError;
 
 /// Why a child could not be started.
 #[derive(Debug)]

@@ -1,64 +1,121 @@
-//! Lines on their way to a child.
+//! The task that feeds a child.
+//!
+//! Promise: queued lines reach the child in order, many in one system call when many wait; the
+//! child's input is closed when it is dead, when its input was ended, and when this task is dropped.
+//! Cost: each line is copied once into a staging buffer; long ones are written from where they are.
 
-use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio::io::AsyncWriteExt;
+use tokio::net::unix::pipe;
 
 use super::death::Death;
+use super::link::Link;
 
-/// Why a line was not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum WriteError {
-    /// The child is dead.
-    Dead(Death),
-    /// The child does not read fast enough and the queue is full. Only from
-    /// [`try_write`](LineWriter::try_write).
-    Full,
-    /// The line contains a line break, which would make it two.
-    LineBreak,
+/// Bytes staged for one system call: what a pipe holds.
+const STAGE_BYTES: usize = 64 << 10;
+/// From this length on, a line is written from where it is.
+const LONG_LINE_BYTES: usize = 16 << 10;
+
+pub(super) struct Writer {
+    link: Arc<Link>,
+    stdin: pipe::Sender,
+    stage: Vec<u8>,
 }
 
-/// Queues lines for a child; clones are cheap and write to the same child.
-#[derive(Clone)]
-pub struct LineWriter {}
-
-impl LineWriter {
-    /// Queues one line, waiting for room if the child does not read. The line end is added.
-    ///
-    /// # Errors
-    ///
-    /// [`WriteError::Dead`] once the child is dead, [`WriteError::LineBreak`] if `line` contains one.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropped while waiting, nothing was queued.
-    pub async fn write(&self, line: Bytes) -> Result<(), WriteError> {
-        let _ = line;
-        todo!()
+impl Writer {
+    pub(super) fn new(link: Arc<Link>, stdin: pipe::Sender) -> Self {
+        Self {
+            link,
+            stdin,
+            stage: Vec::new(),
+        }
     }
 
-    /// Queues one line if there is room now.
-    ///
-    /// # Errors
-    ///
-    /// As [`write`](Self::write), and [`WriteError::Full`].
-    pub fn try_write(&self, line: Bytes) -> Result<(), WriteError> {
-        let _ = line;
-        todo!()
-    }
-}
-
-impl fmt::Display for WriteError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Dead(death) => write!(f, "the child takes no more lines: {death}"),
-            Self::Full => f.write_str("the child does not read its input and its queue is full"),
-            Self::LineBreak => {
-                f.write_str("a message is one line: replace its line breaks by spaces")
+    /// Writes until the queue is closed and empty, the child is dead, or a write fails.
+    pub(super) async fn run(mut self) {
+        let link = self.link.clone();
+        let mut batch = Vec::new();
+        loop {
+            // Read before the lines are taken: a line queued before the close is not missed.
+            let last = link.queue.is_closed();
+            link.queue.take(&mut batch);
+            if batch.is_empty() {
+                if last {
+                    return;
+                }
+                link.queue.changed().await;
+                continue;
             }
+            let many = batch.len() > 1;
+            if !self.write_batch(&mut batch).await {
+                return;
+            }
+            if many {
+                // Under load, let those who are about to queue a line do it: fewer, longer writes.
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    /// Writes the lines; `false`: the child takes no more.
+    async fn write_batch(&mut self, batch: &mut Vec<Bytes>) -> bool {
+        let mut released = 0;
+        for line in batch.drain(..) {
+            released += self.link.queue.cost_of(&line) as usize;
+            if line.len() >= LONG_LINE_BYTES {
+                if !self.flush().await || !write_all(&self.link, &mut self.stdin, &line).await {
+                    return false;
+                }
+            } else {
+                self.stage.extend_from_slice(&line);
+            }
+            self.stage.push(b'\n');
+            if self.stage.len() >= STAGE_BYTES - LONG_LINE_BYTES && !self.flush().await {
+                return false;
+            }
+        }
+        if !self.flush().await {
+            return false;
+        }
+        self.link.queue.release(released);
+        true
+    }
+
+    async fn flush(&mut self) -> bool {
+        let written = write_all(&self.link, &mut self.stdin, &self.stage).await;
+        self.stage.clear();
+        written
+    }
+}
+
+/// Writes all of `bytes`, unless the child dies meanwhile.
+async fn write_all(link: &Link, stdin: &mut pipe::Sender, bytes: &[u8]) -> bool {
+    let write = stdin.write_all(bytes);
+    tokio::pin!(write);
+    loop {
+        tokio::select! {
+            biased;
+            written = &mut write => match written {
+                Ok(()) => return true,
+                Err(_) => {
+                    link.die(Death::WriteFailed);
+                    return false;
+                }
+            },
+            // What a dead child takes at once, it gets; nobody waits for it.
+            () = std::future::ready(()), if link.state.is_dead() => return false,
+            () = link.queue.changed() => {}
         }
     }
 }
 
-impl std::error::Error for WriteError {}
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // The queue is open: this task was dropped with its runtime.
+        if !self.link.queue.is_closed() {
+            self.link.die(Death::Unattended);
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! What the owner, the tasks and the keeper of one child share.
+//!
+//! Promise: whoever learns first that the child is dead tells everybody, once.
+//! Cost: one allocation a child.
+
+use std::process::ExitStatus;
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+
+use super::command::Command;
+use super::counters::Counters;
+use super::death::Death;
+use super::keeper::Keeper;
+use super::queue::LineQueue;
+use super::sink::SinkSlot;
+use super::state::State;
+
+/// One child, seen from inside.
+pub(super) struct Link {
+    pub(super) id: u64,
+    pub(super) pid: u32,
+    pub(super) single_shot: bool,
+    pub(super) max_line_bytes: usize,
+    pub(super) state: State,
+    pub(super) queue: LineQueue,
+    pub(super) sink: SinkSlot,
+    pub(super) counters: Counters,
+    /// Wakes the reader: the child is dead.
+    pub(super) reader: Notify,
+    /// Wakes the reader of standard error: the process is gone.
+    pub(super) stderr: Notify,
+    /// Wakes the one that waits in `close`: the process is gone.
+    pub(super) gone: Notify,
+    keeper: Keeper,
+}
+
+impl Link {
+    pub(super) fn new(id: u64, pid: u32, command: &Command, keeper: Keeper) -> Self {
+        Self {
+            id,
+            pid,
+            single_shot: command.single_shot,
+            max_line_bytes: command.max_line_bytes,
+            state: State::default(),
+            queue: LineQueue::new(command.stdin_queue_bytes),
+            sink: SinkSlot::default(),
+            counters: Counters::default(),
+            reader: Notify::new(),
+            stderr: Notify::new(),
+            gone: Notify::new(),
+            keeper,
+        }
+    }
+
+    /// Makes the child dead, unless it is, and starts its retirement.
+    pub(super) fn die(&self, death: Death) {
+        if self.state.die(death) {
+            self.tell(death);
+            self.keeper.retire(self.id);
+        }
+    }
+
+    /// Notes how the process ended. Called by the keeper.
+    pub(super) fn exited(&self, status: ExitStatus) {
+        if self.state.exit(status) {
+            self.tell(Death::Exited(status));
+        }
+    }
+
+    /// Notes that somebody else took its exit status. Called by the keeper.
+    pub(super) fn lost(&self) {
+        if self.state.die(Death::ReapedElsewhere) {
+            self.tell(Death::ReapedElsewhere);
+        }
+    }
+
+    /// Notes that nothing is left of the process. Called by the keeper, last.
+    pub(super) fn set_gone(&self) {
+        self.state.set_gone();
+        self.stderr.notify_one();
+        self.gone.notify_one();
+    }
+
+    /// Ends the process group now, without a grace.
+    pub(super) fn kill(&self) {
+        self.keeper.kill(self.id);
+    }
+
+    fn tell(&self, death: Death) {
+        tracing::debug!(pid = self.pid, %death, "child is dead");
+        self.queue.close();
+        self.reader.notify_one();
+    }
+}
+
+/// The right to the child: dropped, the child is retired. Never blocks, needs no runtime.
+pub(super) struct Owner(pub(super) Arc<Link>);
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.0.die(Death::Retired);
+    }
+}

@@ -1,0 +1,12 @@
+//! What the transports promise, shown on real processes.
+
+#![cfg(all(feature = "subprocess", target_os = "linux"))]
+
+mod death;
+mod noise;
+mod requests;
+mod retirement;
+mod sinks;
+mod spawning;
+mod support;
+mod writing;
