@@ -240,10 +240,11 @@ async fn relay_initialize(
     // Messages before the answer wait for the session's stream: there is no session yet to send them in.
     let flight = Flight::new(id, None, Owner::Nobody, false);
     let line = wire::single_line(exchange.body.clone());
+    // A child may start slowly: the handshake has a time of its own.
+    let patience = options.connect_timeout.max(options.request_timeout);
     let mut call = child
-        .call(flight, line, options.request_timeout, options.max_in_flight)
+        .call(flight, line, patience, options.max_in_flight)
         .await?;
-    let patience = options.request_timeout.min(options.response_timeout);
     match tokio::time::timeout(patience, call.step()).await {
         Ok(Step::Answer {
             message,

@@ -168,6 +168,7 @@ impl Group {
                         "the proxy is shutting down; try another one or later",
                     ));
                 }
+                group.dismiss_dead();
                 group.start_one();
                 let (patience, late) = group.patience();
                 tokio::select! {
@@ -282,6 +283,15 @@ impl Group {
                 if lived {
                     self.start_one();
                 }
+            }
+        }
+    }
+
+    /// Makes room for their successors.
+    fn dismiss_dead(&self) {
+        for child in self.children() {
+            if !child.is_alive() {
+                self.dismiss(&child);
             }
         }
     }

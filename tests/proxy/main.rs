@@ -1,0 +1,16 @@
+//! What the proxy promises, shown over real sockets on real child processes.
+
+#![cfg(all(feature = "proxy", target_os = "linux"))]
+
+mod batches;
+mod client;
+mod command_line;
+mod deaths;
+mod endings;
+mod fixture;
+mod guards;
+mod limits;
+mod questions;
+mod sessions;
+mod sharing;
+mod streams;
