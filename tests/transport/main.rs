@@ -4,6 +4,7 @@
 
 mod death;
 mod noise;
+mod pooled;
 mod requests;
 mod retirement;
 mod sinks;

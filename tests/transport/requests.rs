@@ -6,7 +6,7 @@ use futures::FutureExt;
 use plunge::PoolableResource;
 use plunge::transport::{Death, RequestError, Subprocess};
 
-use crate::support::{death_of, sh, spawn, until, within};
+use crate::support::{BOUND, death_of, sh, spawn, until, within};
 
 #[tokio::test]
 async fn persistent_child_answers_each_request_with_its_own_answer() {
@@ -96,6 +96,22 @@ async fn single_shot_program_is_served_and_never_healthy_again() {
         child.exit_status().as_ref().and_then(ExitStatus::code),
         Some(3)
     );
+}
+
+#[tokio::test]
+async fn program_that_exits_after_its_first_answer_is_dead_when_it_is_returned() {
+    for _ in 0..50 {
+        let script = sh("read -r line; echo \"$line\"; echo more");
+        let mut child = Subprocess::spawn(script.first_answer_grace(BOUND))
+            .await
+            .unwrap();
+        assert_eq!(
+            within("the answer", child.request(b"{}")).await.unwrap(),
+            "{}"
+        );
+        assert!(!child.is_healthy());
+        assert_eq!(child.counters().unsolicited, 1);
+    }
 }
 
 #[tokio::test]

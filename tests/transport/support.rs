@@ -9,7 +9,7 @@ use bytes::Bytes;
 use plunge::transport::{Command, Death, LineSink, Subprocess};
 
 /// The bound of every wait. Reaching it is a failure, so it is long.
-const BOUND: Duration = Duration::from_secs(60);
+pub const BOUND: Duration = Duration::from_secs(60);
 
 /// A shell script as a child that is not waited for long at its end.
 pub fn sh(script: &str) -> Command {
@@ -129,4 +129,58 @@ impl LineSink for Kept {
     fn on_death(&self, death: &Death) {
         self.deaths.lock().unwrap().push(*death);
     }
+}
+
+/// Runs a test in a process of its own, so that it can count what the process has.
+pub fn in_own_process(name: &str, body: impl FnOnce()) {
+    const INSIDE: &str = "PLUNGE_TEST_INSIDE";
+    if std::env::var_os(INSIDE).is_some() {
+        return body();
+    }
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args([name, "--exact", "--nocapture"])
+        .env(INSIDE, "1")
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        told.contains("1 passed") || !output.status.success(),
+        "no test is named {name}"
+    );
+    assert!(
+        output.status.success(),
+        "{told}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// The children of this process, zombies included.
+pub fn children() -> Vec<u32> {
+    let own = std::process::id().to_string();
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let stats = processes.filter_map(|process| {
+        let pid = process.file_name().to_str()?.parse().ok()?;
+        let stat = std::fs::read_to_string(process.path().join("stat")).ok()?;
+        let parent = stat
+            .rsplit(')')
+            .next()?
+            .split_whitespace()
+            .nth(1)?
+            .to_owned();
+        (parent == own).then_some(pid)
+    });
+    stats.collect()
+}
+
+/// How many descriptors this process has open.
+pub fn descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+pub fn multi_thread() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap()
 }

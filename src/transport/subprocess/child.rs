@@ -9,7 +9,7 @@ use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::process::ExitStatus;
-use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::net::unix::pipe;
@@ -29,6 +29,7 @@ use super::spawner::{self, Started};
 use super::stderr::Stderr;
 use super::writer::Writer;
 use crate::PoolableResource;
+use crate::sync::Arc;
 
 /// The way to a new child, as [`Subprocess::spawn`] returns it; it borrows nothing.
 pub type Spawning = Pin<Box<dyn Future<Output = Result<Subprocess, SpawnError>> + Send>>;
@@ -76,21 +77,21 @@ impl Subprocess {
 
     async fn start(command: Command) -> Result<Self, SpawnError> {
         let runtime = Handle::try_current().map_err(|_| SpawnError::NoRuntime)?;
-        let program = command.name();
+        let (program, grace) = (command.name(), command.first_answer_grace);
         let Started {
             owner,
             stdin,
             stdout,
             stderr,
         } = spawner::start(command).await?;
-        // tokio panics, and has no other way to tell, if the runtime does no input and output.
+        // tokio panics, and has no other way to tell, if the runtime has no input, output or timers.
         let pipes = catch_unwind(AssertUnwindSafe(|| pipes(stdin, stdout, stderr)));
         let (stdin, stdout, stderr) = pipes
             .map_err(|_| SpawnError::NoRuntime)?
             .map_err(|source| SpawnError::System { program, source })?;
         let link = &owner.0;
         runtime.spawn(Writer::new(link.clone(), stdin).run());
-        runtime.spawn(Reader::new(link.clone(), stdout).run());
+        runtime.spawn(Reader::new(link.clone(), stdout, grace).run());
         runtime.spawn(Stderr::new(link.clone(), stderr).run());
         tracing::debug!(pid = link.pid, "child started");
         Ok(Self { owner })
@@ -137,7 +138,8 @@ impl Subprocess {
     /// like a JSON object or array, the next that does, too. Replaces a sink.
     ///
     /// The child is unhealthy until the answer is here. The answer of a child that died meanwhile is
-    /// returned if it came.
+    /// returned if it came. The first answer is held back for
+    /// [`first_answer_grace`](Command::first_answer_grace).
     ///
     /// # Errors
     ///
@@ -170,6 +172,7 @@ fn pipes(
     stdout: OwnedFd,
     stderr: OwnedFd,
 ) -> std::io::Result<(pipe::Sender, pipe::Receiver, pipe::Receiver)> {
+    drop(tokio::time::sleep(Duration::ZERO));
     Ok((
         pipe::Sender::from_owned_fd(stdin)?,
         pipe::Receiver::from_owned_fd(stdout)?,

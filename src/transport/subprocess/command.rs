@@ -22,6 +22,7 @@ pub struct Command {
     pub(super) stdin_queue_bytes: usize,
     pub(super) eof_grace: Duration,
     pub(super) term_grace: Duration,
+    pub(super) first_answer_grace: Duration,
     pub(super) single_shot: bool,
 }
 
@@ -52,6 +53,7 @@ impl Command {
             stdin_queue_bytes: 1 << 20,
             eof_grace: Duration::from_secs(2),
             term_grace: Duration::from_secs(2),
+            first_answer_grace: Duration::from_millis(20),
             single_shot: false,
         }
     }
@@ -159,6 +161,15 @@ impl Command {
     #[must_use]
     pub fn term_grace(mut self, grace: Duration) -> Self {
         self.term_grace = grace;
+        self
+    }
+
+    /// Sets how long the first answer to a request is held back (20 ms) to see whether the child
+    /// exits after it. One that does not has shown that it stays, and is never held back again; one
+    /// that does is served and known to be dead when its answer is returned. Zero turns it off.
+    #[must_use]
+    pub fn first_answer_grace(mut self, grace: Duration) -> Self {
+        self.first_answer_grace = grace;
         self
     }
 

@@ -2,8 +2,7 @@
 //!
 //! Cost: plain stores; each counter has one writer, the task that reads the stream.
 
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::Relaxed;
+use crate::sync::{AtomicU64, Ordering};
 
 /// A snapshot of what a child wrote so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,11 +48,12 @@ impl Counter {
     #[inline]
     pub(super) fn add(&self, more: u64) {
         // Relaxed: a count, nothing is published by it.
-        self.0.store(self.0.load(Relaxed) + more, Relaxed);
+        self.0
+            .store(self.0.load(Ordering::Relaxed) + more, Ordering::Relaxed);
     }
 
     fn get(&self) -> u64 {
-        self.0.load(Relaxed) // a count, nothing is published by it
+        self.0.load(Ordering::Relaxed) // a count, nothing is published by it
     }
 }
 

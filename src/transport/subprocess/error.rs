@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use super::command::CommandError;
 use super::death::Death;
 use super::queue::WriteError;
+use crate::{BoxError, Transient};
 
 /// Why a child could not be started.
 #[derive(Debug)]
@@ -40,7 +41,7 @@ pub enum SpawnError {
         /// What the system said.
         source: io::Error,
     },
-    /// Not called on a tokio runtime with input and output enabled.
+    /// Not called on a tokio runtime with input, output and timers enabled.
     NoRuntime,
 }
 
@@ -58,6 +59,16 @@ impl SpawnError {
     /// Whether another attempt cannot help before something is changed by hand.
     pub fn is_permanent(&self) -> bool {
         !matches!(self, Self::System { .. })
+    }
+
+    /// The error as a pool's factory should give it: one that may pass by itself is marked as
+    /// [`Transient`], so that callers wait for the next attempt.
+    pub fn into_pool_error(self) -> BoxError {
+        if self.is_permanent() {
+            self.into()
+        } else {
+            Transient::new(self).into()
+        }
     }
 }
 
@@ -85,7 +96,7 @@ impl fmt::Display for SpawnError {
                 "cannot start `{program}`: {source}; look at the limits on processes, descriptors and memory"
             ),
             Self::NoRuntime => f.write_str(
-                "children are started on a tokio runtime built with `enable_io` or `enable_all`",
+                "children are started on a tokio runtime that was built with `enable_all`",
             ),
         }
     }

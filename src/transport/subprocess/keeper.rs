@@ -8,18 +8,14 @@
 use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::Relaxed;
-use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
 use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use super::ward::Ward;
+use crate::sync::{Arc, AtomicU64, Mutex, Ordering};
 
 /// The thread's own descriptor among the pidfds; no child has this id.
 const WAKE: u64 = 0;
@@ -31,7 +27,7 @@ const EVENTS: usize = 64;
 pub(super) struct Keeper(Arc<Shared>);
 
 struct Shared {
-    orders: mpsc::Sender<Order>,
+    orders: mpsc::UnboundedSender<Order>,
     wake: OwnedFd,
     next_id: AtomicU64,
 }
@@ -57,7 +53,7 @@ impl Keeper {
     }
 
     fn start() -> io::Result<Self> {
-        let (orders, inbox) = mpsc::channel();
+        let (orders, inbox) = mpsc::unbounded_channel();
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         let poll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         epoll::add(
@@ -87,7 +83,7 @@ impl Keeper {
 
     /// A number for a child, used once.
     pub(super) fn next_id(&self) -> u64 {
-        self.0.next_id.fetch_add(1, Relaxed) // only uniqueness matters
+        self.0.next_id.fetch_add(1, Ordering::Relaxed) // only uniqueness matters
     }
 
     /// Hands a running child over.
@@ -122,7 +118,7 @@ impl Keeper {
 /// What the thread owns.
 struct Round {
     shared: Arc<Shared>,
-    inbox: mpsc::Receiver<Order>,
+    inbox: mpsc::UnboundedReceiver<Order>,
     poll: OwnedFd,
     wards: HashMap<u64, Ward>,
     deadlines: BTreeSet<(Instant, u64)>,

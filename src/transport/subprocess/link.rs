@@ -3,8 +3,8 @@
 //! Promise: whoever learns first that the child is dead tells everybody, once.
 //! Cost: one allocation a child.
 
+use crate::sync::Arc;
 use std::process::ExitStatus;
-use std::sync::Arc;
 
 use tokio::sync::Notify;
 

@@ -33,6 +33,8 @@ mod sink;
 mod spawner;
 mod state;
 mod stderr;
+#[cfg(test)]
+mod tests;
 
 mod ward;
 mod words;

@@ -5,14 +5,13 @@
 //! Cost: one compare-exchange for the room, one short lock for the place, a wake-up if the queue was empty.
 
 use std::fmt;
-use std::sync::Arc;
 
 use bytes::Bytes;
-use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore};
 
 use super::death::Death;
 use super::link::Link;
+use crate::sync::{Arc, Mutex};
 
 /// Why a line was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,23 +1,26 @@
 //! The task that reads a child's standard output.
 //!
 //! Promise: every line that the child wrote before its death is delivered before its death is told;
-//! the end of the output is death; a panicking sink costs this child and nothing else.
+//! the end of the output is death; a program that exits right after its first answer to a request is
+//! dead before that answer is returned, so that no pool keeps it; a panicking sink costs this child and nothing else.
 //! Cost: one system call for each chunk, one search and one reference count for each line.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::time::Instant;
+use std::pin::Pin;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
+use tokio::time::{Sleep, sleep};
 
 use super::buffer::{LineBuffer, TooLong, is_closed_json, starts_like_json};
 use super::death::Death;
 use super::link::Link;
 use super::log::{LogBudget, printable};
 use super::sink::Current;
+use crate::sync::Arc;
 
 /// Most bytes read after the death: more than a pipe holds, less than for ever.
 const LAST_BYTES: usize = 1 << 20;
@@ -31,17 +34,39 @@ pub(super) struct Reader {
     log: LogBudget,
     /// Nothing more is delivered: framing was lost, or the sink panicked.
     broken: bool,
+    probation: Probation,
+}
+
+/// Whether the child exits after its first answer to a request.
+enum Probation {
+    /// It answered none; its first answer is held back this long.
+    Ahead(Duration),
+    /// Its first answer waits for its exit, or for the time to be over.
+    Holding(Bytes, Pin<Box<Sleep>>),
+    /// It stayed.
+    Over,
 }
 
 impl Reader {
-    pub(super) fn new(link: Arc<Link>, stdout: pipe::Receiver) -> Self {
+    pub(super) fn new(link: Arc<Link>, stdout: pipe::Receiver, grace: Duration) -> Self {
         let buffer = LineBuffer::new(link.max_line_bytes);
+        let grace = if link.single_shot {
+            Duration::ZERO
+        } else {
+            grace
+        };
+        let probation = if grace.is_zero() {
+            Probation::Over
+        } else {
+            Probation::Ahead(grace)
+        };
         Self {
             link,
             stdout,
             buffer,
             log: LogBudget::new(LOG_LINES),
             broken: false,
+            probation,
         }
     }
 
@@ -55,9 +80,11 @@ impl Reader {
                 biased;
                 read = self.stdout.read_buf(self.buffer.for_read()) => self.take_chunk(read),
                 () = &mut woken => {}
+                () = self.probation.passed() => self.answer_held(),
             }
         }
         self.take_last();
+        self.answer_held();
     }
 
     fn take_chunk(&mut self, read: io::Result<usize>) {
@@ -117,7 +144,10 @@ impl Reader {
 
     fn deliver_lines(&mut self) -> Result<(), TooLong> {
         // Whoever is there now gets the whole chunk: what was read before a request is no answer to it.
-        let mut current = self.link.sink.current();
+        let mut current = match self.probation {
+            Probation::Holding(..) => Current::Nobody, // the request has its answer already
+            Probation::Ahead(_) | Probation::Over => self.link.sink.current(),
+        };
         while let Some(line) = self.buffer.next_line()? {
             self.deliver_line(line, &mut current);
         }
@@ -141,12 +171,31 @@ impl Reader {
             }
             Current::Request { .. } => {
                 *current = Current::Nobody;
-                self.link.sink.answer(line);
+                self.answer(line);
             }
             Current::Nobody => {
                 counters.unsolicited.add(1);
                 self.log_noise("was not asked for", &line);
             }
+        }
+    }
+
+    /// Answers the request, or holds the answer back if it is the first.
+    fn answer(&mut self, line: Bytes) {
+        match self.probation {
+            Probation::Ahead(grace) if !self.link.state.is_dead() => {
+                self.probation = Probation::Holding(line, Box::pin(sleep(grace)));
+            }
+            _ => {
+                self.link.sink.answer(line); // who dropped the request has made the child dead
+            }
+        }
+    }
+
+    fn answer_held(&mut self) {
+        if let Probation::Holding(line, _) = std::mem::replace(&mut self.probation, Probation::Over)
+        {
+            self.link.sink.answer(line);
         }
     }
 
@@ -173,6 +222,16 @@ impl Reader {
         if let Some(suppressed) = self.log.admit(Instant::now()) {
             let line = printable(line);
             tracing::warn!(pid = self.link.pid, suppressed, %line, "a line of a child {what}");
+        }
+    }
+}
+
+impl Probation {
+    /// Returns when an answer was held back for long enough.
+    async fn passed(&mut self) {
+        match self {
+            Self::Holding(_, time) => time.as_mut().await,
+            Self::Ahead(_) | Self::Over => std::future::pending().await,
         }
     }
 }

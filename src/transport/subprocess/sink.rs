@@ -4,13 +4,11 @@
 //! at the end learns of the death exactly once, after the last line.
 //! Cost: one short lock for each chunk read, not for each line.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
-use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::death::Death;
+use crate::sync::{Arc, Mutex};
 
 /// Takes the lines of a child, in order.
 ///

@@ -4,15 +4,15 @@
 //! signal depends; a start never blocks a runtime, and one that nobody waits for any more is undone.
 //! Cost: one thread for the program; starts are one after the other, about a millisecond each.
 
+use crate::sync::Arc;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::process::{self, Stdio};
-use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread;
 
-use parking_lot::Mutex;
+use crate::sync::Mutex;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 use tokio::sync::oneshot;
 

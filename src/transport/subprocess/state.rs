@@ -5,10 +5,9 @@
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::{AcqRel, Acquire};
 
 use super::death::Death;
+use crate::sync::{AtomicU64, Ordering};
 
 /// | bits   | name    | meaning                                          | changes       |
 /// |--------|---------|--------------------------------------------------|---------------|
@@ -96,7 +95,9 @@ impl State {
     /// Applies `to`; says whether that made a living child dead.
     fn change(&self, to: impl Fn(u64) -> u64) -> bool {
         // AcqRel: pairs with the Acquire in `load`; who sees a reason sees what led to it.
-        let before = self.0.fetch_update(AcqRel, Acquire, |word| Some(to(word)));
+        let before = self
+            .0
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| Some(to(word)));
         let before = before.unwrap_or_else(|word| word); // the closure never declines
         before & REASON == 0 && to(before) & REASON != 0
     }
@@ -104,7 +105,7 @@ impl State {
     #[inline]
     fn load(&self) -> u64 {
         // Acquire: pairs with the AcqRel in `change`.
-        self.0.load(Acquire)
+        self.0.load(Ordering::Acquire)
     }
 }
 

@@ -5,7 +5,6 @@
 //! Cost: 4 KiB a child, from its first byte on.
 
 use std::io;
-use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::io::AsyncReadExt;
@@ -13,6 +12,7 @@ use tokio::net::unix::pipe;
 
 use super::link::Link;
 use super::log::{LogBudget, printable};
+use crate::sync::Arc;
 
 /// Lines logged a second for each child.
 const LOG_LINES: u32 = 100;

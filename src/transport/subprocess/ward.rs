@@ -15,13 +15,13 @@
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::process::{self, Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus};
 
 use super::link::Link;
+use crate::sync::Arc;
 
 /// How often a child that does not end is killed again and looked at.
 const AGAIN: Duration = Duration::from_millis(250);

@@ -4,14 +4,13 @@
 //! child's input is closed when it is dead, when its input was ended, and when this task is dropped.
 //! Cost: each line is copied once into a staging buffer; long ones are written from where they are.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use tokio::io::AsyncWriteExt;
 use tokio::net::unix::pipe;
 
 use super::death::Death;
 use super::link::Link;
+use crate::sync::Arc;
 
 /// Bytes staged for one system call: what a pipe holds.
 const STAGE_BYTES: usize = 64 << 10;
