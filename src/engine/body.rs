@@ -160,6 +160,13 @@ impl<T, H: Host<T>> Body<T, H> {
             && !gate.has(GateWord::STRICT)
     }
 
+    /// Opens a connection that nobody dialled.
+    #[cfg(test)]
+    pub(super) fn open(this: &Arc<Self>, value: T) -> Lease<T, H> {
+        assert!(this.capacity.try_take(), "a free permit");
+        Self::install(Permit::adopt(Arc::clone(this)), value, Tick::from_millis(0))
+    }
+
     /// Moves an opened connection into a slot.
     pub(crate) fn install(permit: Permit<T, H>, value: T, now: Tick) -> Lease<T, H> {
         let Some(body) = permit.transfer() else {
@@ -394,13 +401,13 @@ impl<T, H: Host<T>> Body<T, H> {
     }
 
     /// Takes a permit for a dial, if one is wanted.
-    pub(super) fn claim(self: &Arc<Self>) -> Option<Ticket<T, H>> {
-        if self.capacity.peek().free() == 0 {
+    pub(super) fn claim(this: &Arc<Self>) -> Option<Ticket<T, H>> {
+        if this.capacity.peek().free() == 0 {
             return None;
         }
-        let (claimed, wakes) = self.line(|list, _| list.claim(&self.capacity));
+        let (claimed, wakes) = this.line(|list, _| list.claim(&this.capacity));
         drop(wakes);
-        claimed.then(|| Ticket::new(Permit::adopt(Arc::clone(self))))
+        claimed.then(|| Ticket::new(Permit::adopt(Arc::clone(this))))
     }
 
     /// A permit was freed: tells a waiter, if there is one. The caller made its RMW and fenced.

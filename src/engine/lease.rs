@@ -71,8 +71,8 @@ impl<T, H: Host<T>> Lease<T, H> {
     }
 
     #[inline(always)]
-    pub(crate) fn count_use(&self) {
-        self.slot().count_use();
+    pub(crate) fn count_use(&self) -> u32 {
+        self.slot().count_use()
     }
 
     pub(crate) fn uses(&self) -> u32 {
@@ -121,7 +121,7 @@ impl<T, H: Host<T>> Lease<T, H> {
 }
 
 impl<T, H: Host<T>> Drop for Lease<T, H> {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
         let body = self.body();
         let tick = body.tick.load();

@@ -3,6 +3,7 @@
 //! No runtime, no clock and no user code: those are behind [`Host`], which the pool implements.
 //! The only floor that may hold `unsafe`.
 #![allow(unsafe_code)]
+#![cfg_attr(plunge_loom, allow(dead_code))] // a model needs a part of it
 
 mod body;
 mod capacity;
@@ -12,6 +13,7 @@ mod handle;
 mod hazard;
 mod host;
 mod idle;
+mod late;
 mod lease;
 mod permit;
 mod slot;
@@ -25,6 +27,7 @@ mod tests;
 
 pub(crate) use body::{Body, Settings};
 pub(crate) use dial::Ticket;
+#[cfg(not(plunge_loom))]
 pub(crate) use gate::GateWord;
 pub(crate) use handle::Handle;
 #[cfg(not(plunge_loom))]
@@ -32,6 +35,9 @@ pub(crate) use handle::WeakHandle;
 pub use host::Fairness;
 pub(crate) use host::Host;
 pub use idle::IdleOrder;
+#[cfg(not(plunge_loom))]
+pub(crate) use late::Late;
 pub(crate) use lease::Lease;
+#[cfg(not(plunge_loom))]
 pub(crate) use permit::Permit;
 pub(crate) use wait::{Wait, WaitError};

@@ -146,7 +146,7 @@ impl<'a, T, H: Host<T>> Wait<'a, T, H> {
 
     /// Starts dials, as far as wanted and allowed.
     fn dial(&self) -> Result<(), H::Failure> {
-        while let Some(ticket) = self.body.claim() {
+        while let Some(ticket) = Body::claim(self.body) {
             H::dial(ticket)?;
         }
         Ok(())

@@ -1,6 +1,5 @@
 //! The slow half of an acquire: waiting, looking, giving up.
 
-use std::cell::Cell;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -17,7 +16,7 @@ use super::error::{AcquireError, AcquireErrorKind, AcquirePhase};
 use super::handle::{Hit, Pool};
 use super::maintenance;
 use super::shared::{Body, Failure, Lease};
-use crate::engine::{Wait, WaitError};
+use crate::engine::{Late, Wait, WaitError};
 use crate::sync::Arc;
 
 /// Dead connections that one acquire takes in a row before it waits for a new one.
@@ -26,37 +25,33 @@ const DEAD_TAKES: u32 = 2;
 /// Hits that count as one operation in tokio's cooperative budget of 128.
 const HITS_PER_UNIT: u32 = 16;
 
-thread_local! {
-    static HITS: Cell<u32> = const { Cell::new(0) };
-}
-
 pin_project! {
-    /// An acquire: a hit at its first poll, else a slow future that is built then.
+    /// An acquire: a hit at its first poll, else a slow future that is made then.
     ///
-    /// Written by hand so that a hit neither builds nor jumps around the slow future's states.
+    /// Written by hand so that a hit neither builds nor drops any of the slow future's states.
     pub(crate) struct Acquire<'a, T: Send, S, F>
     where
         T: 'static,
     {
         pool: &'a Pool<T>,
-        slow: Option<S>,
+        slow: S,
         #[pin]
-        future: Option<F>,
+        future: Late<F>,
     }
 }
 
 impl<'a, T, S, F> Acquire<'a, T, S, F>
 where
     T: Send + 'static,
-    S: FnOnce(Option<Lease<T>>) -> F,
+    S: Fn(&'a Pool<T>, Option<Lease<T>>) -> F,
     F: Future<Output = Result<Lease<T>, AcquireError>>,
 {
     #[inline(always)]
     pub(crate) fn new(pool: &'a Pool<T>, slow: S) -> Self {
         Self {
             pool,
-            slow: Some(slow),
-            future: None,
+            slow,
+            future: Late::empty(),
         }
     }
 
@@ -67,71 +62,51 @@ where
         context: &mut Context<'_>,
         found: Option<Lease<T>>,
     ) -> Poll<Result<PoolConnection<T>, AcquireError>> {
-        let mut this = self.project();
-        if let Some(slow) = this.slow.take() {
-            this.future.set(Some(slow(found)));
-        }
-        match this.future.as_mut().as_pin_mut() {
-            Some(future) => future
-                .poll(context)
-                .map(|result| result.map(PoolConnection::new)),
-            None => unreachable!("`slow` makes the future once"),
-        }
+        let this = self.project();
+        let (pool, slow) = (*this.pool, &*this.slow);
+        this.future
+            .poll(context, || slow(pool, found))
+            .map_ok(PoolConnection::new)
+    }
+
+    /// Yields where the task had its share, as tokio's own primitives do, so that a loop of hits
+    /// starves nobody. The connection goes back meanwhile.
+    #[cold]
+    #[inline(never)]
+    fn poll_charged(
+        context: &mut Context<'_>,
+        connection: PoolConnection<T>,
+    ) -> Poll<Result<PoolConnection<T>, AcquireError>> {
+        let proceed = ready!(coop::poll_proceed(context));
+        proceed.made_progress();
+        Poll::Ready(Ok(connection))
     }
 }
 
-impl<T, S, F> Future for Acquire<'_, T, S, F>
+impl<'a, T, S, F> Future for Acquire<'a, T, S, F>
 where
     T: Send + 'static,
-    S: FnOnce(Option<Lease<T>>) -> F,
+    S: Fn(&'a Pool<T>, Option<Lease<T>>) -> F,
     F: Future<Output = Result<Lease<T>, AcquireError>>,
 {
     type Output = Result<PoolConnection<T>, AcquireError>;
 
     #[inline(always)]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let found = if self.future.is_some() {
+        let found = if self.future.is_made() {
             None
         } else {
-            ready!(cooperate(context));
             match self.pool.hit() {
-                Hit::Ready(connection) => return Poll::Ready(Ok(connection)),
+                // A hit costs a tenth of what tokio counts as one operation: not each is charged.
+                Hit::Ready(connection, uses) if uses % HITS_PER_UNIT == 0 => {
+                    return Self::poll_charged(context, connection);
+                }
+                Hit::Ready(connection, _) => return Poll::Ready(Ok(connection)),
                 Hit::Aside(lease) => Some(lease),
                 Hit::Empty => None,
             }
         };
         self.poll_slow(context, found)
-    }
-}
-
-/// Yields where a task had its share, as tokio's own primitives do: a loop of hits starves nobody.
-///
-/// A hit costs a tenth of what tokio counts as one operation, so one in [`HITS_PER_UNIT`] is
-/// charged.
-#[inline(always)]
-fn cooperate(context: &mut Context<'_>) -> Poll<()> {
-    let hits = HITS.get();
-    HITS.set(hits.wrapping_add(1));
-    if hits % HITS_PER_UNIT == 0 {
-        charge(context)
-    } else {
-        Poll::Ready(())
-    }
-}
-
-#[cold]
-#[inline(never)]
-fn charge(context: &mut Context<'_>) -> Poll<()> {
-    match coop::poll_proceed(context) {
-        Poll::Ready(proceed) => {
-            proceed.made_progress();
-            Poll::Ready(())
-        }
-        Poll::Pending => {
-            // The next poll asks again.
-            HITS.set(0);
-            Poll::Pending
-        }
     }
 }
 

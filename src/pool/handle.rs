@@ -45,7 +45,8 @@ pub struct Pool<T: Send + 'static> {
 
 /// What a first look at the idle set gave.
 pub(crate) enum Hit<T: Send + 'static> {
-    Ready(PoolConnection<T>),
+    /// With how often it was taken by now.
+    Ready(PoolConnection<T>, u32),
     /// To be looked at more closely.
     Aside(Lease<T>),
     Empty,
@@ -103,8 +104,8 @@ impl<T: Send + 'static> Pool<T> {
     pub fn acquire(
         &self,
     ) -> impl Future<Output = Result<PoolConnection<T>, AcquireError>> + Send + use<'_, T> {
-        Acquire::new(self, |found| {
-            acquire_slow(self.body(), found, self.body().host().times.acquire)
+        Acquire::new(self, |pool, found| {
+            acquire_slow(pool.body(), found, pool.body().host().times.acquire)
         })
     }
 
@@ -122,7 +123,9 @@ impl<T: Send + 'static> Pool<T> {
         &self,
         limit: Duration,
     ) -> impl Future<Output = Result<PoolConnection<T>, AcquireError>> + Send + use<'_, T> {
-        Acquire::new(self, move |found| acquire_slow(self.body(), found, limit))
+        Acquire::new(self, move |pool, found| {
+            acquire_slow(pool.body(), found, limit)
+        })
     }
 
     /// Takes an idle connection if there is one. Never waits, never opens; works without a runtime.
@@ -136,7 +139,7 @@ impl<T: Send + 'static> Pool<T> {
     #[inline]
     pub fn try_acquire(&self) -> Result<PoolConnection<T>, TryAcquireError> {
         match self.hit() {
-            Hit::Ready(connection) => Ok(connection),
+            Hit::Ready(connection, _) => Ok(connection),
             Hit::Aside(lease) => self.try_acquire_slow(Some(lease)),
             Hit::Empty => self.try_acquire_slow(None),
         }
@@ -163,8 +166,8 @@ impl<T: Send + 'static> Pool<T> {
         if !body.host().admits(&lease, body.tick().load()) {
             return Hit::Aside(lease);
         }
-        lease.count_use();
-        Hit::Ready(PoolConnection::new(lease))
+        let uses = lease.count_use();
+        Hit::Ready(PoolConnection::new(lease), uses)
     }
 
     #[cold]

@@ -44,11 +44,13 @@ pub(crate) struct Times {
 
 pub(crate) struct Shared<T: Send + 'static> {
     // Read on every hit.
-    check_after_millis: AtomicU64,
+    /// Idle for less, a connection is handed out without another look; 0 where a hook looks.
+    plain_idle_millis: AtomicU64,
     tests_health: bool,
-    admits_plainly: bool,
-    keeps_plainly: bool,
+    /// No health test and no hook: what comes back is kept.
+    keeps_all: bool,
     // Read on slow paths.
+    check_after_millis: AtomicU64,
     pub(crate) closes_async: bool,
     pub(crate) clock: Clock,
     pub(crate) times: Times,
@@ -75,8 +77,11 @@ impl<T: Send + 'static> Shared<T> {
         Self {
             check_after_millis: AtomicU64::new(millis(options.check_after_idle)),
             tests_health: health,
-            admits_plainly: options.hooks.before_acquire.is_none(),
-            keeps_plainly: options.hooks.after_release.is_none(),
+            plain_idle_millis: AtomicU64::new(match options.hooks.before_acquire {
+                None => millis(options.check_after_idle),
+                Some(_) => 0,
+            }),
+            keeps_all: !health && options.hooks.after_release.is_none(),
             closes_async: close,
             clock: Clock::start(),
             times: Times {
@@ -103,9 +108,8 @@ impl<T: Send + 'static> Shared<T> {
         // An unknown time is later than any, so that case is looked at, too.
         let idle = tick.as_millis().wrapping_sub(lease.returned().as_millis());
         // Relaxed: a setting on its own.
-        idle < self.check_after_millis.load(Ordering::Relaxed)
+        idle < self.plain_idle_millis.load(Ordering::Relaxed)
             && !lease.is_doomed()
-            && self.admits_plainly
             && self.is_healthy(lease.value())
     }
 
@@ -208,7 +212,7 @@ impl<T: Send + 'static> Host<T> for Shared<T> {
 
     #[inline(always)]
     fn keeps(&self, value: &T) -> bool {
-        self.keeps_plainly && self.is_healthy(value)
+        self.keeps_all || (self.hooks.after_release.is_none() && self.is_healthy(value))
     }
 
     fn returned(lease: Lease<T>) {

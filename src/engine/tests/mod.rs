@@ -1,1 +1,7 @@
 //! Models and facts of the engine.
+
+#[cfg(not(plunge_loom))]
+mod facts;
+#[cfg(plunge_loom)]
+mod models;
+mod stage;

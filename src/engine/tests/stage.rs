@@ -1,0 +1,99 @@
+//! A host for the engine's tests: no clock, no runtime; dials are left on a table.
+
+use crate::engine::{Body, Fairness, Handle, Host, IdleOrder, Lease, Settings, Ticket};
+use crate::sync::{Arc, AtomicU32, Mutex, Ordering};
+use crate::time::Tick;
+
+/// What is pooled: nothing.
+pub(super) struct Item;
+
+/// Dials asked for go here, for the test to finish.
+pub(super) struct Stage {
+    pub(super) dials: Mutex<Vec<Ticket<Item, Stage>>>,
+    pub(super) retired: AtomicU32,
+}
+
+pub(super) type TestBody = Body<Item, Stage>;
+pub(super) type TestLease = Lease<Item, Stage>;
+pub(super) type TestTicket = Ticket<Item, Stage>;
+
+impl Host<Item> for Stage {
+    type Failure = u32;
+
+    fn now(&self) -> Tick {
+        Tick::from_millis(0)
+    }
+
+    fn keeps(&self, _: &Item) -> bool {
+        true
+    }
+
+    fn returned(lease: TestLease) {
+        let body = Arc::clone(lease.body());
+        if body.is_closed() || lease.is_doomed() || std::thread::panicking() {
+            // Relaxed: counted for the test, read after joins.
+            body.host().retired.fetch_add(1, Ordering::Relaxed);
+            drop(lease.retire());
+        } else {
+            lease.stamp_return(Tick::from_millis(0));
+            lease.put();
+        }
+    }
+
+    fn dial(ticket: TestTicket) -> Result<(), u32> {
+        let Some(body) = ticket.body().map(Arc::clone) else {
+            return Ok(());
+        };
+        body.host().dials.lock().push(ticket);
+        Ok(())
+    }
+
+    fn abandoned(body: &Arc<TestBody>) {
+        close(body);
+    }
+
+    fn drained(&self) {}
+}
+
+/// A pool of at most `limit` with `idle` of them open.
+pub(super) fn pool(limit: u32, idle: u32, fairness: Fairness) -> Handle<Item, Stage> {
+    let settings = Settings {
+        limit,
+        ceiling: limit,
+        order: IdleOrder::Affine,
+        workers: 2,
+        max_connecting: 2,
+        max_waiters: u32::MAX,
+        fairness,
+    };
+    let stage = Stage {
+        dials: Mutex::new(Vec::new()),
+        retired: AtomicU32::new(0),
+    };
+    let body = Arc::new(Body::new(settings, stage));
+    body.tick().store(Tick::from_millis(0));
+    for _ in 0..idle {
+        drop(Body::open(&body, Item));
+    }
+    Handle::first(body)
+}
+
+/// As the pool does: no more takes, waiters told, idle ones retired.
+pub(super) fn close(body: &Arc<TestBody>) {
+    body.shut();
+    while let Some(lease) = body.take_idle() {
+        drop(lease);
+    }
+    // Dials under way are given up.
+    let dials = std::mem::take(&mut *body.host().dials.lock());
+    drop(dials);
+}
+
+/// Finishes one dial that was asked for.
+pub(super) fn finish_dial(body: &Arc<TestBody>) {
+    let ticket = body.host().dials.lock().pop();
+    if let Some(ticket) = ticket.and_then(Ticket::unless_surplus) {
+        let next = ticket.serve(Item, Tick::from_millis(0));
+        body.host().dials.lock().extend(next);
+    }
+}
