@@ -1,4 +1,4 @@
-//! A lock-free, high-throughput async pool engine.
+#![doc = include_str!("../README.md")]
 
 mod engine;
 mod sync;

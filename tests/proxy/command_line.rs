@@ -16,7 +16,7 @@ fn run(args: &[&str]) -> Output {
 }
 
 /// A running proxy; killed if the test fails.
-struct Running(Child);
+pub struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -25,7 +25,7 @@ impl Drop for Running {
     }
 }
 
-fn serve(args: &[&str]) -> (Running, Vec<String>) {
+pub fn serve(args: &[&str]) -> (Running, Vec<String>) {
     let any = ["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
     let mut child = plunge()
         .args(any)

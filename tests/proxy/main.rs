@@ -11,6 +11,7 @@ mod fixture;
 mod guards;
 mod limits;
 mod questions;
+mod real_clients;
 mod sessions;
 mod sharing;
 mod streams;

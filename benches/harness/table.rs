@@ -1,0 +1,100 @@
+//! Table: medians over rounds, with their spread, and ratios taken inside each round.
+//!
+//! Promise: a ratio compares blocks that ran next to each other, never two medians of different
+//! minutes; the spread is shown beside every median.
+//! Cost: none while a case runs.
+
+use super::{Case, Outcome, Shape};
+
+/// The median of some numbers; the mean of the middle two if they are even in number.
+pub fn median(mut numbers: Vec<f64>) -> f64 {
+    numbers.sort_by(f64::total_cmp);
+    let middle = numbers.len() / 2;
+    match numbers.len() {
+        0 => f64::NAN,
+        count if count % 2 == 1 => numbers[middle],
+        _ => (numbers[middle - 1] + numbers[middle]) / 2.0,
+    }
+}
+
+/// How many times less time `subject` needs a cycle than `other`, as the median over rounds.
+pub fn speed_ratio(subject: &[Outcome], other: &[Outcome]) -> f64 {
+    let rounds = subject.iter().zip(other);
+    median(
+        rounds
+            .map(|(mine, theirs)| theirs.ns_per_cycle / mine.ns_per_cycle)
+            .collect(),
+    )
+}
+
+/// The median over rounds of one number of each outcome.
+pub fn median_of(outcomes: &[Outcome], number: impl Fn(&Outcome) -> f64) -> f64 {
+    median(outcomes.iter().map(number).collect())
+}
+
+/// Prints one case as a Markdown table. `ours` is the row that ratios refer to.
+pub fn print(case: &Case, rows: &[(&'static str, Vec<Outcome>)], ours: &str) {
+    println!("\n### {}: {}\n", case.name, case.isolates);
+    println!(
+        "{} task(s) over {} object(s), {} worker(s); median [fastest, slowest] of {} rounds\n",
+        case.tasks,
+        case.size,
+        case.workers.max(1),
+        rows.first().map_or(0, |(_, outcomes)| outcomes.len()),
+    );
+    match case.shape {
+        Shape::Solo => {
+            println!("| subject | ns a cycle | speed, {ours} = 1 |\n| --- | --- | --- |")
+        }
+        Shape::Hits | Shape::Threads => {
+            println!("| subject | million cycles/s | speed, {ours} = 1 |\n| --- | --- | --- |");
+        }
+        Shape::Saturated => println!(
+            "| subject | million cycles/s | speed, {ours} = 1 | p50 wait µs | p99 wait µs | max wait µs | min/max cycles a task |\n\
+             | --- | --- | --- | --- | --- | --- | --- |"
+        ),
+    }
+    let base = rows.iter().find(|(name, _)| *name == ours);
+    for (name, outcomes) in rows {
+        let ratio = base.map_or(f64::NAN, |(_, base)| speed_ratio(outcomes, base));
+        println!(
+            "| {name} | {} | {ratio:.2} |{}",
+            speed(case, outcomes),
+            waits(case, outcomes)
+        );
+    }
+}
+
+fn speed(case: &Case, outcomes: &[Outcome]) -> String {
+    let times = outcomes.iter().map(|outcome| outcome.ns_per_cycle);
+    let numbers: Vec<f64> = match case.shape {
+        Shape::Solo => times.collect(),
+        _ => times.map(|ns| 1e3 / ns).collect(),
+    };
+    let least = numbers.iter().copied().fold(f64::INFINITY, f64::min);
+    let most = numbers.iter().copied().fold(0.0, f64::max);
+    let (fastest, slowest) = if case.shape == Shape::Solo {
+        (least, most)
+    } else {
+        (most, least)
+    };
+    format!("{:.2} [{fastest:.2}, {slowest:.2}]", median(numbers))
+}
+
+fn waits(case: &Case, outcomes: &[Outcome]) -> String {
+    if case.shape != Shape::Saturated {
+        return String::new();
+    }
+    let at = |quantile: f64| {
+        median_of(outcomes, |outcome| {
+            outcome.waits.value_at_quantile(quantile) as f64 / 1e3
+        })
+    };
+    format!(
+        " {:.1} | {:.1} | {:.0} | {:.2} |",
+        at(0.5),
+        at(0.99),
+        at(1.0),
+        median_of(outcomes, |outcome| outcome.evenness)
+    )
+}
