@@ -9,87 +9,52 @@ use tokio::net::TcpStream;
 use crate::client::{Client, initialize, request};
 use crate::fixture::{PATIENCE, start};
 
-fn with(client: &Client, name: &'static str, value: &str) -> Client {
-    let mut client = client.clone();
-    client.extra.push((name, value.to_owned()));
-    client
-}
+/// Method, header and its value, status. An empty name: no further header.
+const HEADS: &[(&str, &str, &str, u16)] = &[
+    ("POST", "content-type", "text/plain", 415),
+    ("POST", "accept", "text/html", 406),
+    ("POST", "accept", "*/*", 200),
+    ("GET", "accept", "application/json", 406),
+    ("POST", "mcp-protocol-version", "1999-01-01", 400),
+    ("POST", "mcp-protocol-version", "2025-06-18", 200),
+    ("POST", "host", "evil.example", 403),
+    ("POST", "origin", "http://evil.example", 403),
+    ("POST", "origin", "http://localhost:5173", 200),
+    ("POST", "mcp-session-id", "unknown", 404),
+    ("GET", "mcp-session-id", "unknown", 404),
+    ("DELETE", "mcp-session-id", "unknown", 404),
+    ("POST", "mcp-session-id", "a b", 400),
+    ("GET", "", "", 400),
+    ("DELETE", "", "", 400),
+    ("PUT", "", "", 405),
+    ("OPTIONS", "", "", 405),
+];
 
 #[tokio::test]
 async fn heads_that_do_not_fit_get_their_status() {
     let (_server, client) = start(Mode::Shared).await;
     let ping = request(1, "ping", json!({})).to_string();
-    let table = [
-        (
-            with(&client, "content-type", "text/plain"),
-            Method::POST,
-            415,
-        ),
-        (with(&client, "accept", "text/html"), Method::POST, 406),
-        (
-            with(&client, "accept", "application/json"),
-            Method::GET,
-            406,
-        ),
-        (
-            with(&client, "mcp-protocol-version", "1999-01-01"),
-            Method::POST,
-            400,
-        ),
-        (
-            with(&client, "mcp-protocol-version", "2025-06-18"),
-            Method::POST,
-            200,
-        ),
-        (with(&client, "host", "evil.example"), Method::POST, 403),
-        (
-            with(&client, "origin", "http://evil.example"),
-            Method::POST,
-            403,
-        ),
-        (
-            with(&client, "origin", "http://localhost:5173"),
-            Method::POST,
-            200,
-        ),
-        (
-            with(&client, "mcp-session-id", "unknown"),
-            Method::POST,
-            404,
-        ),
-        (with(&client, "mcp-session-id", "unknown"), Method::GET, 404),
-        (
-            with(&client, "mcp-session-id", "unknown"),
-            Method::DELETE,
-            404,
-        ),
-        (with(&client, "mcp-session-id", "a b"), Method::POST, 400),
-        (client.clone(), Method::GET, 400),
-        (client.clone(), Method::DELETE, 400),
-        (client.clone(), Method::PUT, 405),
-        (client.clone(), Method::OPTIONS, 405),
-        (with(&client, "accept", "*/*"), Method::POST, 200),
-    ];
-    for (client, method, status) in table {
-        let body = if method == Method::POST {
+    for &(method, name, value, status) in HEADS {
+        let mut client = client.clone();
+        client
+            .extra
+            .extend((!name.is_empty()).then(|| (name, value.to_owned())));
+        let body = if method == "POST" {
             ping.clone()
         } else {
             String::new()
         };
-        let reply = client.send(method.clone(), body).await;
+        let reply = client.send(method.parse().unwrap(), body).await;
         assert_eq!(
             reply.status.as_u16(),
             status,
-            "{method} {:?}: {reply:?}",
-            client.extra
+            "{method} {name}: {value}: {reply:?}"
         );
         if status >= 400 {
             assert!(reply.json()["error"]["message"].is_string());
         }
     }
-    let other = client
-        .open(Method::POST, "/other", ping.clone().into())
-        .await;
+    let other = client.open(Method::POST, "/other", ping.into()).await;
     assert_eq!(other.status(), StatusCode::NOT_FOUND);
     assert_eq!(
         client.send(Method::PUT, "").await.headers["allow"],

@@ -11,7 +11,7 @@ fn next<E>(inbox: &Inbox<E>) -> Poll<Item<E>> {
     inbox.poll(&mut Context::from_waker(Waker::noop()))
 }
 
-fn flight(takes_stream: bool) -> std::sync::Arc<Flight> {
+fn flight(takes_stream: bool) -> crate::sync::Arc<Flight> {
     Flight::new(RawId::new("\"mine\""), None, Owner::Nobody, takes_stream)
 }
 
