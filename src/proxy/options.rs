@@ -95,7 +95,7 @@ impl ServeOptions {
         }
     }
 
-    /// The limit on children, by default or as it was set.
+    /// The limit on children, by default or as it was set. Asks the system: not for every request.
     pub fn children(&self) -> u32 {
         self.max_connections.unwrap_or_else(|| match self.mode {
             Mode::Session => 64,

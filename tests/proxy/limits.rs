@@ -52,7 +52,8 @@ async fn a_line_over_the_limit_ends_its_child_and_only_that() {
 #[tokio::test]
 async fn options_that_contradict_each_other_are_refused_by_name() {
     let base = || options(script("plunge-test", &[]), Mode::Session);
-    let table: [(&str, fn(&mut plunge::proxy::ServeOptions)); 4] = [
+    type Change = fn(&mut plunge::proxy::ServeOptions);
+    let table: [(&str, Change); 4] = [
         ("max_connections", |options| {
             options.max_connections = Some(0)
         }),

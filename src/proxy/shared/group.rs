@@ -43,6 +43,7 @@ pub struct Group {
     starts: watch::Sender<(u64, Option<Fault>)>,
     freed: Arc<Notify>,
     tasks: Tasks,
+    limit: usize,
     options: Arc<ServeOptions>,
 }
 
@@ -91,6 +92,7 @@ impl Group {
             starts: watch::Sender::new((0, None)),
             freed,
             tasks: tasks.clone(),
+            limit: options.children() as usize,
             options: options.clone(),
         }))
     }
@@ -222,7 +224,7 @@ impl Group {
 
     /// Starts one more child in the background, unless one is starting or the limit is reached.
     fn start_one(self: &Arc<Self>) {
-        if self.is_closed() || self.children.lock().len() >= self.options.children() as usize {
+        if self.is_closed() || self.children.lock().len() >= self.limit {
             return;
         }
         // AcqRel: pairs with the Release below; who starts next sees the child of the last start.
@@ -241,7 +243,7 @@ impl Group {
     }
 
     async fn start(&self) -> Result<(), Fault> {
-        if self.children.lock().len() >= self.options.children() as usize {
+        if self.children.lock().len() >= self.limit {
             return Ok(());
         }
         let lease = self
