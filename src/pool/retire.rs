@@ -50,11 +50,7 @@ fn is_wanted<T: Send + 'static>(body: &Body<T>, lease: &Lease<T>) -> bool {
     if lease.is_doomed() || std::thread::panicking() || gate.has(GateWord::CLOSED) {
         return false;
     }
-    if !gate.has(GateWord::INSPECT) {
-        return true;
-    }
-    let capacity = body.capacity();
-    lease.generation() == body.generation() && capacity.open() <= capacity.limit()
+    !(gate.has(GateWord::INSPECT) && body.is_over_limit())
 }
 
 /// The time now; sees to it that somebody advances it from here on.
