@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use plunge::proxy::{Mode, ServeOptions, Server, Upstream, demo_command, serve_demo};
-use plunge::transport::Command;
+use plunge::transport::{Command, Subprocess};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// How long a shutdown may take.
@@ -145,6 +145,21 @@ fn run(serve: &Serve) -> Result<(), Failure> {
 async fn serve_until_signalled(options: ServeOptions, demo: bool) -> Result<(), Failure> {
     let mut signals = Signals::new()
         .map_err(|error| Failure::Run(format!("signals cannot be handled: {error}")))?;
+    let ended = tokio::select! {
+        ended = serve_until_closed(options, demo) => ended,
+        () = signals.second() => Ok(()),
+    };
+    // What is left of children must not outlive this process.
+    tokio::select! {
+        _ = tokio::time::timeout(SHUTDOWN, Subprocess::settled()) => {}
+        () = signals.next() => {}
+    }
+    ended
+}
+
+async fn serve_until_closed(options: ServeOptions, demo: bool) -> Result<(), Failure> {
+    let mut signals = Signals::new()
+        .map_err(|error| Failure::Run(format!("signals cannot be handled: {error}")))?;
     let mode = options.mode;
     let server = tokio::select! {
         started = Server::start(options) => started.map_err(|error| Failure::Run(error.to_string()))?,
@@ -154,10 +169,8 @@ async fn serve_until_signalled(options: ServeOptions, demo: bool) -> Result<(), 
         .map_err(|error| Failure::Run(format!("standard output cannot be written: {error}")))?;
     signals.next().await;
     tracing::info!("shutting down; a second signal ends at once");
-    tokio::select! {
-        report = server.shutdown(SHUTDOWN) => tracing::info!(?report, "ended"),
-        () = signals.next() => {}
-    }
+    let report = server.shutdown(SHUTDOWN).await;
+    tracing::info!(?report, "ended");
     Ok(())
 }
 
@@ -267,6 +280,11 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
         })
+    }
+
+    async fn second(&mut self) {
+        self.next().await;
+        self.next().await;
     }
 
     async fn next(&mut self) {

@@ -119,6 +119,9 @@ impl ServeOptions {
         if let Some((name, _)) = durations.iter().find(|(_, duration)| duration.is_zero()) {
             return Err(format!("{name} is zero: give a time above zero"));
         }
+        if let Some((name, _)) = durations.iter().find(|(_, duration)| *duration > LONGEST) {
+            return Err(format!("{name} is over a year: give a shorter time"));
+        }
         let children = self.children();
         if children == 0 {
             return Err(String::from(
@@ -141,5 +144,7 @@ impl ServeOptions {
     }
 }
 
+/// Longer than this is a mistake, and sums of such times stay within the clock.
+const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
 /// What the numbers of rewritten ids have room for.
 pub(super) const MAX_IN_FLIGHT: usize = 1024;

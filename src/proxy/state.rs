@@ -13,6 +13,7 @@ use super::http::HostPolicy;
 use super::options::ServeOptions;
 use super::session::SessionTable;
 use super::tasks::Tasks;
+use crate::transport::Subprocess;
 use crate::{BoxError, CloseReport};
 
 /// How often overdue requests are looked for.
@@ -117,6 +118,12 @@ impl AppState {
             .close(deadline.saturating_sub(begun.elapsed()))
             .await;
         self.tasks.end().await;
+        // Sessions' children were retired by their drop: the pool does not wait for those.
+        let _ = tokio::time::timeout(
+            deadline.saturating_sub(begun.elapsed()),
+            Subprocess::settled(),
+        )
+        .await;
         (cut, report)
     }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,12 +19,25 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 
 pub fn script(marker: &str, flags: &[&str]) -> Command {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/proxy/child.py");
-    Command::new("python3")
+    Command::new(python())
         .arg(path)
         .args(flags)
         .arg(marker)
         .eof_grace(Duration::from_millis(500))
         .term_grace(Duration::from_millis(500))
+}
+
+/// The interpreter itself: a wrapper of that name would start several processes for each child.
+fn python() -> &'static str {
+    static PATH: OnceLock<String> = OnceLock::new();
+    PATH.get_or_init(|| {
+        let ask = ["-c", "import sys; print(sys.executable, end='')"];
+        let asked = std::process::Command::new("python3")
+            .args(ask)
+            .output()
+            .expect("python3 is installed");
+        String::from_utf8(asked.stdout).unwrap()
+    })
 }
 
 /// A name for the children of one test.

@@ -3,9 +3,10 @@
 use hyper::Method;
 use plunge::proxy::Mode;
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::client::tool;
-use crate::fixture::{options, script, start_with};
+use crate::fixture::{PATIENCE, options, script, start_with};
 
 #[tokio::test]
 async fn a_body_over_the_limit_is_413_and_one_below_it_passes() {
@@ -46,6 +47,27 @@ async fn a_line_over_the_limit_ends_its_child_and_only_that() {
     assert_eq!(
         client.begin().await.call(1, "echo", json!({})).await.status,
         200
+    );
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_408() {
+    let mut options = options(script("plunge-test", &[]), Mode::Shared);
+    options.request_timeout = std::time::Duration::from_millis(100);
+    let (_server, client) = start_with(options).await;
+    let head = "POST /mcp HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 10\r\n\r\n{";
+    let mut stream = tokio::net::TcpStream::connect(client.address)
+        .await
+        .unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut text = String::new();
+    tokio::time::timeout(PATIENCE, stream.read_to_string(&mut text))
+        .await
+        .expect("the end")
+        .unwrap();
+    assert!(
+        text.starts_with("HTTP/1.1 408") && text.contains("slow_body"),
+        "{text}"
     );
 }
 
