@@ -6,6 +6,8 @@ mod time;
 
 #[cfg(not(plunge_loom))]
 mod pool;
+#[cfg(all(not(plunge_loom), feature = "proxy", target_os = "linux"))]
+pub mod proxy;
 #[cfg(not(plunge_loom))]
 pub mod transport;
 
