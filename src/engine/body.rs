@@ -248,7 +248,7 @@ impl<T, H: Host<T>> Body<T, H> {
     ) {
         let is_cold = |id: SlotId| {
             let slot = &self.slots[id.index()];
-            slot.is_doomed() || now.since(slot.returned()).as_millis() > COARSE_MILLIS
+            slot.is_doomed() || now.since(slot.since()).as_millis() > COARSE_MILLIS
         };
         for id in self.idle.take_cold(is_cold) {
             self.put_cold(look(self.lease(id)));
@@ -289,6 +289,19 @@ impl<T, H: Host<T>> Tenant<'_, T, H> {
 
     pub(crate) fn created(&self) -> Tick {
         self.slot.created()
+    }
+
+    /// Since when it is idle, or leased.
+    pub(crate) fn since(&self) -> Tick {
+        self.slot.since()
+    }
+
+    pub(crate) fn uses(&self) -> u32 {
+        self.slot.uses()
+    }
+
+    pub(crate) fn generation(&self) -> u32 {
+        self.slot.generation()
     }
 
     /// The number of its slot.

@@ -40,8 +40,8 @@ pub(super) struct Slot<T, H: Host<T>> {
     /// The strong reference that an open slot has to its body.
     owner: UnsafeCell<Option<Arc<Body<T, H>>>>,
     value: UnsafeCell<MaybeUninit<T>>,
-    /// When the connection was last put; written by the holder only.
-    returned: AtomicU64,
+    /// Since when the connection is idle, or leased; written by the holder only.
+    since: AtomicU64,
     created: AtomicU64,
     /// Takes of this connection; written by the holder only.
     uses: AtomicU32,
@@ -64,7 +64,7 @@ impl<T, H: Host<T>> Slot<T, H> {
         Self {
             owner: UnsafeCell::new(None),
             value: UnsafeCell::new(MaybeUninit::uninit()),
-            returned: AtomicU64::new(0),
+            since: AtomicU64::new(0),
             created: AtomicU64::new(0),
             uses: AtomicU32::new(0),
             tenancy: AtomicU32::new(0),
@@ -94,7 +94,7 @@ impl<T, H: Host<T>> Slot<T, H> {
         // SAFETY: as above; the old value was moved out when the slot was emptied.
         self.value.with_mut(|cell| unsafe { (*cell).write(value) });
         // Relaxed, all five: published with the id, by whatever hands that on.
-        self.returned.store(now.as_millis(), Ordering::Relaxed);
+        self.since.store(now.as_millis(), Ordering::Relaxed);
         self.created.store(now.as_millis(), Ordering::Relaxed);
         self.uses.store(0, Ordering::Relaxed);
         self.generation.store(generation, Ordering::Relaxed);
@@ -187,17 +187,17 @@ impl<T, H: Host<T>> Slot<T, H> {
     }
 
     #[inline(always)]
-    pub(super) fn returned(&self) -> Tick {
+    pub(super) fn since(&self) -> Tick {
         // Relaxed: the holder sees it with the id.
-        Tick::from_millis(self.returned.load(Ordering::Relaxed))
+        Tick::from_millis(self.since.load(Ordering::Relaxed))
     }
 
     #[inline(always)]
-    pub(super) fn stamp_return(&self, now: Tick) {
-        // Relaxed: published with the id. Most returns fall into the tick of the one before: a
+    pub(super) fn stamp(&self, now: Tick) {
+        // Relaxed: published with the id. Most takes and puts fall into the tick of the one before: a
         // store spared is one less that the locked instruction after it has to wait for.
-        if self.returned() != now {
-            self.returned.store(now.as_millis(), Ordering::Relaxed);
+        if self.since() != now {
+            self.since.store(now.as_millis(), Ordering::Relaxed);
         }
     }
 

@@ -13,7 +13,7 @@ use super::admit::{Admission, admit};
 use super::connection::PoolConnection;
 use super::deadline::timeout_at;
 use super::error::{AcquireError, AcquireErrorKind, AcquirePhase};
-use super::handle::{Hit, Pool};
+use super::handle::Pool;
 use super::maintenance;
 use super::shared::{Body, Failure, Lease};
 use crate::engine::{Late, Wait, WaitError};
@@ -55,7 +55,7 @@ where
         }
     }
 
-    #[cold]
+    /// A hit that wants a closer look, or no hit.
     #[inline(never)]
     fn poll_slow(
         self: Pin<&mut Self>,
@@ -64,9 +64,25 @@ where
     ) -> Poll<Result<PoolConnection<T>, AcquireError>> {
         let this = self.project();
         let (pool, slow) = (*this.pool, &*this.slow);
-        this.future
-            .poll(context, || slow(pool, found))
-            .map_ok(PoolConnection::new)
+        match found {
+            Some(lease) if pool.admits(&lease) => Self::poll_hit(context, lease),
+            found => this
+                .future
+                .poll(context, || slow(pool, found))
+                .map_ok(PoolConnection::new),
+        }
+    }
+
+    #[inline(always)]
+    fn poll_hit(
+        context: &mut Context<'_>,
+        lease: Lease<T>,
+    ) -> Poll<Result<PoolConnection<T>, AcquireError>> {
+        // A hit costs a tenth of what tokio counts as one operation: not each is charged.
+        if lease.count_use() % HITS_PER_UNIT == 0 {
+            return Self::poll_charged(context, lease);
+        }
+        Poll::Ready(Ok(PoolConnection::new(lease)))
     }
 
     /// Yields where the task had its share, as tokio's own primitives do, so that a loop of hits
@@ -75,11 +91,11 @@ where
     #[inline(never)]
     fn poll_charged(
         context: &mut Context<'_>,
-        connection: PoolConnection<T>,
+        lease: Lease<T>,
     ) -> Poll<Result<PoolConnection<T>, AcquireError>> {
         let proceed = ready!(coop::poll_proceed(context));
         proceed.made_progress();
-        Poll::Ready(Ok(connection))
+        Poll::Ready(Ok(PoolConnection::new(lease)))
     }
 }
 
@@ -96,17 +112,12 @@ where
         let found = if self.future.is_made() {
             None
         } else {
-            match self.pool.hit() {
-                // A hit costs a tenth of what tokio counts as one operation: not each is charged.
-                Hit::Ready(connection, uses) if uses % HITS_PER_UNIT == 0 => {
-                    return Self::poll_charged(context, connection);
-                }
-                Hit::Ready(connection, _) => return Poll::Ready(Ok(connection)),
-                Hit::Aside(lease) => Some(lease),
-                Hit::Empty => None,
-            }
+            self.pool.take_idle()
         };
-        self.poll_slow(context, found)
+        match found {
+            Some(lease) if self.pool.admits_at_once(&lease) => Self::poll_hit(context, lease),
+            found => self.poll_slow(context, found),
+        }
     }
 }
 
@@ -120,6 +131,10 @@ pub(crate) async fn acquire_slow<T: Send + 'static>(
     let until = shared.deadline(limit);
     // Without a runtime there is no maintenance: then nothing is late but the closing.
     let _ = maintenance::ensure(body);
+    if found.is_none() {
+        // Where every take is a slow one, a loop of them must not starve other tasks either.
+        coop::consume_budget().await;
+    }
     let mut dead = 0;
     loop {
         if found.is_none() && dead < DEAD_TAKES {

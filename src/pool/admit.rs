@@ -116,6 +116,7 @@ async fn greet<T: Send + 'static>(
         retire::bury(lease);
         return Err(AcquireErrorKind::Closed);
     }
+    lease.stamp(now);
     lease.count_use();
     Ok(Admission::Admitted(lease))
 }

@@ -62,11 +62,7 @@ impl<T: Send + 'static> PoolConnection<T> {
     pub fn metadata(&self) -> ResourceMetadata {
         let shared = self.lease.body().host();
         let now = shared.clock.now();
-        // The connection is in use: how long it was idle before is not known any more.
-        ResourceMetadata {
-            idle: std::time::Duration::ZERO,
-            ..shared.metadata(&self.lease, now)
-        }
+        shared.metadata_of_held(&self.lease, now)
     }
 }
 

@@ -108,6 +108,7 @@ async fn created<T: Send + 'static>(
     let metadata = ResourceMetadata {
         age: Duration::ZERO,
         idle: Duration::ZERO,
+        held: Duration::ZERO,
         uses: 0,
         generation,
     };

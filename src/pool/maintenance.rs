@@ -337,7 +337,7 @@ async fn recycle<T: Send + 'static>(mut care: Care<T>) {
     else {
         return;
     };
-    let metadata = shared.metadata(probation.lease(), shared.clock.now());
+    let metadata = shared.metadata_of_held(probation.lease(), shared.clock.now());
     let until = shared.deadline(tuning.hook_timeout);
     let verdict = guarded::run("after_release", until, || {
         hook(probation.lease_mut().value_mut(), &metadata)

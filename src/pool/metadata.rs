@@ -10,6 +10,8 @@ pub struct ResourceMetadata {
     pub age: Duration,
     /// How long nobody had it before this use. As exact as the pool's tick: 100 ms.
     pub idle: Duration,
+    /// How long its holder has it by now. As exact as the pool's tick: 100 ms.
+    pub held: Duration,
     /// How often it was acquired, this time included.
     pub uses: u32,
     /// The generation of the pool in which it was opened.

@@ -26,7 +26,7 @@ pub(crate) fn take_back<T: Send + 'static>(mut lease: Lease<T>) {
     match &tuning.hooks.after_release {
         None => {}
         Some(Hook::Sync(hook)) => {
-            let metadata = shared.metadata(&lease, shared.now());
+            let metadata = shared.metadata_of_held(&lease, shared.now());
             let verdict = guarded::call("after_release", || hook(lease.value_mut(), &metadata));
             // The hook may have closed the pool or dropped the last handle.
             if verdict != Ok::<_, StepError>(Verdict::Keep) || !is_wanted(&body, &lease) {
@@ -41,7 +41,7 @@ pub(crate) fn take_back<T: Send + 'static>(mut lease: Lease<T>) {
 
 /// Puts a connection that passed all tests.
 pub(crate) fn put<T: Send + 'static>(body: &Arc<Body<T>>, lease: Lease<T>) {
-    lease.stamp_return(wake_clock(body));
+    lease.stamp(wake_clock(body));
     lease.put();
 }
 

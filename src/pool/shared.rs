@@ -38,6 +38,8 @@ pub(crate) struct Shared<T: Send + 'static> {
     /// Idle for less, a connection is handed out without another look; 0 where a hook looks.
     plain_idle_millis: AtomicU64,
     tests_health: bool,
+    /// No health test and no hook: what was put just now is handed out.
+    admits_all: AtomicBool,
     /// No health test and no hook: what comes back is kept.
     keeps_all: AtomicBool,
     // Read on slow paths.
@@ -68,6 +70,7 @@ impl<T: Send + 'static> Shared<T> {
         let shared = Self {
             plain_idle_millis: AtomicU64::new(0),
             tests_health: health,
+            admits_all: AtomicBool::new(false),
             keeps_all: AtomicBool::new(false),
             closes_async: close,
             tuning: ArcSwap::from_pointee(options.tuning.clone()),
@@ -89,13 +92,16 @@ impl<T: Send + 'static> Shared<T> {
     /// Puts new settings in force.
     pub(crate) fn retune(&self, tuning: PoolTuning<T>) {
         let plain = match tuning.hooks.before_acquire {
-            None => millis(tuning.check_after_idle),
+            // Below the distance of any time to "never", so that an unknown time is looked at.
+            None => millis(tuning.check_after_idle).min(u64::MAX / 2),
             Some(_) => 0,
         };
+        let admits_all = !self.tests_health && plain > 0;
         let keeps_all = !self.tests_health && tuning.hooks.after_release.is_none();
         self.tuning.store(Arc::new(tuning));
-        // Relaxed, both: settings on their own; a hit may see them a moment late.
+        // Relaxed, all three: settings on their own; a hit may see them a moment late.
         self.plain_idle_millis.store(plain, Ordering::Relaxed);
+        self.admits_all.store(admits_all, Ordering::Relaxed);
         self.keeps_all.store(keeps_all, Ordering::Relaxed);
     }
 
@@ -104,11 +110,17 @@ impl<T: Send + 'static> Shared<T> {
         self.tuning.load_full()
     }
 
-    /// Whether an idle connection may be handed out without another look.
+    /// Whether a connection put in this very tick may be handed out as it is.
     #[inline(always)]
+    pub(crate) fn admits_all(&self) -> bool {
+        // Relaxed: a setting on its own.
+        self.admits_all.load(Ordering::Relaxed)
+    }
+
+    /// Whether an idle connection may be handed out without an await.
     pub(crate) fn admits(&self, lease: &Lease<T>, tick: Tick) -> bool {
         // An unknown time is later than any, so that case is looked at, too.
-        let idle = tick.as_millis().wrapping_sub(lease.returned().as_millis());
+        let idle = tick.as_millis().wrapping_sub(lease.since().as_millis());
         // Relaxed: a setting on its own.
         idle < self.plain_idle_millis.load(Ordering::Relaxed)
             && !lease.is_doomed()
@@ -118,7 +130,7 @@ impl<T: Send + 'static> Shared<T> {
     /// Whether a connection was idle for so long that it is to be checked.
     pub(crate) fn is_stale(&self, lease: &Lease<T>, now: Tick) -> bool {
         let limit = self.tuning.load().check_after_idle;
-        now.since(lease.returned()) >= limit
+        now.since(lease.since()) >= limit
     }
 
     #[inline(always)]
@@ -137,12 +149,24 @@ impl<T: Send + 'static> Shared<T> {
         self.tuning.load().hooks.after_release.is_none() && self.is_healthy(value)
     }
 
+    /// What is known of a connection that was idle until now.
     pub(crate) fn metadata(&self, lease: &Lease<T>, now: Tick) -> ResourceMetadata {
         ResourceMetadata {
             age: now.since(lease.created()),
-            idle: now.since(lease.returned()),
+            idle: now.since(lease.since()),
+            held: Duration::ZERO,
             uses: lease.uses(),
             generation: lease.generation(),
+        }
+    }
+
+    /// What is known of a connection that is held.
+    pub(crate) fn metadata_of_held(&self, lease: &Lease<T>, now: Tick) -> ResourceMetadata {
+        let metadata = self.metadata(lease, now);
+        ResourceMetadata {
+            idle: Duration::ZERO,
+            held: metadata.idle,
+            ..metadata
         }
     }
 

@@ -69,12 +69,12 @@ async fn reap<T: Send + 'static>(body: &Arc<Body<T>>, tuning: &PoolTuning<T>, no
             return Some(lease);
         };
         // This one is out of the set, so the others are counted.
-        if now.since(lease.returned()) >= limit && body.idle_count() >= tuning.min_idle {
+        if now.since(lease.since()) >= limit && body.idle_count() >= tuning.min_idle {
             retire::bury(lease);
             return None;
         }
         next = next
-            .min(lease.returned().after(limit))
+            .min(lease.since().after(limit))
             .max(now.after(Duration::from_millis(100)));
         Some(lease)
     };

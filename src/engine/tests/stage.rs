@@ -35,7 +35,7 @@ impl Host<Item> for Stage {
             body.host().retired.fetch_add(1, Ordering::Relaxed);
             drop(lease.retire());
         } else {
-            lease.stamp_return(Tick::from_millis(0));
+            lease.stamp(Tick::from_millis(0));
             lease.put();
         }
     }
