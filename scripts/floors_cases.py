@@ -14,7 +14,7 @@ CLEAN = {
         "fn f<'a>(x: &'a str) -> char { let _ = r#\"use crate::pool::X; \"unsafe\" \"#; "
         "let _ = \"std::sync::Arc \\\" unsafe\"; '\"' }\n"
         "fn g() { unsafe { h() } }\n"),
-    "src/engine/tests/models.rs": "//! Models.\nuse super::super::slots::S;\nuse crate::sync::thread;\n",
+    "src/engine/tests/models.rs": "//! Models.\nuse super::super::slots::S;\nuse loom::thread;\n",
     "src/pool/mod.rs": "//! Pool.\nmod handle;\npub use handle::Handle;\n",
     "src/pool/handle.rs": "//! Handle.\nuse crate::engine::slots;\nuse tokio::sync::Notify;\nuse super::H;\n",
     "src/transport/mod.rs": "//! Transport.\npub mod child;\n",
@@ -46,9 +46,10 @@ PLANTED = [
     ("names `crossbeam_queue::ArrayQueue`", {"src/engine/a.rs": "//! A.\nuse crossbeam_queue::ArrayQueue;\n"}),
     ("names `parking_lot::Mutex`", {"src/proxy/a.rs": "//! A.\nuse parking_lot::Mutex;\n"}),
     ("names `arc_swap::ArcSwap`", {"src/pool/a.rs": "//! A.\nuse arc_swap::ArcSwap;\n"}),
-    ("names `loom::model`", {"src/engine/tests/a.rs": "//! A.\nuse loom::model;\n"}),
+    ("names `loom::model`", {"src/engine/a.rs": "//! A.\nuse loom::model;\n"}),
     ("names tokio", {"src/engine/a.rs": "//! A.\nuse tokio::time::sleep;\n"}),
     ("clock that is not ours", {"src/pool/a.rs": "//! A.\nuse std::time::{Duration, Instant};\n"}),
+    ("names `std::sync::Mutex`", {"src/engine/tests/a.rs": "//! A.\nuse std::sync::Mutex;\n"}),
     ("`unsafe` outside", {"src/pool/a.rs": "//! A.\nfn f() { unsafe { g() } }\n"}),
     ("no floor of the house", {"src/cellar/a.rs": "//! A.\n"}),
     ("names nothing", {"src/pool/util.rs": "//! A.\n"}),

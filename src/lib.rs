@@ -6,6 +6,8 @@ mod time;
 
 #[cfg(not(plunge_loom))]
 mod pool;
+#[cfg(all(not(plunge_loom), feature = "proxy", target_os = "linux"))]
+pub mod proxy;
 #[cfg(not(plunge_loom))]
 pub mod transport;
 
@@ -15,5 +17,5 @@ pub use engine::{Fairness, IdleOrder};
 pub use pool::{
     AcquireError, AcquireErrorKind, AcquirePhase, BoxError, BoxFuture, CloseReport, ConnectContext,
     Manager, OptionsError, Plain, Pool, PoolConnection, PoolHooks, PoolOptions, PoolStats,
-    PoolableResource, ResourceMetadata, Transient, TryAcquireError, Verdict, WeakPool,
+    PoolTuning, PoolableResource, ResourceMetadata, Transient, TryAcquireError, Verdict, WeakPool,
 };

@@ -13,7 +13,7 @@ use super::host::{Fairness, Host};
 use super::idle::{IdleOrder, IdleSet};
 use super::lease::Lease;
 use super::permit::Permit;
-use super::slot::{Slot, SlotId};
+use super::slot::{Slot, SlotId, Tenancy};
 use super::stack::Stack;
 use super::waiters::WaitList;
 use super::wakes::Wakes;
@@ -149,40 +149,151 @@ impl<T, H: Host<T>> Body<T, H> {
         unsafe { Lease::of(slot) }
     }
 
-    /// Whether a newcomer may take what is idle although others wait.
-    pub(crate) fn may_overtake(&self) -> bool {
+    /// Whether a newcomer may take what is idle: nobody waits, or it may be overtaken.
+    pub(crate) fn may_take(&self) -> bool {
         let gate = self.gate.peek();
+        let shut = gate.has(GateWord::CLOSED) || gate.has(GateWord::SUSPENDED);
+        !shut && (gate.waiters() == 0 || !self.is_strict(gate))
+    }
+
+    /// Whether those in line may pass one another.
+    pub(crate) fn may_overtake(&self) -> bool {
         // Relaxed: a setting on its own.
-        let patient = self.patience.load(Relaxed) > 0;
-        patient
-            && !gate.has(GateWord::CLOSED)
-            && !gate.has(GateWord::SUSPENDED)
-            && !gate.has(GateWord::STRICT)
+        self.patience.load(Relaxed) > 0 && self.may_take()
     }
 
     /// Opens a connection that nobody dialled.
     #[cfg(test)]
     pub(super) fn open(this: &Arc<Self>, value: T) -> Lease<T, H> {
         assert!(this.capacity.try_take(), "a free permit");
-        Self::install(Permit::adopt(Arc::clone(this)), value, Tick::from_millis(0))
+        Self::install(
+            Permit::adopt(Arc::clone(this)),
+            value,
+            this.generation(),
+            Tick::from_millis(0),
+        )
     }
 
-    /// Moves an opened connection into a slot.
-    pub(crate) fn install(permit: Permit<T, H>, value: T, now: Tick) -> Lease<T, H> {
+    /// Moves an opened connection into a slot. One of an older generation is doomed at once.
+    pub(crate) fn install(
+        permit: Permit<T, H>,
+        value: T,
+        generation: u32,
+        now: Tick,
+    ) -> Lease<T, H> {
         let Some(body) = permit.transfer() else {
             unreachable!("a permit is transferred once")
         };
         let Some(id) = body.free.pop() else {
             unreachable!("each permit stands for a free slot")
         };
-        let generation = body.generation();
         let slot = NonNull::from(&body.slots[id.index()]);
         // SAFETY: the slot is in the slab of `body`, which goes into the slot and lives with it.
         let slot = unsafe { slot.as_ref() };
         // SAFETY: the id was just taken from the stack of free ids.
         unsafe { slot.install(body, value, generation, now) };
         // SAFETY: as above: nobody else has the id.
-        unsafe { Lease::of(slot) }
+        let lease = unsafe { Lease::of(slot) };
+        // SeqCst: between the tenancy and the generation; pairs with the fence in `evict_all`. One
+        // of the two sees the other.
+        fence(SeqCst);
+        if lease.body().generation() != generation {
+            lease.doom();
+        }
+        lease
+    }
+
+    /// What lives in each slot: for maintenance. A view may be outdated at once.
+    pub(crate) fn tenants(&self) -> impl Iterator<Item = Tenant<'_, T, H>> {
+        self.slots
+            .iter()
+            .filter_map(|slot| slot.tenant().map(|tenancy| Tenant { slot, tenancy }))
+    }
+
+    /// Shows up to `batch` idle connections to `look`, those idle longest first, and puts back
+    /// what it returns. `left` counts down to the end of a pass.
+    pub(crate) fn sweep(
+        &self,
+        left: &mut u32,
+        batch: u32,
+        mut look: impl FnMut(Lease<T, H>) -> Option<Lease<T, H>>,
+    ) {
+        if self.idle.is_lifo() {
+            return self.sweep_stack(left, look);
+        }
+        for _ in 0..batch.min(*left) {
+            *left -= 1;
+            match self.idle.take_shared() {
+                Some(id) => self.put_cold(look(self.lease(id))),
+                None => *left = 0,
+            }
+        }
+    }
+
+    /// A stack has its oldest below: all of it is taken off, and put back in its order.
+    fn sweep_stack(&self, left: &mut u32, look: impl FnMut(Lease<T, H>) -> Option<Lease<T, H>>) {
+        *left = 0;
+        let taken = std::iter::from_fn(|| self.idle.take_shared()).map(|id| self.lease(id));
+        let kept = taken.filter_map(look).collect::<Vec<_>>();
+        kept.into_iter()
+            .rev()
+            .for_each(|lease| self.put_cold(Some(lease)));
+    }
+
+    /// Shows what lies in hot places, doomed or not used since `now`, to `look`.
+    pub(crate) fn sweep_hot(
+        &self,
+        now: Tick,
+        mut look: impl FnMut(Lease<T, H>) -> Option<Lease<T, H>>,
+    ) {
+        let is_cold = |id: SlotId| {
+            let slot = &self.slots[id.index()];
+            slot.is_doomed() || now.since(slot.returned()).as_millis() > COARSE_MILLIS
+        };
+        for id in self.idle.take_cold(is_cold) {
+            self.put_cold(look(self.lease(id)));
+        }
+    }
+
+    /// Puts a connection back as it was: into the shared part, its stamp unchanged.
+    fn put_cold(&self, lease: Option<Lease<T, H>>) {
+        if let Some(lease) = lease {
+            self.idle.put(lease.into_id(), None);
+            self.settle();
+        }
+    }
+
+    /// Starts a new generation: connections of older ones are retired as they are taken or put.
+    pub(crate) fn evict_all(&self) -> u32 {
+        // SeqCst: ordered before the look at the slots; see `install`.
+        let generation = self.generation.fetch_add(1, SeqCst).wrapping_add(1);
+        fence(SeqCst);
+        self.tenants()
+            .filter(|tenant| tenant.slot.generation() != generation)
+            .for_each(|tenant| tenant.doom());
+        generation
+    }
+}
+
+/// A connection as it is seen by whoever does not hold it.
+pub(crate) struct Tenant<'a, T, H: Host<T>> {
+    slot: &'a Slot<T, H>,
+    tenancy: Tenancy,
+}
+
+impl<T, H: Host<T>> Tenant<'_, T, H> {
+    /// Marks it to be retired by its next taker, if it still lives there.
+    pub(crate) fn doom(&self) {
+        self.slot.doom(self.tenancy);
+    }
+
+    pub(crate) fn created(&self) -> Tick {
+        self.slot.created()
+    }
+
+    /// The number of its slot.
+    pub(crate) fn number(&self) -> u32 {
+        self.slot.id().number()
     }
 }
 
@@ -216,7 +327,7 @@ impl<T, H: Host<T>> Body<T, H> {
         // SAFETY: kept by `guard` up to its drop below.
         let this = unsafe { &*body };
         let gate = this.gate.peek();
-        if gate.waiters() == 0 || !this.is_strict(gate) {
+        if gate.waiters() == 0 || gate.has(GateWord::SUSPENDED) || !this.is_strict(gate) {
             // SAFETY: as above.
             return unsafe { Self::publish(body, id, thread, guard) };
         }
@@ -402,12 +513,22 @@ impl<T, H: Host<T>> Body<T, H> {
 
     /// Takes a permit for a dial, if one is wanted.
     pub(super) fn claim(this: &Arc<Self>) -> Option<Ticket<T, H>> {
-        if this.capacity.peek().free() == 0 {
+        if this.capacity.peek().free() == 0 || this.is_suspended() {
             return None;
         }
         let (claimed, wakes) = this.line(|list, _| list.claim(&this.capacity));
         drop(wakes);
-        claimed.then(|| Ticket::new(Permit::adopt(Arc::clone(this))))
+        claimed.then(|| Ticket::new(Permit::adopt(Arc::clone(this)), false))
+    }
+
+    /// Takes a permit for a dial that fills the idle set, unless `most` such are under way.
+    pub(crate) fn claim_spare(this: &Arc<Self>, most: u32) -> Option<Ticket<T, H>> {
+        if this.is_suspended() {
+            return None;
+        }
+        let (claimed, wakes) = this.line(|list, _| list.claim_spare(&this.capacity, most));
+        drop(wakes);
+        claimed.then(|| Ticket::new(Permit::adopt(Arc::clone(this)), true))
     }
 
     /// A permit was freed: tells a waiter, if there is one. The caller made its RMW and fenced.
@@ -439,12 +560,73 @@ impl<T, H: Host<T>> Body<T, H> {
         self.gate.peek().has(GateWord::CLOSED)
     }
 
-    /// Changes how many may be open. A raised limit is a put.
-    pub(crate) fn set_limit(&self, limit: u32) {
-        self.capacity
-            .set_limit(limit.min(u32::try_from(self.slots.len()).unwrap_or(u32::MAX)));
+    /// Nothing is handed out or opened until `resume`; what comes back is kept.
+    pub(crate) fn suspend(&self) {
+        self.gate.set(GateWord::SUSPENDED);
+    }
+
+    /// Ends a suspension: a put of all that is idle, and of all free permits.
+    pub(crate) fn resume(&self) {
+        self.gate.clear(GateWord::SUSPENDED);
         fence_after_rmw();
+        self.settle();
         self.grant();
+    }
+
+    pub(crate) fn is_suspended(&self) -> bool {
+        self.gate.peek().has(GateWord::SUSPENDED)
+    }
+
+    /// Changes how many may be open. A raised limit is a put; above a lowered one, connections are
+    /// retired as they come back.
+    pub(crate) fn set_limit(&self, limit: u32) {
+        self.capacity.set_limit(limit.min(self.ceiling()));
+        fence_after_rmw();
+        self.refresh_inspect();
+        self.grant();
+    }
+
+    /// The highest limit that can be set.
+    pub(crate) fn ceiling(&self) -> u32 {
+        u32::try_from(self.slots.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Changes who is served first, and how many may wait and be dialled.
+    pub(crate) fn set_line(&self, max_connecting: u32, max_waiters: u32, fairness: Fairness) {
+        // Relaxed: a setting on its own; the line below applies it to those who wait.
+        self.patience.store(patience(fairness), Relaxed);
+        let ((), wakes) = self.line(|list, wakes| {
+            list.max_connecting = max_connecting;
+            list.max_waiters = max_waiters;
+            list.grant(self.capacity.peek().free(), wakes);
+        });
+        drop(wakes);
+        self.gate.clear(GateWord::STRICT);
+        fence_after_rmw();
+        self.settle();
+    }
+
+    /// Sets `inspect` while more are open than may be, clears it after.
+    pub(super) fn refresh_inspect(&self) {
+        loop {
+            let over = self.is_over_limit();
+            if over == self.gate.peek().has(GateWord::INSPECT) {
+                return;
+            }
+            // SeqCst: ordered before the next look at the capacity; two callers that disagree go
+            // round until the gate says what the word says.
+            if over {
+                self.gate.set(GateWord::INSPECT)
+            } else {
+                self.gate.clear(GateWord::INSPECT)
+            };
+        }
+    }
+
+    /// Whether more are open than the limit allows now.
+    pub(crate) fn is_over_limit(&self) -> bool {
+        let capacity = self.capacity.peek();
+        capacity.open() > capacity.limit()
     }
 }
 

@@ -12,12 +12,19 @@ use crate::time::Tick;
 /// The right and the duty to open one connection.
 pub(crate) struct Ticket<T, H: Host<T>> {
     permit: Option<Permit<T, H>>,
+    /// Nobody in line asked for it.
+    spare: bool,
+    /// The pool's generation when the dial began.
+    generation: u32,
 }
 
 impl<T, H: Host<T>> Ticket<T, H> {
-    pub(super) fn new(permit: Permit<T, H>) -> Self {
+    pub(super) fn new(permit: Permit<T, H>, spare: bool) -> Self {
+        let generation = permit.body().map_or(0, |body| body.generation());
         Self {
             permit: Some(permit),
+            spare,
+            generation,
         }
     }
 
@@ -25,13 +32,17 @@ impl<T, H: Host<T>> Ticket<T, H> {
         self.permit.as_ref()?.body()
     }
 
-    /// Skips the dial if fewer wait than dials are under way. Asked before the dial starts.
+    pub(crate) fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    /// Skips the dial if fewer wait than dials are under way for them. Asked before it starts.
     pub(crate) fn unless_surplus(mut self) -> Option<Self> {
         let body = self.body().map(Arc::clone)?;
         let (surplus, wakes) = body.line(|list, _| {
-            let surplus = list.is_surplus() || body.is_closed();
+            let surplus = body.is_closed() || (!self.spare && list.is_surplus());
             if surplus {
-                list.finish_dial();
+                list.finish_dial(self.spare);
             }
             surplus
         });
@@ -40,6 +51,7 @@ impl<T, H: Host<T>> Ticket<T, H> {
             drop(self.permit.take());
             return None;
         }
+        self.generation = body.generation();
         Some(self)
     }
 
@@ -48,11 +60,13 @@ impl<T, H: Host<T>> Ticket<T, H> {
     pub(crate) fn serve(mut self, value: T, now: Tick) -> Option<Self> {
         let permit = self.permit.take()?;
         let body = permit.body().map(Arc::clone)?;
-        let id = Body::install(permit, value, now).into_id();
+        let lease = Body::install(permit, value, self.generation, now);
+        // Outdated before it came: the drop retires it.
+        let (doomed, id) = (lease.is_doomed(), lease.into_id());
         let ((handed, more), wakes) = body.line(|list, wakes| {
-            list.finish_dial();
+            list.finish_dial(self.spare);
             list.expire(now, wakes);
-            let handed = list.serve_head(id, wakes);
+            let handed = !doomed && !body.is_suspended() && list.serve_head(id, wakes);
             (handed, list.claim(&body.capacity))
         });
         drop(wakes);
@@ -60,7 +74,7 @@ impl<T, H: Host<T>> Ticket<T, H> {
             // A put like any other: a waiter may have come, or the pool be closed.
             drop(body.lease(id));
         }
-        more.then(|| Self::new(Permit::adopt(body)))
+        more.then(|| Self::new(Permit::adopt(body), false))
     }
 
     /// Ends the dial without a connection. `failure` goes to the first in line, and to everybody
@@ -70,7 +84,7 @@ impl<T, H: Host<T>> Ticket<T, H> {
         let permit = self.permit.take()?;
         let body = permit.body().map(Arc::clone)?;
         let (paused, wakes) = body.line(|list, wakes| {
-            list.finish_dial();
+            list.finish_dial(self.spare);
             let alone = list.pending() == 0 && body.capacity.peek().open() == 1;
             match failure {
                 Some(failure) if alone => list.fail_all(&failure, wakes),
@@ -91,7 +105,7 @@ impl<T, H: Host<T>> Drop for Ticket<T, H> {
             return;
         };
         if let Some(body) = permit.body() {
-            let ((), wakes) = body.line(|list, _| list.finish_dial());
+            let ((), wakes) = body.line(|list, _| list.finish_dial(self.spare));
             drop(wakes);
         }
         // Freed last: it looks at the line and tells a waiter, whose poll starts the next dial.
@@ -115,7 +129,7 @@ impl<T, H: Host<T>> Pause<T, H> {
             claimed
         });
         drop(wakes);
-        claimed.then(|| Ticket::new(Permit::adopt(body)))
+        claimed.then(|| Ticket::new(Permit::adopt(body), false))
     }
 }
 

@@ -11,7 +11,7 @@ use crate::sync::{AtomicU32, Canary, Ordering};
 /// |-------|-----------|-----------------------------|--------------------------------------------|
 /// | 0     | closed    | close, last handle dropped  | nothing is handed out, returns are retired |
 /// | 1     | suspended | suspend                     | nothing is handed out, returns are kept    |
-/// | 2     | inspect   | shrink, new generation      | look at each return before keeping it      |
+/// | 2     | inspect   | a lowered limit             | more are open than may be: retire returns  |
 /// | 3     | strict    | an overdue head of the line | nobody may overtake                        |
 /// | 4..32 | waiters   | a waiter, under the mutex   | how many are in line                       |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -45,7 +45,7 @@ pub(super) struct Slot<T, H: Host<T>> {
     created: AtomicU64,
     /// Takes of this connection; written by the holder only.
     uses: AtomicU32,
-    /// Which connection lives here, twice, plus one if it is doomed.
+    /// Which connection lives here: a count in bits 2..32, and the flags below.
     tenancy: AtomicU32,
     generation: AtomicU32,
     id: SlotId,
@@ -55,6 +55,8 @@ pub(super) struct Slot<T, H: Host<T>> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Tenancy(u32);
 
+/// In the word: somebody lives there; and: not for long.
+const OPEN: u32 = 1 << 1;
 const DOOMED: u32 = 1;
 
 impl<T, H: Host<T>> Slot<T, H> {
@@ -97,9 +99,12 @@ impl<T, H: Host<T>> Slot<T, H> {
         self.uses.store(0, Ordering::Relaxed);
         self.generation.store(generation, Ordering::Relaxed);
         let tenancy = self.tenancy.load(Ordering::Relaxed);
-        // Relaxed: a late doom of the old tenancy fails its compare-exchange from here on.
-        self.tenancy
-            .store((tenancy & !DOOMED).wrapping_add(2), Ordering::Relaxed);
+        // SeqCst: ordered before the installer's look at the pool's generation; the other variable
+        // is that one. Release: pairs with `tenant`, for the stamps above.
+        self.tenancy.store(
+            (tenancy & !(OPEN | DOOMED)).wrapping_add(4) | OPEN,
+            Ordering::SeqCst,
+        );
     }
 
     /// Moves the connection out, with the reference that kept the body alive.
@@ -114,6 +119,10 @@ impl<T, H: Host<T>> Slot<T, H> {
             .with(|cell| unsafe { (*cell).assume_init_read() });
         // SAFETY: as above.
         let owner = self.owner.with_mut(|cell| unsafe { (*cell).take() });
+        // Relaxed: from here on a doom of this tenancy fails its compare-exchange.
+        let tenancy = self.tenancy.load(Ordering::Relaxed);
+        self.tenancy
+            .store(tenancy & !(OPEN | DOOMED), Ordering::Relaxed);
         (value, owner)
     }
 
@@ -201,6 +210,13 @@ impl<T, H: Host<T>> Slot<T, H> {
     pub(super) fn tenancy(&self) -> Tenancy {
         // Relaxed: the holder sees it with the id.
         Tenancy(self.tenancy.load(Ordering::Relaxed) & !DOOMED)
+    }
+
+    /// The connection that lives here, for whoever does not hold it.
+    pub(super) fn tenant(&self) -> Option<Tenancy> {
+        // SeqCst: one side of the order named in `install`. Acquire: its stamps are seen.
+        let word = self.tenancy.load(Ordering::SeqCst);
+        (word & OPEN != 0).then_some(Tenancy(word & !DOOMED))
     }
 
     /// Marks the connection to be retired by its next taker, if it still lives here.

@@ -96,6 +96,8 @@ pub(super) struct WaitList<F> {
     len: u32,
     /// Dials under way, each with a permit.
     pending: u32,
+    /// Those of them that nobody in line asked for: the idle set is being filled.
+    spare: u32,
     /// Nodes with the flag `granted`.
     granted: u32,
     /// A failed dial waits before the next is made.
@@ -115,6 +117,7 @@ impl<F: Clone> WaitList<F> {
             tail: ptr::null_mut(),
             len: 0,
             pending: 0,
+            spare: 0,
             granted: 0,
             paused: false,
             max_connecting,
@@ -254,12 +257,11 @@ impl<F: Clone> WaitList<F> {
 
     /// How many dials may be begun: one for each waiter, at most `max_connecting` at once.
     fn wanted(&self) -> u32 {
+        let asked = self.len.saturating_add(self.spare);
         if self.paused {
             0
         } else {
-            self.len
-                .min(self.max_connecting)
-                .saturating_sub(self.pending)
+            asked.min(self.max_connecting).saturating_sub(self.pending)
         }
     }
 
@@ -267,6 +269,15 @@ impl<F: Clone> WaitList<F> {
     pub(super) fn claim(&mut self, capacity: &Capacity) -> bool {
         let claimed = self.wanted() > 0 && capacity.try_take();
         self.pending += u32::from(claimed);
+        claimed
+    }
+
+    /// Takes a permit for a dial that nobody in line asked for, up to `most` of them at once.
+    pub(super) fn claim_spare(&mut self, capacity: &Capacity, most: u32) -> bool {
+        let room = !self.paused && self.spare < most && self.pending < self.max_connecting;
+        let claimed = room && capacity.try_take();
+        self.pending += u32::from(claimed);
+        self.spare += u32::from(claimed);
         claimed
     }
 
@@ -289,11 +300,12 @@ impl<F: Clone> WaitList<F> {
 
     /// Whether fewer wait than dials are under way.
     pub(super) fn is_surplus(&self) -> bool {
-        self.len < self.pending
+        self.len < self.pending - self.spare
     }
 
-    pub(super) fn finish_dial(&mut self) {
+    pub(super) fn finish_dial(&mut self, spare: bool) {
         self.pending -= 1;
+        self.spare -= u32::from(spare);
     }
 
     /// No dial is begun until [`resume_dials`](Self::resume_dials). Tells whether this call did it.

@@ -145,13 +145,11 @@ pub(crate) async fn acquire_slow<T: Send + 'static>(
 
 /// Something idle, if this caller may have it.
 fn take<T: Send + 'static>(body: &Body<T>) -> Option<Lease<T>> {
-    body.take_quiet().or_else(|| {
-        if body.may_overtake() {
-            body.take_idle()
-        } else {
-            None
-        }
-    })
+    if body.may_take() {
+        body.take_idle()
+    } else {
+        None
+    }
 }
 
 async fn wait<T: Send + 'static>(

@@ -11,7 +11,6 @@ use super::hooks::{Hook, Verdict};
 use super::probation::Probation;
 use super::retire;
 use super::shared::{Body, Lease};
-use crate::engine::GateWord;
 use crate::sync::Arc;
 use crate::time::Tick;
 
@@ -25,8 +24,7 @@ pub(crate) enum Admission<T: Send + 'static> {
 /// What needs no await: marks, generation, health. `None`: it was retired.
 pub(crate) fn pass_marks<T: Send + 'static>(body: &Body<T>, lease: Lease<T>) -> Option<Lease<T>> {
     let shared = body.host();
-    let outdated = body.gate().has(GateWord::INSPECT) && lease.generation() != body.generation();
-    if lease.is_doomed() || outdated || !shared.is_healthy(lease.value()) {
+    if lease.is_doomed() || !shared.is_healthy(lease.value()) {
         shared.counters.found_dead.add(1);
         retire::bury(lease);
         return None;
@@ -90,7 +88,8 @@ async fn greet<T: Send + 'static>(
     let shared = body.host();
     let mut metadata = shared.metadata(&lease, now);
     metadata.uses = metadata.uses.wrapping_add(1);
-    let (kept, lease) = match &shared.hooks.before_acquire {
+    let tuning = shared.tuning();
+    let (kept, lease) = match &tuning.hooks.before_acquire {
         None => (true, lease),
         Some(Hook::Sync(hook)) => {
             let verdict = guarded::call("before_acquire", || hook(lease.value_mut(), &metadata));

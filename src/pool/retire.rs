@@ -22,7 +22,8 @@ pub(crate) fn take_back<T: Send + 'static>(mut lease: Lease<T>) {
     if !is_wanted(&body, &lease) || !shared.is_healthy(lease.value()) {
         return bury(lease);
     }
-    match &shared.hooks.after_release {
+    let tuning = shared.tuning();
+    match &tuning.hooks.after_release {
         None => {}
         Some(Hook::Sync(hook)) => {
             let metadata = shared.metadata(&lease, shared.now());
@@ -50,11 +51,7 @@ fn is_wanted<T: Send + 'static>(body: &Body<T>, lease: &Lease<T>) -> bool {
     if lease.is_doomed() || std::thread::panicking() || gate.has(GateWord::CLOSED) {
         return false;
     }
-    if !gate.has(GateWord::INSPECT) {
-        return true;
-    }
-    let capacity = body.capacity();
-    lease.generation() == body.generation() && capacity.open() <= capacity.limit()
+    !(gate.has(GateWord::INSPECT) && body.is_over_limit())
 }
 
 /// The time now; sees to it that somebody advances it from here on.

@@ -8,6 +8,13 @@ pub(crate) use loom::sync::atomic::{
     AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
 };
 
+/// What a model is told with.
+pub(crate) mod story {
+    pub(crate) use loom::future::block_on;
+    pub(crate) use loom::model::Builder;
+    pub(crate) use loom::thread;
+}
+
 use std::collections::VecDeque;
 use std::ops::Deref;
 

@@ -6,5 +6,5 @@ pub mod subprocess;
 #[cfg(all(feature = "subprocess", target_os = "linux"))]
 pub use subprocess::{
     Command, CommandError, Death, LineCounters, LineSink, LineWriter, RequestError, SpawnError,
-    Subprocess, WriteError,
+    Subprocess, WriteError, exec_tied_to_parent,
 };

@@ -1,18 +1,16 @@
 //! One model per race of the engine; each says which bug it would catch.
 
-use loom::future::block_on;
-use loom::thread;
-
 use super::stage::{Item, Stage, TestBody, TestLease, close, finish_dial, pool};
 use crate::engine::{Fairness, Handle, Wait, WaitError};
 use crate::sync::Arc;
+use crate::sync::story::{Builder, block_on, thread};
 use crate::time::Tick;
 
 type Pool = Handle<Item, Stage>;
 
 /// Two threads in every order; three with at most two preemptions.
 fn model(threads: usize, story: impl Fn() + Send + Sync + 'static) {
-    let mut builder = loom::model::Builder::new();
+    let mut builder = Builder::new();
     builder.preemption_bound = Some(if threads > 2 { 2 } else { 3 });
     builder.max_branches = 20_000;
     builder.check(story);

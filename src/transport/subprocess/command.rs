@@ -23,6 +23,7 @@ pub struct Command {
     pub(super) eof_grace: Duration,
     pub(super) term_grace: Duration,
     pub(super) first_answer_grace: Duration,
+    pub(super) launcher: Option<(OsString, Vec<OsString>)>,
     pub(super) single_shot: bool,
 }
 
@@ -54,6 +55,7 @@ impl Command {
             eof_grace: Duration::from_secs(2),
             term_grace: Duration::from_secs(2),
             first_answer_grace: Duration::from_millis(20),
+            launcher: None,
             single_shot: false,
         }
     }
@@ -170,6 +172,25 @@ impl Command {
     #[must_use]
     pub fn first_answer_grace(mut self, grace: Duration) -> Self {
         self.first_answer_grace = grace;
+        self
+    }
+
+    /// Starts the program through a launcher: `program`, `args`, the id of this process, then the
+    /// program and its arguments. A launcher that calls [`exec_tied_to_parent`] makes the kernel kill
+    /// the child when this process dies, of whatever.
+    ///
+    /// [`exec_tied_to_parent`]: super::exec_tied_to_parent
+    #[must_use]
+    pub fn launched_by(
+        mut self,
+        program: impl AsRef<OsStr>,
+        args: impl IntoIterator<Item = impl AsRef<OsStr>>,
+    ) -> Self {
+        let args = args
+            .into_iter()
+            .map(|arg| arg.as_ref().to_owned())
+            .collect();
+        self.launcher = Some((program.as_ref().to_owned(), args));
         self
     }
 

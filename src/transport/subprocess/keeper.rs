@@ -9,10 +9,11 @@ use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use super::ward::Ward;
 use crate::sync::{Arc, AtomicU64, Mutex, Ordering};

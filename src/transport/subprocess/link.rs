@@ -84,6 +84,7 @@ impl Link {
 
     /// Ends the process group now, without a grace.
     pub(super) fn kill(&self) {
+        self.die(Death::Retired); // the reason, before the exit that follows could be it
         self.keeper.kill(self.id);
     }
 

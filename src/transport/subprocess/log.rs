@@ -3,7 +3,9 @@
 //! Promise: at most so many lines a second; the rest is counted, and the count is told with the
 //! next line that is logged. A state machine: the time comes in as an argument.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// Longest piece of a line that is logged.
 const LINE_BYTES: usize = 1 << 10;

@@ -9,16 +9,16 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::process::{self, Stdio};
-use std::sync::mpsc;
 use std::thread;
 
 use crate::sync::Mutex;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use super::command::Command;
 use super::error::SpawnError;
 use super::keeper::Keeper;
+use super::launcher;
 use super::link::{Link, Owner};
 use super::ward::Ward;
 
@@ -49,22 +49,22 @@ pub(super) async fn start(command: Command) -> Result<Started, SpawnError> {
     started.await.map_err(|_| gone())?
 }
 
-fn spawner() -> io::Result<mpsc::Sender<Job>> {
-    static SPAWNER: Mutex<Option<mpsc::Sender<Job>>> = Mutex::new(None);
+fn spawner() -> io::Result<mpsc::UnboundedSender<Job>> {
+    static SPAWNER: Mutex<Option<mpsc::UnboundedSender<Job>>> = Mutex::new(None);
     let mut place = SPAWNER.lock();
     if let Some(spawner) = &*place {
         return Ok(spawner.clone());
     }
-    let (spawner, jobs) = mpsc::channel();
+    let (spawner, jobs) = mpsc::unbounded_channel();
     thread::Builder::new()
         .name("plunge-spawner".into())
-        .spawn(move || run(&jobs))?;
+        .spawn(move || run(jobs))?;
     *place = Some(spawner.clone());
     Ok(spawner)
 }
 
-fn run(jobs: &mpsc::Receiver<Job>) {
-    while let Ok(Job { command, reply }) = jobs.recv() {
+fn run(mut jobs: mpsc::UnboundedReceiver<Job>) {
+    while let Some(Job { command, reply }) = jobs.blocking_recv() {
         if !reply.is_closed() {
             // Not taken: the caller is gone, and the child is retired by the drop.
             let _ = reply.send(start_here(&command));
@@ -79,7 +79,7 @@ fn start_here(command: &Command) -> Result<Started, SpawnError> {
     };
     let keeper = Keeper::get().map_err(system)?; // before the child: nothing may fail after it but the pidfd
     let mut child = build(command)
-        .spawn()
+        .and_then(|mut built| built.spawn())
         .map_err(|source| refusal(command, source))?;
     let (Some(stdin), Some(stdout), Some(stderr)) =
         (child.stdin.take(), child.stdout.take(), child.stderr.take())
@@ -117,8 +117,8 @@ fn start_here(command: &Command) -> Result<Started, SpawnError> {
     })
 }
 
-fn build(command: &Command) -> process::Command {
-    let mut built = process::Command::new(&command.program);
+fn build(command: &Command) -> io::Result<process::Command> {
+    let mut built = front(command)?;
     built
         .args(&command.args)
         .stdin(Stdio::piped())
@@ -137,7 +137,17 @@ fn build(command: &Command) -> process::Command {
     if let Some(directory) = &command.current_dir {
         built.current_dir(directory);
     }
-    built
+    Ok(built)
+}
+
+/// The program itself, or what leads to it.
+fn front(command: &Command) -> io::Result<process::Command> {
+    let Some((launcher, args)) = &command.launcher else {
+        return Ok(process::Command::new(&command.program));
+    };
+    let mut front = process::Command::new(launcher);
+    front.args(args).args(launcher::arguments(command)?);
+    Ok(front)
 }
 
 /// Ends a child that cannot be watched. It just started and is killed at once, so the wait is short.

@@ -5,10 +5,10 @@
 //! Cost: 4 KiB a child, from its first byte on.
 
 use std::io;
-use std::time::Instant;
 
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
+use tokio::time::Instant;
 
 use super::link::Link;
 use super::log::{LogBudget, printable};

@@ -15,10 +15,11 @@
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::process::{self, Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus};
+use tokio::time::Instant;
 
 use super::link::Link;
 use crate::sync::Arc;

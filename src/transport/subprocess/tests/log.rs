@@ -1,6 +1,8 @@
 //! Log lines are bounded in number and in content.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::transport::subprocess::log::{LogBudget, printable};
 

@@ -1,0 +1,148 @@
+//! One request on its way: the flight is the child's side of it, the call the client's.
+//!
+//! Promise: a flight gets one end; a call that is dropped leaves its flight in the table, so that a
+//! late answer is recognized and thrown away. A client that goes away cancels nothing by that.
+
+use crate::sync::Arc;
+use std::future::poll_fn;
+use std::ops::Range;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+
+use super::{Inbox, Item};
+use crate::proxy::wire::{Fault, RawId, Splice};
+
+/// Who sent a request: a session's key, or nobody that could be named again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// A request outside any session.
+    Nobody,
+    /// The session with this key.
+    Session(u64),
+}
+
+/// The child's side of one request.
+#[derive(Debug)]
+pub struct Flight {
+    /// The id as the client wrote it.
+    pub id: RawId,
+    /// The progress token as the client wrote it.
+    pub token: Option<RawId>,
+    /// Who sent it.
+    pub owner: Owner,
+    /// Whether the client takes messages before the answer.
+    pub takes_stream: bool,
+    inbox: Inbox<Result<Answer, Fault>>,
+}
+
+/// The child's response, still with the id that the child saw.
+#[derive(Debug)]
+pub struct Answer {
+    /// The line.
+    pub line: Bytes,
+    /// Where in it the client's id belongs, if the child saw another one.
+    pub id_span: Option<Range<usize>>,
+    /// Whether it is a result, not an error.
+    pub is_result: bool,
+}
+
+/// What a call yields next.
+#[derive(Debug)]
+pub enum Step {
+    /// A message that belongs to the request and comes before its answer.
+    Related(Bytes),
+    /// The response, ready to be sent; the last step.
+    Answer {
+        /// Its bytes, with the client's own id.
+        message: Bytes,
+        /// Whether it is a result, not an error.
+        is_result: bool,
+    },
+    /// There will be no response; the last step.
+    Fault(Fault),
+}
+
+impl Flight {
+    /// A request that is about to be written.
+    pub fn new(id: RawId, token: Option<RawId>, owner: Owner, takes_stream: bool) -> Arc<Self> {
+        Arc::new(Self {
+            id,
+            token,
+            owner,
+            takes_stream,
+            inbox: Inbox::default(),
+        })
+    }
+
+    /// Passes on a message that comes before the answer; gives it back if the client cannot take it.
+    pub fn relate(&self, message: Bytes) -> Result<(), Bytes> {
+        if !self.takes_stream {
+            return Err(message);
+        }
+        self.inbox.push(message)
+    }
+
+    /// Ends it with the child's answer.
+    pub fn answer(&self, answer: Answer) -> bool {
+        self.inbox.finish(Ok(answer))
+    }
+
+    /// Ends it without an answer.
+    pub fn fail(&self, fault: Fault) -> bool {
+        self.inbox.finish(Err(fault))
+    }
+
+    /// Whether somebody still waits for it.
+    pub fn is_awaited(&self) -> bool {
+        self.inbox.is_open()
+    }
+}
+
+/// The client's side of one request.
+#[derive(Debug)]
+pub struct Call {
+    flight: Arc<Flight>,
+}
+
+impl Call {
+    /// Waits for what the flight brings.
+    pub fn new(flight: Arc<Flight>) -> Self {
+        Self { flight }
+    }
+
+    /// The id as the client wrote it.
+    pub fn id(&self) -> &RawId {
+        &self.flight.id
+    }
+
+    /// The next step; none follows an answer or a fault.
+    pub fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+        self.flight.inbox.poll(cx).map(|item| match item {
+            Item::Message(message) => Step::Related(message),
+            Item::End(Err(fault)) => Step::Fault(fault),
+            Item::End(Ok(answer)) => Step::Answer {
+                is_result: answer.is_result,
+                message: match answer.id_span {
+                    Some(span) => Splice::one(span, self.flight.id.as_bytes()).apply(&answer.line),
+                    None => answer.line,
+                },
+            },
+        })
+    }
+
+    /// Waits for the next step.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost when it is dropped.
+    pub async fn step(&mut self) -> Step {
+        poll_fn(|cx| self.poll_step(cx)).await
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.flight.inbox.leave();
+    }
+}

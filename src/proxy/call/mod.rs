@@ -1,0 +1,9 @@
+//! A request in flight: what the child's side fills and the client's side waits on.
+
+mod flight;
+mod inbox;
+#[cfg(test)]
+mod tests;
+
+pub use flight::{Answer, Call, Flight, Owner, Step};
+pub use inbox::{Inbox, Item};

@@ -1,0 +1,9 @@
+//! The MCP endpoint: one path, three HTTP methods.
+
+mod batch;
+mod post;
+mod refusal;
+mod route;
+
+pub use refusal::Refusal;
+pub use route::serve;

@@ -1,0 +1,135 @@
+//! POST: one message of a client, or a batch where its revision knows them.
+
+use crate::sync::Arc;
+
+use bytes::Bytes;
+use hyper::body::Incoming;
+use hyper::header::{HeaderMap, HeaderValue};
+
+use super::Refusal;
+use super::batch::batch;
+use super::route::session_of;
+use crate::proxy::backend::Exchange;
+use crate::proxy::call::{Call, Step};
+use crate::proxy::http::{self, Accepts, EventStream, Reply, SESSION, Source};
+use crate::proxy::session::Session;
+use crate::proxy::state::AppState;
+use crate::proxy::wire::{self, Code, EnvelopeError, Fault, Kind, RawId};
+
+/// Serves a POST.
+///
+/// # Errors
+///
+/// The refusal to answer with.
+pub async fn post(state: &AppState, headers: &HeaderMap, body: Incoming) -> Result<Reply, Refusal> {
+    http::check_json(headers)?;
+    let accepts = http::accepts(headers);
+    if !accepts.json && !accepts.stream {
+        let text =
+            "answers are JSON or event streams; send `Accept: application/json, text/event-stream`";
+        return Err(Fault::new(Code::NotAcceptable, text).into());
+    }
+    http::version(headers)?;
+    let session = session_of(state, headers)?;
+    let body = http::read_body(
+        body,
+        state.options.max_body_bytes,
+        state.options.request_timeout,
+    )
+    .await?;
+    if state.is_closing() {
+        return Err(Fault::new(
+            Code::Closing,
+            "the proxy is shutting down; try another one or later",
+        )
+        .into());
+    }
+    if wire::is_batch(&body) {
+        return batch(state, session, &body, accepts).await;
+    }
+    one(state, session, &body, accepts).await
+}
+
+async fn one(
+    state: &AppState,
+    session: Option<Arc<Session>>,
+    body: &Bytes,
+    accepts: Accepts,
+) -> Result<Reply, Refusal> {
+    let message = wire::parse(body).map_err(unreadable)?;
+    let exchange = Exchange {
+        message: &message,
+        body,
+        accepts,
+        session: session.as_ref(),
+    };
+    let Kind::Request { id, method } = &message.kind else {
+        state.backend.tell(&state.options, &exchange).await?;
+        return Ok(http::accepted());
+    };
+    if method == "initialize" {
+        return initialize(state, RawId::new(id), &exchange).await;
+    }
+    match state.backend.call(&state.options, id, &exchange).await {
+        Ok(call) => answer(call, accepts).await,
+        Err(fault) => Err(Refusal::of(fault, &RawId::new(id))),
+    }
+}
+
+async fn initialize(
+    state: &AppState,
+    id: RawId,
+    exchange: &Exchange<'_>,
+) -> Result<Reply, Refusal> {
+    if exchange.session.is_some() {
+        let text =
+            "this session is initialized; send `initialize` without `Mcp-Session-Id` for a new one";
+        return Err(Refusal::of(Fault::new(Code::BadMessage, text), &id));
+    }
+    let begun = state
+        .backend
+        .initialize(&state.options, &state.sessions, id.clone(), exchange)
+        .await;
+    let begun = begun.map_err(|fault| Refusal::of(fault, &id))?;
+    let mut reply = whole(begun.message, exchange.accepts);
+    if let Some(session) = begun.session {
+        let value = HeaderValue::from_str(&session.id)
+            .map_err(|_| Fault::new(Code::BadHeader, "a session id was not printable"))?;
+        reply.headers_mut().insert(SESSION, value);
+    }
+    Ok(reply)
+}
+
+/// Waits for the first step of a call: an answer goes out as JSON, anything before it opens a stream.
+async fn answer(mut call: Call, accepts: Accepts) -> Result<Reply, Refusal> {
+    match call.step().await {
+        Step::Answer { message, .. } => Ok(whole(message, accepts)),
+        Step::Related(message) => Ok(http::stream(EventStream::new(
+            Source::Call(call),
+            Some(message),
+        ))),
+        Step::Fault(fault) => Err(Refusal::of(fault, call.id())),
+    }
+}
+
+/// One message as the client takes it.
+pub fn whole(message: Bytes, accepts: Accepts) -> Reply {
+    if accepts.json {
+        http::json(message)
+    } else {
+        http::stream(EventStream::of_one(message))
+    }
+}
+
+/// The refusal of bytes that are no message.
+pub fn unreadable(error: EnvelopeError) -> Fault {
+    match error {
+        EnvelopeError::NotJson(reason) => {
+            Fault::new(Code::NotJson, format!("the body is not JSON: {reason}"))
+        }
+        EnvelopeError::NotMessage(reason) => Fault::new(
+            Code::BadMessage,
+            format!("the body is no JSON-RPC message: {reason}"),
+        ),
+    }
+}

@@ -1,0 +1,116 @@
+//! From an HTTP request to what it asks for.
+//!
+//! Promise: every request gets a reply; what is refused says why and what to do.
+
+use crate::sync::Arc;
+
+use hyper::body::Incoming;
+use hyper::header::HeaderMap;
+use hyper::{Method, Request};
+
+use super::Refusal;
+use super::post::post;
+use crate::proxy::http::{self, EventStream, Reply, Source};
+use crate::proxy::session::Session;
+use crate::proxy::state::{AppState, Counts};
+use crate::proxy::wire::{Code, Fault};
+
+/// Where MCP is spoken.
+const PATH: &str = "/mcp";
+
+/// Serves one HTTP request.
+///
+/// # Cancel safety
+///
+/// A client that goes away cancels nothing: a request that was written to a child runs on, and its
+/// answer is dropped.
+pub async fn serve(state: &AppState, request: Request<Incoming>) -> Reply {
+    Counts::add(&state.counts.requests);
+    match route(state, request).await {
+        Ok(reply) => reply,
+        Err(refusal) => {
+            Counts::add(&state.counts.faults);
+            tracing::debug!(
+                kind = refusal.fault.code.name(),
+                text = refusal.fault.message,
+                "refused"
+            );
+            refusal.to_reply()
+        }
+    }
+}
+
+async fn route(state: &AppState, request: Request<Incoming>) -> Result<Reply, Refusal> {
+    let (head, body) = request.into_parts();
+    state.policy.check(&head.headers)?;
+    if head.uri.path() != PATH {
+        return Err(Fault::new(
+            Code::NoSuchPath,
+            format!("nothing is here; MCP is spoken at {PATH}"),
+        )
+        .into());
+    }
+    match head.method {
+        Method::POST => post(state, &head.headers, body).await,
+        Method::GET => get(state, &head.headers),
+        Method::DELETE => delete(state, &head.headers),
+        _ => Err(Fault::new(Code::WrongHttpMethod, "use POST, GET or DELETE").into()),
+    }
+}
+
+/// Opens the stream of a session.
+fn get(state: &AppState, headers: &HeaderMap) -> Result<Reply, Refusal> {
+    if !http::accepts(headers).stream {
+        return Err(Fault::new(
+            Code::NotAcceptable,
+            "GET opens an event stream; send `Accept: text/event-stream`",
+        )
+        .into());
+    }
+    http::version(headers)?;
+    let session = named_session(state, headers)?;
+    if state.is_closing() {
+        return Err(Fault::new(Code::Closing, "the proxy is shutting down").into());
+    }
+    let stream = session.outbox().open().ok_or_else(ended)?;
+    Ok(http::stream(EventStream::new(
+        Source::Session(stream),
+        None,
+    )))
+}
+
+/// Ends a session.
+fn delete(state: &AppState, headers: &HeaderMap) -> Result<Reply, Refusal> {
+    http::version(headers)?;
+    let session = named_session(state, headers)?;
+    state.sessions.end(&session.id).ok_or_else(ended)?;
+    Ok(http::done())
+}
+
+fn named_session(state: &AppState, headers: &HeaderMap) -> Result<Arc<Session>, Fault> {
+    session_of(state, headers)?.ok_or_else(|| {
+        Fault::new(
+            Code::BadHeader,
+            "`Mcp-Session-Id` is missing; it came with the answer to `initialize`",
+        )
+    })
+}
+
+/// The session that a request names.
+///
+/// # Errors
+///
+/// [`Code::SessionEnded`] if there is no such session (any more).
+pub fn session_of(state: &AppState, headers: &HeaderMap) -> Result<Option<Arc<Session>>, Fault> {
+    match http::session_id(headers)? {
+        None => Ok(None),
+        Some(id) => state.sessions.find(id).map(Some).ok_or_else(ended),
+    }
+}
+
+fn ended() -> Fault {
+    Fault::new(
+        Code::SessionEnded,
+        "session not found: it ended or never was; initialize a new one",
+    )
+}

@@ -1,0 +1,268 @@
+//! What is read of a request's head before its body is looked at.
+//!
+//! Promise: a page of another site cannot talk to a proxy on this machine, whatever name it resolves
+//! to: `Host` and `Origin` have to name the address that is listened on or an allowed one.
+
+use std::net::{IpAddr, SocketAddr};
+
+use hyper::HeaderMap;
+use hyper::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderName, HeaderValue, ORIGIN};
+
+use crate::proxy::wire::{Code, Fault};
+
+const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+/// The header that carries the session id.
+pub const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
+
+/// A protocol revision that is spoken here; ordered by age.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Version {
+    /// 2024-11-05
+    V2024_11_05,
+    /// 2025-03-26, the only one with batches.
+    V2025_03_26,
+    /// 2025-06-18
+    V2025_06_18,
+    /// 2025-11-25
+    V2025_11_25,
+}
+
+impl Version {
+    /// All of them, oldest first.
+    pub const ALL: [Self; 4] = [
+        Self::V2024_11_05,
+        Self::V2025_03_26,
+        Self::V2025_06_18,
+        Self::V2025_11_25,
+    ];
+    /// The one that the proxy asks a child for.
+    pub const LATEST: Self = Self::V2025_11_25;
+
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::V2024_11_05 => "2024-11-05",
+            Self::V2025_03_26 => "2025-03-26",
+            Self::V2025_06_18 => "2025-06-18",
+            Self::V2025_11_25 => "2025-11-25",
+        }
+    }
+
+    /// Reads it; `None` if it is not spoken here.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|version| version.as_str() == text)
+    }
+}
+
+/// What a client takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Accepts {
+    /// A JSON body.
+    pub json: bool,
+    /// An event stream.
+    pub stream: bool,
+}
+
+/// Reads `Accept`. A client that sends none, or only wildcards, gets JSON: it did not ask for a stream.
+pub fn accepts(headers: &HeaderMap) -> Accepts {
+    let mut found = Accepts {
+        json: !headers.contains_key(ACCEPT),
+        stream: false,
+    };
+    let ranges = headers
+        .get_all(ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','));
+    for range in ranges {
+        let (kind, parameters) = range.split_once(';').unwrap_or((range, ""));
+        if refused(parameters) {
+            continue;
+        }
+        let kind = kind.trim();
+        found.json |= ["application/json", "application/*", "*/*"]
+            .iter()
+            .any(|name| kind.eq_ignore_ascii_case(name));
+        found.stream |= ["text/event-stream", "text/*"]
+            .iter()
+            .any(|name| kind.eq_ignore_ascii_case(name));
+    }
+    found
+}
+
+/// Whether the parameters hold a weight of zero.
+fn refused(parameters: &str) -> bool {
+    parameters.split(';').any(|parameter| {
+        let weight = parameter
+            .trim()
+            .strip_prefix("q=")
+            .and_then(|weight| weight.parse::<f32>().ok());
+        weight == Some(0.0)
+    })
+}
+
+/// Checks that the body is said to be JSON.
+///
+/// # Errors
+///
+/// [`Code::WrongMediaType`].
+pub fn check_json(headers: &HeaderMap) -> Result<(), Fault> {
+    let kind = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or("");
+    let kind = kind.split(';').next().unwrap_or("").trim();
+    if kind.eq_ignore_ascii_case("application/json") {
+        return Ok(());
+    }
+    Err(Fault::new(
+        Code::WrongMediaType,
+        "send the message with `Content-Type: application/json`",
+    ))
+}
+
+/// The session id that a request carries.
+///
+/// # Errors
+///
+/// [`Code::BadHeader`] if there are two, or it is not visible ASCII.
+pub fn session_id(headers: &HeaderMap) -> Result<Option<&str>, Fault> {
+    let Some(value) = single(headers, &SESSION)? else {
+        return Ok(None);
+    };
+    match value.to_str() {
+        Ok(text) if !text.is_empty() && text.bytes().all(|byte| (0x21..=0x7e).contains(&byte)) => {
+            Ok(Some(text))
+        }
+        _ => Err(Fault::new(
+            Code::BadHeader,
+            "`Mcp-Session-Id` has to be visible ASCII",
+        )),
+    }
+}
+
+/// The revision that a request names.
+///
+/// # Errors
+///
+/// [`Code::BadHeader`] if it is not spoken here.
+pub fn version(headers: &HeaderMap) -> Result<Option<Version>, Fault> {
+    let Some(value) = single(headers, &VERSION)? else {
+        return Ok(None);
+    };
+    let known = value.to_str().ok().and_then(Version::parse);
+    known.map(Some).ok_or_else(|| {
+        let spoken = Version::ALL.map(Version::as_str).join(", ");
+        Fault::new(Code::BadHeader, format!("unsupported protocol version in `MCP-Protocol-Version` (supported versions: {spoken})"))
+    })
+}
+
+fn single<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h HeaderValue>, Fault> {
+    let mut values = headers.get_all(name).iter();
+    let first = values.next();
+    if values.next().is_some() {
+        return Err(Fault::new(
+            Code::BadHeader,
+            format!("`{name}` appears twice; send it once"),
+        ));
+    }
+    Ok(first)
+}
+
+/// Which names of this server and of web pages are let in.
+#[derive(Clone, Debug)]
+pub struct HostPolicy {
+    loopback_only: bool,
+    hosts: Vec<String>,
+    origins: Vec<String>,
+}
+
+impl HostPolicy {
+    /// The policy of a listening address: on loopback only loopback names are let in, elsewhere any
+    /// host; plus those named.
+    pub fn new(listen: SocketAddr, hosts: &[String], origins: &[String]) -> Self {
+        let lower = |names: &[String]| names.iter().map(|name| name.to_ascii_lowercase()).collect();
+        Self {
+            loopback_only: listen.ip().is_loopback(),
+            hosts: lower(hosts),
+            origins: lower(origins),
+        }
+    }
+
+    /// Checks `Host` and `Origin`.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Forbidden`] for a name that is not let in, [`Code::BadHeader`] for an unreadable one.
+    pub fn check(&self, headers: &HeaderMap) -> Result<(), Fault> {
+        let Some(host) = single(headers, &HOST)? else {
+            return Err(Fault::new(Code::BadHeader, "`Host` is missing"));
+        };
+        let host = host.to_str().unwrap_or("").to_ascii_lowercase();
+        if !self.lets_host(&host) {
+            return Err(Fault::new(
+                Code::Forbidden,
+                "this `Host` is not served here",
+            ));
+        }
+        let Some(origin) = single(headers, &ORIGIN)? else {
+            return Ok(());
+        };
+        let origin = origin.to_str().unwrap_or("").to_ascii_lowercase();
+        if self.lets_origin(&origin, &host) {
+            return Ok(());
+        }
+        Err(Fault::new(
+            Code::Forbidden,
+            "pages of this `Origin` are not let in",
+        ))
+    }
+
+    fn lets_host(&self, host: &str) -> bool {
+        let name = host_name(host);
+        !name.is_empty()
+            && (is_loopback(name)
+                || !self.loopback_only
+                || self
+                    .hosts
+                    .iter()
+                    .any(|known| known == host || known == name))
+    }
+
+    fn lets_origin(&self, origin: &str, host: &str) -> bool {
+        if self.origins.iter().any(|known| known == origin) {
+            return true;
+        }
+        let Some((scheme, authority)) = origin.split_once("://") else {
+            return false;
+        };
+        if !matches!(scheme, "http" | "https") || authority.contains(['/', '@']) {
+            return false;
+        }
+        // A page may talk to the server that it came from; on loopback any local page may.
+        (self.loopback_only && is_loopback(host_name(authority))) || authority == host
+    }
+}
+
+/// The name without its port.
+fn host_name(host: &str) -> &str {
+    if host.starts_with('[') {
+        return host
+            .split_once(']')
+            .map_or("", |(name, _)| &host[..=name.len()]);
+    }
+    host.split_once(':').map_or(host, |(name, _)| name)
+}
+
+fn is_loopback(name: &str) -> bool {
+    let bare = name
+        .strip_prefix('[')
+        .and_then(|name| name.strip_suffix(']'))
+        .unwrap_or(name);
+    name == "localhost"
+        || bare
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}

@@ -1,0 +1,15 @@
+//! HTTP as the endpoint uses it: header checks, bodies with limits, replies, event streams.
+
+mod body;
+mod checks;
+mod read;
+mod reply;
+mod sse;
+#[cfg(test)]
+mod tests;
+
+pub use body::ReplyBody;
+pub use checks::{Accepts, HostPolicy, SESSION, Version, accepts, check_json, session_id, version};
+pub use read::read_body;
+pub use reply::{Reply, accepted, done, fault, json, stream};
+pub use sse::{EventStream, SessionStream, Source};

@@ -1,0 +1,60 @@
+//! The replies of the endpoint.
+
+use bytes::Bytes;
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use hyper::{Response, StatusCode};
+
+use super::{EventStream, ReplyBody};
+use crate::proxy::wire::{Code, Fault};
+
+/// A reply on its way to hyper.
+pub type Reply = Response<ReplyBody>;
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+/// A JSON message.
+pub fn json(message: Bytes) -> Reply {
+    let mut reply = Response::new(ReplyBody::Whole(Some(message)));
+    reply.headers_mut().insert(CONTENT_TYPE, JSON);
+    reply
+}
+
+/// 202 without a body: a notification or a response was taken.
+pub fn accepted() -> Reply {
+    let mut reply = Response::new(ReplyBody::empty());
+    *reply.status_mut() = StatusCode::ACCEPTED;
+    reply
+}
+
+/// 200 without a body.
+pub fn done() -> Reply {
+    Response::new(ReplyBody::empty())
+}
+
+/// A stream of events, with the headers that keep it from being buffered on its way.
+pub fn stream(events: EventStream) -> Reply {
+    let mut reply = Response::new(ReplyBody::Events(events));
+    let headers = reply.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(BUFFERING, HeaderValue::from_static("no"));
+    reply
+}
+
+/// A fault with its status, as a JSON-RPC error for the request with this raw id.
+pub fn fault(fault: &Fault, id: Option<&[u8]>) -> Reply {
+    let mut reply = json(fault.to_json(id).into());
+    *reply.status_mut() = fault.code.status();
+    if let Some(seconds) = fault.code.retry_after() {
+        reply
+            .headers_mut()
+            .insert(RETRY_AFTER, HeaderValue::from_static(seconds));
+    }
+    if fault.code == Code::WrongHttpMethod {
+        reply
+            .headers_mut()
+            .insert(ALLOW, HeaderValue::from_static("POST, GET, DELETE"));
+    }
+    reply
+}

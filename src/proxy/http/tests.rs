@@ -1,0 +1,228 @@
+//! Header checks and the encoding of events.
+
+use std::net::SocketAddr;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use hyper::HeaderMap;
+use hyper::header::{HeaderName, HeaderValue};
+
+use super::sse::encode;
+use super::*;
+use crate::proxy::wire::Code;
+use crate::sync::Arc;
+
+fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+    let mut map = HeaderMap::new();
+    for (name, value) in pairs {
+        map.append(
+            HeaderName::from_static(name),
+            HeaderValue::from_static(value),
+        );
+    }
+    map
+}
+
+fn policy(listen: &str) -> HostPolicy {
+    let listen: SocketAddr = listen.parse().unwrap();
+    HostPolicy::new(
+        listen,
+        &[String::from("Proxy.example")],
+        &[String::from("https://app.example")],
+    )
+}
+
+#[test]
+fn accept_is_read_as_a_list_with_weights() {
+    let read = |value: &'static str| {
+        let found = accepts(&headers(&[("accept", value)]));
+        (found.json, found.stream)
+    };
+    assert_eq!(read("application/json, text/event-stream"), (true, true));
+    assert_eq!(read("text/event-stream"), (false, true));
+    assert_eq!(read("*/*"), (true, false));
+    assert_eq!(read("Application/JSON;q=0.5"), (true, false));
+    assert_eq!(
+        read("application/json;q=0, text/event-stream"),
+        (false, true)
+    );
+    assert_eq!(read("text/html"), (false, false));
+    assert_eq!(
+        accepts(&HeaderMap::new()),
+        Accepts {
+            json: true,
+            stream: false
+        }
+    );
+}
+
+#[test]
+fn only_json_bodies_are_read() {
+    assert!(
+        check_json(&headers(&[(
+            "content-type",
+            "application/json; charset=utf-8"
+        )]))
+        .is_ok()
+    );
+    for wrong in [
+        &[][..],
+        &[("content-type", "text/plain")],
+        &[("content-type", "application/jsonx")],
+    ] {
+        assert_eq!(
+            check_json(&headers(wrong)).unwrap_err().code,
+            Code::WrongMediaType
+        );
+    }
+}
+
+#[test]
+fn a_version_is_absent_known_or_refused() {
+    assert_eq!(version(&HeaderMap::new()).unwrap(), None);
+    assert_eq!(
+        version(&headers(&[("mcp-protocol-version", "2025-06-18")])).unwrap(),
+        Some(Version::V2025_06_18)
+    );
+    for unknown in ["1999-01-01", "", "2025-06-18 "] {
+        let fault = version(&headers(&[("mcp-protocol-version", unknown)])).unwrap_err();
+        assert_eq!(fault.code, Code::BadHeader);
+    }
+    let twice = headers(&[
+        ("mcp-protocol-version", "2025-06-18"),
+        ("mcp-protocol-version", "2025-03-26"),
+    ]);
+    assert!(version(&twice).is_err());
+}
+
+#[test]
+fn a_session_id_is_visible_ascii_and_single() {
+    assert_eq!(
+        session_id(&headers(&[("mcp-session-id", "a~!")])).unwrap(),
+        Some("a~!")
+    );
+    for wrong in ["", "a b", "a\tb"] {
+        assert!(
+            session_id(&headers(&[("mcp-session-id", wrong)])).is_err(),
+            "{wrong:?}"
+        );
+    }
+    assert!(
+        session_id(&headers(&[
+            ("mcp-session-id", "a"),
+            ("mcp-session-id", "b")
+        ]))
+        .is_err()
+    );
+}
+
+#[test]
+fn on_loopback_only_loopback_names_and_allowed_ones_are_served() {
+    let policy = policy("127.0.0.1:8808");
+    for host in [
+        "localhost:8808",
+        "127.0.0.1",
+        "[::1]:9",
+        "127.8.8.8",
+        "LOCALHOST",
+        "proxy.example:1",
+    ] {
+        assert!(policy.check(&headers(&[("host", host)])).is_ok(), "{host}");
+    }
+    for host in [
+        "evil.example",
+        "localhost.evil.example",
+        "10.0.0.1",
+        "",
+        "[::1",
+        "127.0.0.1.evil",
+    ] {
+        assert_eq!(
+            policy.check(&headers(&[("host", host)])).unwrap_err().code,
+            Code::Forbidden,
+            "{host}"
+        );
+    }
+    assert_eq!(
+        policy.check(&HeaderMap::new()).unwrap_err().code,
+        Code::BadHeader
+    );
+}
+
+#[test]
+fn pages_of_other_sites_are_kept_out() {
+    let policy = policy("127.0.0.1:8808");
+    let check = |origin| policy.check(&headers(&[("host", "localhost"), ("origin", origin)]));
+    for origin in [
+        "http://localhost:6274",
+        "https://127.0.0.1",
+        "http://[::1]:1",
+        "https://app.example",
+    ] {
+        assert!(check(origin).is_ok(), "{origin}");
+    }
+    for origin in [
+        "http://evil.example",
+        "null",
+        "",
+        "http://localhost@evil.example",
+        "file://",
+        "http://localhost.evil.example",
+    ] {
+        assert_eq!(check(origin).unwrap_err().code, Code::Forbidden, "{origin}");
+    }
+}
+
+#[test]
+fn elsewhere_a_page_may_talk_to_the_host_it_came_from() {
+    let policy = policy("0.0.0.0:8808");
+    let check = |host, origin| policy.check(&headers(&[("host", host), ("origin", origin)]));
+    assert!(check("mcp.corp:8808", "http://mcp.corp:8808").is_ok());
+    assert!(check("mcp.corp:8808", "http://evil.example").is_err());
+    assert!(check("mcp.corp:8808", "http://localhost").is_err());
+}
+
+#[test]
+fn an_event_is_one_message_on_one_line() {
+    assert_eq!(encode(b"{\"a\":1}"), "event: message\ndata: {\"a\":1}\n\n");
+    assert_eq!(encode(b"{\n}"), "event: message\ndata: { }\n\n");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_stream_says_that_it_lives_every_fifteen_seconds() {
+    let inbox = Arc::new(crate::proxy::call::Inbox::default());
+    let mut stream = EventStream::new(Source::Session(SessionStream(inbox.clone())), None);
+    let begun = tokio::time::Instant::now();
+    for beat in 1..=3 {
+        let bytes = std::future::poll_fn(|cx| stream.poll_bytes(cx))
+            .await
+            .unwrap();
+        assert_eq!(bytes, ": keep-alive\n\n");
+        assert_eq!(begun.elapsed().as_secs(), 15 * beat);
+    }
+    inbox.push(Bytes::from_static(b"{}")).unwrap();
+    inbox.finish(());
+    assert_eq!(
+        std::future::poll_fn(|cx| stream.poll_bytes(cx))
+            .await
+            .unwrap(),
+        encode(b"{}")
+    );
+    assert!(
+        std::future::poll_fn(|cx| stream.poll_bytes(cx))
+            .await
+            .is_none()
+    );
+}
+
+#[tokio::test]
+async fn a_stream_that_is_dropped_leaves_its_inbox() {
+    let inbox = Arc::new(crate::proxy::call::Inbox::default());
+    let mut stream = EventStream::new(Source::Session(SessionStream(inbox.clone())), None);
+    assert!(matches!(
+        stream.poll_bytes(&mut Context::from_waker(Waker::noop())),
+        Poll::Pending
+    ));
+    drop(stream);
+    assert!(inbox.push(Bytes::new()).is_err());
+}

@@ -1,0 +1,24 @@
+//! The reverse proxy for MCP: clients over HTTP in front, pooled child processes behind.
+//!
+//! [`Server::start`] runs one from [`ServeOptions`]; dropping it, or [`Server::shutdown`], ends every
+//! child, task and descriptor it had.
+
+mod admin;
+mod backend;
+mod call;
+mod demo;
+mod endpoint;
+mod http;
+mod listen;
+mod options;
+mod server;
+mod session;
+mod shared;
+mod state;
+mod stats;
+mod tasks;
+mod wire;
+
+pub use demo::{demo_command, serve_demo};
+pub use options::{Mode, ServeOptions, Upstream};
+pub use server::{Server, ShutdownReport, StartError};

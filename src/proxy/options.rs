@@ -1,0 +1,150 @@
+//! What a proxy is started with.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+use crate::transport::Command;
+
+/// How children are shared.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// One child for each client session; fits any server.
+    Session,
+    /// Few children for everybody, many requests in flight on each; for servers without state.
+    Shared,
+}
+
+impl Mode {
+    /// As it is written on the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Session => "session",
+            Self::Shared => "shared",
+        }
+    }
+}
+
+/// Where requests go.
+#[non_exhaustive]
+#[derive(Clone, Debug)]
+pub enum Upstream {
+    /// Children of this command, spoken to over their standard streams.
+    Stdio(Command),
+}
+
+/// Everything a proxy is started with. Plain values: [`Server::start`](super::Server::start) checks them.
+#[derive(Clone, Debug)]
+pub struct ServeOptions {
+    /// Where MCP clients connect; port 0 picks a free one.
+    pub listen: SocketAddr,
+    /// Where the admin pages are.
+    pub admin: SocketAddr,
+    /// Where requests go.
+    pub upstream: Upstream,
+    /// How children are shared.
+    pub mode: Mode,
+    /// The most children at a time; by default 64 for sessions, and for shared children one a core
+    /// and four at most.
+    pub max_connections: Option<u32>,
+    /// Children that are kept ready.
+    pub min_idle: u32,
+    /// How long the start of a child may take, its handshake included.
+    pub connect_timeout: Duration,
+    /// How long a request may wait for a child that is free.
+    pub acquire_timeout: Duration,
+    /// How long it may take to write a request and to see the first byte that belongs to it.
+    pub request_timeout: Duration,
+    /// How long a child may be silent over a request.
+    pub response_timeout: Duration,
+    /// How long a session may be unused.
+    pub session_idle: Duration,
+    /// The most sessions at a time.
+    pub max_sessions: usize,
+    /// The largest request body.
+    pub max_body_bytes: usize,
+    /// The most requests in flight on one child.
+    pub max_in_flight: usize,
+    /// Hosts that are served beside the listening address.
+    pub allowed_hosts: Vec<String>,
+    /// Origins whose pages are let in beside those of the listening address.
+    pub allowed_origins: Vec<String>,
+}
+
+impl ServeOptions {
+    /// The defaults of `plunge serve` for an upstream.
+    pub fn new(upstream: Upstream, mode: Mode) -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8808)),
+            admin: SocketAddr::from((Ipv4Addr::LOCALHOST, 8809)),
+            upstream,
+            mode,
+            max_connections: None,
+            min_idle: 1,
+            connect_timeout: Duration::from_secs(5),
+            acquire_timeout: Duration::from_secs(2),
+            request_timeout: Duration::from_secs(30),
+            response_timeout: Duration::from_secs(30),
+            session_idle: Duration::from_secs(30 * 60),
+            max_sessions: 100_000,
+            max_body_bytes: 16 << 20,
+            max_in_flight: 256,
+            allowed_hosts: Vec::new(),
+            allowed_origins: Vec::new(),
+        }
+    }
+
+    /// The limit on children, by default or as it was set. Asks the system: not for every request.
+    pub fn children(&self) -> u32 {
+        self.max_connections.unwrap_or_else(|| match self.mode {
+            Mode::Session => 64,
+            Mode::Shared => available_parallelism().map_or(1, |cores| cores.get().min(4) as u32),
+        })
+    }
+
+    /// Refuses values that contradict each other.
+    ///
+    /// # Errors
+    ///
+    /// The text names the field and says what fits.
+    pub fn check(&self) -> Result<(), String> {
+        let durations = [
+            ("connect_timeout", self.connect_timeout),
+            ("acquire_timeout", self.acquire_timeout),
+            ("request_timeout", self.request_timeout),
+            ("response_timeout", self.response_timeout),
+            ("session_idle", self.session_idle),
+        ];
+        if let Some((name, _)) = durations.iter().find(|(_, duration)| duration.is_zero()) {
+            return Err(format!("{name} is zero: give a time above zero"));
+        }
+        if let Some((name, _)) = durations.iter().find(|(_, duration)| *duration > LONGEST) {
+            return Err(format!("{name} is over a year: give a shorter time"));
+        }
+        let children = self.children();
+        if children == 0 {
+            return Err(String::from(
+                "max_connections is 0: at least one child is needed",
+            ));
+        }
+        if self.min_idle > children {
+            return Err(format!(
+                "min_idle is {}, above max_connections, which is {children}: lower it",
+                self.min_idle
+            ));
+        }
+        if !(1..=MAX_IN_FLIGHT).contains(&self.max_in_flight) {
+            return Err(format!(
+                "max_in_flight is {}: between 1 and {MAX_IN_FLIGHT} fit",
+                self.max_in_flight
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Longer than this is a mistake, and sums of such times stay within the clock.
+const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
+/// What the numbers of rewritten ids have room for.
+pub(super) const MAX_IN_FLIGHT: usize = 1024;

@@ -1,0 +1,162 @@
+//! A running proxy.
+//!
+//! Promise: when [`Server::shutdown`] has returned, no task, descriptor or child of it is left; after a
+//! plain drop they are gone as soon as the runtime and the children's own time allow.
+
+use crate::sync::Arc;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+
+use super::options::ServeOptions;
+use super::state::AppState;
+use super::{admin, listen};
+use crate::{BoxError, CloseReport};
+
+/// A proxy that serves until it is shut down or dropped.
+pub struct Server {
+    state: Arc<AppState>,
+    mcp: SocketAddr,
+    admin: SocketAddr,
+}
+
+/// How a shutdown went.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct ShutdownReport {
+    /// Connections whose request was cut off at the deadline.
+    pub cut: usize,
+    /// What the pool says of children that did not end in time.
+    pub pool: CloseReport,
+}
+
+/// Why a proxy does not start.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The options contradict each other.
+    Options(String),
+    /// An address cannot be listened on.
+    Listen {
+        /// Which flag names it.
+        flag: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The pool refused its options.
+    Pool(BoxError),
+    /// The first child did not come up.
+    Upstream(String),
+}
+
+impl Server {
+    /// Listens, starts the first child, and serves.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`]; nothing is left running then.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime with I/O and time.
+    pub async fn start(options: ServeOptions) -> Result<Self, StartError> {
+        options.check().map_err(StartError::Options)?;
+        let mcp = bind("--listen", options.listen).await?;
+        let admin_listener = bind("--admin", options.admin).await?;
+        let addresses = mcp
+            .local_addr()
+            .and_then(|mcp| Ok((mcp, admin_listener.local_addr()?)));
+        let (address, admin) =
+            addresses.map_err(|error| StartError::Upstream(error.to_string()))?;
+        // From here on a drop, of this future too, ends what was started.
+        let server = Self {
+            state: AppState::new(options, address).map_err(StartError::Pool)?,
+            mcp: address,
+            admin,
+        };
+        let state = &server.state;
+        state.tasks.spawn(state.clone().sweep());
+        state
+            .backend
+            .warm()
+            .await
+            .map_err(|fault| StartError::Upstream(fault.message))?;
+        state
+            .tasks
+            .spawn(admin::serve(state.clone(), admin_listener));
+        state.tasks.spawn(listen::accept(state.clone(), mcp));
+        Ok(server)
+    }
+
+    /// Where MCP is spoken.
+    pub fn mcp_address(&self) -> SocketAddr {
+        self.mcp
+    }
+
+    /// Where the admin pages are.
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// Stops accepting, lets requests in flight end until the deadline, then ends every session, child
+    /// and task.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before its end, the rest is ended as by a drop of the server.
+    pub async fn shutdown(self, deadline: Duration) -> ShutdownReport {
+        let (cut, pool) = self.state.close(deadline).await;
+        ShutdownReport { cut, pool }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.state.abandon();
+    }
+}
+
+async fn bind(flag: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| StartError::Listen {
+            flag,
+            address,
+            source,
+        })
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Options(reason) => f.write_str(reason),
+            Self::Listen {
+                flag,
+                address,
+                source,
+            } => {
+                write!(
+                    f,
+                    "cannot listen on {address}: {source}; name another address with `{flag}` (port 0 picks a free one)"
+                )
+            }
+            Self::Pool(reason) => write!(f, "the pool refused its options: {reason}"),
+            Self::Upstream(reason) => write!(f, "the upstream does not start: {reason}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Listen { source, .. } => Some(source),
+            Self::Pool(source) => Some(source.as_ref()),
+            Self::Options(_) | Self::Upstream(_) => None,
+        }
+    }
+}

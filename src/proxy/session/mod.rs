@@ -1,0 +1,17 @@
+//! A client's session: its id, its streams, and in `session` mode its own child.
+
+mod nursery;
+mod outbox;
+mod owned;
+mod routes;
+#[allow(clippy::module_inception)] // One file, one noun; this is the folder's.
+mod session;
+mod table;
+#[cfg(test)]
+mod tests;
+
+pub use nursery::Nursery;
+pub use outbox::Outbox;
+pub use owned::{OwnedChild, cancellation, write_line};
+pub use session::Session;
+pub use table::SessionTable;

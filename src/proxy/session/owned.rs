@@ -1,0 +1,151 @@
+//! The child that belongs to one session.
+//!
+//! Promise: it is never handed to another session, whatever drops it: its lease retires it.
+
+use crate::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::routes::Routes;
+use crate::PoolConnection;
+use crate::proxy::call::{Call, Flight};
+use crate::proxy::wire::{Code, Fault, RequestId};
+use crate::transport::{LineWriter, Subprocess, WriteError};
+
+/// A leased child with state in it.
+pub struct OwnedChild {
+    lease: OneSession,
+    writer: LineWriter,
+    /// Where its lines go.
+    pub routes: Arc<Routes>,
+}
+
+/// A lease that never goes back to the idle ones.
+struct OneSession(PoolConnection<Subprocess>);
+
+impl Drop for OneSession {
+    fn drop(&mut self) {
+        self.0.mark_broken();
+    }
+}
+
+impl OwnedChild {
+    /// Takes over a child that nobody has spoken to yet.
+    pub fn new(lease: PoolConnection<Subprocess>, silence: Duration) -> Self {
+        let routes = Routes::new(silence);
+        let lease = OneSession(lease);
+        lease.0.attach(routes.clone());
+        Self {
+            writer: lease.0.writer(),
+            lease,
+            routes,
+        }
+    }
+
+    /// The process id.
+    pub fn pid(&self) -> u32 {
+        self.lease.0.pid()
+    }
+
+    /// Writes a request and returns the call that waits for its answer.
+    ///
+    /// # Errors
+    ///
+    /// The fault of a table that takes no more, or of a child that reads no more.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before its end, the request may or may not have been written; its answer is dropped.
+    pub async fn call(
+        &self,
+        flight: Arc<Flight>,
+        line: Bytes,
+        patience: Duration,
+        limit: usize,
+    ) -> Result<Call, Fault> {
+        self.routes
+            .insert(&flight, Instant::now() + patience, limit)?;
+        let call = Call::new(flight.clone());
+        if let Err(fault) = self.write(line, patience).await {
+            if let Some(id) = flight.id.value() {
+                self.routes.remove(&id);
+            }
+            return Err(fault);
+        }
+        Ok(call)
+    }
+
+    /// Writes one line.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::ChildDied`], or [`Code::TimedOut`] where the child does not read.
+    pub async fn write(&self, line: Bytes, patience: Duration) -> Result<(), Fault> {
+        write_line(&self.writer, line, patience).await
+    }
+
+    /// Ends the requests whose time is over and tells the child so.
+    pub fn expire(&self, now: Instant) {
+        for flight in self.routes.expired(now) {
+            self.cancel(&flight);
+            flight.fail(Fault::new(
+                Code::TimedOut,
+                "the server did not answer in time; the request was cancelled",
+            ));
+        }
+    }
+
+    fn cancel(&self, flight: &Flight) {
+        // A child that reads so little that the queue is full will not read this either.
+        let _ = self
+            .writer
+            .try_write(cancellation(flight.id.as_bytes(), "timed out"));
+    }
+
+    /// Ends the call that its client has cancelled. The child is told by the relayed message.
+    pub fn cancelled(&self, id: &RequestId) {
+        if let Some(flight) = self.routes.remove(id) {
+            flight.fail(Fault::new(
+                Code::Cancelled,
+                "the request was cancelled by its client",
+            ));
+        }
+    }
+}
+
+/// Writes one line, waiting for a child that is slow to read.
+pub async fn write_line(writer: &LineWriter, line: Bytes, patience: Duration) -> Result<(), Fault> {
+    match writer.try_write(line.clone()) {
+        Ok(()) => return Ok(()),
+        Err(WriteError::Full) => {}
+        Err(error) => return Err(write_fault(error)),
+    }
+    match tokio::time::timeout(patience, writer.write(line)).await {
+        Ok(written) => written.map_err(write_fault),
+        Err(_) => Err(Fault::new(
+            Code::TimedOut,
+            "the server process does not read its input; nothing was sent",
+        )),
+    }
+}
+
+fn write_fault(error: WriteError) -> Fault {
+    match error {
+        WriteError::Dead(death) => Fault::new(
+            Code::ChildDied,
+            format!("the server process is gone: {death}"),
+        ),
+        other => Fault::new(Code::BadMessage, other.to_string()),
+    }
+}
+
+/// The notification that cancels the request with this raw id.
+pub fn cancellation(id: &[u8], reason: &str) -> Bytes {
+    const HEAD: &[u8] =
+        b"{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{\"requestId\":";
+    [HEAD, id, b",\"reason\":\"", reason.as_bytes(), b"\"}}"]
+        .concat()
+        .into()
+}

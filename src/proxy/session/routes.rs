@@ -1,0 +1,303 @@
+//! Where the lines of a session's own child go: to the request that they answer, to a stream, nowhere.
+//!
+//! Promise: bytes are passed on as they are; an answer nobody waits for is dropped; when the child
+//! dies, every waiting request learns so at once.
+
+use crate::sync::Arc;
+use crate::sync::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::sync::Mutex;
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::Outbox;
+use crate::proxy::call::{Answer, Flight};
+use crate::proxy::wire::{self, Code, Envelope, Fault, Kind, RequestId};
+use crate::transport::{Death, LineSink};
+
+/// Requests of a child to its client that may be open.
+const MAX_ASKED: usize = 256;
+
+/// The tables of one session.
+#[derive(Debug)]
+pub struct Routes {
+    tables: Mutex<Tables>,
+    /// The way out for what belongs to no request.
+    pub outbox: Outbox,
+    silence: Duration,
+    over: AtomicBool,
+    dropped: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Tables {
+    /// Oldest first; few, so a scan is faster than a hash.
+    flights: Vec<Entry>,
+    /// Ids of the child's own requests that the client has not answered.
+    asked: Vec<RequestId>,
+    end: Option<Fault>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    id: RequestId,
+    flight: Arc<Flight>,
+    expires: Instant,
+}
+
+impl Routes {
+    /// Empty tables; a child may be silent for `silence` over a request that it has begun to answer.
+    pub fn new(silence: Duration) -> Arc<Self> {
+        Arc::new(Self {
+            tables: Mutex::default(),
+            outbox: Outbox::default(),
+            silence,
+            over: AtomicBool::new(false),
+            dropped: AtomicU64::new(0),
+        })
+    }
+
+    /// Puts a request into the table, before it is written.
+    ///
+    /// # Errors
+    ///
+    /// A fault if its id is in flight, too many are, or the child is dead.
+    pub fn insert(
+        &self,
+        flight: &Arc<Flight>,
+        expires: Instant,
+        limit: usize,
+    ) -> Result<(), Fault> {
+        let Some(id) = flight.id.value() else {
+            return Err(Fault::new(
+                Code::BadMessage,
+                "an id is a string or a number",
+            ));
+        };
+        let mut tables = self.tables.lock();
+        if let Some(fault) = &tables.end {
+            return Err(fault.clone());
+        }
+        if tables.flights.iter().any(|entry| entry.id == id) {
+            return Err(Fault::new(
+                Code::BadMessage,
+                "a request with this id is in flight in this session; use another id",
+            ));
+        }
+        if tables.flights.len() >= limit {
+            return Err(Fault::new(
+                Code::Busy,
+                format!("{limit} requests of this session are in flight; wait for one"),
+            ));
+        }
+        tables.flights.push(Entry {
+            id,
+            flight: flight.clone(),
+            expires,
+        });
+        Ok(())
+    }
+
+    /// Takes a request out of the table.
+    pub fn remove(&self, id: &RequestId) -> Option<Arc<Flight>> {
+        let mut tables = self.tables.lock();
+        let at = tables.flights.iter().position(|entry| entry.id == *id)?;
+        Some(tables.flights.remove(at).flight)
+    }
+
+    /// Whether the child waits for an answer with this id; it does no longer afterwards.
+    pub fn take_asked(&self, id: &RequestId) -> bool {
+        let mut tables = self.tables.lock();
+        let Some(at) = tables.asked.iter().position(|asked| asked == id) else {
+            return false;
+        };
+        tables.asked.swap_remove(at);
+        // The child goes on where a person's answer held it up: its clocks start again.
+        let expires = Instant::now() + self.silence;
+        for entry in &mut tables.flights {
+            entry.expires = entry.expires.max(expires);
+        }
+        true
+    }
+
+    /// Takes out the requests whose time is over. None are while the child waits for its client.
+    pub fn expired(&self, now: Instant) -> Vec<Arc<Flight>> {
+        let mut tables = self.tables.lock();
+        if !tables.asked.is_empty() || tables.flights.iter().all(|entry| entry.expires > now) {
+            return Vec::new();
+        }
+        tables
+            .flights
+            .extract_if(.., |entry| entry.expires <= now)
+            .map(|entry| entry.flight)
+            .collect()
+    }
+
+    /// Ends every request with this fault and takes no more.
+    pub fn end(&self, fault: Fault) {
+        let mut tables = self.tables.lock();
+        let flights = std::mem::take(&mut tables.flights);
+        tables.asked.clear();
+        tables.end.get_or_insert_with(|| fault.clone());
+        // Release: pairs with the Acquire in `is_over`.
+        self.over.store(true, Ordering::Release);
+        drop(tables);
+        for entry in flights {
+            entry.flight.fail(fault.clone());
+        }
+        self.outbox.close();
+    }
+
+    /// Whether the child is dead or the session ended.
+    pub fn is_over(&self) -> bool {
+        // Acquire: pairs with the Release in `end`; who sees it finds the tables emptied.
+        self.over.load(Ordering::Acquire)
+    }
+
+    /// Requests in flight.
+    pub fn in_flight(&self) -> usize {
+        self.tables.lock().flights.len()
+    }
+
+    /// Lines that were for nobody.
+    pub fn dropped(&self) -> u64 {
+        // Relaxed: a count for a page.
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    fn drop_line(&self) {
+        // Relaxed: a count for a page.
+        self.dropped.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn on_answer(&self, line: Bytes, id: Option<RequestId>, is_result: bool) {
+        let known = id.and_then(|id| self.remove(&id));
+        match known {
+            Some(flight) => {
+                _ = flight.answer(Answer {
+                    line,
+                    id_span: None,
+                    is_result,
+                })
+            }
+            None => self.drop_line(),
+        }
+    }
+
+    fn on_progress(&self, line: Bytes, token: Option<RequestId>) {
+        let mut tables = self.tables.lock();
+        let expires = Instant::now() + self.silence;
+        let asked_for = |entry: &&mut Entry| {
+            token.is_some() && entry.flight.token.as_ref().and_then(|token| token.value()) == token
+        };
+        let flight = tables.flights.iter_mut().find(asked_for).map(|entry| {
+            entry.expires = expires;
+            entry.flight.clone()
+        });
+        drop(tables);
+        match flight {
+            Some(flight) => {
+                if let Err(line) = flight.relate(line) {
+                    self.outbox.send(line);
+                }
+            }
+            None => self.drop_line(),
+        }
+    }
+
+    /// A message that names no request: it goes with the only request in flight if it may belong to
+    /// it, else to the session's own stream.
+    fn on_unnamed(&self, line: Bytes, may_relate: bool) {
+        let (sole, oldest) = self.candidates(may_relate);
+        let line = match sole.map_or(Err(line.clone()), |flight| flight.relate(line)) {
+            Ok(()) => return,
+            Err(line) => line,
+        };
+        let line = match self.outbox.send_now(line) {
+            Ok(()) => return,
+            Err(line) => line,
+        };
+        let line = match oldest.map_or(Err(line.clone()), |flight| flight.relate(line)) {
+            Ok(()) => return,
+            Err(line) => line,
+        };
+        self.outbox.send(line);
+    }
+
+    fn candidates(&self, may_relate: bool) -> (Option<Arc<Flight>>, Option<Arc<Flight>>) {
+        if !may_relate {
+            return (None, None);
+        }
+        let tables = self.tables.lock();
+        let mut open = tables
+            .flights
+            .iter()
+            .map(|entry| &entry.flight)
+            .filter(|flight| flight.takes_stream && flight.is_awaited());
+        match (open.next(), open.next()) {
+            (first, None) => (first.cloned(), None),
+            (first, Some(_)) => (None, first.cloned()),
+        }
+    }
+
+    fn on_request(&self, line: Bytes, id: &str) {
+        let Some(id) = RequestId::from_raw(id) else {
+            return;
+        };
+        let mut tables = self.tables.lock();
+        if tables.asked.len() >= MAX_ASKED {
+            // The oldest is given up: a late answer to it is dropped.
+            tables.asked.remove(0);
+        }
+        tables.asked.push(id);
+        drop(tables);
+        self.on_unnamed(line, true);
+    }
+
+    fn on_notification(&self, line: Bytes, message: &Envelope<'_>, method: &str) {
+        match method {
+            "notifications/progress" => {
+                let token = wire::progress_of(message.params)
+                    .and_then(|named| RequestId::from_raw(named.token));
+                self.on_progress(line, token);
+            }
+            "notifications/cancelled" => {
+                if let Some(id) = wire::cancelled_request(message.params)
+                    .and_then(|named| RequestId::from_raw(named.request))
+                {
+                    self.take_asked(&id);
+                }
+                self.on_unnamed(line, true);
+            }
+            "notifications/message" => self.on_unnamed(line, true),
+            _ => self.on_unnamed(line, false),
+        }
+    }
+}
+
+impl LineSink for Routes {
+    fn on_line(&self, line: Bytes) {
+        let copy = line.clone();
+        let Ok(message) = wire::parse(&copy) else {
+            self.drop_line();
+            return;
+        };
+        match &message.kind {
+            Kind::Response { id, is_result } => {
+                self.on_answer(line, id.and_then(RequestId::from_raw), *is_result)
+            }
+            Kind::Request { id, .. } => self.on_request(line, id),
+            Kind::Notification { method } => self.on_notification(line, &message, method),
+        }
+    }
+
+    fn on_death(&self, death: &Death) {
+        self.end(Fault::new(
+            Code::ChildDied,
+            format!(
+                "the server process of this session is gone: {death}; initialize a new session"
+            ),
+        ));
+    }
+}

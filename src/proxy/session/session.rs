@@ -1,0 +1,90 @@
+//! One session of one client.
+
+use crate::sync::{AtomicU64, Ordering};
+
+use super::{Outbox, OwnedChild};
+use crate::proxy::call::Owner;
+use crate::proxy::http::Version;
+use crate::proxy::wire::{Code, Fault};
+
+/// A session, from the answer to its `initialize` to its end.
+pub struct Session {
+    /// Unique in this process; names the session in tables of requests.
+    pub key: u64,
+    /// As the client carries it.
+    pub id: Box<str>,
+    /// What was negotiated.
+    pub version: Version,
+    child: Option<OwnedChild>,
+    outbox: Outbox,
+    used_ms: AtomicU64,
+}
+
+impl Session {
+    /// A session that began now, with a child of its own or on shared ones.
+    pub fn new(
+        key: u64,
+        id: Box<str>,
+        version: Version,
+        child: Option<OwnedChild>,
+        now_ms: u64,
+    ) -> Self {
+        Self {
+            key,
+            id,
+            version,
+            child,
+            outbox: Outbox::default(),
+            used_ms: AtomicU64::new(now_ms),
+        }
+    }
+
+    /// Its own child, in `session` mode.
+    pub fn child(&self) -> Option<&OwnedChild> {
+        self.child.as_ref()
+    }
+
+    /// The way out for messages that belong to no request.
+    pub fn outbox(&self) -> &Outbox {
+        self.child
+            .as_ref()
+            .map_or(&self.outbox, |child| &child.routes.outbox)
+    }
+
+    /// Its name in tables of requests.
+    pub fn owner(&self) -> Owner {
+        Owner::Session(self.key)
+    }
+
+    /// Marks it as used.
+    pub fn touch(&self, now_ms: u64) {
+        // Relaxed: orders nothing; the sweep may see it late, by less than it waits.
+        self.used_ms.store(now_ms, Ordering::Relaxed);
+    }
+
+    /// Since when it was not used; `None` while it is in use by a stream or a request.
+    pub fn idle_since_ms(&self) -> Option<u64> {
+        let busy = self.outbox().has_stream()
+            || self
+                .child()
+                .is_some_and(|child| child.routes.in_flight() > 0);
+        // Relaxed: see `touch`.
+        (!busy).then(|| self.used_ms.load(Ordering::Relaxed))
+    }
+
+    /// Ends its streams and its requests.
+    pub fn end(&self) {
+        self.outbox.close();
+        if let Some(child) = self.child() {
+            child.routes.end(Fault::new(
+                Code::SessionEnded,
+                "the session was ended; initialize a new one",
+            ));
+        }
+    }
+
+    /// Whether its child is gone, and so the session.
+    pub fn is_dead(&self) -> bool {
+        self.child().is_some_and(|child| child.routes.is_over())
+    }
+}

@@ -1,0 +1,197 @@
+//! All sessions, by id.
+//!
+//! Promise: an id cannot be guessed (128 random bits) and is not used twice; what left the table has
+//! ended. Cost: a lookup takes one of sixteen read locks.
+
+use crate::sync::Arc;
+use crate::sync::{AtomicU64, AtomicUsize, Ordering};
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::time::Duration;
+
+use crate::sync::Mutex;
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::{OwnedChild, Session};
+use crate::proxy::http::Version;
+use crate::proxy::wire::{Code, Fault};
+
+const SHARDS: usize = 16;
+
+type Shard = Mutex<HashMap<Box<str>, Arc<Session>>>;
+
+/// The sessions of one server.
+pub struct SessionTable {
+    shards: [Shard; SHARDS],
+    hasher: RandomState,
+    began: Instant,
+    next_key: AtomicU64,
+    open: AtomicUsize,
+    limit: usize,
+}
+
+impl SessionTable {
+    /// No sessions, and room for so many.
+    pub fn new(limit: usize) -> Self {
+        Self {
+            shards: std::array::from_fn(|_| Shard::default()),
+            hasher: RandomState::new(),
+            began: Instant::now(),
+            next_key: AtomicU64::new(1),
+            open: AtomicUsize::new(0),
+            limit,
+        }
+    }
+
+    /// Begins a session.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Busy`] if there are too many, or the system has no random numbers.
+    pub fn begin(
+        &self,
+        version: Version,
+        child: Option<OwnedChild>,
+    ) -> Result<Arc<Session>, Fault> {
+        // Relaxed: the limit is a bound on memory; a few more at once do no harm.
+        if self.open.load(Ordering::Relaxed) >= self.limit {
+            return Err(Fault::new(
+                Code::Busy,
+                format!("{} sessions are open, the limit; end one", self.limit),
+            ));
+        }
+        let id = random_id()?;
+        // Relaxed: only uniqueness matters.
+        let key = self.next_key.fetch_add(1, Ordering::Relaxed);
+        let session = Arc::new(Session::new(key, id.clone(), version, child, self.now_ms()));
+        self.shard(&id).lock().insert(id, session.clone());
+        self.open.fetch_add(1, Ordering::Relaxed);
+        Ok(session)
+    }
+
+    /// Finds a session and marks it as used; one whose child is gone is ended instead.
+    pub fn find(&self, id: &str) -> Option<Arc<Session>> {
+        let session = self.shard(id).lock().get(id).cloned()?;
+        if session.is_dead() {
+            self.end(id);
+            return None;
+        }
+        session.touch(self.now_ms());
+        Some(session)
+    }
+
+    /// Ends a session: its streams end, its requests fail, its child is retired.
+    pub fn end(&self, id: &str) -> Option<Arc<Session>> {
+        let session = self.shard(id).lock().remove(id)?;
+        // Relaxed: see `begin`.
+        self.open.fetch_sub(1, Ordering::Relaxed);
+        session.end();
+        Some(session)
+    }
+
+    /// Ends the streams of every session, so that their connections can close.
+    pub fn close_streams(&self) {
+        for shard in &self.shards {
+            let sessions: Vec<_> = shard.lock().values().cloned().collect();
+            for session in sessions {
+                session.outbox().close();
+            }
+        }
+    }
+
+    /// Ends every session.
+    pub fn end_all(&self) {
+        for id in self.pick(|_| true) {
+            self.end(&id);
+        }
+    }
+
+    /// Ends sessions that nobody used for so long, and those whose child is gone.
+    pub fn sweep(&self, idle: Duration) {
+        let oldest = self
+            .now_ms()
+            .saturating_sub(u64::try_from(idle.as_millis()).unwrap_or(u64::MAX));
+        let over = |session: &Arc<Session>| {
+            // A request that is being served holds a reference.
+            let in_use = Arc::strong_count(session) > 1;
+            session.is_dead()
+                || (!in_use && session.idle_since_ms().is_some_and(|used| used < oldest))
+        };
+        for id in self.pick(over) {
+            self.end(&id);
+        }
+    }
+
+    /// Ends requests whose time is over.
+    pub fn expire(&self, now: Instant) {
+        for session in self.owners() {
+            if let Some(child) = session.child() {
+                child.expire(now);
+            }
+        }
+    }
+
+    /// Sends a message to every session that listens.
+    pub fn broadcast(&self, message: &Bytes) {
+        for shard in &self.shards {
+            let sessions: Vec<_> = shard.lock().values().cloned().collect();
+            for session in sessions {
+                // Who does not listen asks again when it comes back.
+                let _ = session.outbox().send_now(message.clone());
+            }
+        }
+    }
+
+    /// Sessions that are open.
+    pub fn len(&self) -> usize {
+        // Relaxed: a count for a page.
+        self.open.load(Ordering::Relaxed)
+    }
+
+    /// The sessions that have a child of their own.
+    pub fn owners(&self) -> Vec<Arc<Session>> {
+        let all = self
+            .shards
+            .iter()
+            .flat_map(|shard| shard.lock().values().cloned().collect::<Vec<_>>());
+        all.filter(|session| session.child().is_some()).collect()
+    }
+
+    fn pick(&self, which: impl Fn(&Arc<Session>) -> bool) -> Vec<Box<str>> {
+        let mut ids = Vec::new();
+        for shard in &self.shards {
+            ids.extend(
+                shard
+                    .lock()
+                    .values()
+                    .filter(|session| which(session))
+                    .map(|session| session.id.clone()),
+            );
+        }
+        ids
+    }
+
+    fn shard(&self, id: &str) -> &Shard {
+        &self.shards[self.hasher.hash_one(id) as usize % SHARDS]
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+fn random_id() -> Result<Box<str>, Fault> {
+    let mut random = [0_u8; 16];
+    getrandom::fill(&mut random).map_err(|error| {
+        Fault::new(
+            Code::Busy,
+            format!("no random numbers for a session id: {error}"),
+        )
+    })?;
+    Ok(random
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect::<String>()
+        .into())
+}

@@ -1,0 +1,252 @@
+//! Outboxes, the routing of a session's own child, and the table.
+
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::routes::Routes;
+use super::*;
+use crate::proxy::call::{Call, Flight, Owner, Step};
+use crate::proxy::http::{EventStream, SessionStream, Source, Version};
+use crate::proxy::wire::{Code, RawId, RequestId};
+use crate::sync::Arc;
+use crate::transport::{Death, LineSink};
+
+const SILENCE: Duration = Duration::from_secs(30);
+
+fn fly(routes: &Routes, id: &str, token: Option<&str>, takes_stream: bool) -> Call {
+    let flight = Flight::new(
+        RawId::new(id),
+        token.map(RawId::new),
+        Owner::Nobody,
+        takes_stream,
+    );
+    routes
+        .insert(&flight, Instant::now() + SILENCE, 10)
+        .unwrap();
+    Call::new(flight)
+}
+
+fn step(call: &mut Call) -> Option<Step> {
+    match call.poll_step(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(step) => Some(step),
+        Poll::Pending => None,
+    }
+}
+
+fn related(call: &mut Call) -> Option<Bytes> {
+    match step(call)? {
+        Step::Related(message) => Some(message),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn streamed(stream: SessionStream) -> String {
+    let mut stream = EventStream::new(Source::Session(stream), None);
+    let mut text = String::new();
+    while let Poll::Ready(Some(bytes)) = stream.poll_bytes(&mut Context::from_waker(Waker::noop()))
+    {
+        text.push_str(std::str::from_utf8(&bytes).unwrap());
+    }
+    text
+}
+
+#[tokio::test]
+async fn what_waits_for_a_stream_is_bounded_and_the_newest_is_kept() {
+    let outbox = Outbox::default();
+    for number in 0..300 {
+        outbox.send(Bytes::from(format!("n{number}")));
+    }
+    let text = streamed(outbox.open().unwrap());
+    assert_eq!(text.matches("data:").count(), 256);
+    assert!(text.contains("n299\n") && !text.contains("n43\n"));
+}
+
+#[tokio::test]
+async fn a_message_goes_to_one_stream_the_newest() {
+    let outbox = Outbox::default();
+    let (old, new) = (outbox.open().unwrap(), outbox.open().unwrap());
+    outbox.send(Bytes::from_static(b"one"));
+    drop(new);
+    outbox.send(Bytes::from_static(b"two"));
+    let text = streamed(old);
+    assert!(text.contains("two") && !text.contains("one"));
+    assert!(!outbox.has_stream());
+}
+
+#[test]
+fn a_closed_outbox_opens_no_stream() {
+    let outbox = Outbox::default();
+    let stream = outbox.open().unwrap();
+    outbox.close();
+    assert!(outbox.open().is_none());
+    assert!(matches!(
+        stream.0.poll(&mut Context::from_waker(Waker::noop())),
+        Poll::Ready(_)
+    ));
+}
+
+#[tokio::test]
+async fn an_answer_finds_its_request_by_value_and_keeps_its_bytes() {
+    let routes = Routes::new(SILENCE);
+    let (mut text, mut number) = (
+        fly(&routes, "\"1\"", None, false),
+        fly(&routes, "1", None, false),
+    );
+    let line = Bytes::from_static(br#"{"jsonrpc":"2.0","id":1.0,"result":{"big":1.00}}"#);
+    routes.on_line(line.clone());
+    assert!(matches!(step(&mut number), Some(Step::Answer { message, .. }) if message == line));
+    assert!(step(&mut text).is_none());
+}
+
+#[tokio::test]
+async fn an_id_that_is_in_flight_is_refused_and_usable_afterwards() {
+    let routes = Routes::new(SILENCE);
+    let _call = fly(&routes, "1", None, false);
+    let twin = Flight::new(RawId::new("1"), None, Owner::Nobody, false);
+    let fault = routes.insert(&twin, Instant::now(), 10).unwrap_err();
+    assert_eq!(fault.code, Code::BadMessage);
+    routes.on_line(Bytes::from_static(
+        br#"{"jsonrpc":"2.0","id":1,"result":{}}"#,
+    ));
+    assert!(routes.insert(&twin, Instant::now(), 10).is_ok());
+}
+
+#[tokio::test]
+async fn progress_goes_to_the_request_with_its_token() {
+    let routes = Routes::new(SILENCE);
+    let (mut first, mut second) = (
+        fly(&routes, "1", Some("\"a\""), true),
+        fly(&routes, "2", Some("\"b\""), true),
+    );
+    let line = Bytes::from_static(br#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":"b","progress":1}}"#);
+    routes.on_line(line.clone());
+    assert!(step(&mut first).is_none());
+    assert_eq!(related(&mut second), Some(line));
+}
+
+#[tokio::test]
+async fn a_question_goes_with_the_only_request_in_flight_else_to_the_stream() {
+    let routes = Routes::new(SILENCE);
+    let question = |id: u32| {
+        Bytes::from(format!(
+            r#"{{"jsonrpc":"2.0","id":{id},"method":"sampling/createMessage"}}"#
+        ))
+    };
+    let mut first = fly(&routes, "1", None, true);
+    routes.on_line(question(1));
+    assert_eq!(related(&mut first), Some(question(1)));
+    let stream = routes.outbox.open().unwrap();
+    let _second = fly(&routes, "2", None, true);
+    routes.on_line(question(2));
+    assert!(streamed(stream).contains(r#""id":2"#));
+    routes.on_line(question(3));
+    assert_eq!(related(&mut first), Some(question(3)));
+    assert!(routes.take_asked(&RequestId::Integer(3)));
+    assert!(!routes.take_asked(&RequestId::Integer(3)));
+}
+
+#[tokio::test]
+async fn a_change_of_a_list_never_goes_with_a_request() {
+    let routes = Routes::new(SILENCE);
+    let mut call = fly(&routes, "1", None, true);
+    routes.on_line(Bytes::from_static(
+        br#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#,
+    ));
+    assert!(step(&mut call).is_none());
+    assert!(streamed(routes.outbox.open().unwrap()).contains("list_changed"));
+}
+
+#[tokio::test]
+async fn noise_and_answers_to_nobody_are_counted() {
+    let routes = Routes::new(SILENCE);
+    for line in [
+        &b"npm warn"[..],
+        b"",
+        b"\xff\xfe",
+        br#"{"jsonrpc":"2.0","id":9,"result":{}}"#,
+    ] {
+        routes.on_line(Bytes::from_static(line));
+    }
+    assert_eq!(routes.dropped(), 4);
+}
+
+#[tokio::test]
+async fn a_death_reaches_every_request_and_what_comes_after_it() {
+    let routes = Routes::new(SILENCE);
+    let mut call = fly(&routes, "1", None, false);
+    routes.on_death(&Death::StdoutClosed);
+    assert!(matches!(step(&mut call), Some(Step::Fault(fault)) if fault.code == Code::ChildDied));
+    let late = Flight::new(RawId::new("2"), None, Owner::Nobody, false);
+    assert_eq!(
+        routes.insert(&late, Instant::now(), 10).unwrap_err().code,
+        Code::ChildDied
+    );
+    assert!(routes.is_over());
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_request_times_out_while_the_child_waits_for_its_client() {
+    let routes = Routes::new(SILENCE);
+    let _call = fly(&routes, "1", None, false);
+    routes.on_line(Bytes::from_static(
+        br#"{"jsonrpc":"2.0","id":5,"method":"elicitation/create"}"#,
+    ));
+    let later = Instant::now() + 2 * SILENCE;
+    assert!(routes.expired(later).is_empty());
+    tokio::time::advance(2 * SILENCE).await;
+    assert!(routes.take_asked(&RequestId::Integer(5)));
+    assert!(
+        routes.expired(Instant::now()).is_empty(),
+        "its clock starts again with the answer"
+    );
+    assert_eq!(routes.expired(Instant::now() + SILENCE).len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn sessions_that_nobody_uses_end_and_those_in_use_do_not() {
+    let table = SessionTable::new(10);
+    let idle = table.begin(Version::LATEST, None).unwrap().id.clone();
+    let streaming = table.begin(Version::LATEST, None).unwrap();
+    let _stream = streaming.outbox().open();
+    let (streaming, serving) = (
+        streaming.id.clone(),
+        table.begin(Version::LATEST, None).unwrap(),
+    );
+    tokio::time::advance(SILENCE * 2).await;
+    table.sweep(SILENCE);
+    assert!(table.find(&idle).is_none());
+    assert!(table.find(&streaming).is_some() && table.find(&serving.id).is_some());
+    assert_eq!(table.len(), 2);
+}
+
+#[tokio::test]
+async fn ids_are_long_visible_and_different_and_their_number_is_limited() {
+    let table = SessionTable::new(2);
+    let (one, two) = (
+        table.begin(Version::LATEST, None).unwrap(),
+        table.begin(Version::LATEST, None).unwrap(),
+    );
+    assert!(one.id != two.id && one.key != two.key && one.id.len() == 32);
+    assert_eq!(
+        table.begin(Version::LATEST, None).err().unwrap().code,
+        Code::Busy
+    );
+    assert!(table.end(&one.id).is_some() && table.end(&one.id).is_none());
+    assert!(table.begin(Version::LATEST, None).is_ok());
+}
+
+#[tokio::test]
+async fn a_broadcast_reaches_those_who_listen() {
+    let table = Arc::new(SessionTable::new(10));
+    let (one, two) = (
+        table.begin(Version::LATEST, None).unwrap(),
+        table.begin(Version::LATEST, None).unwrap(),
+    );
+    let stream = one.outbox().open().unwrap();
+    table.broadcast(&Bytes::from_static(b"{\"x\":1}"));
+    assert!(streamed(stream).contains("{\"x\":1}"));
+    assert_eq!(streamed(two.outbox().open().unwrap()), "");
+}

@@ -1,0 +1,156 @@
+//! A shared child in service.
+
+use crate::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::flights::Refused;
+use super::handshake::Handshaken;
+use super::hello::Hello;
+use super::router::ChildRouter;
+use crate::proxy::call::{Call, Flight, Owner};
+use crate::proxy::session::{cancellation, write_line};
+use crate::proxy::wire::{Code, Envelope, Fault, RequestId, Splice};
+use crate::transport::LineWriter;
+use crate::{PoolConnection, PoolableResource};
+
+/// A leased child that takes requests of everybody.
+pub struct SharedChild {
+    lease: PoolConnection<Handshaken>,
+    writer: LineWriter,
+    router: Arc<ChildRouter>,
+    /// When it came into service.
+    pub since: Instant,
+}
+
+/// Where the parts of a request stand that the child must not see as they are.
+pub struct Request<'a> {
+    /// The message.
+    pub message: &'a Envelope<'a>,
+    /// Its bytes, on one line.
+    pub line: &'a Bytes,
+    /// Its raw id.
+    pub id: &'a str,
+    /// Its raw progress token.
+    pub token: Option<&'a str>,
+}
+
+impl SharedChild {
+    /// Takes a child into service.
+    pub fn new(lease: PoolConnection<Handshaken>) -> Self {
+        let (writer, router) = (lease.process.writer(), lease.router.clone());
+        Self {
+            lease,
+            writer,
+            router,
+            since: Instant::now(),
+        }
+    }
+
+    /// What it said of itself.
+    pub fn hello(&self) -> &Arc<Hello> {
+        &self.lease.hello
+    }
+
+    /// The process id.
+    pub fn pid(&self) -> u32 {
+        self.lease.process.pid()
+    }
+
+    /// Whether it is still there.
+    pub fn is_alive(&self) -> bool {
+        self.lease.process.is_healthy()
+    }
+
+    /// Requests in flight.
+    pub fn load(&self) -> usize {
+        self.router.flights.len()
+    }
+
+    /// Lines that were for nobody.
+    pub fn dropped(&self) -> u64 {
+        self.router.dropped()
+    }
+
+    /// Sends a request and returns the call that waits for its answer.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`]: nothing was written. `Ok(Err(_))`: it may have been.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before its end, the request may or may not have been written; its answer is dropped.
+    pub async fn call(
+        &self,
+        flight: &Arc<Flight>,
+        request: &Request<'_>,
+        patience: Duration,
+    ) -> Result<Result<Call, Fault>, Refused> {
+        let own = self
+            .router
+            .flights
+            .insert(flight, Instant::now() + patience)?;
+        let digits = own.to_string();
+        let digits = digits.as_bytes();
+        let mut splice = Splice::one(request.message.span(request.id), digits);
+        if let Some(token) = request.token {
+            splice = splice.and(request.message.span(token), digits);
+        }
+        let call = Call::new(flight.clone());
+        match write_line(&self.writer, splice.apply(request.line), patience).await {
+            Ok(()) => Ok(Ok(call)),
+            Err(fault) => {
+                self.router.flights.take(own);
+                // A child that was dead before the write has run nothing.
+                if fault.code == Code::ChildDied {
+                    Err(Refused::Over(fault))
+                } else {
+                    Ok(Err(fault))
+                }
+            }
+        }
+    }
+
+    /// Cancels the request that this owner sent with this id; `false` if it is not on this child.
+    pub fn cancel(&self, owner: Owner, request: &RequestId) -> bool {
+        let Some((own, flight)) = self.router.flights.take_owned(owner, request) else {
+            return false;
+        };
+        self.tell_cancelled(own, "cancelled by the client");
+        flight.fail(Fault::new(
+            Code::Cancelled,
+            "the request was cancelled by its client",
+        ));
+        self.router.freed.notify_one();
+        true
+    }
+
+    /// Ends the requests whose time is over and tells the child so.
+    pub fn expire(&self, now: Instant) {
+        for (own, flight) in self.router.flights.take_expired(now) {
+            self.tell_cancelled(own, "timed out");
+            flight.fail(Fault::new(
+                Code::TimedOut,
+                "the server did not answer in time; the request was cancelled",
+            ));
+            self.router.freed.notify_one();
+        }
+    }
+
+    /// Ends every request with this fault and takes no more.
+    pub fn end(&self, fault: Fault) {
+        for (_, flight) in self.router.flights.end(fault.clone()) {
+            flight.fail(fault.clone());
+        }
+    }
+
+    fn tell_cancelled(&self, own: u64, reason: &str) {
+        // A child that reads so little that the queue is full will not read this either.
+        let _ = self
+            .writer
+            .try_write(cancellation(own.to_string().as_bytes(), reason));
+    }
+}

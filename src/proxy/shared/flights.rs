@@ -1,0 +1,189 @@
+//! The requests in flight on one shared child, by the id that the child sees.
+//!
+//! Promise: an id is not used again while a late answer could still name it; two clients' equal ids
+//! never meet. Cost: one short lock to enter and one to leave; nothing is allocated once warm.
+
+use crate::sync::Arc;
+use crate::sync::{AtomicUsize, Ordering};
+
+use crate::sync::Mutex;
+use tokio::time::Instant;
+
+use crate::proxy::call::{Flight, Owner};
+use crate::proxy::options::MAX_IN_FLIGHT;
+use crate::proxy::wire::{Fault, RequestId};
+
+/// Low bits of an id: the place in the table. The rest counts the uses of the place.
+///
+/// | bits   | meaning                              |
+/// |--------|--------------------------------------|
+/// | 0..10  | index of the slot                    |
+/// | 10..53 | how often the slot was used, from 1  |
+const INDEX_BITS: u32 = 10;
+/// Children written in languages whose numbers are floats keep 53 bits.
+const ID_LIMIT: u64 = 1 << 53;
+
+const _: () = assert!(MAX_IN_FLIGHT <= 1 << INDEX_BITS);
+
+/// The table.
+#[derive(Debug)]
+pub struct Flights {
+    table: Mutex<Table>,
+    count: AtomicUsize,
+    limit: usize,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    slots: Vec<Slot>,
+    free: Vec<usize>,
+    end: Option<Fault>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    uses: u64,
+    entry: Option<Entry>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    flight: Arc<Flight>,
+    expires: Instant,
+}
+
+/// Why a request was not taken.
+#[derive(Debug)]
+pub enum Refused {
+    /// The child is at its limit.
+    Full,
+    /// The child is gone.
+    Over(Fault),
+}
+
+impl Flights {
+    /// A table with room for so many.
+    pub fn new(limit: usize) -> Self {
+        Self {
+            table: Mutex::default(),
+            count: AtomicUsize::new(0),
+            limit: limit.min(MAX_IN_FLIGHT),
+        }
+    }
+
+    /// Enters a request and names the id that the child is to see.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`].
+    pub fn insert(&self, flight: &Arc<Flight>, expires: Instant) -> Result<u64, Refused> {
+        let mut table = self.table.lock();
+        if let Some(fault) = &table.end {
+            return Err(Refused::Over(fault.clone()));
+        }
+        let index = match table.free.pop() {
+            Some(index) => index,
+            None if table.slots.len() < self.limit => {
+                table.slots.push(Slot {
+                    uses: 0,
+                    entry: None,
+                });
+                table.slots.len() - 1
+            }
+            None => return Err(Refused::Full),
+        };
+        let slot = &mut table.slots[index];
+        slot.uses = if (slot.uses + 1) << INDEX_BITS < ID_LIMIT {
+            slot.uses + 1
+        } else {
+            1
+        };
+        slot.entry = Some(Entry {
+            flight: flight.clone(),
+            expires,
+        });
+        let id = slot.uses << INDEX_BITS | index as u64;
+        self.shift(1);
+        Ok(id)
+    }
+
+    /// Takes a request out.
+    pub fn take(&self, id: u64) -> Option<Arc<Flight>> {
+        let mut table = self.table.lock();
+        let entry = table.slot(id)?.entry.take()?;
+        table.free.push(index_of(id));
+        self.shift(-1);
+        Some(entry.flight)
+    }
+
+    /// Finds a request and starts its clock again.
+    pub fn renew(&self, id: u64, expires: Instant) -> Option<Arc<Flight>> {
+        let mut table = self.table.lock();
+        let entry = table.slot(id)?.entry.as_mut()?;
+        entry.expires = expires;
+        Some(entry.flight.clone())
+    }
+
+    /// The request in flight, if there is only one.
+    pub fn sole(&self) -> Option<Arc<Flight>> {
+        let table = self.table.lock();
+        let mut flights = table.slots.iter().filter_map(|slot| slot.entry.as_ref());
+        let first = flights.next()?;
+        flights.next().is_none().then(|| first.flight.clone())
+    }
+
+    /// Takes out the request that this owner sent with this id.
+    pub fn take_owned(&self, owner: Owner, request: &RequestId) -> Option<(u64, Arc<Flight>)> {
+        let mine = |entry: &Entry| {
+            entry.flight.owner == owner && entry.flight.id.value().as_ref() == Some(request)
+        };
+        self.take_where(mine).pop()
+    }
+
+    /// Takes out the requests whose time is over.
+    pub fn take_expired(&self, now: Instant) -> Vec<(u64, Arc<Flight>)> {
+        self.take_where(|entry| entry.expires <= now)
+    }
+
+    /// Takes all out, and nothing more in.
+    pub fn end(&self, fault: Fault) -> Vec<(u64, Arc<Flight>)> {
+        self.table.lock().end.get_or_insert(fault);
+        self.take_where(|_| true)
+    }
+
+    /// Requests in flight.
+    pub fn len(&self) -> usize {
+        // Relaxed: picks the child with the least to do; a stale value picks another one.
+        self.count.load(Ordering::Relaxed)
+    }
+
+    fn take_where(&self, which: impl Fn(&Entry) -> bool) -> Vec<(u64, Arc<Flight>)> {
+        let mut table = self.table.lock();
+        let mut taken = Vec::new();
+        let Table { slots, free, .. } = &mut *table;
+        for (index, slot) in slots.iter_mut().enumerate() {
+            if let Some(entry) = slot.entry.take_if(|entry| which(entry)) {
+                free.push(index);
+                self.shift(-1);
+                taken.push((slot.uses << INDEX_BITS | index as u64, entry.flight));
+            }
+        }
+        taken
+    }
+
+    fn shift(&self, by: isize) {
+        // Relaxed: see `len`.
+        self.count.fetch_add(by as usize, Ordering::Relaxed);
+    }
+}
+
+impl Table {
+    fn slot(&mut self, id: u64) -> Option<&mut Slot> {
+        let slot = self.slots.get_mut(index_of(id))?;
+        (slot.uses == id >> INDEX_BITS).then_some(slot)
+    }
+}
+
+fn index_of(id: u64) -> usize {
+    (id & ((1 << INDEX_BITS) - 1)) as usize
+}

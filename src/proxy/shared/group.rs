@@ -1,0 +1,355 @@
+//! The shared children of one upstream.
+//!
+//! Promise: a request goes to the child with the least to do; one more child is started while all are
+//! busy and the limit allows it; a dead child is replaced by the next request at the latest. A request
+//! that was not written is tried on another child, one that was is not.
+//! Cost: a read lock and a look at every child (a handful).
+
+use crate::sync::Arc;
+use crate::sync::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::sync::Mutex;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep_until};
+
+use super::child::{Request, SharedChild};
+use super::flights::Refused;
+use super::handshake::Handshaken;
+use super::hello::Hello;
+use super::router::ChildRouter;
+use crate::proxy::call::{Call, Flight, Owner};
+use crate::proxy::options::ServeOptions;
+use crate::proxy::session::SessionTable;
+use crate::proxy::tasks::Tasks;
+use crate::proxy::wire::{Code, Fault, RequestId};
+use crate::transport::Command;
+use crate::{BoxError, CloseReport, Pool, PoolOptions, PoolStats};
+
+/// Requests in flight on the least busy child that make the group start another one.
+const CROWDED: usize = 8;
+/// Children that may turn out to be dead under one request.
+const MAX_TRIES: usize = 3;
+/// A child that lived shorter is not replaced before somebody needs it: it would only die again.
+const LIVED: Duration = Duration::from_secs(1);
+
+/// The children and how they come into service.
+pub struct Group {
+    pool: Pool<Handshaken>,
+    children: Mutex<Vec<Arc<SharedChild>>>,
+    starting: AtomicBool,
+    closed: AtomicBool,
+    /// Counts the starts that ended; holds what the last one failed of.
+    starts: watch::Sender<(u64, Option<Fault>)>,
+    freed: Arc<Notify>,
+    tasks: Tasks,
+    limit: usize,
+    options: Arc<ServeOptions>,
+}
+
+impl Group {
+    /// A group without children.
+    ///
+    /// # Errors
+    ///
+    /// That of the pool's options.
+    pub fn new(
+        command: &Command,
+        options: &Arc<ServeOptions>,
+        audience: &Arc<SessionTable>,
+        tasks: &Tasks,
+    ) -> Result<Arc<Self>, BoxError> {
+        let freed = Arc::new(Notify::new());
+        let factory = {
+            let (command, options, audience, freed) = (
+                command.clone(),
+                options.clone(),
+                audience.clone(),
+                freed.clone(),
+            );
+            move || {
+                let (command, options) = (command.clone(), options.clone());
+                let router = ChildRouter::new(
+                    options.max_in_flight,
+                    options.response_timeout,
+                    audience.clone(),
+                    freed.clone(),
+                );
+                async move { Handshaken::start(&command, router, &options).await }
+            }
+        };
+        let pool = PoolOptions::new()
+            .max_connections(options.children())
+            .connect_timeout(options.connect_timeout)
+            // Only the group itself acquires, to start a child: it waits as long as that may take.
+            .acquire_timeout(options.connect_timeout + options.acquire_timeout)
+            .connect_with(factory)?;
+        Ok(Arc::new(Self {
+            pool,
+            children: Mutex::default(),
+            starting: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+            starts: watch::Sender::new((0, None)),
+            freed,
+            tasks: tasks.clone(),
+            limit: options.children() as usize,
+            options: options.clone(),
+        }))
+    }
+
+    /// Sends a request to the child with the least to do.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::NoChild`], [`Code::Busy`], [`Code::Closing`], or the fault of the write.
+    pub async fn call(
+        self: &Arc<Self>,
+        flight: Arc<Flight>,
+        request: &Request<'_>,
+    ) -> Result<Call, Fault> {
+        let patience = self
+            .options
+            .request_timeout
+            .min(self.options.response_timeout);
+        let mut died = 0;
+        loop {
+            let child = self.ready().await?;
+            match child.call(&flight, request, patience).await {
+                Ok(called) => return called,
+                Err(Refused::Full) => {}
+                Err(Refused::Over(fault)) => {
+                    self.dismiss(&child);
+                    died += 1;
+                    if died == MAX_TRIES {
+                        return Err(fault);
+                    }
+                }
+            }
+        }
+    }
+
+    /// What the children say of themselves.
+    ///
+    /// # Errors
+    ///
+    /// As [`call`](Self::call).
+    pub async fn hello(self: &Arc<Self>) -> Result<Arc<Hello>, Fault> {
+        let known = self.least_busy().map(|child| child.hello().clone());
+        match known {
+            Some(hello) => Ok(hello),
+            None => Ok(self.ready().await?.hello().clone()),
+        }
+    }
+
+    /// A child with room; waits for one if there is none.
+    async fn ready(self: &Arc<Self>) -> Result<Arc<SharedChild>, Fault> {
+        if let Some(child) = self.pick() {
+            return Ok(child);
+        }
+        self.ready_slow().await
+    }
+
+    #[cold]
+    fn ready_slow(
+        self: &Arc<Self>,
+    ) -> impl Future<Output = Result<Arc<SharedChild>, Fault>> + Send {
+        let group = self.clone();
+        async move {
+            let begun = Instant::now();
+            let mut starts = group.starts.subscribe();
+            let mut seen = starts.borrow_and_update().0;
+            loop {
+                let mut freed = std::pin::pin!(group.freed.notified());
+                freed.as_mut().enable();
+                if let Some(child) = group.pick() {
+                    return Ok(child);
+                }
+                if group.is_closed() {
+                    return Err(Fault::new(
+                        Code::Closing,
+                        "the proxy is shutting down; try another one or later",
+                    ));
+                }
+                group.dismiss_dead();
+                group.start_one();
+                let (patience, late) = group.patience();
+                tokio::select! {
+                    () = &mut freed => {}
+                    _ = starts.changed() => {}
+                    () = sleep_until(begun + patience) => return Err(late),
+                }
+                let (count, failed) = starts.borrow_and_update().clone();
+                if let (true, Some(fault), None) = (count > seen, failed, group.least_busy()) {
+                    return Err(fault);
+                }
+                seen = count;
+            }
+        }
+    }
+
+    /// How long a request waits, and what it is told then.
+    fn patience(&self) -> (Duration, Fault) {
+        if self.least_busy().is_some() {
+            let busy = Fault::new(
+                Code::Busy,
+                "every server process is at its limit of requests; try again",
+            );
+            return (self.options.acquire_timeout, busy);
+        }
+        let none = Fault::new(
+            Code::NoChild,
+            "no server process was ready in time; try again",
+        );
+        (self.options.connect_timeout, none)
+    }
+
+    /// The least busy child if it has room; starts another one where that is crowded.
+    fn pick(self: &Arc<Self>) -> Option<Arc<SharedChild>> {
+        let child = self.least_busy()?;
+        let load = child.load();
+        if load >= CROWDED {
+            self.start_one();
+        }
+        (load < self.options.max_in_flight).then_some(child)
+    }
+
+    fn least_busy(&self) -> Option<Arc<SharedChild>> {
+        let children = self.children.lock();
+        children
+            .iter()
+            .filter(|child| child.is_alive())
+            .min_by_key(|child| child.load())
+            .cloned()
+    }
+
+    /// Starts one more child in the background, unless one is starting or the limit is reached.
+    fn start_one(self: &Arc<Self>) {
+        if self.is_closed() || self.children.lock().len() >= self.limit {
+            return;
+        }
+        // AcqRel: pairs with the Release below; who starts next sees the child of the last start.
+        if self.starting.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let group = self.clone();
+        self.tasks.spawn(async move {
+            let failed = group.start().await.err();
+            // Release: see above.
+            group.starting.store(false, Ordering::Release);
+            group
+                .starts
+                .send_modify(|starts| *starts = (starts.0 + 1, failed));
+        });
+    }
+
+    async fn start(&self) -> Result<(), Fault> {
+        if self.children.lock().len() >= self.limit {
+            return Ok(());
+        }
+        let lease = self
+            .pool
+            .acquire()
+            .await
+            .map_err(|error| Fault::new(Code::NoChild, error.to_string()))?;
+        let child = Arc::new(SharedChild::new(lease));
+        let mut children = self.children.lock();
+        // Under the lock that `close` takes: no child slips in behind it.
+        if !self.is_closed() {
+            children.push(child);
+        }
+        Ok(())
+    }
+
+    /// Starts the first child and waits for it.
+    ///
+    /// # Errors
+    ///
+    /// Why it could not be started.
+    pub async fn warm(self: &Arc<Self>) -> Result<(), Fault> {
+        self.ready().await.map(drop)
+    }
+
+    /// Passes a cancellation on to the child that has the request.
+    pub fn cancel(&self, owner: Owner, request: &RequestId) {
+        let children = self.children();
+        let _ = children.iter().any(|child| child.cancel(owner, request));
+    }
+
+    /// Ends overdue requests, lets dead children go and replaces them.
+    pub fn sweep(self: &Arc<Self>, now: Instant) {
+        for child in self.children() {
+            child.expire(now);
+            if !child.is_alive() {
+                let lived = now.duration_since(child.since) >= LIVED;
+                self.dismiss(&child);
+                if lived {
+                    self.start_one();
+                }
+            }
+        }
+    }
+
+    /// Makes room for their successors.
+    fn dismiss_dead(&self) {
+        for child in self.children() {
+            if !child.is_alive() {
+                self.dismiss(&child);
+            }
+        }
+    }
+
+    fn dismiss(&self, child: &Arc<SharedChild>) {
+        let mut children = self.children.lock();
+        let at = children.iter().position(|other| Arc::ptr_eq(other, child));
+        let gone = at.map(|at| children.swap_remove(at));
+        drop(children);
+        // Its lease goes back outside the lock; the pool sees that it is dead and retires it.
+        drop(gone);
+    }
+
+    /// The children in service.
+    pub fn children(&self) -> Vec<Arc<SharedChild>> {
+        self.children.lock().clone()
+    }
+
+    /// Whether a request would find a child.
+    pub fn is_ready(&self) -> bool {
+        self.least_busy().is_some()
+    }
+
+    /// Why the last start failed, if it did.
+    pub fn last_failure(&self) -> Option<Fault> {
+        self.starts.borrow().1.clone()
+    }
+
+    /// The pool's figures.
+    pub fn pool_stats(&self) -> PoolStats {
+        self.pool.stats()
+    }
+
+    fn is_closed(&self) -> bool {
+        // Acquire: pairs with the Release in `close`.
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// Lets every child go and closes the pool.
+    pub async fn close(&self, deadline: Duration) -> CloseReport {
+        self.abandon();
+        self.pool.close(deadline).await
+    }
+
+    /// Lets every child go and takes no more requests.
+    pub fn abandon(&self) {
+        let children = {
+            let mut children = self.children.lock();
+            // Release: pairs with the Acquire in `is_closed`.
+            self.closed.store(true, Ordering::Release);
+            std::mem::take(&mut *children)
+        };
+        for child in &children {
+            child.end(Fault::new(Code::Closing, "the proxy is shutting down"));
+        }
+        drop(children);
+        self.freed.notify_waiters();
+    }
+}

@@ -1,0 +1,176 @@
+//! Where the lines of a shared child go.
+//!
+//! Promise: a client sees nothing but answers and progress of its own requests, and changes of lists
+//! that concern everybody; a question that has no addressee is refused to the child.
+
+use crate::sync::Arc;
+use crate::sync::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::sync::Mutex;
+use bytes::Bytes;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::flights::Flights;
+use crate::proxy::call::Answer;
+use crate::proxy::session::SessionTable;
+use crate::proxy::wire::{self, Code, Envelope, Fault, Kind, Splice};
+use crate::transport::{Death, LineSink, LineWriter};
+
+/// The routing of one child.
+pub struct ChildRouter {
+    /// Its requests in flight.
+    pub flights: Flights,
+    audience: Arc<SessionTable>,
+    /// Gone with the child: a writer may keep its child's pipe open.
+    writer: Mutex<Option<LineWriter>>,
+    silence: Duration,
+    dropped: AtomicU64,
+    /// Rung when a place in the table is free again, and at the child's death.
+    pub freed: Arc<Notify>,
+}
+
+impl ChildRouter {
+    /// A router for a child that is not spoken to yet.
+    pub fn new(
+        limit: usize,
+        silence: Duration,
+        audience: Arc<SessionTable>,
+        freed: Arc<Notify>,
+    ) -> Self {
+        let (writer, dropped) = (Mutex::new(None), AtomicU64::new(0));
+        Self {
+            flights: Flights::new(limit),
+            audience,
+            writer,
+            silence,
+            dropped,
+            freed,
+        }
+    }
+
+    /// Names the way back to the child, once it runs.
+    pub fn answer_by(&self, writer: LineWriter) {
+        *self.writer.lock() = Some(writer);
+    }
+
+    /// Lines that were for nobody.
+    pub fn dropped(&self) -> u64 {
+        // Relaxed: a count for a page.
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    fn drop_line(&self) {
+        // Relaxed: a count for a page.
+        self.dropped.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn on_answer(&self, line: Bytes, message: &Envelope<'_>, id: Option<&str>, is_result: bool) {
+        let flight = id.and_then(own_id).and_then(|own| self.flights.take(own));
+        let (Some(flight), Some(id)) = (flight, id) else {
+            self.drop_line();
+            return;
+        };
+        flight.answer(Answer {
+            line,
+            id_span: Some(message.span(id)),
+            is_result,
+        });
+        self.freed.notify_one();
+    }
+
+    fn on_progress(&self, line: &Bytes, message: &Envelope<'_>) {
+        let Some(progress) = wire::progress_of(message.params) else {
+            self.drop_line();
+            return;
+        };
+        let flight = own_id(progress.token)
+            .and_then(|own| self.flights.renew(own, Instant::now() + self.silence));
+        let Some((flight, token)) = flight
+            .as_ref()
+            .and_then(|flight| Some((flight, flight.token.as_ref()?)))
+        else {
+            self.drop_line();
+            return;
+        };
+        let spliced = Splice::one(message.span(progress.token), token.as_bytes()).apply(line);
+        if flight.relate(spliced).is_err() {
+            self.drop_line();
+        }
+    }
+
+    fn on_notification(&self, line: Bytes, message: &Envelope<'_>, method: &str) {
+        match method {
+            "notifications/progress" => self.on_progress(&line, message),
+            // A log line names nobody: it may only go where nobody else could be meant.
+            "notifications/message" => {
+                match self.flights.sole().map(|flight| flight.relate(line)) {
+                    Some(Ok(())) => {}
+                    _ => self.drop_line(),
+                }
+            }
+            _ if method.ends_with("/list_changed") => self.audience.broadcast(&line),
+            _ => self.drop_line(),
+        }
+    }
+
+    /// A shared child has nobody to ask.
+    fn on_request(&self, id: &str, method: &str) {
+        let answer: Bytes = if method == "ping" {
+            [
+                b"{\"jsonrpc\":\"2.0\",\"id\":",
+                id.as_bytes(),
+                b",\"result\":{}}",
+            ]
+            .concat()
+            .into()
+        } else {
+            let fault = Fault::new(
+                Code::NotOffered,
+                "no client can be asked on a shared server process",
+            );
+            fault.to_json(Some(id.as_bytes())).into()
+        };
+        let writer = self.writer.lock().clone();
+        if let Some(writer) = writer {
+            // A child that does not read its input gets no answer either.
+            let _ = writer.try_write(answer);
+        }
+    }
+}
+
+impl LineSink for ChildRouter {
+    fn on_line(&self, line: Bytes) {
+        let copy = line.clone();
+        let Ok(message) = wire::parse(&copy) else {
+            self.drop_line();
+            return;
+        };
+        match &message.kind {
+            Kind::Response { id, is_result } => self.on_answer(line, &message, *id, *is_result),
+            Kind::Notification { method } => self.on_notification(line, &message, method),
+            Kind::Request { id, method } => self.on_request(id, method),
+        }
+    }
+
+    fn on_death(&self, death: &Death) {
+        let fault = Fault::new(
+            Code::ChildDied,
+            format!("the server process is gone: {death}; send the request again"),
+        );
+        for (_, flight) in self.flights.end(fault.clone()) {
+            flight.fail(fault.clone());
+        }
+        *self.writer.lock() = None;
+        self.freed.notify_waiters();
+    }
+}
+
+/// Reads an id that this proxy made; a child may write it as a float.
+fn own_id(raw: &str) -> Option<u64> {
+    match wire::RequestId::from_raw(raw)? {
+        wire::RequestId::Integer(id) => u64::try_from(id).ok(),
+        _ => None,
+    }
+}

@@ -1,0 +1,202 @@
+//! The table of a shared child, its routing, and what clients are told of it.
+
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::flights::{Flights, Refused};
+use super::hello::Hello;
+use super::router::ChildRouter;
+use crate::proxy::call::{Call, Flight, Owner, Step};
+use crate::proxy::http::Version;
+use crate::proxy::session::SessionTable;
+use crate::proxy::wire::{Code, Fault, RawId, RequestId};
+use crate::sync::Arc;
+use crate::transport::{Death, LineSink};
+
+const SILENCE: Duration = Duration::from_secs(30);
+
+fn router() -> ChildRouter {
+    ChildRouter::new(
+        16,
+        SILENCE,
+        Arc::new(SessionTable::new(10)),
+        Arc::new(Notify::new()),
+    )
+}
+
+fn flight(id: &str, owner: u64) -> Arc<Flight> {
+    Flight::new(
+        RawId::new(id),
+        Some(RawId::new("\"token\"")),
+        Owner::Session(owner),
+        true,
+    )
+}
+
+fn fly(router: &ChildRouter, id: &str, owner: u64) -> (u64, Call) {
+    let flight = flight(id, owner);
+    let own = router
+        .flights
+        .insert(&flight, Instant::now() + SILENCE)
+        .unwrap();
+    (own, Call::new(flight))
+}
+
+fn step(call: &mut Call) -> Option<Step> {
+    match call.poll_step(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(step) => Some(step),
+        Poll::Pending => None,
+    }
+}
+
+#[tokio::test]
+async fn equal_ids_of_two_clients_never_mix() {
+    let router = router();
+    let ((first, mut one), (second, mut other)) = (fly(&router, "1", 1), fly(&router, "1", 2));
+    assert_ne!(first, second);
+    router.on_line(Bytes::from(format!(
+        r#"{{"jsonrpc":"2.0","result":{{"to":2}},"id":{second}}}"#
+    )));
+    assert!(step(&mut one).is_none());
+    assert!(
+        matches!(step(&mut other), Some(Step::Answer { message, .. }) if message == r#"{"jsonrpc":"2.0","result":{"to":2},"id":1}"#)
+    );
+    assert_eq!(router.flights.len(), 1);
+}
+
+#[test]
+fn an_id_is_not_used_again_for_the_next_request() {
+    let flights = Flights::new(4);
+    let first = flights.insert(&flight("1", 1), Instant::now()).unwrap();
+    assert!(flights.take(first).is_some());
+    let second = flights.insert(&flight("1", 1), Instant::now()).unwrap();
+    assert_ne!(first, second);
+    assert!(flights.take(first).is_none(), "a late answer finds nobody");
+    assert!(flights.take(second).is_some());
+}
+
+#[test]
+fn a_child_at_its_limit_takes_no_more() {
+    let flights = Flights::new(2);
+    let first = flights.insert(&flight("1", 1), Instant::now()).unwrap();
+    flights.insert(&flight("2", 1), Instant::now()).unwrap();
+    assert!(matches!(
+        flights.insert(&flight("3", 1), Instant::now()),
+        Err(Refused::Full)
+    ));
+    flights.take(first);
+    assert!(flights.insert(&flight("3", 1), Instant::now()).is_ok());
+}
+
+#[test]
+fn a_cancellation_finds_only_the_request_of_its_sender() {
+    let flights = Flights::new(4);
+    let mine = flights.insert(&flight("1", 1), Instant::now()).unwrap();
+    flights.insert(&flight("1", 2), Instant::now()).unwrap();
+    flights.insert(&flight("\"1\"", 1), Instant::now()).unwrap();
+    let one = RequestId::Integer(1);
+    assert!(flights.take_owned(Owner::Session(3), &one).is_none());
+    assert_eq!(flights.take_owned(Owner::Session(1), &one).unwrap().0, mine);
+    assert!(flights.take_owned(Owner::Session(1), &one).is_none());
+    assert_eq!(flights.len(), 2);
+}
+
+#[tokio::test]
+async fn progress_reaches_its_request_under_the_clients_own_token() {
+    let router = router();
+    let ((own, mut call), (_, mut other)) = (fly(&router, "1", 1), fly(&router, "2", 1));
+    let line = format!(
+        r#"{{"jsonrpc":"2.0","method":"notifications/progress","params":{{"progress":0.5,"progressToken":{own}}}}}"#
+    );
+    router.on_line(Bytes::from(line.clone()));
+    assert!(
+        matches!(step(&mut call), Some(Step::Related(message)) if message == line.replace(&format!("{own}}}"), "\"token\"}"))
+    );
+    assert!(step(&mut other).is_none());
+    router.on_line(Bytes::from_static(br#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":"token"}}"#));
+    assert!(
+        step(&mut call).is_none(),
+        "a token that the proxy did not make names nobody"
+    );
+}
+
+#[tokio::test]
+async fn a_log_line_goes_on_only_while_one_request_is_in_flight() {
+    let router = router();
+    let line = Bytes::from_static(
+        br#"{"jsonrpc":"2.0","method":"notifications/message","params":{"data":"x"}}"#,
+    );
+    let (_, mut first) = fly(&router, "1", 1);
+    router.on_line(line.clone());
+    assert!(matches!(step(&mut first), Some(Step::Related(message)) if message == line));
+    let (_, mut second) = fly(&router, "1", 2);
+    router.on_line(line);
+    assert!(step(&mut first).is_none() && step(&mut second).is_none());
+    assert_eq!(router.dropped(), 1);
+}
+
+#[tokio::test]
+async fn a_death_fails_every_request_and_refuses_the_next() {
+    let router = router();
+    let (_, mut call) = fly(&router, "1", 1);
+    router.on_death(&Death::StdoutClosed);
+    assert!(matches!(step(&mut call), Some(Step::Fault(fault)) if fault.code == Code::ChildDied));
+    assert!(matches!(
+        router.flights.insert(&flight("2", 1), Instant::now()),
+        Err(Refused::Over(_))
+    ));
+    assert_eq!(router.flights.len(), 0);
+}
+
+#[test]
+fn what_ends_a_table_stays_its_first_reason() {
+    let flights = Flights::new(2);
+    flights.end(Fault::new(Code::Closing, "first"));
+    flights.end(Fault::new(Code::ChildDied, "second"));
+    assert!(
+        matches!(flights.insert(&flight("1", 1), Instant::now()), Err(Refused::Over(fault)) if fault.message == "first")
+    );
+}
+
+const SAID: &[u8] = br#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-06-18","capabilities":{"logging":{},"tools":{},"resources":{"subscribe":true,"listChanged":true}},"serverInfo":{"name":"s","version":"1"}}}"#;
+
+#[test]
+fn clients_are_offered_what_can_be_shared_in_their_own_revision() {
+    let hello = Hello::read(SAID).unwrap();
+    assert_eq!(
+        hello.agree(Some(Version::V2024_11_05)),
+        Version::V2024_11_05
+    );
+    assert_eq!(
+        hello.agree(Some(Version::V2025_11_25)),
+        Version::V2025_06_18
+    );
+    assert_eq!(hello.agree(None), Version::V2025_06_18);
+    let answer: serde_json::Value =
+        serde_json::from_slice(&hello.answer(&RawId::new("\"i\""), Version::V2025_03_26)).unwrap();
+    assert_eq!(answer["id"], "i");
+    assert_eq!(answer["result"]["protocolVersion"], "2025-03-26");
+    assert_eq!(
+        answer["result"]["capabilities"],
+        serde_json::json!({"tools": {}, "resources": {"listChanged": true}})
+    );
+}
+
+#[test]
+fn a_child_that_refuses_or_speaks_another_revision_is_named() {
+    assert!(
+        Hello::read(br#"{"error":{"code":-1,"message":"no"}}"#)
+            .unwrap_err()
+            .contains("refused")
+    );
+    assert!(
+        Hello::read(br#"{"result":{"protocolVersion":"1999-01-01"}}"#)
+            .unwrap_err()
+            .contains("1999-01-01")
+    );
+    assert!(Hello::read(br#"{"result":{}}"#).is_err());
+}

@@ -1,0 +1,139 @@
+//! Everything a running proxy holds, made in one place.
+
+use crate::sync::Arc;
+use crate::sync::{AtomicU64, Ordering};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use super::backend::Backend;
+use super::http::HostPolicy;
+use super::options::ServeOptions;
+use super::session::SessionTable;
+use super::tasks::Tasks;
+use crate::transport::Subprocess;
+use crate::{BoxError, CloseReport};
+
+/// How often overdue requests are looked for.
+const SWEEP: Duration = Duration::from_millis(50);
+/// How often idle sessions are.
+const SESSION_SWEEP: Duration = Duration::from_secs(1);
+
+/// The state that every request sees.
+pub struct AppState {
+    /// What the proxy was started with.
+    pub options: Arc<ServeOptions>,
+    /// Who may talk to it.
+    pub policy: HostPolicy,
+    /// The sessions.
+    pub sessions: Arc<SessionTable>,
+    /// The way to the children.
+    pub backend: Backend,
+    /// Its tasks.
+    pub tasks: Tasks,
+    /// Whether it is shutting down.
+    pub closing: watch::Sender<bool>,
+    /// Since when it runs.
+    pub began: Instant,
+    /// What it counted.
+    pub counts: Counts,
+}
+
+/// Counters of the endpoint.
+#[derive(Default)]
+pub struct Counts {
+    /// HTTP requests.
+    pub requests: AtomicU64,
+    /// Of these, answered by a fault of the proxy.
+    pub faults: AtomicU64,
+}
+
+impl Counts {
+    /// Counts one.
+    pub fn add(counter: &AtomicU64) {
+        // Relaxed: a count for a page.
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl AppState {
+    /// The state of a proxy that listens at this address. No child is started yet.
+    ///
+    /// # Errors
+    ///
+    /// That of the pool's options.
+    pub fn new(options: ServeOptions, listen: SocketAddr) -> Result<Arc<Self>, BoxError> {
+        let options = Arc::new(options);
+        let tasks = Tasks::default();
+        let sessions = Arc::new(SessionTable::new(options.max_sessions));
+        Ok(Arc::new(Self {
+            policy: HostPolicy::new(listen, &options.allowed_hosts, &options.allowed_origins),
+            backend: Backend::new(&options, &sessions, &tasks)?,
+            sessions,
+            tasks,
+            options,
+            closing: watch::Sender::new(false),
+            began: Instant::now(),
+            counts: Counts::default(),
+        }))
+    }
+
+    /// Looks for overdue requests, dead children and idle sessions, for ever.
+    pub async fn sweep(self: Arc<Self>) {
+        let mut ticks = interval(SWEEP);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut sessions_swept = Instant::now();
+        loop {
+            let now = ticks.tick().await;
+            match &self.backend {
+                Backend::Session(_) => self.sessions.expire(now),
+                Backend::Shared(group) => group.sweep(now),
+            }
+            if now.duration_since(sessions_swept) >= SESSION_SWEEP {
+                sessions_swept = now;
+                self.sessions.sweep(self.options.session_idle);
+            }
+        }
+    }
+
+    /// Whether it is shutting down.
+    pub fn is_closing(&self) -> bool {
+        *self.closing.borrow()
+    }
+
+    /// Stops taking work, lets what is in flight end, then ends sessions, children and tasks.
+    pub async fn close(&self, deadline: Duration) -> (usize, CloseReport) {
+        let begun = Instant::now();
+        self.closing.send_replace(true);
+        self.sessions.close_streams();
+        // Children need part of the time to end in an orderly way.
+        let drain = deadline - (deadline / 2).min(Duration::from_secs(5));
+        let _ = tokio::time::timeout(drain, self.tasks.idle()).await;
+        let cut = self.tasks.serving();
+        self.sessions.end_all();
+        let report = self
+            .backend
+            .close(deadline.saturating_sub(begun.elapsed()))
+            .await;
+        self.tasks.end().await;
+        // Sessions' children were retired by their drop: the pool does not wait for those.
+        let _ = tokio::time::timeout(
+            deadline.saturating_sub(begun.elapsed()),
+            Subprocess::settled(),
+        )
+        .await;
+        (cut, report)
+    }
+
+    /// Ends everything at once, without waiting.
+    pub fn abandon(&self) {
+        self.closing.send_replace(true);
+        self.sessions.end_all();
+        if let Backend::Shared(group) = &self.backend {
+            group.abandon();
+        }
+        self.tasks.abort();
+    }
+}

@@ -1,0 +1,65 @@
+//! The figures of a running proxy, as JSON.
+
+use crate::sync::{AtomicU64, Ordering};
+
+use serde_json::{Value, json};
+
+use super::backend::Backend;
+use super::state::AppState;
+use crate::PoolStats;
+
+/// A snapshot; its parts are read one after the other.
+pub fn snapshot(state: &AppState) -> Value {
+    let (pool, children) = match &state.backend {
+        Backend::Session(nursery) => (nursery.pool_stats(), owned(state)),
+        Backend::Shared(group) => (
+            group.pool_stats(),
+            group
+                .children()
+                .iter()
+                .map(|child| json!({"pid": child.pid(), "in_flight": child.load(), "alive": child.is_alive(), "dropped_lines": child.dropped()}))
+                .collect(),
+        ),
+    };
+    json!({
+        "mode": state.options.mode.as_str(),
+        "uptime_ms": u64::try_from(state.began.elapsed().as_millis()).unwrap_or(u64::MAX),
+        "closing": state.is_closing(),
+        "requests": read(&state.counts.requests),
+        "faults": read(&state.counts.faults),
+        "connections": state.tasks.serving(),
+        "sessions": state.sessions.len(),
+        "pool": pool_figures(&pool),
+        "children": children,
+    })
+}
+
+fn owned(state: &AppState) -> Vec<Value> {
+    let owners = state.sessions.owners();
+    let children = owners.iter().filter_map(|session| session.child());
+    children.map(|child| json!({"pid": child.pid(), "in_flight": child.routes.in_flight(), "dropped_lines": child.routes.dropped()})).collect()
+}
+
+fn pool_figures(pool: &PoolStats) -> Value {
+    json!({
+        "open": pool.open,
+        "idle": pool.idle,
+        "leased": pool.leased,
+        "connecting": pool.connecting,
+        "closing": pool.closing,
+        "waiting": pool.waiting,
+        "max_connections": pool.max_connections,
+        "acquired": pool.acquired,
+        "opened": pool.opened,
+        "retired": pool.retired,
+        "timed_out": pool.timed_out,
+        "connect_failures": pool.connect_failures,
+        "found_dead": pool.found_dead,
+        "last_connect_error": pool.last_connect_error,
+    })
+}
+
+fn read(counter: &AtomicU64) -> u64 {
+    // Relaxed: a count for a page.
+    counter.load(Ordering::Relaxed)
+}

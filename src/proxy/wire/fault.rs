@@ -1,0 +1,148 @@
+//! What can go wrong with a call, as both sides see it: an HTTP status and a JSON-RPC error.
+//!
+//! Promise: every refusal of the proxy is one of these; its text says what to do next.
+
+use hyper::StatusCode;
+
+use super::quote;
+
+/// The kind of a fault; `data.kind` of the JSON-RPC error names it for machines.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Code {
+    /// The body is not JSON.
+    NotJson,
+    /// JSON, but not a message that is allowed here.
+    BadMessage,
+    /// A header is missing or cannot be read.
+    BadHeader,
+    /// `Host` or `Origin` is not allowed.
+    Forbidden,
+    /// No such page.
+    NoSuchPath,
+    /// The session is unknown or has ended: initialize again.
+    SessionEnded,
+    /// The path does not know this HTTP method.
+    WrongHttpMethod,
+    /// The client does not take what the endpoint produces.
+    NotAcceptable,
+    /// The body is too large.
+    TooLarge,
+    /// The body did not arrive in time.
+    SlowBody,
+    /// The body is not JSON by its `Content-Type`.
+    WrongMediaType,
+    /// The method is not offered in this mode.
+    NotOffered,
+    /// The request was cancelled by its client.
+    Cancelled,
+    /// The child ended before it answered.
+    ChildDied,
+    /// No child could be started.
+    NoChild,
+    /// Every child is at its limit.
+    Busy,
+    /// The server is shutting down.
+    Closing,
+    /// The child did not answer in time.
+    TimedOut,
+}
+
+impl Code {
+    /// The HTTP status of an answer that is nothing but this fault.
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::NotJson | Self::BadMessage | Self::BadHeader => StatusCode::BAD_REQUEST,
+            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::NoSuchPath | Self::SessionEnded => StatusCode::NOT_FOUND,
+            Self::WrongHttpMethod => StatusCode::METHOD_NOT_ALLOWED,
+            Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::SlowBody => StatusCode::REQUEST_TIMEOUT,
+            Self::WrongMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            // The exchange itself worked: official clients read the JSON-RPC error only from a 2xx, and
+            // take anything else for a broken transport.
+            Self::NotOffered | Self::Cancelled | Self::ChildDied => StatusCode::OK,
+            Self::NoChild | Self::Busy | Self::Closing => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TimedOut => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+
+    /// The number of the JSON-RPC error.
+    pub fn number(self) -> i32 {
+        match self {
+            Self::NotJson => -32700,
+            Self::BadMessage => -32600,
+            Self::NotOffered => -32601,
+            Self::SessionEnded => -32001,
+            Self::Cancelled => -32800,
+            Self::ChildDied => -32050,
+            Self::NoChild => -32051,
+            Self::Busy => -32052,
+            Self::Closing => -32053,
+            Self::TimedOut => -32054,
+            _ => -32000,
+        }
+    }
+
+    /// The name in `data.kind`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NotJson => "not_json",
+            Self::BadMessage => "bad_message",
+            Self::BadHeader => "bad_header",
+            Self::Forbidden => "forbidden",
+            Self::NoSuchPath => "no_such_path",
+            Self::SessionEnded => "session_ended",
+            Self::WrongHttpMethod => "wrong_http_method",
+            Self::NotAcceptable => "not_acceptable",
+            Self::TooLarge => "too_large",
+            Self::SlowBody => "slow_body",
+            Self::WrongMediaType => "wrong_media_type",
+            Self::NotOffered => "not_offered",
+            Self::Cancelled => "cancelled",
+            Self::ChildDied => "child_died",
+            Self::NoChild => "no_child",
+            Self::Busy => "busy",
+            Self::Closing => "closing",
+            Self::TimedOut => "timed_out",
+        }
+    }
+
+    /// Seconds after which a client may try again, where that helps.
+    pub fn retry_after(self) -> Option<&'static str> {
+        matches!(self, Self::NoChild | Self::Busy | Self::Closing).then_some("1")
+    }
+}
+
+/// A refusal or failure with its text.
+#[derive(Clone, Debug)]
+pub struct Fault {
+    /// What kind it is.
+    pub code: Code,
+    /// What happened and what to do.
+    pub message: String,
+}
+
+impl Fault {
+    /// A fault of a kind.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+        }
+    }
+
+    /// The JSON-RPC error response for the request with this raw id (`null` where none is known).
+    pub fn to_json(&self, id: Option<&[u8]>) -> Vec<u8> {
+        let mut out = Vec::with_capacity(128 + self.message.len());
+        out.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
+        out.extend_from_slice(id.unwrap_or(b"null"));
+        let (number, name) = (self.code.number(), self.code.name());
+        let message = quote(&self.message);
+        out.extend_from_slice(
+            format!(",\"error\":{{\"code\":{number},\"message\":{message},\"data\":{{\"kind\":\"{name}\"}}}}}}").as_bytes(),
+        );
+        out
+    }
+}

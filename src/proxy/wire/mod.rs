@@ -1,0 +1,15 @@
+//! The JSON-RPC envelope: what the proxy reads of a message, and the few bytes it may replace.
+
+mod envelope;
+mod fault;
+mod id;
+mod params;
+mod splice;
+#[cfg(test)]
+mod tests;
+
+pub use envelope::{Envelope, EnvelopeError, Kind, batch_items, is_batch, parse, single_line};
+pub use fault::{Code, Fault};
+pub use id::{RawId, RequestId};
+pub use params::{cancelled_request, progress_of, progress_token};
+pub use splice::{Splice, quote};

@@ -1,0 +1,60 @@
+//! Batches: only in sessions of the one revision that knows them.
+
+use hyper::Method;
+use plunge::proxy::Mode;
+use serde_json::{Value, json};
+
+use crate::client::{initialize, tool};
+use crate::fixture::start;
+
+#[tokio::test]
+async fn a_batch_gets_an_array_of_its_answers_in_both_modes() {
+    for mode in [Mode::Session, Mode::Shared] {
+        let (_server, client) = start(mode).await;
+        let session = client.begin_at("2025-03-26").await;
+        let note = json!({"jsonrpc": "2.0", "method": "notifications/roots/list_changed"});
+        let batch = json!([
+            tool(1, "echo", json!({"n": 1})),
+            note,
+            tool("1", "echo", json!({"n": 2})),
+            tool(2, "none", json!({}))
+        ]);
+        let reply = session.post(&batch).await;
+        assert_eq!(reply.status, 200);
+        let answers: Vec<Value> = serde_json::from_slice(&reply.body).unwrap();
+        let ids: Vec<_> = answers.iter().map(|answer| answer["id"].clone()).collect();
+        assert_eq!(ids, [json!(1), json!("1"), json!(2)]);
+        assert_eq!(answers[2]["error"]["code"], -32602);
+    }
+}
+
+#[tokio::test]
+async fn a_batch_of_notifications_is_accepted_without_a_body() {
+    let (_server, client) = start(Mode::Session).await;
+    let session = client.begin_at("2025-03-26").await;
+    let reply = session.post(&json!([{"jsonrpc": "2.0", "method": "notifications/a"}, {"jsonrpc": "2.0", "method": "notifications/b"}])).await;
+    assert_eq!((reply.status.as_u16(), reply.body.len()), (202, 0));
+}
+
+#[tokio::test]
+async fn other_revisions_and_bad_batches_are_refused() {
+    let (_server, client) = start(Mode::Session).await;
+    let batch = json!([tool(1, "echo", json!({}))]);
+    for version in ["2024-11-05", "2025-06-18", "2025-11-25"] {
+        let session = client.begin_at(version).await;
+        assert_eq!(session.post(&batch).await.status, 400, "{version}");
+    }
+    let session = client.begin_at("2025-03-26").await;
+    let many: Vec<Value> = (0..101).map(|id| tool(id, "echo", json!({}))).collect();
+    for batch in [
+        json!([]),
+        json!([initialize("2025-03-26")]),
+        json!([1]),
+        json!(many),
+    ] {
+        assert_eq!(
+            session.send(Method::POST, batch.to_string()).await.status,
+            400
+        );
+    }
+}

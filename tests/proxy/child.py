@@ -1,0 +1,99 @@
+"""A scripted MCP server over standard streams: it does what a test asks of it, good or bad."""
+
+import json
+import os
+import sys
+import threading
+import time
+
+lock = threading.Lock()
+cancelled, count, asked = [], 0, {}
+
+
+def send(message):
+    raw(json.dumps({"jsonrpc": "2.0", **message}).encode())
+
+
+def raw(line):
+    with lock:
+        sys.stdout.buffer.write(line + b"\n")
+        sys.stdout.buffer.flush()
+
+
+def text(message_id, value):
+    send({"id": message_id, "result": {"content": [{"type": "text", "text": value if isinstance(value, str) else json.dumps(value)}]}})
+
+
+def call(message_id, name, arguments, meta):
+    global count
+    if name == "pid":
+        text(message_id, os.getpid())
+    elif name == "echo":
+        text(message_id, arguments)
+    elif name == "count":
+        count += 1
+        text(message_id, count)
+    elif name == "ask":
+        asked[arguments.get("id", "question")] = message_id
+        send({"id": arguments.get("id", "question"), "method": arguments.get("method", "sampling/createMessage"), "params": {}})
+    elif name == "progress":
+        for step in range(arguments.get("steps", 2)):
+            send({"method": "notifications/progress", "params": {"progressToken": meta.get("progressToken"), "progress": step}})
+        text(message_id, meta)
+    elif name == "log":
+        send({"method": "notifications/message", "params": {"level": "info", "data": arguments.get("data")}})
+        text(message_id, "logged")
+    elif name == "changed":
+        send({"method": "notifications/tools/list_changed"})
+        text(message_id, "changed")
+    elif name == "noise":
+        for line in (b"plain words", b"\xff\xfe\x00", b"", b"{\"broken\":", b"[1,2]", b'{"jsonrpc":"2.0","id":424242,"result":{}}'):
+            raw(line)
+        text(message_id, "survived")
+    elif name == "twice":
+        text(message_id, "first")
+        text(message_id, "second")
+    elif name == "big":
+        text(message_id, "x" * arguments["bytes"])
+    elif name == "hang":
+        pass
+    elif name == "cancelled":
+        text(message_id, cancelled)
+    elif name == "late":
+        time.sleep(arguments["ms"] / 1000)
+        text(message_id, "late")
+    elif name == "sleep":
+        threading.Timer(arguments["ms"] / 1000, text, (message_id, "slept")).start()
+    elif name == "die":
+        os._exit(3)
+    elif name == "close_stdout":
+        os.close(1)
+        time.sleep(600)
+    else:
+        send({"id": message_id, "error": {"code": -32602, "message": "no such tool"}})
+
+
+def main():
+    flags = sys.argv[1:]
+    for line in sys.stdin.buffer:
+        message = json.loads(line)
+        method, message_id, params = message.get("method"), message.get("id"), message.get("params") or {}
+        if method == "initialize":
+            if "refuse" in flags:
+                send({"id": message_id, "error": {"code": -32000, "message": "not today"}})
+                continue
+            send({"method": "notifications/message", "params": {"level": "info", "data": "hello"}})
+            capabilities = {"tools": {"listChanged": True}, "logging": {}}
+            send({"id": message_id, "result": {"protocolVersion": params.get("protocolVersion"), "capabilities": capabilities,
+                                               "serverInfo": {"name": "scripted", "version": str(os.getpid())}, "offered": params.get("capabilities")}})
+        elif method == "tools/call":
+            call(message_id, params.get("name"), params.get("arguments") or {}, params.get("_meta") or {})
+        elif method == "notifications/cancelled":
+            cancelled.append(params)
+        elif method is None and message_id in asked:
+            text(asked.pop(message_id), {"result": message.get("result"), "error": message.get("error")})
+        elif message_id is not None:
+            send({"id": message_id, "result": {"method": method, "params": params}})
+
+
+main()

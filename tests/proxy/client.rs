@@ -1,0 +1,220 @@
+//! A small MCP client for tests: it sees statuses, headers and events as they are.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::{HeaderMap, Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+
+use crate::fixture::PATIENCE;
+
+pub const BOTH: &str = "application/json, text/event-stream";
+
+/// One client; one connection a request.
+#[derive(Clone)]
+pub struct Client {
+    pub address: SocketAddr,
+    pub session: Option<String>,
+    pub accept: &'static str,
+    pub extra: Vec<(&'static str, String)>,
+}
+
+/// A whole reply.
+#[derive(Debug)]
+pub struct Reply {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+impl Reply {
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// The text of a tool's result.
+    pub fn text(&self) -> String {
+        text_of(&self.json())
+    }
+
+    /// `data.kind` of an error.
+    pub fn kind(&self) -> String {
+        self.json()["error"]["data"]["kind"]
+            .as_str()
+            .unwrap_or_else(|| panic!("no kind: {self:?}"))
+            .to_owned()
+    }
+}
+
+pub fn text_of(message: &Value) -> String {
+    message["result"]["content"][0]["text"]
+        .as_str()
+        .unwrap_or_else(|| panic!("no text: {message}"))
+        .to_owned()
+}
+
+pub fn request(id: impl Into<Value>, method: &str, params: Value) -> Value {
+    json!({"jsonrpc": "2.0", "id": id.into(), "method": method, "params": params})
+}
+
+pub fn tool(id: impl Into<Value>, name: &str, arguments: Value) -> Value {
+    request(
+        id,
+        "tools/call",
+        json!({"name": name, "arguments": arguments}),
+    )
+}
+
+pub fn initialize(version: &str) -> Value {
+    request(
+        0,
+        "initialize",
+        json!({"protocolVersion": version, "capabilities": {"sampling": {}}, "clientInfo": {"name": "test", "version": "1"}}),
+    )
+}
+
+impl Client {
+    pub fn new(address: SocketAddr) -> Self {
+        Self {
+            address,
+            session: None,
+            accept: BOTH,
+            extra: Vec::new(),
+        }
+    }
+
+    /// Begins a session and returns a client in it.
+    pub async fn begin(&self) -> Self {
+        self.begin_at("2025-11-25").await
+    }
+
+    pub async fn begin_at(&self, version: &str) -> Self {
+        let reply = self.post(&initialize(version)).await;
+        assert_eq!(reply.status, 200, "{reply:?}");
+        assert_eq!(reply.json()["result"]["protocolVersion"], version);
+        let session = reply.headers["mcp-session-id"].to_str().unwrap().to_owned();
+        let client = Self {
+            session: Some(session),
+            ..self.clone()
+        };
+        let told = client
+            .post(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"}))
+            .await;
+        assert_eq!(told.status, 202);
+        client
+    }
+
+    pub async fn post(&self, message: &Value) -> Reply {
+        self.send(Method::POST, message.to_string()).await
+    }
+
+    pub async fn call(&self, id: impl Into<Value>, name: &str, arguments: Value) -> Reply {
+        self.post(&tool(id, name, arguments)).await
+    }
+
+    pub async fn send(&self, method: Method, body: impl Into<Bytes>) -> Reply {
+        let response = self.open(method, "/mcp", body.into()).await;
+        let (head, body) = response.into_parts();
+        let body = tokio::time::timeout(PATIENCE, body.collect())
+            .await
+            .expect("a body in time")
+            .unwrap()
+            .to_bytes();
+        Reply {
+            status: head.status,
+            headers: head.headers,
+            body,
+        }
+    }
+
+    /// Sends a message and reads its answer as events.
+    pub async fn stream(&self, message: &Value) -> Events {
+        Events::of(
+            self.open(Method::POST, "/mcp", message.to_string().into())
+                .await,
+        )
+    }
+
+    /// Opens the session's own stream.
+    pub async fn listen(&self) -> Events {
+        Events::of(self.open(Method::GET, "/mcp", Bytes::new()).await)
+    }
+
+    pub async fn open(&self, method: Method, path: &str, body: Bytes) -> hyper::Response<Incoming> {
+        let mut request = Request::builder().method(method).uri(path);
+        let named = |name: &str| self.extra.iter().any(|(extra, _)| *extra == name);
+        let own = [
+            ("host", self.address.to_string()),
+            ("accept", self.accept.to_owned()),
+            ("content-type", "application/json".to_owned()),
+        ];
+        for (name, value) in own
+            .iter()
+            .filter(|(name, _)| !named(name))
+            .chain(&self.extra)
+        {
+            request = request.header(*name, value);
+        }
+        if let Some(session) = &self.session {
+            request = request.header("mcp-session-id", session);
+        }
+        let stream = TcpStream::connect(self.address)
+            .await
+            .expect("a connection");
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .unwrap();
+        tokio::spawn(connection);
+        let request = request.body(Full::new(body)).unwrap();
+        tokio::time::timeout(PATIENCE, sender.send_request(request))
+            .await
+            .expect("a reply in time")
+            .expect("a reply")
+    }
+}
+
+/// The events of one stream.
+pub struct Events {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    body: Incoming,
+    buffer: String,
+}
+
+impl Events {
+    fn of(response: hyper::Response<Incoming>) -> Self {
+        let (head, body) = response.into_parts();
+        Self {
+            status: head.status,
+            headers: head.headers,
+            body,
+            buffer: String::new(),
+        }
+    }
+
+    /// The next message; `None` at the end of the stream.
+    pub async fn next(&mut self) -> Option<Value> {
+        loop {
+            if let Some(end) = self.buffer.find("\n\n") {
+                let event: String = self.buffer.drain(..end + 2).collect();
+                let data: String = event
+                    .lines()
+                    .filter_map(|line| line.strip_prefix("data: "))
+                    .collect();
+                if data.is_empty() {
+                    continue;
+                }
+                return Some(serde_json::from_str(&data).unwrap());
+            }
+            let frame = tokio::time::timeout(PATIENCE, self.body.frame())
+                .await
+                .expect("an event in time")?;
+            let bytes = frame.expect("an unbroken stream").into_data().unwrap();
+            self.buffer.push_str(std::str::from_utf8(&bytes).unwrap());
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! The `plunge` command: what it prints, how it ends, what it refuses.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, Output, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::fixture::{eventually, processes};
+
+fn plunge() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_plunge"))
+}
+
+fn run(args: &[&str]) -> Output {
+    plunge().args(args).stdin(Stdio::null()).output().unwrap()
+}
+
+/// A running proxy; killed if the test fails.
+pub struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+pub fn serve(args: &[&str]) -> (Running, Vec<String>) {
+    let any = ["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+    let mut child = plunge()
+        .args(any)
+        .args(args)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap())
+        .lines()
+        .take(3)
+        .map(Result::unwrap)
+        .collect();
+    (Running(child), lines)
+}
+
+/// Runs the printed line as a shell would.
+fn paste(lines: &[String]) -> String {
+    let line = lines
+        .iter()
+        .find_map(|line| line.strip_prefix("try:   "))
+        .expect("a line to try");
+    let shell = Command::new("sh").args(["-c", line]).output().unwrap();
+    String::from_utf8(shell.stdout).unwrap()
+}
+
+#[test]
+fn the_demo_says_once_that_it_listens_and_its_curl_line_works() {
+    let (_running, lines) = serve(&[]);
+    assert_eq!(
+        lines
+            .iter()
+            .filter(|line| line.contains("listening"))
+            .count(),
+        1,
+        "{lines:?}"
+    );
+    assert_eq!(
+        paste(&lines),
+        r#"{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"hello"}]}}"#
+    );
+    let admin = lines
+        .iter()
+        .find_map(|line| line.strip_prefix("admin: "))
+        .unwrap();
+    for page in ["healthz", "readyz", "stats"] {
+        let curl = Command::new("curl")
+            .args(["-sf", &format!("{admin}{page}")])
+            .output()
+            .unwrap();
+        assert!(curl.status.success(), "{page}");
+    }
+}
+
+#[test]
+fn the_curl_line_of_session_mode_works_too() {
+    let (_running, lines) = serve(&["--mode", "session"]);
+    assert!(paste(&lines).contains("plunge-demo"));
+}
+
+#[tokio::test]
+async fn both_signals_end_it_in_order_with_its_children() {
+    for (number, signal) in [Signal::INT, Signal::TERM].into_iter().enumerate() {
+        let mark = format!("plunge-test-signal-{number}-{}", std::process::id());
+        let script = format!(
+            "python3 {}/tests/proxy/child.py {mark}",
+            env!("CARGO_MANIFEST_DIR")
+        );
+        let (mut running, _lines) = serve(&["--stdio", &script, "--mode", "session"]);
+        eventually("one child waits", || processes(&mark).len() == 1).await;
+        kill_process(Pid::from_raw(running.0.id() as i32).unwrap(), signal).unwrap();
+        assert_eq!(running.0.wait().unwrap().code(), Some(0));
+        eventually("no child is left", || processes(&mark).is_empty()).await;
+    }
+}
+
+#[test]
+fn what_comes_later_and_what_makes_no_sense_is_refused_with_2() {
+    let table: [(&[&str], &str); 16] = [
+        (&["serve", "--config", "plunge.toml"], "--config"),
+        (&["serve", "--mcp-http", "http://localhost"], "--mcp-http"),
+        (&["serve", "--http", "http://localhost"], "--http"),
+        (&["serve", "--mode", "exclusive"], "mode"),
+        (&["serve", "--mode", "stateless"], "mode"),
+        (&["serve", "--mode", "oneshot"], "mode"),
+        (&["serve", "--mode", "nonsense"], "mode"),
+        (&["forward", "--stdio", "cat"], "forward"),
+        (&["serve", "--stdio", "cat 'open"], "quote"),
+        (&["serve", "--stdio", ""], "no program"),
+        (&["serve", "--listen", "nonsense"], "--listen"),
+        (&["serve", "--max-connections", "0"], "max_connections"),
+        (
+            &["serve", "--min-idle", "9", "--max-connections", "3"],
+            "min_idle",
+        ),
+        (&["serve", "--request-timeout", "0s"], "--request-timeout"),
+        (
+            &["serve", "--request-timeout", "5 parsecs"],
+            "--request-timeout",
+        ),
+        (&["nonsense"], "nonsense"),
+    ];
+    for (args, named) in table {
+        let output = run(args);
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {text}");
+        assert!(text.contains(named), "{args:?}: {text}");
+        assert!(output.stdout.is_empty());
+    }
+}
+
+#[test]
+fn a_port_in_use_and_a_missing_program_end_it_with_1_and_say_what_to_do() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    for flag in ["--listen", "--admin"] {
+        let other = if flag == "--listen" {
+            "--admin"
+        } else {
+            "--listen"
+        };
+        let output = run(&["serve", flag, &address, other, "127.0.0.1:0"]);
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.code() == Some(1) && text.contains(flag) && text.contains(&address),
+            "{text}"
+        );
+    }
+    let any = [
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--admin",
+        "127.0.0.1:0",
+        "--stdio",
+        "no-such-program",
+    ];
+    let text = run(&any);
+    assert_eq!(text.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&text.stderr).contains("no-such-program"));
+}
+
+#[test]
+fn the_demo_server_speaks_over_standard_streams_until_its_input_ends() {
+    use std::io::Write;
+    let mut child = plunge()
+        .arg("demo-server")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    writeln!(input, r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"sleep","arguments":{{"ms":30}}}}}}"#).unwrap();
+    writeln!(input, r#"{{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{{"name":"add","arguments":{{"a":1,"b":2}}}}}}"#).unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(
+        lines.next().unwrap().unwrap().contains("\"id\":2"),
+        "a sleeping call holds up nobody"
+    );
+    assert!(lines.next().unwrap().unwrap().contains("slept 30 ms"));
+    drop(input);
+    assert!(lines.next().is_none());
+    assert!(child.wait().unwrap().success());
+    let mut nothing = String::new();
+    assert_eq!(
+        child
+            .stderr
+            .map_or(0, |mut text| text.read_to_string(&mut nothing).unwrap()),
+        0
+    );
+}

@@ -1,0 +1,135 @@
+//! Children that die, hang, babble: what their clients see.
+
+use std::time::{Duration, Instant};
+
+use plunge::proxy::Mode;
+use serde_json::json;
+
+use crate::client::tool;
+use crate::fixture::{eventually, marker, options, processes, script, start, start_with, stats};
+
+#[tokio::test]
+async fn a_death_in_mid_call_is_a_typed_error_and_the_next_session_works() {
+    let (_server, client) = start(Mode::Session).await;
+    for way in ["die", "close_stdout"] {
+        let (session, other) = (client.begin().await, client.begin().await);
+        let reply = session.call(1, way, json!({})).await;
+        assert_eq!(
+            (reply.kind().as_str(), reply.json()["id"].as_i64()),
+            ("child_died", Some(1))
+        );
+        assert_eq!(session.call(2, "echo", json!({})).await.status, 404);
+        assert_eq!(other.call(1, "echo", json!({})).await.status, 200);
+        assert_eq!(
+            client.begin().await.call(1, "echo", json!({})).await.status,
+            200
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_killed_child_is_noticed_by_its_waiting_client_at_once() {
+    let (_server, client) = start(Mode::Session).await;
+    let session = client.begin().await;
+    let pid: i32 = session
+        .call(1, "pid", json!({}))
+        .await
+        .text()
+        .parse()
+        .unwrap();
+    let mut events = session.stream(&tool(2, "ask", json!({}))).await;
+    assert_eq!(events.next().await.unwrap()["id"], "question");
+    let killed = Instant::now();
+    let pid = rustix::process::Pid::from_raw(pid).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    let event = events.next().await.unwrap();
+    eprintln!("noticed after {:?}", killed.elapsed());
+    assert_eq!(
+        (&event["id"], &event["error"]["data"]["kind"]),
+        (&json!(2), &json!("child_died"))
+    );
+    assert!(events.next().await.is_none());
+}
+
+#[tokio::test]
+async fn a_shared_childs_death_fails_what_is_in_flight_and_the_next_call_gets_a_fresh_one() {
+    let mark = marker("shared-death");
+    let mut options = options(script(&mark, &[]), Mode::Shared);
+    options.max_connections = Some(1);
+    let (server, client) = start_with(options).await;
+    let first = client.call(1, "pid", json!({})).await.text();
+    for _ in 0..3 {
+        let dying = client.call(2, "die", json!({})).await;
+        assert_eq!(
+            (dying.kind().as_str(), dying.json()["id"].as_i64()),
+            ("child_died", Some(2))
+        );
+        assert_eq!(client.call(3, "echo", json!({})).await.status, 200);
+    }
+    assert_ne!(client.call(4, "pid", json!({})).await.text(), first);
+    eventually("one child is left", || processes(&mark).len() == 1).await;
+    let pool = &stats(server.admin_address()).await["pool"];
+    assert_eq!(
+        (pool["open"].as_u64(), pool["opened"].as_u64()),
+        (Some(1), Some(4))
+    );
+}
+
+#[tokio::test]
+async fn silence_is_504_and_the_child_is_told() {
+    for mode in [Mode::Session, Mode::Shared] {
+        let mut options = options(script("plunge-test", &[]), mode);
+        options.max_connections = Some(2);
+        options.response_timeout = Duration::from_millis(150);
+        let (_server, client) = start_with(options).await;
+        let session = client.begin().await;
+        let reply = session.call("slow", "hang", json!({})).await;
+        assert_eq!(
+            (
+                reply.status.as_u16(),
+                reply.kind().as_str(),
+                &reply.json()["id"]
+            ),
+            (504, "timed_out", &json!("slow"))
+        );
+        let told = session.call(2, "cancelled", json!({})).await.text();
+        assert!(told.contains("timed out"), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn noise_late_answers_and_second_answers_are_survived() {
+    for mode in [Mode::Session, Mode::Shared] {
+        let (_server, client) = start(mode).await;
+        let session = client.begin().await;
+        assert_eq!(session.call(1, "noise", json!({})).await.text(), "survived");
+        assert_eq!(session.call(2, "twice", json!({})).await.text(), "first");
+        assert_eq!(
+            session.call(2, "echo", json!({"still": true})).await.text(),
+            "{\"still\": true}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_program_that_is_missing_or_says_no_is_named_at_the_start() {
+    let missing = plunge::transport::Command::new("no-such-program-anywhere");
+    for mode in [Mode::Session, Mode::Shared] {
+        let error = plunge::proxy::Server::start(options(missing.clone(), mode))
+            .await
+            .err()
+            .unwrap()
+            .to_string();
+        assert!(
+            error.contains("no-such-program-anywhere") && error.contains("install it"),
+            "{error}"
+        );
+    }
+    let mark = marker("refusing");
+    let error = plunge::proxy::Server::start(options(script(&mark, &["refuse"]), Mode::Shared))
+        .await
+        .err()
+        .unwrap();
+    assert!(error.to_string().contains("not today"), "{error}");
+    eventually("no child is left", || processes(&mark).is_empty()).await;
+}

@@ -1,0 +1,137 @@
+//! Shutdown and drop: nothing is left.
+
+use std::future::Future;
+use std::time::Duration;
+
+use plunge::proxy::Mode;
+use serde_json::json;
+
+use crate::client::tool;
+use crate::fixture::{
+    PATIENCE, descriptors, eventually, in_flight, marker, options, processes, script, start_with,
+};
+
+/// Runs the body in a process of its own, so that no other test's descriptors are counted.
+fn alone<F: Future<Output = ()>>(test: &str, body: impl FnOnce() -> F) {
+    if std::env::var_os("PLUNGE_ALONE").is_none() {
+        let own = std::env::current_exe().unwrap();
+        let run = std::process::Command::new(own)
+            .args(["--exact", test, "--test-threads=1", "--nocapture"])
+            .env("PLUNGE_ALONE", "1")
+            .output();
+        let run = run.unwrap();
+        assert!(
+            run.status.success(),
+            "{}{}",
+            String::from_utf8_lossy(&run.stdout),
+            String::from_utf8_lossy(&run.stderr)
+        );
+        return;
+    }
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(body());
+}
+
+async fn use_it(mode: Mode, mark: &str) -> plunge::proxy::Server {
+    let mut options = options(script(mark, &[]), mode);
+    options.min_idle = 2.min(options.children());
+    let (server, client) = start_with(options).await;
+    let (session, other) = (client.begin().await, client.begin().await);
+    session.call(1, "echo", json!({})).await;
+    // Left open on purpose: a stream, a request that is never answered, a session without an end.
+    let stream = other.listen().await;
+    tokio::spawn(async move {
+        let mut stream = stream;
+        while stream.next().await.is_some() {}
+    });
+    tokio::spawn(async move { other.call(2, "sleep", json!({"ms": 3_600_000})).await });
+    in_flight(&server, 1).await;
+    assert!(!processes(mark).is_empty());
+    server
+}
+
+async fn nothing_is_left(test: &str, end: impl AsyncFn(plunge::proxy::Server)) {
+    for mode in [Mode::Session, Mode::Shared] {
+        let mark = marker(test);
+        let tasks = || {
+            tokio::runtime::Handle::current()
+                .metrics()
+                .num_alive_tasks()
+        };
+        end(use_it(mode, &mark).await).await;
+        eventually("no child is left", || processes(&mark).is_empty()).await;
+        eventually("no task is left", || tasks() == 0).await;
+        let before = descriptors(std::process::id());
+        for _ in 0..3 {
+            end(use_it(mode, &mark).await).await;
+        }
+        eventually("no child is left", || processes(&mark).is_empty()).await;
+        eventually("no task is left", || tasks() == 0).await;
+        eventually("no descriptor is left", || {
+            descriptors(std::process::id()) <= before
+        })
+        .await;
+    }
+}
+
+#[test]
+fn a_shutdown_leaves_no_process_no_task_and_no_descriptor() {
+    alone(
+        "endings::a_shutdown_leaves_no_process_no_task_and_no_descriptor",
+        || {
+            nothing_is_left("shutdown", async |server| {
+                let report = server.shutdown(Duration::from_secs(3)).await;
+                assert!(report.pool.is_clean(), "{report:?}");
+            })
+        },
+    );
+}
+
+#[test]
+fn a_dropped_server_leaves_no_process_no_task_and_no_descriptor() {
+    alone(
+        "endings::a_dropped_server_leaves_no_process_no_task_and_no_descriptor",
+        || nothing_is_left("drop", async |server| drop(server)),
+    );
+}
+
+#[tokio::test]
+async fn a_shutdown_lets_requests_end_and_takes_no_new_ones() {
+    let (server, client) = start_with(options(script("plunge-test", &[]), Mode::Session)).await;
+    let session = client.begin().await;
+    let mut stream = session.listen().await;
+    stream.next().await.unwrap();
+    let (address, slow) = (server.mcp_address(), tool(1, "sleep", json!({"ms": 300})));
+    let waiting = tokio::spawn(async move { session.post(&slow).await });
+    in_flight(&server, 1).await;
+    let ended = tokio::spawn(server.shutdown(PATIENCE));
+    assert!(
+        stream.next().await.is_none(),
+        "the session's stream ends at once"
+    );
+    let reply = waiting.await.unwrap();
+    assert_eq!(
+        (reply.status.as_u16(), reply.text().as_str()),
+        (200, "slept")
+    );
+    assert_eq!(ended.await.unwrap().cut, 0);
+    assert!(tokio::net::TcpStream::connect(address).await.is_err());
+}
+
+#[tokio::test]
+async fn children_that_ignore_the_end_of_their_input_and_sigterm_are_killed() {
+    let mark = marker("stubborn");
+    let stubborn = "import signal,sys,time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nfor line in sys.stdin: pass\nwhile True: time.sleep(60)";
+    let command = plunge::transport::Command::new("python3").args(["-c", stubborn, &mark]);
+    let command = command
+        .eof_grace(Duration::from_millis(100))
+        .term_grace(Duration::from_millis(100));
+    let (server, _client) = start_with(options(command, Mode::Session)).await;
+    eventually("the child runs", || !processes(&mark).is_empty()).await;
+    server.shutdown(Duration::from_secs(5)).await;
+    eventually("no child is left", || processes(&mark).is_empty()).await;
+}

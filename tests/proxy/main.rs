@@ -1,0 +1,17 @@
+//! What the proxy promises, shown over real sockets on real child processes.
+
+#![cfg(all(feature = "proxy", target_os = "linux"))]
+
+mod batches;
+mod client;
+mod command_line;
+mod deaths;
+mod endings;
+mod fixture;
+mod guards;
+mod limits;
+mod questions;
+mod real_clients;
+mod sessions;
+mod sharing;
+mod streams;

@@ -1,0 +1,250 @@
+//! `shared` mode: few children, many clients, nothing of one seen by another.
+
+use std::collections::HashSet;
+
+use hyper::Method;
+use plunge::proxy::Mode;
+use serde_json::{Value, json};
+
+use crate::client::{request, tool};
+use crate::fixture::{in_flight, options, script, start, start_with};
+
+fn with_token(mut message: Value, token: Value) -> Value {
+    message["params"]["_meta"] = json!({"progressToken": token});
+    message
+}
+
+#[tokio::test]
+async fn a_request_needs_no_session() {
+    let (_server, client) = start(Mode::Shared).await;
+    let reply = client.call("x", "echo", json!({"a": 1})).await;
+    assert_eq!(
+        (
+            reply.status.as_u16(),
+            reply.json()["id"].clone(),
+            reply.text()
+        ),
+        (200, json!("x"), "{\"a\": 1}".to_owned())
+    );
+}
+
+#[tokio::test]
+async fn initialize_is_answered_from_the_childs_handshake() {
+    let (_server, client) = start(Mode::Shared).await;
+    let (one, other) = (client.begin_at("2025-03-26").await, client.begin().await);
+    assert_ne!(one.session, other.session);
+    assert_eq!(
+        one.call(1, "pid", json!({})).await.text(),
+        other.call(1, "pid", json!({})).await.text()
+    );
+    let reply = client.post(&crate::client::initialize("2025-11-25")).await;
+    let result = &reply.json()["result"];
+    assert_eq!(
+        result["offered"],
+        json!({}),
+        "the child sees no client's capabilities"
+    );
+    assert_eq!(
+        result["capabilities"],
+        json!({"tools": {"listChanged": true}}),
+        "what cannot be shared is not offered"
+    );
+}
+
+#[tokio::test]
+async fn a_hundred_clients_with_equal_ids_get_their_own_answers() {
+    let (_server, client) = start(Mode::Shared).await;
+    let calls = (0..100).map(|number| {
+        let client = client.clone();
+        tokio::spawn(async move {
+            let id = if number % 2 == 0 {
+                json!(1)
+            } else {
+                json!("1")
+            };
+            let reply = client
+                .call(id.clone(), "echo", json!({"number": number}))
+                .await;
+            assert_eq!(reply.json()["id"], id);
+            assert_eq!(reply.text(), format!("{{\"number\": {number}}}"));
+        })
+    });
+    for call in calls.collect::<Vec<_>>() {
+        call.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn equal_progress_tokens_of_two_clients_never_mix() {
+    let (_server, client) = start(Mode::Shared).await;
+    let talk = |id: u32, token: Value, steps: u32| {
+        let client = client.clone();
+        async move {
+            let message = with_token(tool(id, "progress", json!({"steps": steps})), token.clone());
+            let mut events = client.stream(&message).await;
+            assert_eq!(events.headers["content-type"], "text/event-stream");
+            for step in 0..steps {
+                let event = events.next().await.unwrap();
+                assert_eq!(
+                    (
+                        &event["params"]["progressToken"],
+                        &event["params"]["progress"]
+                    ),
+                    (&token, &json!(step))
+                );
+            }
+            assert_eq!(events.next().await.unwrap()["id"], id);
+            assert!(events.next().await.is_none());
+        }
+    };
+    tokio::join!(
+        talk(1, json!("t"), 20),
+        talk(1, json!("t"), 30),
+        talk(2, json!(7), 10)
+    );
+}
+
+#[tokio::test]
+async fn a_cancellation_reaches_only_the_senders_own_request() {
+    let mut options = options(script("plunge-test", &[]), Mode::Shared);
+    options.max_connections = Some(1);
+    let (server, client) = start_with(options).await;
+    let (one, other) = (client.begin().await, client.begin().await);
+    let hang = |session: &crate::client::Client| {
+        let session = session.clone();
+        tokio::spawn(async move { session.call(1, "hang", json!({})).await })
+    };
+    let (first, second) = (hang(&one), hang(&other));
+    in_flight(&server, 2).await;
+    let cancel =
+        json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}});
+    assert_eq!(
+        client.post(&cancel).await.status,
+        202,
+        "outside a session it names nobody"
+    );
+    assert_eq!(other.post(&cancel).await.status, 202);
+    assert_eq!(second.await.unwrap().kind(), "cancelled");
+    in_flight(&server, 1).await;
+    let told = one.call(2, "cancelled", json!({})).await.text();
+    let told: Vec<Value> = serde_json::from_str(&told).unwrap();
+    assert_eq!(told.len(), 1);
+    assert_ne!(told[0]["requestId"], 1, "the child sees its own ids");
+    assert_eq!(one.post(&cancel).await.status, 202);
+    assert_eq!(first.await.unwrap().kind(), "cancelled");
+}
+
+#[tokio::test]
+async fn a_question_of_the_child_is_refused_and_its_ping_answered() {
+    let (_server, client) = start(Mode::Shared).await;
+    let session = client.begin().await;
+    let refused: Value =
+        serde_json::from_str(&session.call(1, "ask", json!({})).await.text()).unwrap();
+    assert_eq!(refused["error"]["code"], -32601);
+    let answered: Value = serde_json::from_str(
+        &session
+            .call(2, "ask", json!({"method": "ping", "id": 5}))
+            .await
+            .text(),
+    )
+    .unwrap();
+    assert_eq!(answered["result"], json!({}));
+}
+
+#[tokio::test]
+async fn a_changed_list_is_told_to_everybody_who_listens() {
+    let (_server, client) = start(Mode::Shared).await;
+    let (one, other) = (client.begin().await, client.begin().await);
+    let (mut first, mut second) = (one.listen().await, other.listen().await);
+    assert_eq!(
+        (
+            first.status.as_u16(),
+            first.headers["x-accel-buffering"].to_str().unwrap()
+        ),
+        (200, "no")
+    );
+    assert_eq!(first.headers["cache-control"], "no-cache");
+    client.call(1, "changed", json!({})).await;
+    for stream in [&mut first, &mut second] {
+        assert_eq!(
+            stream.next().await.unwrap()["method"],
+            "notifications/tools/list_changed"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_would_change_another_clients_view_is_not_offered() {
+    let (_server, client) = start(Mode::Shared).await;
+    for method in [
+        "logging/setLevel",
+        "resources/subscribe",
+        "resources/unsubscribe",
+    ] {
+        let reply = client.post(&request(1, method, json!({}))).await;
+        assert_eq!(
+            (
+                reply.status.as_u16(),
+                reply.json()["error"]["code"].as_i64()
+            ),
+            (200, Some(-32601))
+        );
+    }
+}
+
+#[tokio::test]
+async fn crowded_children_get_company_up_to_the_limit() {
+    let mut options = options(script("plunge-test", &[]), Mode::Shared);
+    options.max_connections = Some(3);
+    let (_server, client) = start_with(options).await;
+    let mut pids = HashSet::new();
+    while pids.len() < 3 {
+        let calls: Vec<_> = (0..60)
+            .map(|number| {
+                let client = client.clone();
+                tokio::spawn(async move { client.call(number, "pid", json!({})).await.text() })
+            })
+            .collect();
+        for call in calls {
+            pids.insert(call.await.unwrap());
+        }
+    }
+    assert_eq!(pids.len(), 3);
+}
+
+#[tokio::test]
+async fn a_full_child_makes_requests_wait_and_then_come_back_later() {
+    let mut options = options(script("plunge-test", &[]), Mode::Shared);
+    (options.max_connections, options.max_in_flight) = (Some(1), 1);
+    options.acquire_timeout = std::time::Duration::from_millis(300);
+    let (server, client) = start_with(options).await;
+    let session = client.begin().await;
+    let hanging = tokio::spawn({
+        let session = session.clone();
+        async move { session.call(1, "hang", json!({})).await }
+    });
+    in_flight(&server, 1).await;
+    let refused = client.call(2, "echo", json!({})).await;
+    assert_eq!(
+        (refused.status.as_u16(), refused.kind().as_str()),
+        (503, "busy")
+    );
+    assert_eq!(refused.headers["retry-after"], "1");
+    let waiting = tokio::spawn({
+        let client = client.clone();
+        async move { client.call(3, "echo", json!({})).await }
+    });
+    session.post(&json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}})).await;
+    hanging.await.unwrap();
+    assert_eq!(waiting.await.unwrap().status, 200);
+}
+
+#[tokio::test]
+async fn a_session_ends_by_delete_and_the_children_stay() {
+    let (_server, client) = start(Mode::Shared).await;
+    let session = client.begin().await;
+    let pid = session.call(1, "pid", json!({})).await.text();
+    assert_eq!(session.send(Method::DELETE, "").await.status, 200);
+    assert_eq!(session.call(2, "pid", json!({})).await.status, 404);
+    assert_eq!(client.call(2, "pid", json!({})).await.text(), pid);
+}
