@@ -32,7 +32,8 @@ pub(crate) fn pass_marks<T: Send + 'static>(body: &Body<T>, lease: Lease<T>) -> 
     Some(lease)
 }
 
-/// Looks at a connection in all ways that the pool was told to.
+/// Looks at a connection in all ways that the pool was told to. One that came out of a wait that
+/// began at `waited` and was in use since then is not stale.
 ///
 /// # Errors
 ///
@@ -40,13 +41,14 @@ pub(crate) fn pass_marks<T: Send + 'static>(body: &Body<T>, lease: Lease<T>) -> 
 pub(crate) async fn admit<T: Send + 'static>(
     body: &Arc<Body<T>>,
     lease: Lease<T>,
-    fresh: bool,
+    waited: Option<Tick>,
     until: Instant,
 ) -> Result<Admission<T>, AcquireErrorKind> {
     let Some(lease) = pass_marks(body, lease) else {
         return Ok(Admission::Dead);
     };
     let now = retire::wake_clock(body);
+    let fresh = waited.is_some_and(|begun| lease.returned() >= begun);
     if !fresh && body.host().is_stale(&lease, now) {
         let mut probation = Probation::new(lease);
         let checked = check(body, &mut probation, until).await;
@@ -67,14 +69,13 @@ async fn check<T: Send + 'static>(
     let checked = guarded::run("check", until, || {
         shared.manager.check(probation.lease_mut().value_mut())
     })
-    .await?;
-    if checked.is_err() {
+    .await;
+    if !matches!(checked, Ok(Ok(()))) {
         shared.counters.found_dead.add(1);
     }
-    Ok(if checked.is_ok() {
-        Verdict::Keep
-    } else {
-        Verdict::Discard
+    Ok(match checked? {
+        Ok(()) => Verdict::Keep,
+        Err(_) => Verdict::Discard,
     })
 }
 

@@ -22,6 +22,10 @@ impl<T: Send + 'static> PoolConnection<T> {
         Self { lease }
     }
 
+    pub(crate) fn into_lease(self) -> Lease<T> {
+        self.lease
+    }
+
     /// Lets the connection be retired, not returned, when it is dropped.
     pub fn mark_broken(&mut self) {
         self.lease.doom();
