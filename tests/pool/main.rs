@@ -3,5 +3,8 @@
 //!
 //! Time is tokio's paused clock wherever no other thread is involved. Real time bounds a hang only.
 
+mod budget;
+mod options;
 mod product;
+mod refusals;
 mod support;

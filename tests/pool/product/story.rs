@@ -92,7 +92,10 @@ async fn two_and_one(
     let (first, second) = tokio::join!(call(caller, pool), call(caller, pool));
     let well = case.is_well();
     if well && !pool.is_closed() {
-        assert!(first.is_some() && second.is_some(), "nothing was in the way");
+        assert!(
+            first.is_some() && second.is_some(),
+            "nothing was in the way"
+        );
     }
     let pool = pool.clone();
     let third = tokio::spawn(async move { call(caller, &pool).await });
@@ -172,15 +175,26 @@ fn on_a_thread(story: impl FnOnce() + Send + 'static) {
 async fn is_as_good_as_new(pool: &Pool<Unit>, theatre: &Arc<Theatre>) {
     let stats = settled(pool).await;
     assert_eq!(theatre.live(), stats.idle, "{stats:?}");
-    assert_eq!(stats.opened - stats.retired, u64::from(stats.idle), "{stats:?}");
+    assert_eq!(
+        stats.opened - stats.retired,
+        u64::from(stats.idle),
+        "{stats:?}"
+    );
     let held = acquire_all(pool).await;
     let stats = pool.stats();
-    assert_eq!((stats.leased, stats.open, stats.capacity_free), (SIZE, SIZE, 0));
+    assert_eq!(
+        (stats.leased, stats.open, stats.capacity_free),
+        (SIZE, SIZE, 0)
+    );
     let refused = pool.try_acquire().unwrap_err();
     let greets = matches!(theatre.gates().before_acquire, HookGate::Async(_));
     assert_eq!(
         refused,
-        if greets { TryAcquireError::NeedsAwait } else { TryAcquireError::Empty }
+        if greets {
+            TryAcquireError::NeedsAwait
+        } else {
+            TryAcquireError::Empty
+        }
     );
     let waiting = acquire_after(pool, held).await;
     drop(waiting);

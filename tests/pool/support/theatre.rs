@@ -22,8 +22,7 @@ pub struct Unit {
 impl Drop for Unit {
     fn drop(&mut self) {
         self.theatre.live.fetch_sub(1, SeqCst);
-        if self.theatre.gates().close == Closing::InPlace(Gate::Panic)
-            && !std::thread::panicking()
+        if self.theatre.gates().close == Closing::InPlace(Gate::Panic) && !std::thread::panicking()
         {
             super::burst();
         }
