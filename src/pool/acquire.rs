@@ -2,10 +2,11 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
+use tokio::runtime::Handle;
 use tokio::task::coop;
 use tokio::time::Instant;
 
@@ -18,13 +19,14 @@ use super::maintenance;
 use super::shared::{Body, Failure, Lease};
 use crate::engine::{Late, Wait, WaitError};
 use crate::sync::Arc;
+use crate::time::Tick;
 
 /// Dead connections that one acquire takes in a row before it waits for a new one.
 const DEAD_TAKES: u32 = 2;
 
 /// Hits that count as one operation in tokio's cooperative budget of 128: a loop of hits yields
-/// every 50 µs or so.
-const HITS_PER_UNIT: u32 = 32;
+/// every 100 µs or so.
+const HITS_PER_UNIT: u32 = 64;
 
 pin_project! {
     /// An acquire: a hit at its first poll, else a slow future that is made then.
@@ -67,6 +69,11 @@ where
         let (pool, slow) = (*this.pool, &*this.slow);
         match found {
             Some(lease) if pool.admits(&lease) => Self::poll_hit(context, lease),
+            // A look that has nothing to wait for would starve others as a hit would.
+            found if !this.future.is_made() && Self::charge(context).is_pending() => {
+                found.into_iter().for_each(Lease::put);
+                Poll::Pending
+            }
             found => this
                 .future
                 .poll(context, || slow(pool, found))
@@ -86,17 +93,25 @@ where
         Poll::Ready(Ok(PoolConnection::new(lease)))
     }
 
-    /// Yields where the task had its share, as tokio's own primitives do, so that a loop of hits
-    /// starves nobody. The connection goes back meanwhile.
+    /// Hands a hit out, unless the task had its share. The connection goes back meanwhile, as it
+    /// was: nobody had it, so no hook is shown it.
     #[cold]
     #[inline(never)]
     fn poll_charged(
         context: &mut Context<'_>,
         lease: Lease<T>,
     ) -> Poll<Result<PoolConnection<T>, AcquireError>> {
-        let proceed = ready!(coop::poll_proceed(context));
-        proceed.made_progress();
+        if Self::charge(context).is_pending() {
+            lease.put();
+            return Poll::Pending;
+        }
         Poll::Ready(Ok(PoolConnection::new(lease)))
+    }
+
+    /// Yields where the task had its share, as tokio's own primitives do, so that a loop of
+    /// acquires starves nobody.
+    fn charge(context: &mut Context<'_>) -> Poll<()> {
+        coop::poll_proceed(context).map(|proceed| proceed.made_progress())
     }
 }
 
@@ -132,21 +147,20 @@ pub(crate) async fn acquire_slow<T: Send + 'static>(
     let until = shared.deadline(limit);
     // Without a runtime there is no maintenance: then nothing is late but the closing.
     let _ = maintenance::ensure(body);
-    if found.is_none() {
-        // Where every take is a slow one, a loop of them must not starve other tasks either.
-        coop::consume_budget().await;
-    }
-    let mut dead = 0;
+    let (mut dead, mut refused) = (0, 0);
     loop {
         if found.is_none() && dead < DEAD_TAKES {
             found = take(body);
         }
-        let (lease, fresh) = match found.take() {
-            Some(lease) => (lease, false),
-            None => (wait(body, limit, until).await?, true),
+        let since = shared.clock.now();
+        let lease = match found.take() {
+            Some(lease) => lease,
+            None => wait(body, since, limit, until).await?,
         };
-        match admit(body, lease, fresh, until).await {
+        let opened_for_this = lease.uses() == 0 && lease.created() >= since;
+        match admit(body, lease, until).await {
             Ok(Admission::Admitted(lease)) => return Ok(lease),
+            Ok(Admission::Dead) if opened_for_this => rest(body, &mut refused, until).await,
             Ok(Admission::Dead) => dead += 1,
             Err(kind) => return Err(give_up(body, kind)),
         }
@@ -168,14 +182,27 @@ fn take<T: Send + 'static>(body: &Body<T>) -> Option<Lease<T>> {
     }
 }
 
+/// A pause after a connection that was refused before anybody used it: opening the next one at
+/// once, as often as time allows, would be a storm.
+async fn rest<T: Send + 'static>(body: &Body<T>, refused: &mut u32, until: Instant) {
+    let shared = body.host();
+    let runtime = shared.runtimes.configured();
+    // Without a runtime nobody would end the pause; nobody dials there either.
+    if runtime.is_some() || Handle::try_current().is_ok() {
+        let pause = Instant::now() + shared.backoff.pause(*refused);
+        *refused = refused.saturating_add(1);
+        let _ = timeout_at(until.min(pause), runtime, shared.closed(body)).await;
+    }
+}
+
 async fn wait<T: Send + 'static>(
     body: &Arc<Body<T>>,
+    since: Tick,
     limit: Duration,
     until: Instant,
 ) -> Result<Lease<T>, AcquireError> {
     let shared = body.host();
     let failures = shared.counters.connect_failures.get();
-    let since = shared.clock.now();
     let wait = Wait::new(body, since, since.after(limit));
     let kind = match timeout_at(until, shared.runtimes.configured(), wait).await {
         Some(Ok(lease)) => return Ok(lease),

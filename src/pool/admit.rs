@@ -40,14 +40,13 @@ pub(crate) fn pass_marks<T: Send + 'static>(body: &Body<T>, lease: Lease<T>) -> 
 pub(crate) async fn admit<T: Send + 'static>(
     body: &Arc<Body<T>>,
     lease: Lease<T>,
-    fresh: bool,
     until: Instant,
 ) -> Result<Admission<T>, AcquireErrorKind> {
     let Some(lease) = pass_marks(body, lease) else {
         return Ok(Admission::Dead);
     };
     let now = retire::wake_clock(body);
-    if !fresh && body.host().is_stale(&lease, now) {
+    if body.host().is_stale(&lease, now) {
         let mut probation = Probation::new(lease);
         let checked = check(body, &mut probation, until).await;
         return match verdict(checked, until, AcquirePhase::Check)? {
@@ -67,14 +66,13 @@ async fn check<T: Send + 'static>(
     let checked = guarded::run("check", until, || {
         shared.manager.check(probation.lease_mut().value_mut())
     })
-    .await?;
-    if checked.is_err() {
+    .await;
+    if !matches!(checked, Ok(Ok(()))) {
         shared.counters.found_dead.add(1);
     }
-    Ok(if checked.is_ok() {
-        Verdict::Keep
-    } else {
-        Verdict::Discard
+    Ok(match checked? {
+        Ok(()) => Verdict::Keep,
+        Err(_) => Verdict::Discard,
     })
 }
 

@@ -36,7 +36,11 @@ impl ConnectBackoff {
     /// Counts a failure; returns how long to wait before the next dial.
     pub(crate) fn fail(&self) -> Duration {
         // Relaxed: as above.
-        let failures = self.failures.fetch_add(1, Ordering::Relaxed);
+        self.pause(self.failures.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// How long to wait after so many failures in a row before this one.
+    pub(crate) fn pause(&self, failures: u32) -> Duration {
         let step = self
             .first
             .saturating_mul(1 << failures.min(16))

@@ -196,7 +196,12 @@ impl<T: Send + 'static> Pool<T> {
         let body = self.body();
         let tuning = body.host().tuning();
         if let Some(Hook::Async(_)) = tuning.hooks.before_acquire {
-            return Err(TryAcquireError::NeedsAwait);
+            // As it was: nobody had it, so no hook is shown it.
+            found.into_iter().for_each(Lease::put);
+            return Err(match body.is_closed() {
+                true => TryAcquireError::Closed,
+                false => TryAcquireError::NeedsAwait,
+            });
         }
         let mut found = found.or_else(|| body.take_quiet());
         while let Some(lease) = found {
@@ -222,6 +227,11 @@ impl<T: Send + 'static> Pool<T> {
             metadata.uses = metadata.uses.wrapping_add(1);
             let verdict = guarded::call("before_acquire", || hook(lease.value_mut(), &metadata));
             if verdict != Ok(Verdict::Keep) {
+                retire::bury(lease);
+                return None;
+            }
+            // The hook may have closed the pool.
+            if body.is_closed() {
                 retire::bury(lease);
                 return None;
             }

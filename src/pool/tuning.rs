@@ -83,6 +83,11 @@ impl<T> PoolTuning<T> {
             let problem = "is 0, so nothing could ever be opened; set at least 1";
             return refuse("max_connecting", problem.into());
         }
+        if self.max_waiters == 0 {
+            let problem =
+                "is 0, so nobody could wait for a connection to be opened; set at least 1";
+            return refuse("max_waiters", problem.into());
+        }
         if self.fairness == Fairness::Eventual(Duration::ZERO) {
             return refuse(
                 "fairness",

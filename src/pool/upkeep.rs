@@ -103,8 +103,11 @@ pub(crate) fn refill<T: Send + 'static>(body: &Arc<Body<T>>, tuning: &PoolTuning
     while missing > 0
         && let Some(ticket) = Body::claim_spare(body, missing)
     {
-        // Within maintenance there is a runtime; one that ends takes the dial with it.
-        let _ = dial::start(ticket);
+        // Within maintenance there is a runtime; one that ends takes the dial with it, and its
+        // claim: to claim again would go on for ever.
+        if dial::start(ticket).is_err() {
+            return;
+        }
     }
 }
 
