@@ -71,11 +71,11 @@ impl<T, H: Host<T>> Lease<T, H> {
     }
 
     #[inline(always)]
-    pub(crate) fn count_use(&self) -> u32 {
+    pub(crate) fn count_use(&self) -> u64 {
         self.slot().count_use()
     }
 
-    pub(crate) fn uses(&self) -> u32 {
+    pub(crate) fn uses(&self) -> u64 {
         self.slot().uses()
     }
 

@@ -44,7 +44,7 @@ pub(super) struct Slot<T, H: Host<T>> {
     since: AtomicU64,
     created: AtomicU64,
     /// Takes of this connection; written by the holder only.
-    uses: AtomicU32,
+    uses: AtomicU64,
     /// Which connection lives here: a count in bits 2..32, and the flags below.
     tenancy: AtomicU32,
     generation: AtomicU32,
@@ -66,7 +66,7 @@ impl<T, H: Host<T>> Slot<T, H> {
             value: UnsafeCell::new(MaybeUninit::uninit()),
             since: AtomicU64::new(0),
             created: AtomicU64::new(0),
-            uses: AtomicU32::new(0),
+            uses: AtomicU64::new(0),
             tenancy: AtomicU32::new(0),
             generation: AtomicU32::new(0),
             id,
@@ -119,6 +119,8 @@ impl<T, H: Host<T>> Slot<T, H> {
             .with(|cell| unsafe { (*cell).assume_init_read() });
         // SAFETY: as above.
         let owner = self.owner.with_mut(|cell| unsafe { (*cell).take() });
+        // Relaxed: a statistic; the retirer has counted them.
+        self.uses.store(0, Ordering::Relaxed);
         // Relaxed: from here on a doom of this tenancy fails its compare-exchange.
         let tenancy = self.tenancy.load(Ordering::Relaxed);
         self.tenancy
@@ -164,14 +166,14 @@ impl<T, H: Host<T>> Slot<T, H> {
 
     /// Counts a take; the holder alone writes, so no locked instruction is needed.
     #[inline(always)]
-    pub(super) fn count_use(&self) -> u32 {
+    pub(super) fn count_use(&self) -> u64 {
         // Relaxed: a statistic; the next holder sees it with the id.
         let uses = self.uses.load(Ordering::Relaxed).wrapping_add(1);
         self.uses.store(uses, Ordering::Relaxed);
         uses
     }
 
-    pub(super) fn uses(&self) -> u32 {
+    pub(super) fn uses(&self) -> u64 {
         // Relaxed: a statistic.
         self.uses.load(Ordering::Relaxed)
     }

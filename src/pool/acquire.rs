@@ -1,7 +1,7 @@
 //! The slow half of an acquire: waiting, looking, giving up.
 
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -12,21 +12,23 @@ use tokio::time::Instant;
 
 use super::admit::{Admission, admit};
 use super::connection::PoolConnection;
-use super::deadline::timeout_at;
+use super::deadline::{Expiry, timeout_at};
 use super::error::{AcquireError, AcquireErrorKind, AcquirePhase};
 use super::handle::Pool;
 use super::maintenance;
-use super::shared::{Body, Failure, Lease};
+use super::shared::{Body, Failure, Lease, Shared};
 use crate::engine::{Late, Wait, WaitError};
 use crate::sync::Arc;
-use crate::time::Tick;
 
 /// Dead connections that one acquire takes in a row before it waits for a new one.
 const DEAD_TAKES: u32 = 2;
 
+/// How often a caller in line looks whether somebody works for it.
+const LOOK: Duration = Duration::from_millis(250);
+
 /// Hits that count as one operation in tokio's cooperative budget of 128: a loop of hits yields
 /// every 100 µs or so.
-const HITS_PER_UNIT: u32 = 64;
+const HITS_PER_UNIT: u64 = 64;
 
 pin_project! {
     /// An acquire: a hit at its first poll, else a slow future that is made then.
@@ -144,18 +146,29 @@ pub(crate) async fn acquire_slow<T: Send + 'static>(
     limit: Duration,
 ) -> Result<Lease<T>, AcquireError> {
     let shared = body.host();
-    let until = shared.deadline(limit);
-    // Without a runtime there is no maintenance: then nothing is late but the closing.
-    let _ = maintenance::ensure(body);
-    let (mut dead, mut refused) = (0, 0);
+    let (since, until) = (shared.clock.now(), shared.deadline(limit));
+    let (mut dead, mut refused, mut in_front) = (0, 0, false);
     loop {
+        if body.is_closed() {
+            return Err(give_up(body, AcquireErrorKind::Closed));
+        }
+        // Without a runtime there is no maintenance: then nothing is late but the closing.
+        let _ = maintenance::ensure(body);
         if found.is_none() && dead < DEAD_TAKES {
             found = take(body);
         }
-        let since = shared.clock.now();
         let lease = match found.take() {
             Some(lease) => lease,
-            None => wait(body, since, limit, until).await?,
+            None => {
+                let deadline = since.after(limit);
+                let wait = Wait::new(
+                    body,
+                    since,
+                    deadline,
+                    std::mem::replace(&mut in_front, true),
+                );
+                waited(body, wait, until).await?
+            }
         };
         let opened_for_this = lease.uses() == 0 && lease.created() >= since;
         match admit(body, lease, until).await {
@@ -195,31 +208,42 @@ async fn rest<T: Send + 'static>(body: &Body<T>, refused: &mut u32, until: Insta
     }
 }
 
-async fn wait<T: Send + 'static>(
+/// Waits in line to the end. Now and then it sees to it that somebody still works for the line:
+/// the runtime that does may be one that nobody drives any more.
+async fn waited<T: Send + 'static>(
     body: &Arc<Body<T>>,
-    since: Tick,
-    limit: Duration,
+    wait: Wait<'_, T, Shared<T>>,
     until: Instant,
 ) -> Result<Lease<T>, AcquireError> {
     let shared = body.host();
     let failures = shared.counters.connect_failures.get();
-    let wait = Wait::new(body, since, since.after(limit));
-    let kind = match timeout_at(until, shared.runtimes.configured(), wait).await {
-        Some(Ok(lease)) => return Ok(lease),
-        Some(Err(WaitError::Closed)) => AcquireErrorKind::Closed,
-        Some(Err(WaitError::Full)) => AcquireErrorKind::TooManyWaiters,
-        Some(Err(WaitError::Failed(Failure::NoRuntime))) => AcquireErrorKind::NoRuntime,
-        Some(Err(WaitError::Failed(Failure::Connect(error)))) => {
-            return Err(shared.refuse(body, AcquireErrorKind::Connect, Some(error)));
-        }
-        None | Some(Err(WaitError::Expired)) => {
-            let connecting =
-                body.line_lengths().1 > 0 || shared.counters.connect_failures.get() != failures;
-            AcquireErrorKind::TimedOut(if connecting {
-                AcquirePhase::Connect
-            } else {
-                AcquirePhase::Wait
-            })
+    let mut wait = pin!(wait);
+    let kind = loop {
+        let look = until.min(shared.deadline(LOOK));
+        match timeout_at(look, shared.runtimes.configured(), wait.as_mut()).await {
+            Ok(Ok(lease)) => return Ok(lease),
+            Ok(Err(WaitError::Closed)) => break AcquireErrorKind::Closed,
+            Ok(Err(WaitError::Full)) => break AcquireErrorKind::TooManyWaiters,
+            Ok(Err(WaitError::Failed(Failure::NoRuntime))) | Err(Expiry::NoRuntime) => {
+                break AcquireErrorKind::NoRuntime;
+            }
+            Ok(Err(WaitError::Failed(Failure::Connect(error)))) => {
+                return Err(shared.refuse(body, AcquireErrorKind::Connect, Some(error)));
+            }
+            Err(Expiry::Elapsed) if look < until => {
+                let _ = maintenance::ensure(body);
+                body.resume_overdue_dials(shared.clock.now());
+            }
+            Ok(Err(WaitError::Expired)) | Err(Expiry::Elapsed) => {
+                let queue = body.queue();
+                let failed = shared.counters.connect_failures.get() != failures;
+                let connecting = queue.connecting > 0 || queue.paused || failed;
+                break AcquireErrorKind::TimedOut(if connecting {
+                    AcquirePhase::Connect
+                } else {
+                    AcquirePhase::Wait
+                });
+            }
         }
     };
     Err(give_up(body, kind))

@@ -57,15 +57,24 @@ pub(crate) async fn admit<T: Send + 'static>(
     greet(body, lease, now, until).await
 }
 
+/// A check that never ends costs half of the time there is: the rest is for another connection.
+fn halfway(until: Instant) -> Instant {
+    let now = Instant::now();
+    now + until.saturating_duration_since(now) / 2
+}
+
 async fn check<T: Send + 'static>(
     body: &Body<T>,
     probation: &mut Probation<T>,
     until: Instant,
 ) -> Result<Verdict, StepError> {
     let shared = body.host();
-    let checked = guarded::run("check", until, || {
-        shared.manager.check(probation.lease_mut().value_mut())
-    })
+    let checked = guarded::run(
+        "check",
+        halfway(until),
+        shared.runtimes.configured(),
+        || shared.manager.check(probation.lease_mut().value_mut()),
+    )
     .await;
     if !matches!(checked, Ok(Ok(()))) {
         shared.counters.found_dead.add(1);
@@ -95,9 +104,12 @@ async fn greet<T: Send + 'static>(
         }
         Some(Hook::Async(hook)) => {
             let mut probation = Probation::new(lease);
-            let step = guarded::run("before_acquire", until, || {
-                hook(probation.lease_mut().value_mut(), &metadata)
-            });
+            let step = guarded::run(
+                "before_acquire",
+                until,
+                shared.runtimes.configured(),
+                || hook(probation.lease_mut().value_mut(), &metadata),
+            );
             let kept = step.await.map(|result| result.unwrap_or(Verdict::Discard));
             match verdict(kept, until, AcquirePhase::Hook)? {
                 true => (true, probation.pass()),
@@ -130,6 +142,7 @@ fn verdict(
         Err(StepError::TimedOut(..)) if Instant::now() >= until => {
             Err(AcquireErrorKind::TimedOut(phase))
         }
+        Err(StepError::NoRuntime(_)) => Err(AcquireErrorKind::NoRuntime),
         Err(_) => Ok(false),
     }
 }

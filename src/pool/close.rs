@@ -75,6 +75,7 @@ impl<T: Send + 'static> Pool<T> {
         let shared = body.host();
         begin(body);
         let until = shared.deadline(deadline);
+        // Without a runtime nobody would end the wait: then the report is of this moment.
         let _ = timeout_at(until, shared.runtimes.configured(), drained(body)).await;
         CloseReport::of(self)
     }

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
-use super::guarded;
+use super::maintenance::{self, Grave};
 use super::metadata::ResourceMetadata;
-use super::shared::{Lease, Shared};
+use super::retire;
+use super::shared::Lease;
 use crate::sync::Arc;
 
 /// A connection that a caller holds; dropped, it goes back to its pool.
@@ -30,10 +31,7 @@ impl<T: Send + 'static> PoolConnection<T> {
     /// Takes the connection out of the pool, for good. Its place is free at once.
     pub fn detach(self) -> T {
         let body = Arc::clone(self.lease.body());
-        let counters = &body.host().counters;
-        counters.retired.add(1);
-        counters.retired_uses.add(u64::from(self.lease.uses()));
-        let (value, permit) = self.lease.retire();
+        let (value, permit) = retire::retire(body.host(), self.lease);
         drop(permit);
         value
     }
@@ -46,16 +44,8 @@ impl<T: Send + 'static> PoolConnection<T> {
     /// Dropped half way, the connection is dropped and its place is free.
     pub async fn close(self) {
         let body = Arc::clone(self.lease.body());
-        let shared: &Shared<T> = body.host();
-        shared.counters.retired.add(1);
-        shared
-            .counters
-            .retired_uses
-            .add(u64::from(self.lease.uses()));
-        let (value, permit) = self.lease.retire();
-        let until = shared.deadline(shared.tuning.load().close_timeout);
-        let _ = guarded::run("close", until, || shared.manager.close(value)).await;
-        drop(permit);
+        let (value, permit) = retire::retire(body.host(), self.lease);
+        maintenance::close(Grave::new(body, permit), value).await;
     }
 
     /// What the pool knows of this connection. Reads the clock.

@@ -1,15 +1,25 @@
 //! A future with a last moment.
 //!
 //! Promise: the timer is armed when the future first waits, not before; a future that is ready is
-//! never cut off. Cost: no allocation.
+//! never cut off; a runtime without timers, or without a runtime at all, is an error and neither a
+//! panic nor a hang. Cost: no allocation.
 
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, Sleep, sleep_until};
+
+/// Why a future was not waited for any longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Expiry {
+    Elapsed,
+    /// There is no runtime that would end the wait.
+    NoRuntime,
+}
 
 pin_project! {
     pub(crate) struct TimeoutAt<'a, F> {
@@ -22,8 +32,8 @@ pin_project! {
     }
 }
 
-/// Polls `future` until `until`; `None` afterwards. The timer belongs to the runtime of the
-/// caller, or to `runtime` where there is none.
+/// Polls `future` until `until`. The timer belongs to the runtime of the caller, or to `runtime`
+/// where there is none.
 pub(crate) fn timeout_at<F: Future>(
     until: Instant,
     runtime: Option<&Handle>,
@@ -38,20 +48,23 @@ pub(crate) fn timeout_at<F: Future>(
 }
 
 impl<F: Future> Future for TimeoutAt<'_, F> {
-    type Output = Option<F::Output>;
+    type Output = Result<F::Output, Expiry>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         if let Poll::Ready(output) = this.future.poll(context) {
-            return Poll::Ready(Some(output));
+            return Poll::Ready(Ok(output));
         }
         if this.sleep.is_none() {
             this.sleep.set(arm(*this.until, *this.runtime));
         }
-        match this.sleep.as_pin_mut() {
-            Some(sleep) => sleep.poll(context).map(|()| None),
-            // No runtime: nobody could wake this future at a time. The wait has no bound.
-            None => Poll::Pending,
+        let Some(sleep) = this.sleep.as_pin_mut() else {
+            return Poll::Ready(Err(Expiry::NoRuntime));
+        };
+        // A timer panics when its runtime ends: that is no reason for the caller to.
+        match catch_unwind(AssertUnwindSafe(|| sleep.poll(context))) {
+            Ok(poll) => poll.map(|()| Err(Expiry::Elapsed)),
+            Err(_) => Poll::Ready(Err(Expiry::NoRuntime)),
         }
     }
 }
@@ -62,5 +75,6 @@ fn arm(until: Instant, runtime: Option<&Handle>) -> Option<Sleep> {
         (Err(_), Some(runtime)) => Some(runtime.enter()),
         (Err(_), None) => return None,
     };
-    Some(sleep_until(until))
+    // A runtime that was built without a timer panics here.
+    catch_unwind(|| sleep_until(until)).ok()
 }

@@ -18,7 +18,9 @@ use super::runtime::Runtimes;
 use super::stats::{Counters, PoolStats};
 use super::tuning::PoolTuning;
 use crate::engine::{self, Host};
-use crate::sync::{Arc, ArcSwap, ArcSwapOption, AtomicBool, AtomicU64, CachePadded, Ordering};
+use crate::sync::{
+    Arc, ArcSwap, ArcSwapOption, AtomicBool, AtomicU64, CachePadded, Mutex, Ordering,
+};
 use crate::time::{Clock, Tick};
 
 pub(crate) type Body<T> = engine::Body<T, Shared<T>>;
@@ -45,6 +47,8 @@ pub(crate) struct Shared<T: Send + 'static> {
     // Read on slow paths.
     pub(crate) closes_async: bool,
     pub(crate) tuning: ArcSwap<PoolTuning<T>>,
+    /// Held while the settings are applied; no user code runs under it.
+    pub(crate) tuner: Mutex<()>,
     pub(crate) clock: Clock,
     pub(crate) manager: Box<dyn AnyManager<T>>,
     pub(crate) runtimes: Runtimes,
@@ -74,6 +78,7 @@ impl<T: Send + 'static> Shared<T> {
             keeps_all: AtomicBool::new(false),
             closes_async: close,
             tuning: ArcSwap::from_pointee(options.tuning.clone()),
+            tuner: Mutex::new(()),
             clock: Clock::start(),
             manager,
             runtimes: Runtimes::new(options.runtime),
@@ -85,12 +90,21 @@ impl<T: Send + 'static> Shared<T> {
             dialled: Notify::new(),
             counters: CachePadded::new(Counters::default()),
         };
-        shared.retune(options.tuning);
+        shared.prepare_hits(&options.tuning);
         shared
     }
 
-    /// Puts new settings in force.
-    pub(crate) fn retune(&self, tuning: PoolTuning<T>) {
+    /// Puts the settings in force that are the latest now.
+    pub(crate) fn apply_tuning(&self, body: &Body<T>) {
+        let _one_at_a_time = self.tuner.lock();
+        let tuning = self.tuning();
+        self.prepare_hits(&tuning);
+        body.set_limit(tuning.max_connections);
+        body.set_line(tuning.max_connecting, tuning.max_waiters, tuning.fairness);
+    }
+
+    /// Sets what a hit needs to know of the settings.
+    fn prepare_hits(&self, tuning: &PoolTuning<T>) {
         let plain = match tuning.hooks.before_acquire {
             // Below the distance of any time to "never", so that an unknown time is looked at.
             None => millis(tuning.check_after_idle).min(u64::MAX / 2),
@@ -98,7 +112,6 @@ impl<T: Send + 'static> Shared<T> {
         };
         let admits_all = !self.tests_health && plain > 0;
         let keeps_all = !self.tests_health && tuning.hooks.after_release.is_none();
-        self.tuning.store(Arc::new(tuning));
         // Relaxed, all three: settings on their own; a hit may see them a moment late.
         self.plain_idle_millis.store(plain, Ordering::Relaxed);
         self.admits_all.store(admits_all, Ordering::Relaxed);
@@ -178,24 +191,29 @@ impl<T: Send + 'static> Shared<T> {
     }
 
     pub(crate) fn stats(&self, body: &Body<T>) -> PoolStats {
-        let (waiting, connecting) = body.line_lengths();
+        let queue = body.queue();
         let (recycling, closing) = self.maintenance.in_care();
         let capacity = body.capacity();
         let open = capacity.open();
-        let others = connecting
-            .saturating_add(recycling)
-            .saturating_add(closing)
-            .min(open);
-        let idle = body.idle_count().min(open - others);
+        // Read one after the other while others change them: clipped, so that the sum is right.
+        let mut rest = open;
+        let mut share = |count: u32| {
+            let share = count.min(rest);
+            rest -= share;
+            share
+        };
+        let (connecting, recycling, closing) =
+            (share(queue.connecting), share(recycling), share(closing));
+        let idle = share(body.idle_count());
         let counters = &self.counters;
         PoolStats {
             open,
             idle,
-            leased: open - others - idle,
-            connecting: connecting.min(open),
+            leased: rest,
+            connecting,
             recycling,
             closing,
-            waiting,
+            waiting: queue.waiting,
             max_connections: capacity.limit(),
             capacity_free: capacity.free(),
             closed: body.is_closed(),
