@@ -17,5 +17,5 @@ pub use engine::{Fairness, IdleOrder};
 pub use pool::{
     AcquireError, AcquireErrorKind, AcquirePhase, BoxError, BoxFuture, CloseReport, ConnectContext,
     Manager, OptionsError, Plain, Pool, PoolConnection, PoolHooks, PoolOptions, PoolStats,
-    PoolableResource, ResourceMetadata, Transient, TryAcquireError, Verdict, WeakPool,
+    PoolTuning, PoolableResource, ResourceMetadata, Transient, TryAcquireError, Verdict, WeakPool,
 };

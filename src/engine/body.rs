@@ -210,6 +210,59 @@ impl<T, H: Host<T>> Body<T, H> {
             .filter_map(|slot| slot.tenant().map(|tenancy| Tenant { slot, tenancy }))
     }
 
+    /// Shows up to `batch` idle connections to `look`, those idle longest first, and puts back
+    /// what it returns. `left` counts down to the end of a pass.
+    pub(crate) fn sweep(
+        &self,
+        left: &mut u32,
+        batch: u32,
+        mut look: impl FnMut(Lease<T, H>) -> Option<Lease<T, H>>,
+    ) {
+        if self.idle.is_lifo() {
+            return self.sweep_stack(left, look);
+        }
+        for _ in 0..batch.min(*left) {
+            *left -= 1;
+            match self.idle.take_shared() {
+                Some(id) => self.put_cold(look(self.lease(id))),
+                None => *left = 0,
+            }
+        }
+    }
+
+    /// A stack has its oldest below: all of it is taken off, and put back in its order.
+    fn sweep_stack(&self, left: &mut u32, look: impl FnMut(Lease<T, H>) -> Option<Lease<T, H>>) {
+        *left = 0;
+        let taken = std::iter::from_fn(|| self.idle.take_shared()).map(|id| self.lease(id));
+        let kept = taken.filter_map(look).collect::<Vec<_>>();
+        kept.into_iter()
+            .rev()
+            .for_each(|lease| self.put_cold(Some(lease)));
+    }
+
+    /// Shows what lies in hot places, doomed or not used since `now`, to `look`.
+    pub(crate) fn sweep_hot(
+        &self,
+        now: Tick,
+        mut look: impl FnMut(Lease<T, H>) -> Option<Lease<T, H>>,
+    ) {
+        let is_cold = |id: SlotId| {
+            let slot = &self.slots[id.index()];
+            slot.is_doomed() || now.since(slot.returned()).as_millis() > COARSE_MILLIS
+        };
+        for id in self.idle.take_cold(is_cold) {
+            self.put_cold(look(self.lease(id)));
+        }
+    }
+
+    /// Puts a connection back as it was: into the shared part, its stamp unchanged.
+    fn put_cold(&self, lease: Option<Lease<T, H>>) {
+        if let Some(lease) = lease {
+            self.idle.put(lease.into_id(), None);
+            self.settle();
+        }
+    }
+
     /// Starts a new generation: connections of older ones are retired as they are taken or put.
     pub(crate) fn evict_all(&self) -> u32 {
         // SeqCst: ordered before the look at the slots; see `install`.
@@ -238,9 +291,9 @@ impl<T, H: Host<T>> Tenant<'_, T, H> {
         self.slot.created()
     }
 
-    /// When it was last put back: out of date while it is held.
-    pub(crate) fn returned(&self) -> Tick {
-        self.slot.returned()
+    /// The number of its slot.
+    pub(crate) fn number(&self) -> u32 {
+        self.slot.id().number()
     }
 }
 
@@ -527,11 +580,30 @@ impl<T, H: Host<T>> Body<T, H> {
     /// Changes how many may be open. A raised limit is a put; above a lowered one, connections are
     /// retired as they come back.
     pub(crate) fn set_limit(&self, limit: u32) {
-        self.capacity
-            .set_limit(limit.min(u32::try_from(self.slots.len()).unwrap_or(u32::MAX)));
+        self.capacity.set_limit(limit.min(self.ceiling()));
         fence_after_rmw();
         self.refresh_inspect();
         self.grant();
+    }
+
+    /// The highest limit that can be set.
+    pub(crate) fn ceiling(&self) -> u32 {
+        u32::try_from(self.slots.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Changes who is served first, and how many may wait and be dialled.
+    pub(crate) fn set_line(&self, max_connecting: u32, max_waiters: u32, fairness: Fairness) {
+        // Relaxed: a setting on its own; the line below applies it to those who wait.
+        self.patience.store(patience(fairness), Relaxed);
+        let ((), wakes) = self.line(|list, wakes| {
+            list.max_connecting = max_connecting;
+            list.max_waiters = max_waiters;
+            list.grant(self.capacity.peek().free(), wakes);
+        });
+        drop(wakes);
+        self.gate.clear(GateWord::STRICT);
+        fence_after_rmw();
+        self.settle();
     }
 
     /// Sets `inspect` while more are open than may be, clears it after.

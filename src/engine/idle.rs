@@ -95,11 +95,8 @@ impl IdleSet {
 
     #[inline(never)]
     fn take_elsewhere(&self) -> Option<SlotId> {
-        let taken = match &self.rest {
-            Rest::Queue(queue) => queue.pop(),
-            Rest::Stack(stack) => stack.pop(),
-        };
-        taken.or_else(|| self.hot.iter().find_map(|place| take_hot(place)))
+        self.take_shared()
+            .or_else(|| self.hot.iter().find_map(|place| take_hot(place)))
     }
 
     #[inline(never)]
@@ -114,6 +111,34 @@ impl IdleSet {
         // SeqCst: the queue publishes by a plain store, so the step before the caller's load of
         // the gate has to be made here. Pairs with the waiter's fence after it raised the gate.
         fence(Ordering::SeqCst);
+    }
+
+    /// Takes the id that is next in the shared part, or `None`. For maintenance.
+    pub(super) fn take_shared(&self) -> Option<SlotId> {
+        match &self.rest {
+            Rest::Queue(queue) => queue.pop(),
+            Rest::Stack(stack) => stack.pop(),
+        }
+    }
+
+    /// Takes the ids in hot places for which `is_cold` says so. For maintenance.
+    pub(super) fn take_cold(
+        &self,
+        mut is_cold: impl FnMut(SlotId) -> bool,
+    ) -> impl Iterator<Item = SlotId> {
+        self.hot.iter().filter_map(move |place| {
+            // Relaxed: a hint; the take below decides.
+            let id = place
+                .load(Ordering::Relaxed)
+                .checked_sub(1)
+                .map(SlotId::new)?;
+            if is_cold(id) { take_hot(place) } else { None }
+        })
+    }
+
+    /// Whether what was put last is taken first.
+    pub(super) fn is_lifo(&self) -> bool {
+        matches!(self.rest, Rest::Stack(_))
     }
 
     /// How many are idle: exact when nobody takes or puts.

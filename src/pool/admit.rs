@@ -88,7 +88,8 @@ async fn greet<T: Send + 'static>(
     let shared = body.host();
     let mut metadata = shared.metadata(&lease, now);
     metadata.uses = metadata.uses.wrapping_add(1);
-    let (kept, lease) = match &shared.hooks.before_acquire {
+    let tuning = shared.tuning();
+    let (kept, lease) = match &tuning.hooks.before_acquire {
         None => (true, lease),
         Some(Hook::Sync(hook)) => {
             let verdict = guarded::call("before_acquire", || hook(lease.value_mut(), &metadata));

@@ -53,7 +53,7 @@ impl<T: Send + 'static> PoolConnection<T> {
             .retired_uses
             .add(u64::from(self.lease.uses()));
         let (value, permit) = self.lease.retire();
-        let until = shared.deadline(shared.times.close);
+        let until = shared.deadline(shared.tuning.load().close_timeout);
         let _ = guarded::run("close", until, || shared.manager.close(value)).await;
         drop(permit);
     }

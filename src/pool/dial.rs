@@ -41,7 +41,7 @@ async fn run<T: Send + 'static>(first: Ticket<T>) {
             return;
         };
         let shared = body.host();
-        next = match open(shared, &body).await {
+        next = match open(shared, &body, ticket.generation()).await {
             Ok(value) => {
                 shared.backoff.reset();
                 shared.counters.opened.add(1);
@@ -49,6 +49,9 @@ async fn run<T: Send + 'static>(first: Ticket<T>) {
             }
             Err(error) => fail(shared, &body, ticket, error).await,
         };
+        // Whoever waits for the pool to be ready, and whoever fills it, look again.
+        shared.dialled.notify_waiters();
+        shared.maintenance.wake();
     }
 }
 
@@ -62,6 +65,7 @@ async fn fail<T: Send + 'static>(
     let transient = error.is::<Transient>();
     let error: SharedError = Arc::from(error);
     shared.counters.connect_failures.add(1);
+    shared.counters.connect_refusals.add(u64::from(!transient));
     shared.last_error.store(Some(Arc::new(Arc::clone(&error))));
     let wait = shared.backoff.fail();
     let pause = ticket.fail((!transient).then_some(Failure::Connect(error)))?;
@@ -70,15 +74,19 @@ async fn fail<T: Send + 'static>(
 }
 
 /// Opens one connection within `connect_timeout`, `after_create` included.
-async fn open<T: Send + 'static>(shared: &Shared<T>, body: &Body<T>) -> Result<T, BoxError> {
-    let until = shared.deadline(shared.times.connect);
+async fn open<T: Send + 'static>(
+    shared: &Shared<T>,
+    body: &Body<T>,
+    generation: u32,
+) -> Result<T, BoxError> {
+    let until = shared.deadline(shared.tuning.load().connect_timeout);
     let context = ConnectContext {
         failures: shared.backoff.failures(),
-        generation: body.generation(),
+        generation,
     };
     let connect = guarded::run("connect", until, || shared.manager.connect(&context));
     let mut value = unless_closed(shared, body, connect).await??;
-    match unless_closed(shared, body, created(shared, body, &mut value, until)).await {
+    match unless_closed(shared, body, created(shared, &mut value, generation, until)).await {
         Ok(Verdict::Keep) => Ok(value),
         Ok(Verdict::Discard) => {
             discard(shared, value).await;
@@ -93,17 +101,18 @@ async fn open<T: Send + 'static>(shared: &Shared<T>, body: &Body<T>) -> Result<T
 
 async fn created<T: Send + 'static>(
     shared: &Shared<T>,
-    body: &Body<T>,
     value: &mut T,
+    generation: u32,
     until: Instant,
 ) -> Result<Verdict, BoxError> {
     let metadata = ResourceMetadata {
         age: Duration::ZERO,
         idle: Duration::ZERO,
         uses: 0,
-        generation: body.generation(),
+        generation,
     };
-    match &shared.hooks.after_create {
+    let tuning = shared.tuning();
+    match &tuning.hooks.after_create {
         None => Ok(Verdict::Keep),
         Some(Hook::Sync(hook)) => Ok(guarded::call("after_create", || hook(value, &metadata))?),
         Some(Hook::Async(hook)) => {
@@ -132,7 +141,7 @@ async fn unless_closed<T: Send + 'static, R, E: Into<BoxError>>(
 
 /// Closes a connection that never came into the pool.
 async fn discard<T: Send + 'static>(shared: &Shared<T>, value: T) {
-    let until = shared.deadline(shared.times.close);
+    let until = shared.deadline(shared.tuning.load().close_timeout);
     if shared.closes_async {
         let _ = guarded::run("close", until, || shared.manager.close(value)).await;
     } else {

@@ -11,6 +11,7 @@ use super::connection::PoolConnection;
 use super::error::{AcquireError, TryAcquireError};
 use super::guarded;
 use super::hooks::{Hook, Verdict};
+use super::maintenance;
 use super::manager::Manager;
 use super::options::PoolOptions;
 use super::retire;
@@ -57,26 +58,33 @@ impl<T: Send + 'static> Pool<T> {
     where
         M: Manager<Connection = T>,
     {
+        let tuning = &options.tuning;
         let settings = Settings {
-            limit: options.max_connections,
+            limit: tuning.max_connections,
             ceiling: options
                 .max_connections_ceiling
-                .unwrap_or(options.max_connections),
+                .unwrap_or(tuning.max_connections),
             order: options.idle_order,
             workers: workers(options.runtime.as_ref()),
-            max_connecting: options.max_connecting,
-            max_waiters: options.max_waiters,
-            fairness: options.fairness,
+            max_connecting: tuning.max_connecting,
+            max_waiters: tuning.max_waiters,
+            fairness: tuning.fairness,
         };
+        let prewarm = tuning.min_idle > 0;
         let shared = Shared::new(
             options,
             Box::new(manager),
             M::HAS_HEALTH_TEST,
             M::HAS_ASYNC_CLOSE,
         );
-        Self {
+        let pool = Self {
             handle: Handle::first(Arc::new(engine::Body::new(settings, shared))),
+        };
+        if prewarm {
+            // Without a runtime the first acquire begins it.
+            let _ = maintenance::ensure(pool.body());
         }
+        pool
     }
 
     #[inline(always)]
@@ -105,7 +113,11 @@ impl<T: Send + 'static> Pool<T> {
         &self,
     ) -> impl Future<Output = Result<PoolConnection<T>, AcquireError>> + Send + use<'_, T> {
         Acquire::new(self, |pool, found| {
-            acquire_slow(pool.body(), found, pool.body().host().times.acquire)
+            acquire_slow(
+                pool.body(),
+                found,
+                pool.body().host().tuning.load().acquire_timeout,
+            )
         })
     }
 
@@ -177,8 +189,8 @@ impl<T: Send + 'static> Pool<T> {
         found: Option<Lease<T>>,
     ) -> Result<PoolConnection<T>, TryAcquireError> {
         let body = self.body();
-        let hook = &body.host().hooks.before_acquire;
-        if let Some(Hook::Async(_)) = hook {
+        let tuning = body.host().tuning();
+        if let Some(Hook::Async(_)) = tuning.hooks.before_acquire {
             return Err(TryAcquireError::NeedsAwait);
         }
         let mut found = found.or_else(|| body.take_quiet());
@@ -199,7 +211,8 @@ impl<T: Send + 'static> Pool<T> {
     fn greet(&self, mut lease: Lease<T>) -> Option<Lease<T>> {
         let body = Arc::clone(self.body());
         let now = retire::wake_clock(&body);
-        if let Some(Hook::Sync(hook)) = &body.host().hooks.before_acquire {
+        let tuning = body.host().tuning();
+        if let Some(Hook::Sync(hook)) = &tuning.hooks.before_acquire {
             let mut metadata = body.host().metadata(&lease, now);
             metadata.uses = metadata.uses.wrapping_add(1);
             let verdict = guarded::call("before_acquire", || hook(lease.value_mut(), &metadata));

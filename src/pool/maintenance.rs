@@ -10,6 +10,7 @@
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::deadline::timeout_at;
 use super::guarded;
@@ -18,7 +19,8 @@ use super::probation::Probation;
 use super::retire;
 use super::runtime::NoRuntime;
 use super::shared::{Body, Lease, Permit};
-use crate::sync::{Arc, AtomicU32, Mutex, Ordering, Weak};
+use super::upkeep;
+use crate::sync::{Arc, AtomicBool, AtomicU32, Mutex, Ordering, Weak};
 use crate::time::{Tick, TickWord};
 
 /// How often the coarse clock moves.
@@ -28,6 +30,8 @@ const TICK: Duration = Duration::from_millis(100);
 pub(crate) struct Maintenance<T: Send + 'static> {
     desk: Mutex<Desk<T>>,
     wake: Arc<Notify>,
+    /// Upkeep is due, whatever the time.
+    requested: AtomicBool,
     recycling: AtomicU32,
     closing: AtomicU32,
 }
@@ -47,6 +51,7 @@ impl<T: Send + 'static> Maintenance<T> {
                 recycle: Vec::new(),
             }),
             wake: Arc::new(Notify::new()),
+            requested: AtomicBool::new(false),
             recycling: AtomicU32::new(0),
             closing: AtomicU32::new(0),
         }
@@ -54,6 +59,18 @@ impl<T: Send + 'static> Maintenance<T> {
 
     pub(crate) fn wake(&self) {
         self.wake.notify_one();
+    }
+
+    /// Asks for upkeep at once: something was doomed, or the settings changed.
+    pub(crate) fn request(&self) {
+        // Relaxed: the wake-up that follows synchronizes.
+        self.requested.store(true, Ordering::Relaxed);
+        self.wake();
+    }
+
+    fn take_request(&self) -> bool {
+        // Relaxed: as above.
+        self.requested.swap(false, Ordering::Relaxed)
     }
 
     /// Connections in a release hook, and connections being closed.
@@ -200,34 +217,43 @@ impl<T: Send + 'static> Drop for Seat<T> {
 }
 
 async fn attend<T: Send + 'static>(mut seat: Seat<T>, wake: Arc<Notify>) {
-    let mut seen = u64::MAX;
+    let (mut seen, mut due) = (u64::MAX, Tick::from_millis(0));
     loop {
-        let moving = {
+        let until = {
             let Some(body) = seat.body.upgrade() else {
                 return;
             };
+            let shared = body.host();
             dispatch(&body);
-            let now = activity(&body);
-            let moving = std::mem::replace(&mut seen, now) != now;
-            let ticking = moving && !body.is_closed();
+            let now = shared.clock.now();
+            if now >= due || shared.maintenance.take_request() {
+                due = upkeep::run(&body, now).await;
+            } else {
+                upkeep::refill(&body, &shared.tuning());
+            }
+            let activity = activity(&body);
+            let ticking = std::mem::replace(&mut seen, activity) != activity && !body.is_closed();
             body.tick().store(if ticking {
-                body.host().clock.now()
+                shared.clock.now()
             } else {
                 Tick::NEVER
             });
-            if !ticking && body.capacity().open() == 0 && body.host().maintenance.leave(body.tick())
-            {
+            let empty = body.capacity().open() == 0
+                && (body.is_closed() || shared.tuning.load().min_idle == 0);
+            if !ticking && empty && shared.maintenance.leave(body.tick()) {
                 seat.left = true;
                 return;
             }
-            ticking
+            if ticking {
+                Some(Instant::now() + TICK)
+            } else {
+                shared.clock.instant(due)
+            }
         };
-        if moving {
-            // A wake-up or the next tick, whichever is first.
-            let until = tokio::time::Instant::now() + TICK;
-            let _ = timeout_at(until, None, wake.notified()).await;
-        } else {
-            wake.notified().await;
+        match until {
+            // A wake-up, the next tick or the next deadline, whichever is first.
+            Some(until) => drop(timeout_at(until, None, wake.notified()).await),
+            None => wake.notified().await,
         }
     }
 }
@@ -262,7 +288,7 @@ fn dispatch<T: Send + 'static>(body: &Arc<Body<T>>) {
 /// Closes one connection. Its permit is freed when it is closed, overdue or given up.
 async fn close<T: Send + 'static>(grave: Grave<T>, value: T) {
     let shared = grave.body.host();
-    let until = shared.deadline(shared.times.close);
+    let until = shared.deadline(shared.tuning.load().close_timeout);
     let _ = guarded::run("close", until, || shared.manager.close(value)).await;
     drop(grave);
 }
@@ -305,13 +331,14 @@ impl<T: Send + 'static> Drop for Care<T> {
 async fn recycle<T: Send + 'static>(mut care: Care<T>) {
     let body = Arc::clone(&care.body);
     let shared = body.host();
+    let tuning = shared.tuning();
     let (Some(Hook::Async(hook)), Some(probation)) =
-        (&shared.hooks.after_release, &mut care.probation)
+        (&tuning.hooks.after_release, &mut care.probation)
     else {
         return;
     };
     let metadata = shared.metadata(probation.lease(), shared.clock.now());
-    let until = shared.deadline(shared.times.hook);
+    let until = shared.deadline(tuning.hook_timeout);
     let verdict = guarded::run("after_release", until, || {
         hook(probation.lease_mut().value_mut(), &metadata)
     })

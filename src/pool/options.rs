@@ -11,7 +11,9 @@ use super::handle::Pool;
 use super::hooks::PoolHooks;
 use super::manager::{FactoryManager, Manager};
 use super::resource::{BoxError, PoolableResource};
+use super::tuning::PoolTuning;
 use crate::engine::{Fairness, IdleOrder};
+use crate::sync::Arc;
 
 /// The most slots a pool may have.
 const MAX_CEILING: u32 = 1 << 20;
@@ -32,48 +34,28 @@ const MAX_CEILING: u32 = 1 << 20;
 /// ```
 #[must_use = "a pool is built by `connect_with` or `manager`"]
 pub struct PoolOptions<T> {
-    pub(crate) max_connections: u32,
+    pub(crate) tuning: PoolTuning<T>,
     pub(crate) max_connections_ceiling: Option<u32>,
-    pub(crate) min_idle: u32,
-    pub(crate) max_connecting: u32,
-    pub(crate) max_waiters: u32,
-    pub(crate) acquire_timeout: Duration,
-    pub(crate) connect_timeout: Duration,
-    pub(crate) check_after_idle: Duration,
-    pub(crate) hook_timeout: Duration,
-    pub(crate) close_timeout: Duration,
     pub(crate) connect_backoff: (Duration, Duration),
-    pub(crate) fairness: Fairness,
     pub(crate) idle_order: IdleOrder,
     pub(crate) runtime: Option<Handle>,
-    pub(crate) hooks: PoolHooks<T>,
 }
 
 impl<T> PoolOptions<T> {
     /// The defaults: 10 connections, 2 s to acquire, 5 s to connect, a check after 1 s idle.
     pub fn new() -> Self {
         Self {
-            max_connections: 10,
+            tuning: PoolTuning::new(),
             max_connections_ceiling: None,
-            min_idle: 0,
-            max_connecting: 4,
-            max_waiters: u32::MAX,
-            acquire_timeout: Duration::from_secs(2),
-            connect_timeout: Duration::from_secs(5),
-            check_after_idle: Duration::from_secs(1),
-            hook_timeout: Duration::from_secs(5),
-            close_timeout: Duration::from_secs(5),
             connect_backoff: (Duration::from_millis(50), Duration::from_secs(5)),
-            fairness: Fairness::Fifo,
             idle_order: IdleOrder::Affine,
             runtime: None,
-            hooks: PoolHooks::new(),
         }
     }
 
     /// How many connections may be open at once. At least 1.
     pub fn max_connections(mut self, count: u32) -> Self {
-        self.max_connections = count;
+        self.tuning.max_connections = count;
         self
     }
 
@@ -86,50 +68,62 @@ impl<T> PoolOptions<T> {
 
     /// How many connections are kept idle, as far as `max_connections` allows.
     pub fn min_idle(mut self, count: u32) -> Self {
-        self.min_idle = count;
+        self.tuning.min_idle = count;
         self
     }
 
     /// How many connections are opened at the same time. 4 unless set.
     pub fn max_connecting(mut self, count: u32) -> Self {
-        self.max_connecting = count;
+        self.tuning.max_connecting = count;
         self
     }
 
     /// How many callers may wait in line; one more gets an error at once. No bound unless set.
     pub fn max_waiters(mut self, count: u32) -> Self {
-        self.max_waiters = count;
+        self.tuning.max_waiters = count;
         self
     }
 
     /// How long an acquire may take in all: waiting, checks and hooks. 2 s unless set.
     pub fn acquire_timeout(mut self, limit: Duration) -> Self {
-        self.acquire_timeout = limit;
+        self.tuning.acquire_timeout = limit;
         self
     }
 
     /// How long opening one connection may take, `after_create` included. 5 s unless set.
     pub fn connect_timeout(mut self, limit: Duration) -> Self {
-        self.connect_timeout = limit;
+        self.tuning.connect_timeout = limit;
         self
     }
 
     /// After how long idle a connection is checked before it is handed out. 1 s unless set;
     /// `Duration::MAX`: never.
     pub fn check_after_idle(mut self, idle: Duration) -> Self {
-        self.check_after_idle = idle;
+        self.tuning.check_after_idle = idle;
         self
     }
 
     /// How long an async `after_release` may take. 5 s unless set.
     pub fn hook_timeout(mut self, limit: Duration) -> Self {
-        self.hook_timeout = limit;
+        self.tuning.hook_timeout = limit;
         self
     }
 
     /// How long closing one connection may take before it is dropped. 5 s unless set.
     pub fn close_timeout(mut self, limit: Duration) -> Self {
-        self.close_timeout = limit;
+        self.tuning.close_timeout = limit;
+        self
+    }
+
+    /// After how long idle a connection beyond `min_idle` is retired. Never unless set.
+    pub fn idle_timeout(mut self, limit: Duration) -> Self {
+        self.tuning.idle_timeout = Some(limit);
+        self
+    }
+
+    /// At what age a connection is retired, up to a tenth earlier. Never unless set.
+    pub fn max_lifetime(mut self, limit: Duration) -> Self {
+        self.tuning.max_lifetime = Some(limit);
         self
     }
 
@@ -142,7 +136,7 @@ impl<T> PoolOptions<T> {
 
     /// Who is served first. In order of arrival unless set.
     pub fn fairness(mut self, fairness: Fairness) -> Self {
-        self.fairness = fairness;
+        self.tuning.fairness = fairness;
         self
     }
 
@@ -161,73 +155,40 @@ impl<T> PoolOptions<T> {
 
     /// Code to run at certain points of a connection's life.
     pub fn hooks(mut self, hooks: PoolHooks<T>) -> Self {
-        self.hooks = hooks;
+        self.tuning.hooks = Arc::new(hooks);
         self
     }
 
     fn validate(&self) -> Result<(), OptionsError> {
-        let ceiling = self.max_connections_ceiling.unwrap_or(self.max_connections);
+        self.tuning.validate()?;
         let refuse = |field, problem: String| Err(OptionsError::new(field, problem));
-        if self.max_connections == 0 {
-            return refuse(
-                "max_connections",
-                "is 0, so nothing could ever be acquired; set at least 1".into(),
-            );
-        }
-        if ceiling < self.max_connections {
-            let problem = format!(
-                "is {ceiling}, below max_connections = {}",
-                self.max_connections
-            );
+        let limit = self.tuning.max_connections;
+        let ceiling = self.max_connections_ceiling.unwrap_or(limit);
+        if ceiling < limit {
+            let problem = format!("is {ceiling}, below max_connections = {limit}");
             return refuse("max_connections_ceiling", problem);
         }
         if ceiling > MAX_CEILING {
-            let field = if self.max_connections_ceiling.is_some() {
+            let set = self.max_connections_ceiling.is_some();
+            let field = if set {
                 "max_connections_ceiling"
             } else {
                 "max_connections"
             };
             return refuse(field, format!("is {ceiling}; the most is {MAX_CEILING}"));
         }
-        if self.min_idle > self.max_connections {
-            let problem = format!(
-                "is {}, above max_connections = {}",
-                self.min_idle, self.max_connections
-            );
-            return refuse("min_idle", problem);
-        }
-        if self.max_connecting == 0 {
-            return refuse(
-                "max_connecting",
-                "is 0, so nothing could ever be opened; set at least 1".into(),
-            );
-        }
-        self.validate_times()
-    }
-
-    fn validate_times(&self) -> Result<(), OptionsError> {
-        let times = [
-            ("acquire_timeout", self.acquire_timeout),
-            ("connect_timeout", self.connect_timeout),
-            ("hook_timeout", self.hook_timeout),
-            ("close_timeout", self.close_timeout),
-            ("connect_backoff", self.connect_backoff.0),
-        ];
-        if let Some((field, _)) = times.iter().find(|(_, time)| time.is_zero()) {
-            return Err(OptionsError::new(field, "is zero; set a positive duration"));
-        }
         let (first, longest) = self.connect_backoff;
+        if first.is_zero() {
+            return refuse(
+                "connect_backoff",
+                "starts at zero; set a positive duration".into(),
+            );
+        }
         if first > longest {
-            return Err(OptionsError::new(
+            return refuse(
                 "connect_backoff",
                 format!("starts at {first:?}, above its end {longest:?}"),
-            ));
-        }
-        if self.fairness == Fairness::Eventual(Duration::ZERO) {
-            return Err(OptionsError::new(
-                "fairness",
-                "is Eventual(0); use Fifo for strict order",
-            ));
+            );
         }
         Ok(())
     }
@@ -272,13 +233,10 @@ impl<T> Default for PoolOptions<T> {
 impl<T> fmt::Debug for PoolOptions<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PoolOptions")
-            .field("max_connections", &self.max_connections)
-            .field("min_idle", &self.min_idle)
-            .field("acquire_timeout", &self.acquire_timeout)
-            .field("connect_timeout", &self.connect_timeout)
-            .field("fairness", &self.fairness)
+            .field("tuning", &self.tuning)
+            .field("max_connections_ceiling", &self.max_connections_ceiling)
+            .field("connect_backoff", &self.connect_backoff)
             .field("idle_order", &self.idle_order)
-            .field("hooks", &self.hooks)
             .finish_non_exhaustive()
     }
 }

@@ -22,7 +22,8 @@ pub(crate) fn take_back<T: Send + 'static>(mut lease: Lease<T>) {
     if !is_wanted(&body, &lease) || !shared.is_healthy(lease.value()) {
         return bury(lease);
     }
-    match &shared.hooks.after_release {
+    let tuning = shared.tuning();
+    match &tuning.hooks.after_release {
         None => {}
         Some(Hook::Sync(hook)) => {
             let metadata = shared.metadata(&lease, shared.now());

@@ -9,7 +9,6 @@ use super::backoff::ConnectBackoff;
 use super::dial;
 use super::error::{AcquireError, AcquireErrorKind, SharedError};
 use super::guarded;
-use super::hooks::PoolHooks;
 use super::maintenance::Maintenance;
 use super::manager::AnyManager;
 use super::metadata::ResourceMetadata;
@@ -17,8 +16,9 @@ use super::options::PoolOptions;
 use super::retire;
 use super::runtime::Runtimes;
 use super::stats::{Counters, PoolStats};
+use super::tuning::PoolTuning;
 use crate::engine::{self, Host};
-use crate::sync::{Arc, ArcSwapOption, AtomicU64, CachePadded, Ordering};
+use crate::sync::{Arc, ArcSwap, ArcSwapOption, AtomicBool, AtomicU64, CachePadded, Ordering};
 use crate::time::{Clock, Tick};
 
 pub(crate) type Body<T> = engine::Body<T, Shared<T>>;
@@ -33,29 +33,18 @@ pub(crate) enum Failure {
     NoRuntime,
 }
 
-/// The time-outs of a pool.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Times {
-    pub(crate) acquire: Duration,
-    pub(crate) connect: Duration,
-    pub(crate) hook: Duration,
-    pub(crate) close: Duration,
-}
-
 pub(crate) struct Shared<T: Send + 'static> {
     // Read on every hit.
     /// Idle for less, a connection is handed out without another look; 0 where a hook looks.
     plain_idle_millis: AtomicU64,
     tests_health: bool,
     /// No health test and no hook: what comes back is kept.
-    keeps_all: bool,
+    keeps_all: AtomicBool,
     // Read on slow paths.
-    check_after_millis: AtomicU64,
     pub(crate) closes_async: bool,
+    pub(crate) tuning: ArcSwap<PoolTuning<T>>,
     pub(crate) clock: Clock,
-    pub(crate) times: Times,
     pub(crate) manager: Box<dyn AnyManager<T>>,
-    pub(crate) hooks: PoolHooks<T>,
     pub(crate) runtimes: Runtimes,
     pub(crate) backoff: ConnectBackoff,
     pub(crate) maintenance: Maintenance<T>,
@@ -64,6 +53,8 @@ pub(crate) struct Shared<T: Send + 'static> {
     pub(crate) closing: Notify,
     /// Closed, and every permit is back.
     pub(crate) drained: Notify,
+    /// A dial ended, well or not.
+    pub(crate) dialled: Notify,
     pub(crate) counters: CachePadded<Counters>,
 }
 
@@ -74,32 +65,43 @@ impl<T: Send + 'static> Shared<T> {
         health: bool,
         close: bool,
     ) -> Self {
-        Self {
-            check_after_millis: AtomicU64::new(millis(options.check_after_idle)),
+        let shared = Self {
+            plain_idle_millis: AtomicU64::new(0),
             tests_health: health,
-            plain_idle_millis: AtomicU64::new(match options.hooks.before_acquire {
-                None => millis(options.check_after_idle),
-                Some(_) => 0,
-            }),
-            keeps_all: !health && options.hooks.after_release.is_none(),
+            keeps_all: AtomicBool::new(false),
             closes_async: close,
+            tuning: ArcSwap::from_pointee(options.tuning.clone()),
             clock: Clock::start(),
-            times: Times {
-                acquire: options.acquire_timeout,
-                connect: options.connect_timeout,
-                hook: options.hook_timeout,
-                close: options.close_timeout,
-            },
             manager,
-            hooks: options.hooks,
             runtimes: Runtimes::new(options.runtime),
             backoff: ConnectBackoff::new(options.connect_backoff),
             maintenance: Maintenance::new(),
             last_error: ArcSwapOption::empty(),
             closing: Notify::new(),
             drained: Notify::new(),
+            dialled: Notify::new(),
             counters: CachePadded::new(Counters::default()),
-        }
+        };
+        shared.retune(options.tuning);
+        shared
+    }
+
+    /// Puts new settings in force.
+    pub(crate) fn retune(&self, tuning: PoolTuning<T>) {
+        let plain = match tuning.hooks.before_acquire {
+            None => millis(tuning.check_after_idle),
+            Some(_) => 0,
+        };
+        let keeps_all = !self.tests_health && tuning.hooks.after_release.is_none();
+        self.tuning.store(Arc::new(tuning));
+        // Relaxed, both: settings on their own; a hit may see them a moment late.
+        self.plain_idle_millis.store(plain, Ordering::Relaxed);
+        self.keeps_all.store(keeps_all, Ordering::Relaxed);
+    }
+
+    /// The settings in force.
+    pub(crate) fn tuning(&self) -> Arc<PoolTuning<T>> {
+        self.tuning.load_full()
     }
 
     /// Whether an idle connection may be handed out without another look.
@@ -115,9 +117,8 @@ impl<T: Send + 'static> Shared<T> {
 
     /// Whether a connection was idle for so long that it is to be checked.
     pub(crate) fn is_stale(&self, lease: &Lease<T>, now: Tick) -> bool {
-        // Relaxed: a setting on its own.
-        let limit = self.check_after_millis.load(Ordering::Relaxed);
-        now.since(lease.returned()).as_millis() >= u128::from(limit)
+        let limit = self.tuning.load().check_after_idle;
+        now.since(lease.returned()) >= limit
     }
 
     #[inline(always)]
@@ -129,6 +130,11 @@ impl<T: Send + 'static> Shared<T> {
     fn is_healthy_asked(&self, value: &T) -> bool {
         // A test that panics has not said that the connection is healthy.
         guarded::call("is_healthy", || self.manager.is_healthy(value)).unwrap_or(false)
+    }
+
+    #[inline(never)]
+    fn keeps_asked(&self, value: &T) -> bool {
+        self.tuning.load().hooks.after_release.is_none() && self.is_healthy(value)
     }
 
     pub(crate) fn metadata(&self, lease: &Lease<T>, now: Tick) -> ResourceMetadata {
@@ -212,7 +218,8 @@ impl<T: Send + 'static> Host<T> for Shared<T> {
 
     #[inline(always)]
     fn keeps(&self, value: &T) -> bool {
-        self.keeps_all || (self.hooks.after_release.is_none() && self.is_healthy(value))
+        // Relaxed: a setting on its own.
+        self.keeps_all.load(Ordering::Relaxed) || self.keeps_asked(value)
     }
 
     fn returned(lease: Lease<T>) {

@@ -54,6 +54,8 @@ pub(crate) struct Counters {
     pub(crate) retired_uses: Counter,
     pub(crate) timed_out: Counter,
     pub(crate) connect_failures: Counter,
+    /// Those of them that were not transient.
+    pub(crate) connect_refusals: Counter,
     pub(crate) found_dead: Counter,
 }
 

@@ -1,6 +1,6 @@
 //! The real primitives.
 
-pub(crate) use arc_swap::ArcSwapOption;
+pub(crate) use arc_swap::{ArcSwap, ArcSwapOption};
 pub(crate) use crossbeam_queue::ArrayQueue;
 pub(crate) use crossbeam_utils::CachePadded;
 pub(crate) use parking_lot::Mutex;

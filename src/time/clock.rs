@@ -1,5 +1,7 @@
 //! The clock of one pool. It follows tokio's, so a paused runtime pauses the pool.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use super::Tick;
@@ -21,5 +23,14 @@ impl Clock {
     pub(crate) fn now(&self) -> Tick {
         let millis = self.origin.elapsed().as_millis();
         Tick::from_millis(u64::try_from(millis).unwrap_or(u64::MAX - 1))
+    }
+
+    /// The instant of a tick; `None` where it is out of range.
+    pub(crate) fn instant(&self, tick: Tick) -> Option<Instant> {
+        if tick == Tick::NEVER {
+            return None;
+        }
+        self.origin
+            .checked_add(Duration::from_millis(tick.as_millis()))
     }
 }

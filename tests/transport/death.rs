@@ -5,10 +5,11 @@ use std::process::ExitStatus;
 use plunge::PoolableResource;
 use plunge::transport::{Death, Subprocess, WriteError};
 
-use crate::support::{Kept, death_of, has_ended, is_gone, sh, spawn, until};
+use crate::support::{Kept, Settled, death_of, has_ended, is_gone, sh, spawn, until};
 
 #[tokio::test]
 async fn closed_output_is_death_although_the_process_lives() {
+    let _settled = Settled;
     let child = spawn("exec 1>&-; exec sleep 1000").await;
     assert_eq!(death_of(&child).await, Death::StdoutClosed);
     assert!(!child.is_healthy());
@@ -17,6 +18,7 @@ async fn closed_output_is_death_although_the_process_lives() {
 
 #[tokio::test]
 async fn exit_is_death_although_a_grandchild_holds_the_output() {
+    let _settled = Settled;
     let kept = Kept::new();
     let child = spawn("read -r line; sleep 1000 & echo $!; exit 3").await;
     child.attach(kept.clone());
@@ -57,6 +59,7 @@ async fn kill_from_outside_is_seen() {
 
 #[tokio::test]
 async fn closed_input_is_death_at_the_next_write() {
+    let _settled = Settled;
     let mut child = spawn("read -r line; exec 0<&-; echo \"$line\"; exec sleep 1000").await;
     child.request(b"{}").await.unwrap();
     assert!(child.is_healthy());
@@ -70,6 +73,7 @@ async fn closed_input_is_death_at_the_next_write() {
 
 #[tokio::test]
 async fn line_over_the_limit_is_death_and_the_lines_before_it_count() {
+    let _settled = Settled;
     let kept = Kept::new();
     let script = "read -r line; echo short; head -c 5000 /dev/zero | tr '\\0' x; exec sleep 1000";
     let child = Subprocess::spawn(sh(script).max_line_bytes(4096))

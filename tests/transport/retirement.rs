@@ -9,7 +9,7 @@ use plunge::PoolableResource;
 use plunge::transport::{Death, Subprocess};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::support::{Kept, has_ended, is_gone, sh, spawn, until, until_blocking, within};
+use crate::support::{Kept, Settled, has_ended, is_gone, sh, spawn, until, until_blocking, within};
 
 /// Ignores the end of its input and SIGTERM, as does what it started.
 const STUBBORN: &str = "trap '' TERM; sleep 1000 & echo $!; while :; do sleep 1000; done";
@@ -152,6 +152,7 @@ async fn settled_waits_for_what_was_dropped() {
 
 #[tokio::test]
 async fn exit_status_of_a_retired_child_is_known() {
+    let _settled = Settled;
     let script = "trap 'exit 9' TERM; echo ready; while :; do sleep 0.01; done";
     let child = spawn(script).await;
     let writer = child.writer();

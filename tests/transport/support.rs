@@ -25,6 +25,16 @@ pub async fn spawn(script: &str) -> Subprocess {
     Subprocess::spawn(sh(script)).await.expect("sh starts")
 }
 
+/// Waits, when it is dropped, until nothing is left of the children that were let go: the program
+/// may end right after. Declared first, so that it is dropped last.
+pub struct Settled;
+
+impl Drop for Settled {
+    fn drop(&mut self) {
+        futures::executor::block_on(Subprocess::settled());
+    }
+}
+
 /// Waits for a condition.
 pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use futures::FutureExt;
 use plunge::transport::{Death, Subprocess, WriteError};
 
-use crate::support::{Gate, Kept, death_of, sh, until, within};
+use crate::support::{Gate, Kept, Settled, death_of, sh, until, within};
 
 fn line(number: usize) -> Bytes {
     format!("{number:01000}").into()
@@ -53,6 +53,7 @@ async fn full_queue_pushes_back_and_a_dropped_write_queues_nothing() {
 
 #[tokio::test]
 async fn writer_that_waits_learns_of_the_death() {
+    let _settled = Settled;
     let script = "exec sleep 1000";
     let child = Subprocess::spawn(sh(script).stdin_queue_bytes(1000))
         .await
@@ -135,6 +136,7 @@ async fn line_break_is_refused() {
 
 #[tokio::test]
 async fn finished_input_ends_after_what_was_queued() {
+    let _settled = Settled;
     let child = Subprocess::spawn(sh("wc -l; exec sleep 1000"))
         .await
         .unwrap();

@@ -15,7 +15,9 @@
 //! Cost: three pipes, one pidfd and three tasks a child; `is_healthy` is one load; a line costs no
 //! copy on its way in and one on its way out. Linux only (pidfds: 5.3 and later).
 //!
-//! Not promised: a grandchild that moved to a process group of its own is out of reach.
+//! Not promised: a grandchild that moved to a process group of its own is out of reach. A program
+//! that exits ends its keeper, too: it awaits [`Subprocess::settled`] before, or starts its children
+//! through a launcher ([`exec_tied_to_parent`]), or else a child that outlives its input stays.
 
 mod buffer;
 mod child;

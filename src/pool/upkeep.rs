@@ -1,0 +1,129 @@
+//! Upkeep: what maintenance does for connections that nobody is using.
+//!
+//! Dooms what is too old, retires what was idle for too long or is one too many, and fills the idle
+//! set up to `min_idle`.
+//!
+//! Promise: looks at idle connections one at a time, so that an acquire misses one at most; keeps
+//! their stamps; stands back while somebody waits. Cost: one pass over the slots when the first
+//! deadline among them is due, not before.
+
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+use std::time::Duration;
+
+use super::dial;
+use super::retire;
+use super::shared::{Body, Lease};
+use super::tuning::PoolTuning;
+use crate::sync::Arc;
+use crate::time::Tick;
+
+/// How many idle connections are looked at between two yields.
+const BATCH: u32 = 32;
+
+/// Does what is due; tells when to look again.
+pub(crate) async fn run<T: Send + 'static>(body: &Arc<Body<T>>, now: Tick) -> Tick {
+    let tuning = body.host().tuning();
+    let oldest = tuning
+        .max_lifetime
+        .map_or(Tick::NEVER, |limit| doom_old(body, limit, now));
+    let idlest = reap(body, &tuning, now).await;
+    shrink(body);
+    refill(body, &tuning);
+    oldest.min(idlest)
+}
+
+/// Marks connections past their lifetime; tells when the next one will be.
+fn doom_old<T: Send + 'static>(body: &Body<T>, limit: Duration, now: Tick) -> Tick {
+    // What is opened from now on lives for nine tenths at least.
+    let mut next = now.after(limit.mul_f64(0.9));
+    for tenant in body.tenants() {
+        let end = tenant
+            .created()
+            .after(lifetime(limit, tenant.created(), tenant.number()));
+        if end <= now {
+            tenant.doom();
+        } else {
+            next = next.min(end);
+        }
+    }
+    next
+}
+
+/// The lifetime of one connection: up to a tenth less than the limit, by its own jitter.
+fn lifetime(limit: Duration, created: Tick, number: u32) -> Duration {
+    let hash =
+        BuildHasherDefault::<DefaultHasher>::default().hash_one((created.as_millis(), number));
+    limit.mul_f64(1.0 - (hash % 1024) as f64 / 10_240.0)
+}
+
+/// Retires idle connections that are doomed or were idle for too long; tells when the next is.
+async fn reap<T: Send + 'static>(body: &Arc<Body<T>>, tuning: &PoolTuning<T>, now: Tick) -> Tick {
+    let limit = tuning.idle_timeout;
+    let mut next = limit.map_or(Tick::NEVER, |limit| now.after(limit));
+    let mut look = |lease: Lease<T>| {
+        if lease.is_doomed() {
+            retire::bury(lease);
+            return None;
+        }
+        let Some(limit) = limit else {
+            return Some(lease);
+        };
+        // This one is out of the set, so the others are counted.
+        if now.since(lease.returned()) >= limit && body.idle_count() >= tuning.min_idle {
+            retire::bury(lease);
+            return None;
+        }
+        next = next
+            .min(lease.returned().after(limit))
+            .max(now.after(Duration::from_millis(100)));
+        Some(lease)
+    };
+    body.sweep_hot(now, &mut look);
+    let mut left = body.idle_count();
+    while left > 0 && body.line_lengths().0 == 0 {
+        body.sweep(&mut left, BATCH, &mut look);
+        tokio::task::yield_now().await;
+    }
+    next
+}
+
+/// Retires idle connections while more are open than may be.
+fn shrink<T: Send + 'static>(body: &Body<T>) {
+    while body.is_over_limit() {
+        match body.take_idle() {
+            Some(lease) => retire::bury(lease),
+            None => return,
+        }
+    }
+}
+
+/// Starts dials for what is missing of `min_idle`.
+pub(crate) fn refill<T: Send + 'static>(body: &Arc<Body<T>>, tuning: &PoolTuning<T>) {
+    let missing = tuning.min_idle.saturating_sub(body.idle_count());
+    while missing > 0
+        && let Some(ticket) = Body::claim_spare(body, missing)
+    {
+        // Within maintenance there is a runtime; one that ends takes the dial with it.
+        let _ = dial::start(ticket);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lifetimes_are_spread_over_the_last_tenth() {
+        let limit = Duration::from_secs(100);
+        let lives = (0..100)
+            .map(|number| lifetime(limit, Tick::from_millis(7), number))
+            .collect::<Vec<_>>();
+        assert!(
+            lives
+                .iter()
+                .all(|life| *life <= limit && *life >= limit.mul_f64(0.9))
+        );
+        let distinct = lives.iter().collect::<std::collections::HashSet<_>>().len();
+        assert!(distinct > 80, "{distinct} of 100 differ");
+    }
+}
