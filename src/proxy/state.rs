@@ -100,8 +100,9 @@ impl AppState {
             if now.duration_since(sessions_swept) >= SESSION_SWEEP {
                 sessions_swept = now;
                 self.sessions.sweep(self.options.session_idle);
-                if let Backend::Shared(group) = &self.backend {
-                    group.fill();
+                match &self.backend {
+                    Backend::Session(nursery) => nursery.refill(),
+                    Backend::Shared(group) => group.fill(),
                 }
             }
         }
