@@ -158,8 +158,13 @@ impl<T, H: Host<T>> Body<T, H> {
 
     /// Whether those in line may pass one another.
     pub(crate) fn may_overtake(&self) -> bool {
+        self.is_patient() && self.may_take()
+    }
+
+    /// Whether those in line may pass one another while nobody is overdue.
+    pub(super) fn is_patient(&self) -> bool {
         // Relaxed: a setting on its own.
-        self.patience.load(Relaxed) > 0 && self.may_take()
+        self.patience.load(Relaxed) > 0
     }
 
     /// Opens a connection that nobody dialled.

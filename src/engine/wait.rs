@@ -119,11 +119,21 @@ impl<'a, T, H: Host<T>> Wait<'a, T, H> {
     /// Where newcomers may overtake, so may this one: takes what is idle.
     fn overtake(&self) -> Option<Lease<T, H>> {
         if !self.body.may_overtake() {
+            if self.body.is_patient() {
+                // Since it was told of a put, somebody in line became overdue, perhaps itself:
+                // what was put is handed over now, for nobody else will come for it.
+                self.body.settle();
+            }
             return None;
         }
         let lease = self.body.take_idle()?;
         // Served meanwhile: keep that one, and put this one back.
-        if self.leave() { Some(lease) } else { None }
+        if !self.leave() {
+            return None;
+        }
+        // A second put may have told the same waiter: the next in line is told here.
+        self.body.settle();
+        Some(lease)
     }
 
     /// Leaves the line. `false`: a verdict came first.

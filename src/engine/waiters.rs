@@ -202,7 +202,10 @@ impl<F: Clone> WaitList<F> {
             return false;
         }
         // SAFETY: the head is in the list.
-        unsafe { self.remove(node) };
+        if unsafe { self.remove(node) } {
+            // It was told of something idle, and is not going to take it.
+            self.nudge_head(wakes);
+        }
         // SAFETY: out of the list, still without a verdict: ours under the mutex.
         let node = unsafe { &mut *node };
         wakes.push(node.waker.take());

@@ -11,6 +11,8 @@ pub(super) struct Item;
 pub(super) struct Stage {
     pub(super) dials: Mutex<Vec<Ticket<Item, Stage>>>,
     pub(super) retired: AtomicU32,
+    /// The time, in milliseconds; moved by the test.
+    pub(super) clock: AtomicU32,
 }
 
 pub(super) type TestBody = Body<Item, Stage>;
@@ -21,7 +23,8 @@ impl Host<Item> for Stage {
     type Failure = u32;
 
     fn now(&self) -> Tick {
-        Tick::from_millis(0)
+        // Relaxed: a number on its own.
+        Tick::from_millis(u64::from(self.clock.load(Ordering::Relaxed)))
     }
 
     fn keeps(&self, _: &Item) -> bool {
@@ -69,6 +72,7 @@ pub(super) fn pool(limit: u32, idle: u32, fairness: Fairness) -> Handle<Item, St
     let stage = Stage {
         dials: Mutex::new(Vec::new()),
         retired: AtomicU32::new(0),
+        clock: AtomicU32::new(0),
     };
     let body = Arc::new(Body::new(settings, stage));
     body.tick().store(Tick::from_millis(0));
