@@ -93,10 +93,9 @@ impl<T, H: Host<T>> Slot<T, H> {
         self.owner.with_mut(|cell| unsafe { *cell = Some(owner) });
         // SAFETY: as above; the old value was moved out when the slot was emptied.
         self.value.with_mut(|cell| unsafe { (*cell).write(value) });
-        // Relaxed, all five: published with the id, by whatever hands that on.
+        // Relaxed, all of them: published with the id, by whatever hands that on.
         self.returned.store(now.as_millis(), Ordering::Relaxed);
         self.created.store(now.as_millis(), Ordering::Relaxed);
-        self.uses.store(0, Ordering::Relaxed);
         self.generation.store(generation, Ordering::Relaxed);
         let tenancy = self.tenancy.load(Ordering::Relaxed);
         // SeqCst: ordered before the installer's look at the pool's generation; the other variable
@@ -119,6 +118,8 @@ impl<T, H: Host<T>> Slot<T, H> {
             .with(|cell| unsafe { (*cell).assume_init_read() });
         // SAFETY: as above.
         let owner = self.owner.with_mut(|cell| unsafe { (*cell).take() });
+        // Relaxed: a statistic; who retires it has counted these uses elsewhere.
+        self.uses.store(0, Ordering::Relaxed);
         // Relaxed: from here on a doom of this tenancy fails its compare-exchange.
         let tenancy = self.tenancy.load(Ordering::Relaxed);
         self.tenancy
