@@ -50,7 +50,10 @@ impl<T: Send + 'static> Pool<T> {
         let shared = body.host();
         begin(body);
         let until = shared.deadline(deadline);
-        let _ = timeout_at(until, shared.runtimes.configured(), drained(body)).await;
+        let drained = timeout_at(until, shared.runtimes.configured(), drained(body)).await;
+        if drained.is_some() {
+            return CloseReport::default();
+        }
         let stats = self.stats();
         CloseReport {
             still_leased: stats.leased,

@@ -158,17 +158,18 @@ impl<T: Send + 'static> Shared<T> {
         let (recycling, closing) = self.maintenance.in_care();
         let capacity = body.capacity();
         let open = capacity.open();
-        let others = connecting
-            .saturating_add(recycling)
-            .saturating_add(closing)
-            .min(open);
+        // Each is read at its own moment; the sum is kept all the same.
+        let connecting = connecting.min(open);
+        let recycling = recycling.min(open - connecting);
+        let closing = closing.min(open - connecting - recycling);
+        let others = connecting + recycling + closing;
         let idle = body.idle_count().min(open - others);
         let counters = &self.counters;
         PoolStats {
             open,
             idle,
             leased: open - others - idle,
-            connecting: connecting.min(open),
+            connecting,
             recycling,
             closing,
             waiting,

@@ -201,10 +201,13 @@ impl Round {
 
     fn hooks(&self, dice: Dice) -> PoolHooks<Tool> {
         let dice = std::sync::Mutex::new(dice);
-        let verdict = move || match dice.lock().unwrap().below(100) {
-            0 => Verdict::Discard,
-            1 => std::panic::resume_unwind(Box::new("a hook in trouble")),
-            _ => Verdict::Keep,
+        let verdict = move || {
+            let luck = dice.lock().unwrap().below(100);
+            match luck {
+                0 => Verdict::Discard,
+                1 => std::panic::resume_unwind(Box::new("a hook in trouble")),
+                _ => Verdict::Keep,
+            }
         };
         let verdict = Arc::new(verdict);
         let (first, second) = (Arc::clone(&verdict), verdict);

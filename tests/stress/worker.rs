@@ -12,6 +12,30 @@ use crate::shop::Tool;
 
 pub type Held = PoolConnection<Tool>;
 
+/// A tool in somebody's hands, until it is opened or dropped, with its task if need be.
+struct Grip(Option<Held>);
+
+impl Grip {
+    fn new(tool: Held) -> Self {
+        tool.grasp();
+        Self(Some(tool))
+    }
+
+    fn open(mut self) -> Held {
+        let tool = self.0.take().expect("opened once");
+        tool.let_go();
+        tool
+    }
+}
+
+impl Drop for Grip {
+    fn drop(&mut self) {
+        if let Some(tool) = &self.0 {
+            tool.let_go();
+        }
+    }
+}
+
 /// What a worker may do with its pool beside taking tools.
 #[derive(Clone, Copy, Debug)]
 pub struct License {
@@ -37,7 +61,8 @@ pub async fn task(
             Ok(Some(tool)) => release(tool, &mut dice, &others).await,
             Ok(None) => {}
             Err(error) => match error.kind() {
-                AcquireErrorKind::Closed => break,
+                // The second: the runtime is shutting down.
+                AcquireErrorKind::Closed | AcquireErrorKind::NoRuntime => break,
                 AcquireErrorKind::Connect | AcquireErrorKind::TooManyWaiters => tally.refused += 1,
                 // The time is far longer than a round: somebody was forgotten.
                 _ => panic!("{error:?}"),
@@ -51,7 +76,7 @@ async fn acquire(
     pool: &Pool<Tool>,
     dice: &mut Dice,
     tally: &mut Tally,
-) -> Result<Option<Held>, AcquireError> {
+) -> Result<Option<Grip>, AcquireError> {
     let tool = match dice.below(10) {
         0 => pool.try_acquire().ok(),
         1 => {
@@ -76,26 +101,23 @@ async fn acquire(
         _ => Some(pool.acquire().await?),
     };
     match &tool {
-        Some(tool) => {
-            tool.grasp();
-            tally.acquired += 1;
-        }
+        Some(_) => tally.acquired += 1,
         None => tally.given_up += 1,
     }
-    Ok(tool)
+    Ok(tool.map(Grip::new))
 }
 
-async fn release(mut tool: Held, dice: &mut Dice, others: &Sender<Held>) {
+async fn release(grip: Grip, dice: &mut Dice, others: &Sender<Held>) {
     for _ in 0..dice.below(3) {
         yield_now().await;
     }
-    tool.let_go();
+    let mut tool = grip.open();
     match dice.below(40) {
         0 => tool.mark_broken(),
         1 => tool.fall_ill(),
         2 => {
-            let tool = tool.detach();
             tool.leave();
+            drop(tool.detach());
         }
         3 => tool.close().await,
         4 => drop(others.send(tool)),
@@ -115,7 +137,11 @@ async fn meddle(pool: &Pool<Tool>, dice: &mut Dice, license: License) {
         0 => pool.evict_all(),
         1 if license.tunes > 0 => {
             let limit = 1 + dice.below(u64::from(license.tunes)) as u32;
-            pool.tune(|tuning| tuning.max_connections = limit).unwrap();
+            pool.tune(|tuning| {
+                tuning.max_connections = limit;
+                tuning.min_idle = tuning.min_idle.min(limit);
+            })
+            .unwrap();
         }
         2 if license.suspends => {
             pool.suspend();
@@ -147,9 +173,8 @@ pub fn thread(pool: &Pool<Tool>, mut dice: Dice, deeds: u32) -> Tally {
                 continue;
             }
         };
-        tool.grasp();
+        tool = Grip::new(tool).open();
         tally.acquired += 1;
-        tool.let_go();
         match dice.below(20) {
             0 => tool.mark_broken(),
             1 => {
