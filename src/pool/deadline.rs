@@ -1,7 +1,8 @@
 //! A future with a last moment.
 //!
 //! Promise: the timer is armed when the future first waits, not before; a future that is ready is
-//! never cut off. Cost: no allocation.
+//! never cut off; a runtime that is shut down takes the time-out with it, not the caller.
+//! Cost: no allocation, but for callers outside a runtime: theirs is a task of the pool's runtime.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -9,6 +10,7 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 pin_project! {
@@ -16,9 +18,32 @@ pin_project! {
         #[pin]
         future: F,
         #[pin]
-        sleep: Option<Sleep>,
+        timer: Timer,
         until: Instant,
         runtime: Option<&'a Handle>,
+    }
+}
+
+pin_project! {
+    #[project = TimerProjection]
+    enum Timer {
+        Unarmed,
+        /// Of the runtime that the caller is in.
+        Own { #[pin] sleep: Sleep },
+        /// Of another runtime. A `Sleep` of that one would panic in the caller's hands once it is
+        /// shut down.
+        Lent { sleep: Lent },
+        /// No runtime: nobody could wake this future at a time. The wait has no bound.
+        Unbound,
+    }
+}
+
+/// A task that sleeps, ended with its owner.
+struct Lent(JoinHandle<()>);
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 
@@ -31,7 +56,7 @@ pub(crate) fn timeout_at<F: Future>(
 ) -> TimeoutAt<'_, F> {
     TimeoutAt {
         future,
-        sleep: None,
+        timer: Timer::Unarmed,
         until,
         runtime,
     }
@@ -45,22 +70,40 @@ impl<F: Future> Future for TimeoutAt<'_, F> {
         if let Poll::Ready(output) = this.future.poll(context) {
             return Poll::Ready(Some(output));
         }
-        if this.sleep.is_none() {
-            this.sleep.set(arm(*this.until, *this.runtime));
+        if matches!(*this.timer, Timer::Unarmed) {
+            this.timer.set(Timer::arm(*this.until, *this.runtime));
         }
-        match this.sleep.as_pin_mut() {
-            Some(sleep) => sleep.poll(context).map(|()| None),
-            // No runtime: nobody could wake this future at a time. The wait has no bound.
-            None => Poll::Pending,
-        }
+        this.timer.poll(context).map(|()| None)
     }
 }
 
-fn arm(until: Instant, runtime: Option<&Handle>) -> Option<Sleep> {
-    let _entered = match (Handle::try_current(), runtime) {
-        (Ok(_), _) => None,
-        (Err(_), Some(runtime)) => Some(runtime.enter()),
-        (Err(_), None) => return None,
-    };
-    Some(sleep_until(until))
+impl Timer {
+    fn arm(until: Instant, runtime: Option<&Handle>) -> Self {
+        match (Handle::try_current(), runtime) {
+            (Ok(_), _) => Self::Own {
+                sleep: sleep_until(until),
+            },
+            (Err(_), Some(runtime)) => Self::Lent {
+                sleep: Lent(runtime.spawn(async move { sleep_until(until).await })),
+            },
+            (Err(_), None) => Self::Unbound,
+        }
+    }
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let ended = match self.as_mut().project() {
+            TimerProjection::Own { sleep } => return sleep.poll(context),
+            TimerProjection::Lent { sleep } => Pin::new(&mut sleep.0).poll(context),
+            TimerProjection::Unarmed | TimerProjection::Unbound => return Poll::Pending,
+        };
+        match ended {
+            Poll::Ready(Ok(())) => Poll::Ready(()),
+            // Its runtime was shut down: there is nobody to keep the time any more.
+            Poll::Ready(Err(_)) => {
+                self.set(Self::Unbound);
+                Poll::Pending
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
 }

@@ -126,3 +126,21 @@ fn a_wait_outside_its_configured_runtime_ends_in_time() {
     );
     drop(held);
 }
+
+#[test]
+fn a_wait_outlives_the_shutdown_of_the_runtime_that_keeps_its_time() {
+    let configured = threaded();
+    let handle = configured.handle().clone();
+    let options = PoolOptions::new().max_connections(1).runtime(handle);
+    let pool = plain(options.acquire_timeout(Duration::from_secs(3_600)));
+    let held = futures::executor::block_on(pool.acquire()).unwrap();
+    let waiter = pool.clone();
+    let waiting = std::thread::spawn(move || drop(futures::executor::block_on(waiter.acquire())));
+    while pool.stats().waiting == 0 {
+        std::thread::yield_now();
+    }
+    configured.shutdown_timeout(Duration::from_secs(60));
+    drop(held);
+    waiting.join().expect("no panic, and no wait for ever");
+    assert_eq!(pool.stats().idle, 1);
+}
