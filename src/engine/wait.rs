@@ -85,7 +85,8 @@ impl<'a, T, H: Host<T>> Wait<'a, T, H> {
             if self.body.is_closed() {
                 return Err(WaitError::Closed);
             }
-            if list.len() >= list.max_waiters {
+            // Those for whom a dial is under way do not wait for others.
+            if list.len().saturating_sub(list.pending()) >= list.max_waiters {
                 return Err(WaitError::Full);
             }
             // SAFETY: pinned, as `poll` has it; `drop` removes it.

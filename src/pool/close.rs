@@ -76,8 +76,10 @@ impl<T: Send + 'static> Pool<T> {
         begin(body);
         let until = shared.deadline(deadline);
         // Without a runtime nobody would end the wait: then the report is of this moment.
-        let _ = timeout_at(until, shared.runtimes.configured(), drained(body)).await;
-        CloseReport::of(self)
+        match timeout_at(until, shared.runtimes.configured(), drained(body)).await {
+            Ok(()) => CloseReport::default(),
+            Err(_) => CloseReport::of(self),
+        }
     }
 
     /// Returns when the pool is closed: for holders that should finish early.

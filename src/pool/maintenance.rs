@@ -459,7 +459,10 @@ async fn recycle<T: Send + 'static>(mut care: Care<T>) {
         hook(probation.lease_mut().value_mut(), &metadata)
     })
     .await;
-    if let (Ok(Ok(Verdict::Keep)), Some(probation)) = (verdict, care.probation.take()) {
+    // Otherwise the drop of `care` retires it, after it stopped counting as recycling.
+    if let Ok(Ok(Verdict::Keep)) = verdict
+        && let Some(probation) = care.probation.take()
+    {
         let lease = probation.pass();
         drop(care);
         match body.is_closed() {

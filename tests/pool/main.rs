@@ -3,8 +3,15 @@
 //!
 //! Time is tokio's paused clock wherever no other thread is involved. Real time bounds a hang only.
 
+mod acquire;
 mod budget;
+mod closing;
+mod dials;
+mod hooks;
+mod metadata;
 mod options;
+mod order;
 mod product;
 mod refusals;
+mod runtimes;
 mod support;

@@ -1,0 +1,150 @@
+//! Closing: what callers, holders and closers see, and what is left.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
+
+use plunge::{Pool, PoolOptions};
+use tokio::time::Instant;
+
+use crate::support::{Closing, Gate, Gates, Theatre, Unit, until};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn company(close: Closing) -> (Arc<Theatre>, Pool<Unit>) {
+    let theatre = Theatre::new(Gates {
+        close,
+        ..Gates::default()
+    });
+    let pool = theatre.pool(PoolOptions::new().max_connections(3)).unwrap();
+    (theatre, pool)
+}
+
+fn well() -> (Arc<Theatre>, Pool<Unit>) {
+    company(Closing::Awaited(Gate::Ok))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_waits_for_holders() {
+    let (theatre, pool) = well();
+    let held = pool.acquire().await.unwrap();
+    let closer = pool.clone();
+    let close = tokio::spawn(async move { closer.close(SECOND).await });
+    pool.close_event().await;
+    assert!(pool.is_closed() && !close.is_finished());
+    drop(held);
+    assert!(close.await.unwrap().is_clean());
+    assert_eq!((theatre.live(), theatre.closes.load(SeqCst)), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_reports_who_holds_on_at_its_deadline() {
+    let (theatre, pool) = well();
+    let held = [pool.acquire().await.unwrap(), pool.acquire().await.unwrap()];
+    let begun = Instant::now();
+    let report = pool.close(SECOND).await;
+    assert_eq!(begun.elapsed(), SECOND);
+    assert_eq!((report.still_leased, report.still_closing), (2, 0));
+    assert!(!report.is_clean());
+    // Usable still, and retired when they come back.
+    assert_eq!(held[0].number + held[1].number, 3);
+    drop(held);
+    assert!(pool.close(SECOND).await.is_clean());
+    assert_eq!(theatre.live(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_reports_what_does_not_close() {
+    let (theatre, pool) = company(Closing::Awaited(Gate::Never));
+    drop(pool.acquire().await.unwrap());
+    let report = pool.close(SECOND).await;
+    assert_eq!((report.still_leased, report.still_closing), (0, 1));
+    // Its own time-out ends it.
+    assert!(pool.close(SECOND * 10).await.is_clean());
+    assert_eq!(theatre.live(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_closes_at_once_both_return() {
+    let (theatre, pool) = well();
+    let held = pool.acquire().await.unwrap();
+    let (first, second, ()) = tokio::join!(pool.close(SECOND), pool.close(SECOND * 2), async {
+        drop(held);
+    });
+    assert!(first.is_clean() && second.is_clean());
+    assert_eq!(theatre.closes.load(SeqCst), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_wakes_all_who_wait() {
+    let (_, pool) = well();
+    let _held = tokio::join!(pool.acquire(), pool.acquire(), pool.acquire());
+    let (first, second, report) = tokio::join!(pool.acquire(), pool.acquire(), async {
+        assert_eq!(pool.stats().waiting, 2);
+        pool.close(Duration::ZERO).await
+    });
+    assert!(first.unwrap_err().is_closed() && second.unwrap_err().is_closed());
+    assert_eq!(report.still_leased, 3);
+    assert_eq!(pool.stats().waiting, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_close_leaves_the_pool_closed() {
+    let (theatre, pool) = well();
+    let held = pool.acquire().await.unwrap();
+    let mut close = Box::pin(pool.close(SECOND));
+    assert!(futures::poll!(close.as_mut()).is_pending());
+    drop(close);
+    assert!(pool.is_closed());
+    drop(held);
+    until("the last is closed", || theatre.live() == 0).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_close_event_comes_to_all_and_stays() {
+    let (_, pool) = well();
+    let watchers = [0; 3].map(|_| {
+        let pool = pool.clone();
+        tokio::spawn(async move { pool.close_event().await })
+    });
+    tokio::task::yield_now().await;
+    pool.close(SECOND).await;
+    for watcher in watchers {
+        watcher.await.unwrap();
+    }
+    pool.close_event().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_handle_closes_the_pool_and_its_holders_go_on() {
+    let (theatre, pool) = well();
+    let idle = pool.acquire().await.unwrap();
+    let held = pool.acquire().await.unwrap();
+    drop(idle);
+    let weak = pool.downgrade();
+    let second = weak.upgrade().unwrap();
+    drop(pool);
+    assert!(!second.is_closed());
+    drop(second);
+    assert!(weak.upgrade().is_none());
+    until("what was idle is closed", || theatre.live() == 1).await;
+    assert_eq!(held.number, 2);
+    drop(held);
+    until("what was held is closed", || theatre.live() == 0).await;
+    assert_eq!(theatre.closes.load(SeqCst), 2);
+}
+
+#[test]
+fn a_pool_closed_outside_a_runtime_drops_in_place() {
+    let (theatre, pool) = well();
+    let runtime = crate::support::paused();
+    let held = runtime.block_on(async {
+        drop(pool.acquire().await.unwrap());
+        pool.acquire().await.unwrap()
+    });
+    drop(runtime);
+    drop(held);
+    assert_eq!((pool.stats().idle, theatre.live()), (1, 1));
+    drop(pool);
+    assert_eq!(theatre.live(), 0);
+}

@@ -1,0 +1,146 @@
+//! Pools and the runtimes that come and go around them.
+
+use std::convert::Infallible;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use plunge::{AcquireErrorKind, Plain, Pool, PoolOptions};
+use tokio::runtime::{Builder, Runtime};
+
+use crate::support::{Gate, Gates, HookGate, Theatre, paused, plain, settled};
+
+static POOL: LazyLock<Pool<Plain<u64>>> = LazyLock::new(|| {
+    let options = PoolOptions::new().max_connections(2);
+    options
+        .connect_with(|| async { Ok::<_, Infallible>(Plain(0)) })
+        .unwrap()
+});
+
+fn threaded() -> Runtime {
+    Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_time()
+        .build()
+        .unwrap()
+}
+
+#[test]
+fn a_static_pool_serves_one_runtime_after_the_other() {
+    for round in 0..4 {
+        let runtime = if round % 2 == 0 { paused() } else { threaded() };
+        runtime.block_on(async {
+            let held = [POOL.acquire().await.unwrap(), POOL.acquire().await.unwrap()];
+            let waiting = tokio::spawn(async { POOL.acquire().await.unwrap() });
+            while POOL.stats().waiting == 0 {
+                tokio::task::yield_now().await;
+            }
+            drop(held);
+            let mut last = waiting.await.unwrap();
+            // Of no use any more: the next runtime has to dial.
+            last.mark_broken();
+        });
+        drop(runtime);
+        let stats = POOL.stats();
+        assert_eq!(
+            (stats.open, stats.idle, stats.waiting),
+            (1, 1, 0),
+            "round {round}"
+        );
+    }
+}
+
+#[test]
+fn what_maintenance_had_in_care_goes_with_its_runtime_and_the_place_is_free() {
+    let gates = Gates {
+        after_release: HookGate::Async(Gate::Never),
+        ..Gates::default()
+    };
+    let theatre = Theatre::new(gates);
+    let pool = theatre.pool(PoolOptions::new().max_connections(2)).unwrap();
+    let first = paused();
+    let kept = first.block_on(async {
+        let (first, second) = (pool.acquire().await.unwrap(), pool.acquire().await.unwrap());
+        drop(first);
+        second
+    });
+    assert_eq!(pool.stats().recycling, 1);
+    drop(first);
+    // The one in its hook was dropped with the runtime; the other comes back where none runs.
+    assert_eq!((pool.stats().recycling, pool.stats().open), (0, 1));
+    drop(kept);
+    assert_eq!((pool.stats().open, theatre.live()), (0, 0));
+    theatre.calm();
+    paused().block_on(async {
+        drop(pool.acquire().await.unwrap());
+        assert_eq!(settled(&pool).await.idle, 1);
+    });
+}
+
+#[test]
+fn a_configured_runtime_that_is_gone_is_replaced_by_the_callers() {
+    let configured = threaded();
+    let handle = configured.handle().clone();
+    let pool = plain(PoolOptions::new().max_connections(1).runtime(handle));
+    // No runtime here: the configured one dials, and keeps the time.
+    drop(futures::executor::block_on(pool.acquire()).unwrap());
+    configured.shutdown_timeout(Duration::from_secs(60));
+    let mut held = futures::executor::block_on(pool.acquire()).unwrap();
+    held.mark_broken();
+    drop(held);
+    assert_eq!(pool.stats().open, 0);
+    let error = futures::executor::block_on(pool.acquire()).unwrap_err();
+    assert_eq!(error.kind(), AcquireErrorKind::NoRuntime);
+    paused().block_on(async { drop(pool.acquire().await.unwrap()) });
+    assert_eq!(pool.stats().idle, 1);
+}
+
+#[test]
+fn a_wait_outside_a_runtime_is_served_by_a_return() {
+    let pool = plain(PoolOptions::new().max_connections(1));
+    let held = paused().block_on(pool.acquire()).unwrap();
+    let waiter = pool.clone();
+    let waiting = std::thread::spawn(move || {
+        drop(futures::executor::block_on(waiter.acquire()).unwrap());
+    });
+    while pool.stats().waiting == 0 {
+        std::thread::yield_now();
+    }
+    drop(held);
+    waiting.join().unwrap();
+    assert_eq!(pool.stats().idle, 1);
+}
+
+#[test]
+fn a_wait_outside_its_configured_runtime_ends_in_time() {
+    let configured = threaded();
+    let options = PoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(Duration::from_millis(20))
+        .runtime(configured.handle().clone());
+    let pool = plain(options);
+    let held = futures::executor::block_on(pool.acquire()).unwrap();
+    assert!(
+        futures::executor::block_on(pool.acquire())
+            .unwrap_err()
+            .is_timeout()
+    );
+    drop(held);
+}
+
+#[test]
+fn a_wait_outlives_the_shutdown_of_the_runtime_that_keeps_its_time() {
+    let configured = threaded();
+    let handle = configured.handle().clone();
+    let options = PoolOptions::new().max_connections(1).runtime(handle);
+    let pool = plain(options.acquire_timeout(Duration::from_secs(3_600)));
+    let held = futures::executor::block_on(pool.acquire()).unwrap();
+    let waiter = pool.clone();
+    let waiting = std::thread::spawn(move || drop(futures::executor::block_on(waiter.acquire())));
+    while pool.stats().waiting == 0 {
+        std::thread::yield_now();
+    }
+    configured.shutdown_timeout(Duration::from_secs(60));
+    drop(held);
+    waiting.join().expect("no panic, and no wait for ever");
+    assert_eq!(pool.stats().idle, 1);
+}
