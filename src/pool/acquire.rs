@@ -171,7 +171,7 @@ pub(crate) async fn acquire_slow<T: Send + 'static>(
             }
         };
         let opened_for_this = lease.uses() == 0 && lease.created() >= since;
-        match admit(body, lease, until).await {
+        match admit(body, lease, opened_for_this, until).await {
             Ok(Admission::Admitted(lease)) => return Ok(lease),
             Ok(Admission::Dead) if opened_for_this => rest(body, &mut refused, until).await,
             Ok(Admission::Dead) => dead += 1,
@@ -208,8 +208,7 @@ async fn rest<T: Send + 'static>(body: &Body<T>, refused: &mut u32, until: Insta
     }
 }
 
-/// Waits in line to the end. Now and then it sees to it that somebody still works for the line:
-/// the runtime that does may be one that nobody drives any more.
+/// Waits in line; says why it was in vain.
 async fn waited<T: Send + 'static>(
     body: &Arc<Body<T>>,
     wait: Wait<'_, T, Shared<T>>,
@@ -217,36 +216,50 @@ async fn waited<T: Send + 'static>(
 ) -> Result<Lease<T>, AcquireError> {
     let shared = body.host();
     let failures = shared.counters.connect_failures.get();
-    let mut wait = pin!(wait);
-    let kind = loop {
-        let look = until.min(shared.deadline(LOOK));
-        match timeout_at(look, shared.runtimes.configured(), wait.as_mut()).await {
-            Ok(Ok(lease)) => return Ok(lease),
-            Ok(Err(WaitError::Closed)) => break AcquireErrorKind::Closed,
-            Ok(Err(WaitError::Full)) => break AcquireErrorKind::TooManyWaiters,
-            Ok(Err(WaitError::Failed(Failure::NoRuntime))) | Err(Expiry::NoRuntime) => {
-                break AcquireErrorKind::NoRuntime;
-            }
-            Ok(Err(WaitError::Failed(Failure::Connect(error)))) => {
-                return Err(shared.refuse(body, AcquireErrorKind::Connect, Some(error)));
-            }
-            Err(Expiry::Elapsed) if look < until => {
-                let _ = maintenance::ensure(body);
-                body.resume_overdue_dials(shared.clock.now());
-            }
-            Ok(Err(WaitError::Expired)) | Err(Expiry::Elapsed) => {
-                let queue = body.queue();
-                let failed = shared.counters.connect_failures.get() != failures;
-                let connecting = queue.connecting > 0 || queue.paused || failed;
-                break AcquireErrorKind::TimedOut(if connecting {
-                    AcquirePhase::Connect
-                } else {
-                    AcquirePhase::Wait
-                });
-            }
+    // Out of the line before the statistics are taken.
+    let kind = match in_line(body, wait, until).await {
+        Ok(lease) => return Ok(lease),
+        Err(WaitError::Closed) => AcquireErrorKind::Closed,
+        Err(WaitError::Full) => AcquireErrorKind::TooManyWaiters,
+        Err(WaitError::Failed(Failure::NoRuntime)) => AcquireErrorKind::NoRuntime,
+        Err(WaitError::Failed(Failure::Connect(error))) => {
+            return Err(shared.refuse(body, AcquireErrorKind::Connect, Some(error)));
+        }
+        Err(WaitError::Expired) => {
+            let queue = body.queue();
+            let failed = shared.counters.connect_failures.get() != failures;
+            let connecting = queue.connecting > 0 || queue.paused || failed;
+            AcquireErrorKind::TimedOut(if connecting {
+                AcquirePhase::Connect
+            } else {
+                AcquirePhase::Wait
+            })
         }
     };
     Err(give_up(body, kind))
+}
+
+/// Waits in line to the end. Now and then it sees to it that somebody still works for the line:
+/// the runtime that does may be one that nobody drives any more.
+async fn in_line<T: Send + 'static>(
+    body: &Arc<Body<T>>,
+    wait: Wait<'_, T, Shared<T>>,
+    until: Instant,
+) -> Result<Lease<T>, WaitError<Failure>> {
+    let shared = body.host();
+    let mut wait = pin!(wait);
+    loop {
+        let look = until.min(shared.deadline(LOOK));
+        match timeout_at(look, shared.runtimes.configured(), wait.as_mut()).await {
+            Ok(served) => return served,
+            Err(Expiry::NoRuntime) => return Err(WaitError::Failed(Failure::NoRuntime)),
+            Err(Expiry::Elapsed) if look >= until => return Err(WaitError::Expired),
+            Err(Expiry::Elapsed) => {
+                let _ = maintenance::ensure(body);
+                body.resume_overdue_dials(shared.clock.now());
+            }
+        }
+    }
 }
 
 #[cold]

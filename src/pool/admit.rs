@@ -32,7 +32,8 @@ pub(crate) fn pass_marks<T: Send + 'static>(body: &Body<T>, lease: Lease<T>) -> 
     Some(lease)
 }
 
-/// Looks at a connection in all ways that the pool was told to.
+/// Looks at a connection in all ways that the pool was told to. One that was opened for this very
+/// acquire is not checked.
 ///
 /// # Errors
 ///
@@ -40,13 +41,14 @@ pub(crate) fn pass_marks<T: Send + 'static>(body: &Body<T>, lease: Lease<T>) -> 
 pub(crate) async fn admit<T: Send + 'static>(
     body: &Arc<Body<T>>,
     lease: Lease<T>,
+    fresh: bool,
     until: Instant,
 ) -> Result<Admission<T>, AcquireErrorKind> {
     let Some(lease) = pass_marks(body, lease) else {
         return Ok(Admission::Dead);
     };
     let now = retire::wake_clock(body);
-    if body.host().is_stale(&lease, now) {
+    if !fresh && body.host().is_stale(&lease, now) {
         let mut probation = Probation::new(lease);
         let checked = check(body, &mut probation, until).await;
         return match verdict(checked, until, AcquirePhase::Check)? {
