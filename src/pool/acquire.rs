@@ -202,6 +202,8 @@ async fn wait<T: Send + 'static>(
         Some(Err(WaitError::Failed(Failure::Connect(error)))) => {
             return Err(shared.refuse(body, AcquireErrorKind::Connect, Some(error)));
         }
+        // The runtime that kept the time for a caller without one was shut down.
+        None if Instant::now() < until => AcquireErrorKind::NoRuntime,
         None | Some(Err(WaitError::Expired)) => {
             let connecting =
                 body.line_lengths().1 > 0 || shared.counters.connect_failures.get() != failures;

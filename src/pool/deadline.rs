@@ -1,7 +1,7 @@
 //! A future with a last moment.
 //!
 //! Promise: the timer is armed when the future first waits, not before; a future that is ready is
-//! never cut off; a runtime that is shut down takes the time-out with it, not the caller.
+//! never cut off; where the runtime that keeps the time is shut down, the time is over.
 //! Cost: no allocation, but for callers outside a runtime: theirs is a task of the pool's runtime.
 
 use std::future::Future;
@@ -47,7 +47,7 @@ impl Drop for Lent {
     }
 }
 
-/// Polls `future` until `until`; `None` afterwards. The timer belongs to the runtime of the
+/// Polls `future` until `until`; `None` afterwards, or when nobody keeps the time any more. The timer belongs to the runtime of the
 /// caller, or to `runtime` where there is none.
 pub(crate) fn timeout_at<F: Future>(
     until: Instant,
@@ -90,20 +90,12 @@ impl Timer {
         }
     }
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let ended = match self.as_mut().project() {
-            TimerProjection::Own { sleep } => return sleep.poll(context),
-            TimerProjection::Lent { sleep } => Pin::new(&mut sleep.0).poll(context),
-            TimerProjection::Unarmed | TimerProjection::Unbound => return Poll::Pending,
-        };
-        match ended {
-            Poll::Ready(Ok(())) => Poll::Ready(()),
-            // Its runtime was shut down: there is nobody to keep the time any more.
-            Poll::Ready(Err(_)) => {
-                self.set(Self::Unbound);
-                Poll::Pending
-            }
-            Poll::Pending => Poll::Pending,
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        match self.project() {
+            TimerProjection::Own { sleep } => sleep.poll(context),
+            // An error: its runtime was shut down. Nobody else would end the wait.
+            TimerProjection::Lent { sleep } => Pin::new(&mut sleep.0).poll(context).map(drop),
+            TimerProjection::Unarmed | TimerProjection::Unbound => Poll::Pending,
         }
     }
 }
