@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use plunge::{AcquireErrorKind, Plain, Pool, PoolOptions};
+use plunge::{AcquireErrorKind, Plain, Pool, PoolHooks, PoolOptions, PoolStats, Verdict};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::support::{Gate, Gates, HookGate, Theatre, paused, plain, settled};
@@ -122,20 +122,63 @@ fn a_wait_outside_its_configured_runtime_ends_in_time() {
     drop(held);
 }
 
-#[test]
-fn a_wait_outlives_the_shutdown_of_the_runtime_that_keeps_its_time() {
+/// Runs `story` on a thread without a runtime; `until` then the configured runtime lives.
+fn beside_a_shutdown<R: Send + 'static>(
+    options: PoolOptions<Plain<u64>>,
+    until: fn(&PoolStats) -> bool,
+    story: impl FnOnce(&Pool<Plain<u64>>) -> R + Send + 'static,
+) -> (Pool<Plain<u64>>, std::thread::Result<R>) {
     let configured = threaded();
-    let handle = configured.handle().clone();
-    let options = PoolOptions::new().max_connections(1).runtime(handle);
+    let options = options
+        .max_connections(1)
+        .runtime(configured.handle().clone());
     let pool = plain(options.acquire_timeout(Duration::from_secs(3_600)));
-    let held = futures::executor::block_on(pool.acquire()).unwrap();
-    let waiter = pool.clone();
-    let waiting = std::thread::spawn(move || drop(futures::executor::block_on(waiter.acquire())));
-    while pool.stats().waiting == 0 {
+    let teller = pool.clone();
+    let told = std::thread::spawn(move || story(&teller));
+    while !until(&pool.stats()) {
         std::thread::yield_now();
     }
     configured.shutdown_timeout(Duration::from_secs(60));
-    drop(held);
-    waiting.join().expect("no panic, and no wait for ever");
+    let told = told.join();
+    (pool, told)
+}
+
+#[test]
+fn a_wait_whose_time_nobody_keeps_any_more_ends_with_an_error() {
+    let (pool, error) = beside_a_shutdown(
+        PoolOptions::new(),
+        |stats| stats.waiting == 1,
+        |pool| {
+            let _held = futures::executor::block_on(pool.acquire()).unwrap();
+            futures::executor::block_on(pool.acquire())
+                .unwrap_err()
+                .kind()
+        },
+    );
+    assert_eq!(error.expect("no panic"), AcquireErrorKind::NoRuntime);
     assert_eq!(pool.stats().idle, 1);
+}
+
+#[test]
+fn a_pause_whose_time_nobody_keeps_any_more_ends() {
+    let hooks =
+        PoolHooks::new().before_acquire_sync(|_: &mut Plain<u64>, told| match told.generation {
+            0 => Verdict::Keep,
+            _ => Verdict::Discard,
+        });
+    let hour = Duration::from_secs(3_600);
+    let options = PoolOptions::new().hooks(hooks).connect_backoff(hour, hour);
+    let (pool, error) = beside_a_shutdown(
+        options,
+        |stats| stats.retired == 2,
+        |pool| {
+            drop(futures::executor::block_on(pool.acquire()).unwrap());
+            pool.evict_all();
+            futures::executor::block_on(pool.acquire())
+                .unwrap_err()
+                .kind()
+        },
+    );
+    assert_eq!(error.expect("no panic"), AcquireErrorKind::NoRuntime);
+    assert_eq!(pool.stats().open, 0);
 }
