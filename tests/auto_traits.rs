@@ -86,8 +86,8 @@ fn the_futures_are_send_and_of_a_known_size() {
     let pool = options.connect_with(factory).unwrap();
     let acquire = value_is_send(pool.acquire());
     let timed = value_is_send(pool.acquire_timeout(Duration::from_secs(1)));
-    let _ = value_is_send(pool.close(Duration::ZERO));
-    let _ = value_is_send(pool.close_event());
+    drop(value_is_send(pool.close(Duration::ZERO)));
+    drop(value_is_send(pool.close_event()));
     if cfg!(target_pointer_width = "64") {
         assert_eq!(size_of_val(&acquire), 696);
         assert_eq!(size_of_val(&timed), 712);

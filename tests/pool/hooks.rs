@@ -12,7 +12,9 @@ type Hooks = PoolHooks<Plain<u64>>;
 type Deed = Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>;
 
 /// Where the deed is done.
-const PLACES: [(&str, fn(Deed) -> Hooks); 6] = [
+type Place = (&'static str, fn(Deed) -> Hooks);
+
+const PLACES: [Place; 6] = [
     ("after_create", |deed| {
         Hooks::new().after_create(move |_, _| {
             let deed = Arc::clone(&deed);
@@ -51,7 +53,9 @@ fn act(deed: &Deed) -> Verdict {
 }
 
 /// What the hook does to its pool.
-const DEEDS: [(&str, fn(Pool<Plain<u64>>)); 3] = [
+type NamedDeed = (&'static str, fn(Pool<Plain<u64>>));
+
+const DEEDS: [NamedDeed; 3] = [
     ("drops a handle", drop),
     ("begins to close it", |pool| {
         let _ = futures::FutureExt::now_or_never(pool.close(Duration::ZERO));
