@@ -147,7 +147,7 @@ fn beside_a_shutdown<R: Send + 'static>(
 fn a_wait_whose_time_nobody_keeps_any_more_ends_with_an_error() {
     let (pool, error) = beside_a_shutdown(
         PoolOptions::new(),
-        |stats| stats.waiting == 1,
+        |stats| stats.waiting == 1 && stats.leased == 1,
         |pool| {
             let _held = futures::executor::block_on(pool.acquire()).unwrap();
             futures::executor::block_on(pool.acquire())
