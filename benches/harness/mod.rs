@@ -1,7 +1,7 @@
 //! The harness: cases, subjects and the table, shared by `ratios` and by the peers.
 //!
 //! Promise: every subject plays the same case in the same process, in turns, and a result that
-//! breaks its own check (more objects open than allowed, a task that never got one) ends the run.
+//! breaks its own check (more objects open than allowed) ends the run.
 //! Cost: two clock reads on one acquire of eight where waits are measured; elsewhere none per cycle.
 
 mod case;

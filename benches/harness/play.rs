@@ -1,7 +1,7 @@
 //! Play: one block of a case by one subject, on a runtime of its own.
 //!
-//! Promise: every object is open and every task has run before the clock starts; the check of the
-//! result (objects open, tasks that got one) is part of playing.
+//! Promise: every object is open before the clock starts; the check of the result (objects open) is
+//! part of playing. A task that never got an object shows as an evenness of zero.
 //! Cost: a fresh runtime and subject a block, so that no lucky placement in memory lasts.
 
 use std::sync::Arc;
@@ -19,9 +19,9 @@ const MEASURE: u8 = 1;
 const STOP: u8 = 2;
 
 /// Cycles between two looks at the phase where a look would be seen in the result.
-const STRIDE: usize = 64;
+const STRIDE: usize = 16;
 /// Strides after which a task that only hits lets the next one run, whatever its subject does.
-const TURN: usize = 16;
+const TURN: usize = 64;
 /// One acquire in so many is timed.
 const TIMED: u64 = 8;
 
@@ -56,7 +56,7 @@ impl Tally {
 ///
 /// # Panics
 ///
-/// If more objects were open than the case allows, or a task never got one.
+/// If more objects were open than the case allows.
 pub fn play<S: Subject>(case: &Case, millis: u64) -> Outcome {
     let runtime = runtime(case);
     let subject = runtime.block_on(async { filled::<S>(case.size).await });
@@ -143,21 +143,15 @@ fn crowd<S: Subject>(runtime: &Runtime, subject: &S, case: &Case, millis: u64) -
     thread::sleep(Duration::from_millis(millis));
     phase.store(STOP, Relaxed);
     let elapsed = start.elapsed();
-    sum::<S>(receiver.iter().collect(), elapsed, case.shape)
+    sum(&receiver.iter().collect::<Vec<Tally>>(), elapsed)
 }
 
-fn sum<S: Subject>(tallies: Vec<Tally>, elapsed: Duration, shape: Shape) -> Outcome {
+fn sum(tallies: &[Tally], elapsed: Duration) -> Outcome {
     let total: u64 = tallies.iter().map(|tally| tally.cycles).sum();
     let least = tallies.iter().map(|tally| tally.cycles).min().unwrap_or(0);
     let most = tallies.iter().map(|tally| tally.cycles).max().unwrap_or(0);
-    assert!(total > 0, "{}: no cycle in {elapsed:?}", S::NAME);
-    assert!(
-        shape != Shape::Saturated || least > 0,
-        "{}: a task never got an object",
-        S::NAME
-    );
     let mut waits = Tally::new().waits;
-    for tally in &tallies {
+    for tally in tallies {
         waits.add(&tally.waits).expect("the bounds are the same");
     }
     Outcome {

@@ -39,6 +39,16 @@ pub(crate) struct Settings {
     pub(crate) fairness: Fairness,
 }
 
+/// How long the line is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Queue {
+    pub(crate) waiting: u32,
+    /// Dials under way.
+    pub(crate) connecting: u32,
+    /// A failed dial keeps the next from being made.
+    pub(crate) paused: bool,
+}
+
 pub(crate) struct Body<T, H: Host<T>> {
     /// Read at every take and put, written rarely.
     pub(super) gate: CachePadded<Gate>,
@@ -109,15 +119,19 @@ impl<T, H: Host<T>> Body<T, H> {
         self.idle.len()
     }
 
-    /// Waiters in line and dials under way.
-    pub(crate) fn line_lengths(&self) -> (u32, u32) {
+    /// The line at this moment.
+    pub(crate) fn queue(&self) -> Queue {
         let list = self.waiters.lock();
-        (list.len(), list.pending())
+        Queue {
+            waiting: list.len(),
+            connecting: list.pending(),
+            paused: list.is_paused(),
+        }
     }
 
     /// Takes of all connections that are open now.
     pub(crate) fn uses(&self) -> u64 {
-        self.slots.iter().map(|slot| u64::from(slot.uses())).sum()
+        self.slots.iter().map(Slot::uses).sum()
     }
 
     pub(crate) fn generation(&self) -> u32 {
@@ -159,12 +173,6 @@ impl<T, H: Host<T>> Body<T, H> {
     /// Whether those in line may pass one another.
     pub(crate) fn may_overtake(&self) -> bool {
         self.is_patient() && self.may_take()
-    }
-
-    /// Whether those in line may pass one another while nobody is overdue.
-    pub(super) fn is_patient(&self) -> bool {
-        // Relaxed: a setting on its own.
-        self.patience.load(Relaxed) > 0
     }
 
     /// Opens a connection that nobody dialled.
@@ -223,26 +231,17 @@ impl<T, H: Host<T>> Body<T, H> {
         batch: u32,
         mut look: impl FnMut(Lease<T, H>) -> Option<Lease<T, H>>,
     ) {
-        if self.idle.is_lifo() {
-            return self.sweep_stack(left, look);
-        }
         for _ in 0..batch.min(*left) {
             *left -= 1;
             match self.idle.take_shared() {
-                Some(id) => self.put_cold(look(self.lease(id))),
+                Some(id) => self.put_aside(look(self.lease(id))),
                 None => *left = 0,
             }
         }
-    }
-
-    /// A stack has its oldest below: all of it is taken off, and put back in its order.
-    fn sweep_stack(&self, left: &mut u32, look: impl FnMut(Lease<T, H>) -> Option<Lease<T, H>>) {
-        *left = 0;
-        let taken = std::iter::from_fn(|| self.idle.take_shared()).map(|id| self.lease(id));
-        let kept = taken.filter_map(look).collect::<Vec<_>>();
-        kept.into_iter()
-            .rev()
-            .for_each(|lease| self.put_cold(Some(lease)));
+        if *left == 0 {
+            self.idle.restore();
+            self.settle();
+        }
     }
 
     /// Shows what lies in hot places, doomed or not used since `now`, to `look`.
@@ -253,17 +252,17 @@ impl<T, H: Host<T>> Body<T, H> {
     ) {
         let is_cold = |id: SlotId| {
             let slot = &self.slots[id.index()];
-            slot.is_doomed() || now.since(slot.returned()).as_millis() > COARSE_MILLIS
+            slot.is_doomed() || now.since(slot.since()).as_millis() > COARSE_MILLIS
         };
         for id in self.idle.take_cold(is_cold) {
-            self.put_cold(look(self.lease(id)));
+            self.put_aside(look(self.lease(id)));
         }
     }
 
     /// Puts a connection back as it was: into the shared part, its stamp unchanged.
-    fn put_cold(&self, lease: Option<Lease<T, H>>) {
+    fn put_aside(&self, lease: Option<Lease<T, H>>) {
         if let Some(lease) = lease {
-            self.idle.put(lease.into_id(), None);
+            self.idle.put_aside(lease.into_id());
             self.settle();
         }
     }
@@ -294,6 +293,19 @@ impl<T, H: Host<T>> Tenant<'_, T, H> {
 
     pub(crate) fn created(&self) -> Tick {
         self.slot.created()
+    }
+
+    /// Since when it is idle, or leased.
+    pub(crate) fn since(&self) -> Tick {
+        self.slot.since()
+    }
+
+    pub(crate) fn uses(&self) -> u64 {
+        self.slot.uses()
+    }
+
+    pub(crate) fn generation(&self) -> u32 {
+        self.slot.generation()
     }
 
     /// The number of its slot.
@@ -434,8 +446,7 @@ impl<T, H: Host<T>> Body<T, H> {
 
     /// Whether a connection may only go to the first in line.
     fn is_strict(&self, gate: GateWord) -> bool {
-        // Relaxed: a setting on its own.
-        gate.has(GateWord::STRICT) || self.patience.load(Relaxed) == 0
+        gate.has(GateWord::STRICT) || !self.is_patient()
     }
 
     fn hand_off(&self, id: SlotId) -> (bool, Wakes) {
@@ -475,22 +486,26 @@ impl<T, H: Host<T>> Body<T, H> {
         let before = list.len();
         let result = change(&mut list, &mut wakes);
         self.gate.lower(before.saturating_sub(list.len()));
-        self.refresh_strict(&list);
+        let strict = self.refresh_strict(&list);
+        // Where newcomers may overtake, nothing is handed over: whoever is first now looks for
+        // itself, in case its predecessor left something.
+        if list.len() < before && !strict && self.is_patient() && self.idle.len() > 0 {
+            list.nudge_head(&mut wakes);
+        }
         drop(list);
         (result, wakes)
     }
 
-    /// Sets or clears `strict`, as the first in line has waited. Tells which.
+    /// Sets or clears `strict`, as the first in line has waited. Tells which. Called under the
+    /// line's mutex.
     fn refresh_strict(&self, list: &WaitList<H::Failure>) -> bool {
         // Relaxed: a setting on its own.
         let patience = self.patience.load(Relaxed);
-        if patience == 0 || patience == u64::MAX {
-            return false;
-        }
-        let overdue = list.head_since().is_some_and(|since| {
-            let waited = self.host.now().since(since);
-            waited.as_millis() >= u128::from(patience)
-        });
+        let bounded = patience > 0 && patience < u64::MAX;
+        let overdue = bounded
+            && list.head_times().is_some_and(|(since, _)| {
+                self.host.now().since(since).as_millis() >= u128::from(patience)
+            });
         if overdue != self.gate.peek().has(GateWord::STRICT) {
             if overdue {
                 self.gate.set(GateWord::STRICT)
@@ -501,14 +516,20 @@ impl<T, H: Host<T>> Body<T, H> {
         overdue
     }
 
+    /// Whether newcomers may overtake at all.
+    fn is_patient(&self) -> bool {
+        // Relaxed: a setting on its own.
+        self.patience.load(Relaxed) > 0
+    }
+
     /// The time, as exact as the first deadline in line asks for.
     fn time_for(&self, list: &WaitList<H::Failure>) -> Tick {
         let tick = self.tick.load();
-        match list.head_deadline() {
-            None | Some(Tick::NEVER) => Tick::from_millis(0),
+        match list.head_times() {
+            None | Some((_, Tick::NEVER)) => Tick::from_millis(0),
             // The coarse tick may lag; far from a deadline that is good enough.
-            Some(deadline)
-                if tick != Tick::NEVER && deadline.since(tick).as_millis() > COARSE_MILLIS =>
+            Some((_, end))
+                if tick != Tick::NEVER && end.since(tick).as_millis() > COARSE_MILLIS =>
             {
                 tick
             }
@@ -516,12 +537,27 @@ impl<T, H: Host<T>> Body<T, H> {
         }
     }
 
+    /// Takes a permit for one more dial that the line wants, unless nothing may be opened.
+    pub(super) fn claim_in(&self, list: &mut WaitList<H::Failure>) -> bool {
+        !self.is_suspended() && list.claim(&self.capacity)
+    }
+
+    /// Ends a pause of the dials that is long over, because whoever was to end it does not run.
+    pub(crate) fn resume_overdue_dials(&self, now: Tick) {
+        let ((), wakes) = self.line(|list, wakes| {
+            if list.resume_overdue(now) {
+                list.grant(self.capacity.peek().free(), wakes);
+            }
+        });
+        drop(wakes);
+    }
+
     /// Takes a permit for a dial, if one is wanted.
     pub(super) fn claim(this: &Arc<Self>) -> Option<Ticket<T, H>> {
-        if this.capacity.peek().free() == 0 || this.is_suspended() {
+        if this.capacity.peek().free() == 0 {
             return None;
         }
-        let (claimed, wakes) = this.line(|list, _| list.claim(&this.capacity));
+        let (claimed, wakes) = this.line(|list, _| this.claim_in(list));
         drop(wakes);
         claimed.then(|| Ticket::new(Permit::adopt(Arc::clone(this)), false))
     }
@@ -539,6 +575,9 @@ impl<T, H: Host<T>> Body<T, H> {
     /// A permit was freed: tells a waiter, if there is one. The caller made its RMW and fenced.
     pub(super) fn grant(&self) {
         let gate = self.gate.after_publish();
+        if gate.has(GateWord::INSPECT) {
+            self.refresh_inspect();
+        }
         if gate.waiters() > 0 && !gate.has(GateWord::SUSPENDED) {
             let ((), wakes) =
                 self.line(|list, wakes| list.grant(self.capacity.peek().free(), wakes));
@@ -606,8 +645,6 @@ impl<T, H: Host<T>> Body<T, H> {
             list.grant(self.capacity.peek().free(), wakes);
         });
         drop(wakes);
-        self.gate.clear(GateWord::STRICT);
-        fence_after_rmw();
         self.settle();
     }
 
@@ -637,7 +674,8 @@ impl<T, H: Host<T>> Body<T, H> {
 
 impl<T, H: Host<T>> Drop for Body<T, H> {
     fn drop(&mut self) {
-        // No slot is open here: each holds a reference. A release may still look at the gate.
+        // No slot is open here: each holds a reference. A release may still look at the gate, by
+        // shared reference to atomics; it is waited for before anything is taken apart.
         hazard::wait_until_unused(std::ptr::from_mut(self).cast_const().cast());
         self.gate.dropped();
     }

@@ -62,36 +62,44 @@ impl<T, H: Host<T>> Ticket<T, H> {
         let body = permit.body().map(Arc::clone)?;
         let lease = Body::install(permit, value, self.generation, now);
         // Outdated before it came: the drop retires it.
-        let (doomed, id) = (lease.is_doomed(), lease.into_id());
+        let doomed = lease.is_doomed();
+        let id = lease.into_id();
         let ((handed, more), wakes) = body.line(|list, wakes| {
             list.finish_dial(self.spare);
             list.expire(now, wakes);
             let handed = !doomed && !body.is_suspended() && list.serve_head(id, wakes);
-            (handed, list.claim(&body.capacity))
+            // The back-end is there: no need to wait for the end of a pause.
+            list.resume_dials();
+            let more = body.claim_in(list);
+            list.grant(body.capacity.peek().free(), wakes);
+            (handed, more)
         });
         drop(wakes);
-        if !handed {
-            // A put like any other: a waiter may have come, or the pool be closed.
-            drop(body.lease(id));
+        if doomed {
+            H::returned(body.lease(id));
+        } else if !handed {
+            // Nobody had it, so it is put, not returned. A waiter may have come meanwhile.
+            body.lease(id).put();
         }
         more.then(|| Self::new(Permit::adopt(body), false))
     }
 
     /// Ends the dial without a connection. `failure` goes to the first in line, and to everybody
-    /// if no other connection is open or being opened. Until the pause is over no dial is begun;
-    /// `None`: another failed dial waits already.
-    pub(crate) fn fail(mut self, failure: Option<H::Failure>) -> Option<Pause<T, H>> {
+    /// if no other connection is open or being opened. Until the pause is over, at `until`, no dial is
+    /// begun; `None`: another failed dial waits already.
+    pub(crate) fn fail(mut self, failure: Option<H::Failure>, until: Tick) -> Option<Pause<T, H>> {
         let permit = self.permit.take()?;
         let body = permit.body().map(Arc::clone)?;
         let (paused, wakes) = body.line(|list, wakes| {
             list.finish_dial(self.spare);
             let alone = list.pending() == 0 && body.capacity.peek().open() == 1;
-            match failure {
-                Some(failure) if alone => list.fail_all(&failure, wakes),
+            // By reference: the failure is the user's, and not dropped under the lock.
+            match &failure {
+                Some(failure) if alone => list.fail_all(failure, wakes),
                 Some(failure) => list.fail_head(failure, wakes),
                 None => {}
             }
-            list.pause_dials()
+            list.pause_dials(until)
         });
         drop(wakes);
         drop(permit);
@@ -124,7 +132,7 @@ impl<T, H: Host<T>> Pause<T, H> {
         let body = self.body.take()?;
         let (claimed, wakes) = body.line(|list, wakes| {
             list.resume_dials();
-            let claimed = list.claim(&body.capacity);
+            let claimed = body.claim_in(list);
             list.grant(body.capacity.peek().free(), wakes);
             claimed
         });

@@ -39,7 +39,8 @@ pub(super) struct IdleSet {
 #[derive(Debug)]
 enum Rest {
     Queue(ArrayQueue<SlotId>),
-    Stack(Stack),
+    /// What is on the second was looked at in a pass that is not over.
+    Stack(Stack, Stack),
 }
 
 impl IdleSet {
@@ -50,7 +51,7 @@ impl IdleSet {
             IdleOrder::Fifo | IdleOrder::Lifo => 0,
         };
         let rest = match order {
-            IdleOrder::Lifo => Rest::Stack(Stack::empty(ids)),
+            IdleOrder::Lifo => Rest::Stack(Stack::empty(ids), Stack::empty(ids)),
             IdleOrder::Affine | IdleOrder::Fifo => Rest::Queue(ArrayQueue::new(ids as usize)),
         };
         Self {
@@ -106,7 +107,7 @@ impl IdleSet {
                 let pushed = queue.push(id);
                 debug_assert!(pushed.is_ok(), "the queue has a place for every id");
             }
-            Rest::Stack(stack) => stack.push(id),
+            Rest::Stack(stack, _) => stack.push(id),
         }
         // SeqCst: the queue publishes by a plain store, so the step before the caller's load of
         // the gate has to be made here. Pairs with the waiter's fence after it raised the gate.
@@ -117,7 +118,7 @@ impl IdleSet {
     pub(super) fn take_shared(&self) -> Option<SlotId> {
         match &self.rest {
             Rest::Queue(queue) => queue.pop(),
-            Rest::Stack(stack) => stack.pop(),
+            Rest::Stack(stack, aside) => stack.pop().or_else(|| aside.pop()),
         }
     }
 
@@ -136,9 +137,26 @@ impl IdleSet {
         })
     }
 
-    /// Whether what was put last is taken first.
-    pub(super) fn is_lifo(&self) -> bool {
-        matches!(self.rest, Rest::Stack(_))
+    /// Puts an id that a pass looked at where the pass does not meet it again. Ends in a fence, as
+    /// `put` does.
+    pub(super) fn put_aside(&self, id: SlotId) {
+        match &self.rest {
+            Rest::Queue(_) => self.put_elsewhere(id),
+            Rest::Stack(_, aside) => {
+                aside.push(id);
+                // SeqCst: as in `put_elsewhere`.
+                fence(Ordering::SeqCst);
+            }
+        }
+    }
+
+    /// Ends a pass: what was put aside lies as it lay before. The caller looks at the gate next.
+    pub(super) fn restore(&self) {
+        if let Rest::Stack(stack, aside) = &self.rest {
+            std::iter::from_fn(|| aside.pop()).for_each(|id| stack.push(id));
+            // SeqCst: as in `put_elsewhere`.
+            fence(Ordering::SeqCst);
+        }
     }
 
     /// How many are idle: exact when nobody takes or puts.
@@ -151,7 +169,7 @@ impl IdleSet {
             .count();
         let rest = match &self.rest {
             Rest::Queue(queue) => queue.len(),
-            Rest::Stack(stack) => stack.len() as usize,
+            Rest::Stack(stack, aside) => (stack.len() + aside.len()) as usize,
         };
         u32::try_from(hot + rest).unwrap_or(u32::MAX)
     }

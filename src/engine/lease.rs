@@ -71,11 +71,11 @@ impl<T, H: Host<T>> Lease<T, H> {
     }
 
     #[inline(always)]
-    pub(crate) fn count_use(&self) -> u32 {
+    pub(crate) fn count_use(&self) -> u64 {
         self.slot().count_use()
     }
 
-    pub(crate) fn uses(&self) -> u32 {
+    pub(crate) fn uses(&self) -> u64 {
         self.slot().uses()
     }
 
@@ -87,14 +87,15 @@ impl<T, H: Host<T>> Lease<T, H> {
         self.slot().created()
     }
 
-    /// When the connection was last put back, or created.
+    /// Since when the connection is idle, or leased.
     #[inline(always)]
-    pub(crate) fn returned(&self) -> Tick {
-        self.slot().returned()
+    pub(crate) fn since(&self) -> Tick {
+        self.slot().since()
     }
 
-    pub(crate) fn stamp_return(&self, now: Tick) {
-        self.slot().stamp_return(now);
+    #[inline(always)]
+    pub(crate) fn stamp(&self, now: Tick) {
+        self.slot().stamp(now);
     }
 
     /// Puts the connection back: to the first in line, else into the idle set.
@@ -133,7 +134,7 @@ impl<T, H: Host<T>> Drop for Lease<T, H> {
         {
             let thread = thread_index();
             if let Some(record) = thread.and_then(Record::of) {
-                self.stamp_return(tick);
+                self.stamp(tick);
                 let hazard = record.protect(Arc::as_ptr(body).cast());
                 // SAFETY: the lease ends here, and the body is protected by `hazard`.
                 return unsafe {

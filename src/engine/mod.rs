@@ -25,6 +25,8 @@ mod wakes;
 #[cfg(test)]
 mod tests;
 
+#[cfg(plunge_loom)]
+pub(crate) use body::Queue;
 pub(crate) use body::{Body, Settings};
 pub(crate) use dial::Ticket;
 #[cfg(not(plunge_loom))]

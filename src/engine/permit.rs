@@ -3,7 +3,6 @@
 //! Promise: its drop frees the capacity and tells a waiter so; the body's reference goes last.
 
 use super::body::Body;
-use super::gate::GateWord;
 use super::host::Host;
 use crate::sync::{Arc, fence_after_rmw};
 
@@ -31,9 +30,6 @@ impl<T, H: Host<T>> Drop for Permit<T, H> {
         let Some(body) = self.0.take() else { return };
         let after = body.capacity.give_back();
         fence_after_rmw();
-        if body.gate().has(GateWord::INSPECT) {
-            body.refresh_inspect();
-        }
         body.grant();
         if after.is_closed() && after.open() == 0 {
             body.host().drained();

@@ -40,11 +40,11 @@ pub(super) struct Slot<T, H: Host<T>> {
     /// The strong reference that an open slot has to its body.
     owner: UnsafeCell<Option<Arc<Body<T, H>>>>,
     value: UnsafeCell<MaybeUninit<T>>,
-    /// When the connection was last put; written by the holder only.
-    returned: AtomicU64,
+    /// Since when the connection is idle, or leased; written by the holder only.
+    since: AtomicU64,
     created: AtomicU64,
     /// Takes of this connection; written by the holder only.
-    uses: AtomicU32,
+    uses: AtomicU64,
     /// Which connection lives here: a count in bits 2..32, and the flags below.
     tenancy: AtomicU32,
     generation: AtomicU32,
@@ -64,9 +64,9 @@ impl<T, H: Host<T>> Slot<T, H> {
         Self {
             owner: UnsafeCell::new(None),
             value: UnsafeCell::new(MaybeUninit::uninit()),
-            returned: AtomicU64::new(0),
+            since: AtomicU64::new(0),
             created: AtomicU64::new(0),
-            uses: AtomicU32::new(0),
+            uses: AtomicU64::new(0),
             tenancy: AtomicU32::new(0),
             generation: AtomicU32::new(0),
             id,
@@ -93,9 +93,10 @@ impl<T, H: Host<T>> Slot<T, H> {
         self.owner.with_mut(|cell| unsafe { *cell = Some(owner) });
         // SAFETY: as above; the old value was moved out when the slot was emptied.
         self.value.with_mut(|cell| unsafe { (*cell).write(value) });
-        // Relaxed, all of them: published with the id, by whatever hands that on.
-        self.returned.store(now.as_millis(), Ordering::Relaxed);
+        // Relaxed, all five: published with the id, by whatever hands that on.
+        self.since.store(now.as_millis(), Ordering::Relaxed);
         self.created.store(now.as_millis(), Ordering::Relaxed);
+        self.uses.store(0, Ordering::Relaxed);
         self.generation.store(generation, Ordering::Relaxed);
         let tenancy = self.tenancy.load(Ordering::Relaxed);
         // SeqCst: ordered before the installer's look at the pool's generation; the other variable
@@ -118,7 +119,7 @@ impl<T, H: Host<T>> Slot<T, H> {
             .with(|cell| unsafe { (*cell).assume_init_read() });
         // SAFETY: as above.
         let owner = self.owner.with_mut(|cell| unsafe { (*cell).take() });
-        // Relaxed: a statistic; who retires it has counted these uses elsewhere.
+        // Relaxed: a statistic; the retirer has counted them.
         self.uses.store(0, Ordering::Relaxed);
         // Relaxed: from here on a doom of this tenancy fails its compare-exchange.
         let tenancy = self.tenancy.load(Ordering::Relaxed);
@@ -165,14 +166,14 @@ impl<T, H: Host<T>> Slot<T, H> {
 
     /// Counts a take; the holder alone writes, so no locked instruction is needed.
     #[inline(always)]
-    pub(super) fn count_use(&self) -> u32 {
+    pub(super) fn count_use(&self) -> u64 {
         // Relaxed: a statistic; the next holder sees it with the id.
         let uses = self.uses.load(Ordering::Relaxed).wrapping_add(1);
         self.uses.store(uses, Ordering::Relaxed);
         uses
     }
 
-    pub(super) fn uses(&self) -> u32 {
+    pub(super) fn uses(&self) -> u64 {
         // Relaxed: a statistic.
         self.uses.load(Ordering::Relaxed)
     }
@@ -188,17 +189,17 @@ impl<T, H: Host<T>> Slot<T, H> {
     }
 
     #[inline(always)]
-    pub(super) fn returned(&self) -> Tick {
+    pub(super) fn since(&self) -> Tick {
         // Relaxed: the holder sees it with the id.
-        Tick::from_millis(self.returned.load(Ordering::Relaxed))
+        Tick::from_millis(self.since.load(Ordering::Relaxed))
     }
 
     #[inline(always)]
-    pub(super) fn stamp_return(&self, now: Tick) {
-        // Relaxed: published with the id. Most returns fall into the tick of the one before: a
+    pub(super) fn stamp(&self, now: Tick) {
+        // Relaxed: published with the id. Most takes and puts fall into the tick of the one before: a
         // store spared is one less that the locked instruction after it has to wait for.
-        if self.returned() != now {
-            self.returned.store(now.as_millis(), Ordering::Relaxed);
+        if self.since() != now {
+            self.since.store(now.as_millis(), Ordering::Relaxed);
         }
     }
 

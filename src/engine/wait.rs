@@ -30,6 +30,8 @@ pub(crate) struct Wait<'a, T, H: Host<T>> {
     body: &'a Arc<Body<T, H>>,
     since: Tick,
     deadline: Tick,
+    /// It was in line before, and got nothing of use.
+    in_front: bool,
     node: UnsafeCell<MaybeUninit<Node<H::Failure>>>,
     /// Whether `node` is initialised and may be in the list.
     enlisted: bool,
@@ -45,12 +47,19 @@ unsafe impl<T: Send, H: Host<T>> Sync for Wait<'_, T, H> {}
 type Outcome<T, H> = Result<Lease<T, H>, WaitError<<H as Host<T>>::Failure>>;
 
 impl<'a, T, H: Host<T>> Wait<'a, T, H> {
-    /// A wait that begins when it is first polled.
-    pub(crate) fn new(body: &'a Arc<Body<T, H>>, since: Tick, deadline: Tick) -> Self {
+    /// A wait that begins when it is first polled: at the end of the line, or in front if the
+    /// caller was served before and got nothing of use.
+    pub(crate) fn new(
+        body: &'a Arc<Body<T, H>>,
+        since: Tick,
+        deadline: Tick,
+        in_front: bool,
+    ) -> Self {
         Self {
             body,
             since,
             deadline,
+            in_front,
             node: UnsafeCell::new(MaybeUninit::uninit()),
             enlisted: false,
             _pinned: PhantomPinned,
@@ -76,11 +85,12 @@ impl<'a, T, H: Host<T>> Wait<'a, T, H> {
             if self.body.is_closed() {
                 return Err(WaitError::Closed);
             }
-            if list.len() >= list.max_waiters {
+            // Those for whom a dial is under way do not wait for others.
+            if list.len().saturating_sub(list.pending()) >= list.max_waiters {
                 return Err(WaitError::Full);
             }
             // SAFETY: pinned, as `poll` has it; `drop` removes it.
-            unsafe { list.push(self.node()) };
+            unsafe { list.push(self.node(), self.in_front) };
             self.body.gate.raise();
             Ok(())
         });
@@ -95,62 +105,51 @@ impl<'a, T, H: Host<T>> Wait<'a, T, H> {
         Ok(())
     }
 
-    /// Polled again in line: leaves the new waker. `false`: a verdict came.
-    fn renew(&self, context: &mut Context<'_>) -> bool {
+    /// Polled again in line: leaves the new waker and looks again, unless a verdict came.
+    fn renew(&self, context: &mut Context<'_>) {
         let mut waker = Some(context.waker().clone());
         let (renewed, wakes) = self.body.line(|list, _| {
-            let waiting = self.verdict() == Verdict::Waiting;
-            if let (true, Some(new)) = (waiting, waker.take()) {
-                // SAFETY: without a verdict it is in the list.
-                unsafe { list.renew(self.node(), new, &mut waker) };
-            }
-            waiting
+            let new = waker.take_if(|_| self.verdict() == Verdict::Waiting)?;
+            // SAFETY: without a verdict it is in the list.
+            Some(unsafe { list.renew(self.node(), new) })
         });
         drop(wakes);
         // The old waker, or the unused one, is dropped here, outside the lock.
         drop(waker);
-        if renewed {
+        if renewed.is_some() {
             // SeqCst: as in `enlist`, for a put between the last look and the new waker.
             fence(Ordering::SeqCst);
         }
-        renewed
     }
 
-    /// Where newcomers may overtake, so may this one: takes what is idle.
+    /// Where newcomers may overtake, so may this one: takes what is idle. Where not, what is idle
+    /// goes to the first in line, which may be this one.
     fn overtake(&self) -> Option<Lease<T, H>> {
         if !self.body.may_overtake() {
-            if self.body.is_patient() {
-                // Since it was told of a put, somebody in line became overdue, perhaps itself:
-                // what was put is handed over now, for nobody else will come for it.
-                self.body.settle();
-            }
+            self.body.settle();
             return None;
         }
         let lease = self.body.take_idle()?;
         // Served meanwhile: keep that one, and put this one back.
-        if !self.leave() {
-            return None;
+        if self.leave() {
+            return Some(lease);
         }
-        // A second put may have told the same waiter: the next in line is told here.
-        self.body.settle();
-        Some(lease)
+        lease.put();
+        None
     }
 
     /// Leaves the line. `false`: a verdict came first.
     fn leave(&self) -> bool {
-        let ((left, nudged), wakes) = self.body.line(|list, wakes| {
-            if self.verdict() != Verdict::Waiting {
-                return (false, false);
+        let (left, wakes) = self.body.line(|list, wakes| {
+            let waiting = self.verdict() == Verdict::Waiting;
+            if waiting {
+                // SAFETY: without a verdict it is in the list.
+                unsafe { list.remove(self.node()) };
+                list.grant(self.body.capacity().free(), wakes);
             }
-            // SAFETY: without a verdict it is in the list.
-            let nudged = unsafe { list.remove(self.node()) };
-            list.grant(self.body.capacity.peek().free(), wakes);
-            (true, nudged)
+            waiting
         });
         drop(wakes);
-        if nudged {
-            self.body.settle();
-        }
         left
     }
 
@@ -175,7 +174,7 @@ impl<'a, T, H: Host<T>> Wait<'a, T, H> {
             Verdict::Closed => Err(WaitError::Closed),
             Verdict::Expired => Err(WaitError::Expired),
             // SAFETY: after a verdict the node is ours alone.
-            Verdict::Failed => Err(match unsafe { (*self.node()).failure.take() } {
+            Verdict::Failed => Err(match unsafe { (*self.node()).take_failure() } {
                 Some(failure) => WaitError::Failed(failure),
                 None => WaitError::Expired,
             }),
@@ -228,8 +227,8 @@ impl<T, H: Host<T>> Drop for Wait<'_, T, H> {
         if !self.leave()
             && let Some(Ok(lease)) = self.collect()
         {
-            // Handed over, never seen by the caller: a put like any other.
-            drop(lease);
+            // Handed over, never seen by the caller: put, not returned.
+            lease.put();
         }
         if self.enlisted {
             self.finish();

@@ -13,7 +13,7 @@ use std::task::Waker;
 use super::capacity::Capacity;
 use super::slot::SlotId;
 use super::wakes::Wakes;
-use crate::sync::{AtomicU32, Ordering};
+use crate::sync::{AtomicU32, Ordering, UnsafeCell};
 use crate::time::Tick;
 
 /// What became of a waiter.
@@ -50,49 +50,75 @@ impl Verdict {
     }
 }
 
-/// A place in the line. While it is in the list only the holder of the mutex touches it, but for
-/// `verdict`, which its owner may load; after a verdict it is its owner's alone.
+/// A place in the line. `place` is touched under the list's mutex while the node is in the list,
+/// and by its owner alone after a verdict.
 #[derive(Debug)]
 pub(super) struct Node<F> {
-    prev: *mut Node<F>,
-    next: *mut Node<F>,
-    pub(super) waker: Option<Waker>,
+    verdict: AtomicU32,
+    place: UnsafeCell<Place<F>>,
+}
+
+#[derive(Debug)]
+struct Place<F> {
+    prev: *const Node<F>,
+    next: *const Node<F>,
+    waker: Option<Waker>,
     since: Tick,
     deadline: Tick,
     /// A permit is said to be free: the next poll starts a dial.
     granted: bool,
-    /// Something idle was seen: the next poll takes it (where newcomers may overtake).
-    nudged: bool,
-    pub(super) failure: Option<F>,
-    verdict: AtomicU32,
+    failure: Option<F>,
 }
 
 impl<F> Node<F> {
     pub(super) fn new(waker: Waker, since: Tick, deadline: Tick) -> Self {
-        Self {
-            prev: ptr::null_mut(),
-            next: ptr::null_mut(),
+        let place = Place {
+            prev: ptr::null(),
+            next: ptr::null(),
             waker: Some(waker),
             since,
             deadline,
             granted: false,
-            nudged: false,
             failure: None,
+        };
+        Self {
             verdict: AtomicU32::new(Verdict::Waiting.pack()),
+            place: UnsafeCell::new(place),
         }
     }
 
     pub(super) fn verdict(&self) -> Verdict {
-        // Acquire: pairs with the store in `judge`; a served connection is seen as it was left,
-        // and nobody touches the node any more.
+        // Acquire: pairs with the store in `judge_head`; a served connection is seen as it was
+        // left, and nobody touches the node any more.
         Verdict::unpack(self.verdict.load(Ordering::Acquire))
+    }
+
+    /// The failure that came with the verdict.
+    ///
+    /// # Safety
+    ///
+    /// The node has a verdict, and the caller owns it.
+    pub(super) unsafe fn take_failure(&self) -> Option<F> {
+        // SAFETY: after a verdict the place is its owner's alone.
+        self.place
+            .with_mut(|place| unsafe { (*place).failure.take() })
+    }
+
+    /// Touches the place.
+    ///
+    /// # Safety
+    ///
+    /// The caller holds the mutex of the list that the node is in, or is about to be in.
+    unsafe fn at<R>(&self, touch: impl FnOnce(&mut Place<F>) -> R) -> R {
+        // SAFETY: the mutex is held, so nobody else touches the place.
+        self.place.with_mut(|place| touch(unsafe { &mut *place }))
     }
 }
 
 #[derive(Debug)]
 pub(super) struct WaitList<F> {
-    head: *mut Node<F>,
-    tail: *mut Node<F>,
+    head: *const Node<F>,
+    tail: *const Node<F>,
     len: u32,
     /// Dials under way, each with a permit.
     pending: u32,
@@ -100,8 +126,8 @@ pub(super) struct WaitList<F> {
     spare: u32,
     /// Nodes with the flag `granted`.
     granted: u32,
-    /// A failed dial waits before the next is made.
-    paused: bool,
+    /// Until when a failed dial keeps the next from being made.
+    paused: Option<Tick>,
     pub(super) max_connecting: u32,
     pub(super) max_waiters: u32,
 }
@@ -113,13 +139,13 @@ unsafe impl<F: Send> Send for WaitList<F> {}
 impl<F: Clone> WaitList<F> {
     pub(super) fn new(max_connecting: u32, max_waiters: u32) -> Self {
         Self {
-            head: ptr::null_mut(),
-            tail: ptr::null_mut(),
+            head: ptr::null(),
+            tail: ptr::null(),
             len: 0,
             pending: 0,
             spare: 0,
             granted: 0,
-            paused: false,
+            paused: None,
             max_connecting,
             max_waiters,
         }
@@ -133,66 +159,95 @@ impl<F: Clone> WaitList<F> {
         self.pending
     }
 
-    /// Adds a node at the end.
+    pub(super) fn is_paused(&self) -> bool {
+        self.paused.is_some()
+    }
+
+    /// Adds a node at the end; in front if it was there before and got nothing of use.
     ///
     /// # Safety
     ///
     /// The node is pinned, not in a list, and is removed by [`remove`](Self::remove) or gets a
     /// verdict before it is freed.
-    pub(super) unsafe fn push(&mut self, node: *mut Node<F>) {
-        // SAFETY: the node is the caller's until it is linked.
-        unsafe { (*node).prev = self.tail };
-        match self.tail.is_null() {
-            true => self.head = node,
-            // SAFETY: the tail is in the list, so it is alive and ours under the mutex.
-            false => unsafe { (*self.tail).next = node },
+    pub(super) unsafe fn push(&mut self, node: *const Node<F>, in_front: bool) {
+        let (prev, next) = if in_front {
+            (ptr::null(), self.head)
+        } else {
+            (self.tail, ptr::null())
+        };
+        // SAFETY: the node is the caller's until it is linked; its neighbours are in the list.
+        unsafe {
+            (*node).at(|place| (place.prev, place.next) = (prev, next));
+            self.set_next(prev, node);
+            self.set_prev(next, node);
         }
-        self.tail = node;
         self.len += 1;
     }
 
-    /// Takes a node without a verdict out. Tells whether it was nudged: then somebody else has to
-    /// be.
+    /// Takes a node without a verdict out.
     ///
     /// # Safety
     ///
     /// The node is in this list.
-    pub(super) unsafe fn remove(&mut self, node: *mut Node<F>) -> bool {
-        // SAFETY: a node in the list is alive and ours under the mutex.
-        let (prev, next, granted, nudged) =
-            unsafe { ((*node).prev, (*node).next, (*node).granted, (*node).nudged) };
-        match prev.is_null() {
-            true => self.head = next,
-            // SAFETY: as above, for its neighbour.
-            false => unsafe { (*prev).next = next },
-        }
-        match next.is_null() {
-            true => self.tail = prev,
-            // SAFETY: as above, for its neighbour.
-            false => unsafe { (*next).prev = prev },
+    pub(super) unsafe fn remove(&mut self, node: *const Node<F>) {
+        // SAFETY: a node in the list is alive, and ours under the mutex.
+        let (prev, next, granted) =
+            unsafe { (*node).at(|place| (place.prev, place.next, place.granted)) };
+        // SAFETY: as above, for its neighbours.
+        unsafe {
+            self.set_next(prev, next);
+            self.set_prev(next, prev);
         }
         self.len -= 1;
         self.granted -= u32::from(granted);
-        nudged
+    }
+
+    /// Lets `to` follow `prev`, or be the first.
+    ///
+    /// # Safety
+    ///
+    /// `prev` is null or in this list.
+    unsafe fn set_next(&mut self, prev: *const Node<F>, to: *const Node<F>) {
+        // SAFETY: as the caller promises.
+        match unsafe { prev.as_ref() } {
+            // SAFETY: in the list, under the mutex.
+            Some(prev) => unsafe { prev.at(|place| place.next = to) },
+            None => self.head = to,
+        }
+    }
+
+    /// Lets `to` precede `next`, or be the last.
+    ///
+    /// # Safety
+    ///
+    /// `next` is null or in this list.
+    unsafe fn set_prev(&mut self, next: *const Node<F>, to: *const Node<F>) {
+        // SAFETY: as the caller promises.
+        match unsafe { next.as_ref() } {
+            // SAFETY: in the list, under the mutex.
+            Some(next) => unsafe { next.at(|place| place.prev = to) },
+            None => self.tail = to,
+        }
     }
 
     /// The node at the front is polled again: it leaves a new waker and takes note of its grant.
+    /// Returns the old waker, to be dropped outside the lock.
     ///
     /// # Safety
     ///
     /// The node is in this list.
-    pub(super) unsafe fn renew(
-        &mut self,
-        node: *mut Node<F>,
-        waker: Waker,
-        old: &mut Option<Waker>,
-    ) {
-        // SAFETY: a node in the list is alive and ours under the mutex.
-        let node = unsafe { &mut *node };
-        self.granted -= u32::from(node.granted);
-        node.granted = false;
-        node.nudged = false;
-        *old = node.waker.replace(waker);
+    pub(super) unsafe fn renew(&mut self, node: *const Node<F>, waker: Waker) -> Option<Waker> {
+        // SAFETY: a node in the list is alive, and ours under the mutex.
+        let (granted, old) = unsafe {
+            (*node).at(|place| {
+                (
+                    std::mem::take(&mut place.granted),
+                    place.waker.replace(waker),
+                )
+            })
+        };
+        self.granted -= u32::from(granted);
+        old
     }
 
     /// Gives the first its verdict: the last touch of its node.
@@ -201,17 +256,17 @@ impl<F: Clone> WaitList<F> {
         if node.is_null() {
             return false;
         }
-        // SAFETY: the head is in the list.
-        if unsafe { self.remove(node) } {
-            // It was told of something idle, and is not going to take it.
-            self.nudge_head(wakes);
+        // SAFETY: the head is in the list; out of it and without a verdict it is still ours.
+        unsafe {
+            self.remove(node);
+            (*node).at(|place| {
+                place.failure = failure;
+                wakes.push(place.waker.take());
+            });
         }
-        // SAFETY: out of the list, still without a verdict: ours under the mutex.
-        let node = unsafe { &mut *node };
-        wakes.push(node.waker.take());
-        node.failure = failure;
-        // Release: pairs with the Acquire in `Node::verdict`. From here on the node is its owner's.
-        node.verdict.store(verdict.pack(), Ordering::Release);
+        // SAFETY: alive until it has its verdict. Release: pairs with the Acquire in
+        // `Node::verdict`. From here on the node is its owner's.
+        unsafe { (*node).verdict.store(verdict.pack(), Ordering::Release) };
         true
     }
 
@@ -220,12 +275,16 @@ impl<F: Clone> WaitList<F> {
         self.judge_head(Verdict::Served(id), None, wakes)
     }
 
-    pub(super) fn fail_head(&mut self, failure: F, wakes: &mut Wakes) {
-        self.judge_head(Verdict::Failed, Some(failure), wakes);
+    pub(super) fn fail_head(&mut self, failure: &F, wakes: &mut Wakes) {
+        if !self.head.is_null() {
+            self.judge_head(Verdict::Failed, Some(failure.clone()), wakes);
+        }
     }
 
     pub(super) fn fail_all(&mut self, failure: &F, wakes: &mut Wakes) {
-        while self.judge_head(Verdict::Failed, Some(failure.clone()), wakes) {}
+        while !self.head.is_null() {
+            self.fail_head(failure, wakes);
+        }
     }
 
     pub(super) fn close(&mut self, wakes: &mut Wakes) {
@@ -234,34 +293,35 @@ impl<F: Clone> WaitList<F> {
 
     /// Evicts the waiters at the front whose time is over, so that they are never served.
     pub(super) fn expire(&mut self, now: Tick, wakes: &mut Wakes) {
-        while self.head_deadline().is_some_and(|deadline| deadline <= now) {
+        while self
+            .head_times()
+            .is_some_and(|(_, deadline)| deadline <= now)
+        {
             self.judge_head(Verdict::Expired, None, wakes);
         }
     }
 
-    pub(super) fn head_deadline(&self) -> Option<Tick> {
+    /// Since when the first in line waits, and until when.
+    pub(super) fn head_times(&self) -> Option<(Tick, Tick)> {
         // SAFETY: the head, if there is one, is in the list.
-        unsafe { self.head.as_ref() }.map(|head| head.deadline)
-    }
-
-    pub(super) fn head_since(&self) -> Option<Tick> {
-        // SAFETY: as in `head_deadline`.
-        unsafe { self.head.as_ref() }.map(|head| head.since)
+        let head = unsafe { self.head.as_ref() }?;
+        // SAFETY: as above; under the mutex.
+        Some(unsafe { head.at(|place| (place.since, place.deadline)) })
     }
 
     /// Tells the first in line that something is idle.
     pub(super) fn nudge_head(&mut self, wakes: &mut Wakes) {
-        // SAFETY: as in `head_deadline`.
-        if let Some(head) = unsafe { self.head.as_mut() } {
-            head.nudged = true;
-            wakes.push(head.waker.take());
+        // SAFETY: as in `head_times`.
+        if let Some(head) = unsafe { self.head.as_ref() } {
+            // SAFETY: as in `head_times`.
+            wakes.push(unsafe { head.at(|place| place.waker.take()) });
         }
     }
 
     /// How many dials may be begun: one for each waiter, at most `max_connecting` at once.
     fn wanted(&self) -> u32 {
         let asked = self.len.saturating_add(self.spare);
-        if self.paused {
+        if self.is_paused() {
             0
         } else {
             asked.min(self.max_connecting).saturating_sub(self.pending)
@@ -277,7 +337,7 @@ impl<F: Clone> WaitList<F> {
 
     /// Takes a permit for a dial that nobody in line asked for, up to `most` of them at once.
     pub(super) fn claim_spare(&mut self, capacity: &Capacity, most: u32) -> bool {
-        let room = !self.paused && self.spare < most && self.pending < self.max_connecting;
+        let room = !self.is_paused() && self.spare < most && self.pending < self.max_connecting;
         let claimed = room && capacity.try_take();
         self.pending += u32::from(claimed);
         self.spare += u32::from(claimed);
@@ -288,20 +348,23 @@ impl<F: Clone> WaitList<F> {
     pub(super) fn grant(&mut self, free: u32, wakes: &mut Wakes) {
         let mut due = self.wanted().min(free).saturating_sub(self.granted);
         let mut node = self.head;
-        while due > 0 && !node.is_null() {
-            // SAFETY: reached from the head by links: in the list.
-            let waiter = unsafe { &mut *node };
-            if !waiter.granted {
-                waiter.granted = true;
-                self.granted += 1;
-                due -= 1;
-                wakes.push(waiter.waker.take());
-            }
-            node = waiter.next;
+        // SAFETY: reached from the head by links: in the list.
+        while let (true, Some(waiter)) = (due > 0, unsafe { node.as_ref() }) {
+            // SAFETY: as above; under the mutex.
+            let new = unsafe {
+                waiter.at(|place| {
+                    node = place.next;
+                    let new = !std::mem::replace(&mut place.granted, true);
+                    wakes.push(place.waker.take_if(|_| new));
+                    new
+                })
+            };
+            self.granted += u32::from(new);
+            due -= u32::from(new);
         }
     }
 
-    /// Whether fewer wait than dials are under way.
+    /// Whether fewer wait than dials are under way for them.
     pub(super) fn is_surplus(&self) -> bool {
         self.len < self.pending - self.spare
     }
@@ -311,12 +374,20 @@ impl<F: Clone> WaitList<F> {
         self.spare -= u32::from(spare);
     }
 
-    /// No dial is begun until [`resume_dials`](Self::resume_dials). Tells whether this call did it.
-    pub(super) fn pause_dials(&mut self) -> bool {
-        !std::mem::replace(&mut self.paused, true)
+    /// No dial is begun until [`resume_dials`](Self::resume_dials), which is due at `until`. Tells
+    /// whether this call did it.
+    pub(super) fn pause_dials(&mut self, until: Tick) -> bool {
+        let first = self.paused.is_none();
+        self.paused = self.paused.or(Some(until));
+        first
     }
 
     pub(super) fn resume_dials(&mut self) {
-        self.paused = false;
+        self.paused = None;
+    }
+
+    /// Ends a pause that is long over: whoever was to end it does not run.
+    pub(super) fn resume_overdue(&mut self, now: Tick) -> bool {
+        self.paused.take_if(|until| *until < now).is_some()
     }
 }

@@ -1,7 +1,7 @@
 //! The slow half of an acquire: waiting, looking, giving up.
 
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -12,20 +12,23 @@ use tokio::time::Instant;
 
 use super::admit::{Admission, admit};
 use super::connection::PoolConnection;
-use super::deadline::timeout_at;
+use super::deadline::{Expiry, timeout_at};
 use super::error::{AcquireError, AcquireErrorKind, AcquirePhase};
-use super::handle::{Hit, Pool};
+use super::handle::Pool;
 use super::maintenance;
-use super::shared::{Body, Failure, Lease};
+use super::shared::{Body, Failure, Lease, Shared};
 use crate::engine::{Late, Wait, WaitError};
 use crate::sync::Arc;
-use crate::time::Tick;
 
 /// Dead connections that one acquire takes in a row before it waits for a new one.
 const DEAD_TAKES: u32 = 2;
 
-/// Hits that count as one operation in tokio's cooperative budget of 128.
-const HITS_PER_UNIT: u32 = 16;
+/// How often a caller in line looks whether somebody works for it.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// Hits that count as one operation in tokio's cooperative budget of 128: a loop of hits yields
+/// every 100 µs or so.
+const HITS_PER_UNIT: u64 = 64;
 
 pin_project! {
     /// An acquire: a hit at its first poll, else a slow future that is made then.
@@ -57,7 +60,7 @@ where
         }
     }
 
-    #[cold]
+    /// A hit that wants a closer look, or no hit.
     #[inline(never)]
     fn poll_slow(
         self: Pin<&mut Self>,
@@ -66,16 +69,30 @@ where
     ) -> Poll<Result<PoolConnection<T>, AcquireError>> {
         let this = self.project();
         let (pool, slow) = (*this.pool, &*this.slow);
-        // A look that has nothing to wait for would starve others as a hit would.
-        if !this.future.is_made() && Self::charge(context).is_pending() {
-            if let Some(lease) = found {
-                lease.put();
+        match found {
+            Some(lease) if pool.admits(&lease) => Self::poll_hit(context, lease),
+            // A look that has nothing to wait for would starve others as a hit would.
+            found if !this.future.is_made() && Self::charge(context).is_pending() => {
+                found.into_iter().for_each(Lease::put);
+                Poll::Pending
             }
-            return Poll::Pending;
+            found => this
+                .future
+                .poll(context, || slow(pool, found))
+                .map_ok(PoolConnection::new),
         }
-        this.future
-            .poll(context, || slow(pool, found))
-            .map_ok(PoolConnection::new)
+    }
+
+    #[inline(always)]
+    fn poll_hit(
+        context: &mut Context<'_>,
+        lease: Lease<T>,
+    ) -> Poll<Result<PoolConnection<T>, AcquireError>> {
+        // A hit is far cheaper than what tokio counts as one operation: not each is charged.
+        if lease.count_use() % HITS_PER_UNIT == 0 {
+            return Self::poll_charged(context, lease);
+        }
+        Poll::Ready(Ok(PoolConnection::new(lease)))
     }
 
     /// Hands a hit out, unless the task had its share. The connection goes back meanwhile, as it
@@ -84,13 +101,13 @@ where
     #[inline(never)]
     fn poll_charged(
         context: &mut Context<'_>,
-        connection: PoolConnection<T>,
+        lease: Lease<T>,
     ) -> Poll<Result<PoolConnection<T>, AcquireError>> {
         if Self::charge(context).is_pending() {
-            connection.into_lease().put();
+            lease.put();
             return Poll::Pending;
         }
-        Poll::Ready(Ok(connection))
+        Poll::Ready(Ok(PoolConnection::new(lease)))
     }
 
     /// Yields where the task had its share, as tokio's own primitives do, so that a loop of
@@ -113,17 +130,12 @@ where
         let found = if self.future.is_made() {
             None
         } else {
-            match self.pool.hit() {
-                // A hit costs a tenth of what tokio counts as one operation: not each is charged.
-                Hit::Ready(connection, uses) if uses % HITS_PER_UNIT == 0 => {
-                    return Self::poll_charged(context, connection);
-                }
-                Hit::Ready(connection, _) => return Poll::Ready(Ok(connection)),
-                Hit::Aside(lease) => Some(lease),
-                Hit::Empty => None,
-            }
+            self.pool.take_idle()
         };
-        self.poll_slow(context, found)
+        match found {
+            Some(lease) if self.pool.admits_at_once(&lease) => Self::poll_hit(context, lease),
+            found => self.poll_slow(context, found),
+        }
     }
 }
 
@@ -134,21 +146,32 @@ pub(crate) async fn acquire_slow<T: Send + 'static>(
     limit: Duration,
 ) -> Result<Lease<T>, AcquireError> {
     let shared = body.host();
-    let until = shared.deadline(limit);
-    // Without a runtime there is no maintenance: then nothing is late but the closing.
-    let _ = maintenance::ensure(body);
-    let (mut dead, mut refused) = (0, 0);
+    let (since, until) = (shared.clock.now(), shared.deadline(limit));
+    let (mut dead, mut refused, mut in_front) = (0, 0, false);
     loop {
+        if body.is_closed() {
+            return Err(give_up(body, AcquireErrorKind::Closed));
+        }
+        // Without a runtime there is no maintenance: then nothing is late but the closing.
+        let _ = maintenance::ensure(body);
         if found.is_none() && dead < DEAD_TAKES {
             found = take(body);
         }
-        let since = shared.clock.now();
-        let (lease, waited) = match found.take() {
-            Some(lease) => (lease, None),
-            None => (wait(body, since, limit, until).await?, Some(since)),
+        let lease = match found.take() {
+            Some(lease) => lease,
+            None => {
+                let deadline = since.after(limit);
+                let wait = Wait::new(
+                    body,
+                    since,
+                    deadline,
+                    std::mem::replace(&mut in_front, true),
+                );
+                waited(body, wait, until).await?
+            }
         };
-        let opened_for_this = waited.is_some() && lease.uses() == 0 && lease.created() >= since;
-        match admit(body, lease, waited, until).await {
+        let opened_for_this = lease.uses() == 0 && lease.created() >= since;
+        match admit(body, lease, opened_for_this, until).await {
             Ok(Admission::Admitted(lease)) => return Ok(lease),
             Ok(Admission::Dead) if opened_for_this => rest(body, &mut refused, until).await,
             Ok(Admission::Dead) => dead += 1,
@@ -185,28 +208,27 @@ async fn rest<T: Send + 'static>(body: &Body<T>, refused: &mut u32, until: Insta
     }
 }
 
-async fn wait<T: Send + 'static>(
+/// Waits in line; says why it was in vain.
+async fn waited<T: Send + 'static>(
     body: &Arc<Body<T>>,
-    since: Tick,
-    limit: Duration,
+    wait: Wait<'_, T, Shared<T>>,
     until: Instant,
 ) -> Result<Lease<T>, AcquireError> {
     let shared = body.host();
     let failures = shared.counters.connect_failures.get();
-    let wait = Wait::new(body, since, since.after(limit));
-    let kind = match timeout_at(until, shared.runtimes.configured(), wait).await {
-        Some(Ok(lease)) => return Ok(lease),
-        Some(Err(WaitError::Closed)) => AcquireErrorKind::Closed,
-        Some(Err(WaitError::Full)) => AcquireErrorKind::TooManyWaiters,
-        Some(Err(WaitError::Failed(Failure::NoRuntime))) => AcquireErrorKind::NoRuntime,
-        Some(Err(WaitError::Failed(Failure::Connect(error)))) => {
+    // Out of the line before the statistics are taken.
+    let kind = match in_line(body, wait, until).await {
+        Ok(lease) => return Ok(lease),
+        Err(WaitError::Closed) => AcquireErrorKind::Closed,
+        Err(WaitError::Full) => AcquireErrorKind::TooManyWaiters,
+        Err(WaitError::Failed(Failure::NoRuntime)) => AcquireErrorKind::NoRuntime,
+        Err(WaitError::Failed(Failure::Connect(error))) => {
             return Err(shared.refuse(body, AcquireErrorKind::Connect, Some(error)));
         }
-        // The runtime that kept the time for a caller without one was shut down.
-        None if Instant::now() < until => AcquireErrorKind::NoRuntime,
-        None | Some(Err(WaitError::Expired)) => {
-            let connecting =
-                body.line_lengths().1 > 0 || shared.counters.connect_failures.get() != failures;
+        Err(WaitError::Expired) => {
+            let queue = body.queue();
+            let failed = shared.counters.connect_failures.get() != failures;
+            let connecting = queue.connecting > 0 || queue.paused || failed;
             AcquireErrorKind::TimedOut(if connecting {
                 AcquirePhase::Connect
             } else {
@@ -215,6 +237,29 @@ async fn wait<T: Send + 'static>(
         }
     };
     Err(give_up(body, kind))
+}
+
+/// Waits in line to the end. Now and then it sees to it that somebody still works for the line:
+/// the runtime that does may be one that nobody drives any more.
+async fn in_line<T: Send + 'static>(
+    body: &Arc<Body<T>>,
+    wait: Wait<'_, T, Shared<T>>,
+    until: Instant,
+) -> Result<Lease<T>, WaitError<Failure>> {
+    let shared = body.host();
+    let mut wait = pin!(wait);
+    loop {
+        let look = until.min(shared.deadline(LOOK));
+        match timeout_at(look, shared.runtimes.configured(), wait.as_mut()).await {
+            Ok(served) => return served,
+            Err(Expiry::NoRuntime) => return Err(WaitError::Failed(Failure::NoRuntime)),
+            Err(Expiry::Elapsed) if look >= until => return Err(WaitError::Expired),
+            Err(Expiry::Elapsed) => {
+                let _ = maintenance::ensure(body);
+                body.resume_overdue_dials(shared.clock.now());
+            }
+        }
+    }
 }
 
 #[cold]

@@ -32,8 +32,8 @@ pub(crate) fn pass_marks<T: Send + 'static>(body: &Body<T>, lease: Lease<T>) -> 
     Some(lease)
 }
 
-/// Looks at a connection in all ways that the pool was told to. One that came out of a wait that
-/// began at `waited` and was in use since then is not stale.
+/// Looks at a connection in all ways that the pool was told to. One that was opened for this very
+/// acquire is not checked.
 ///
 /// # Errors
 ///
@@ -41,14 +41,13 @@ pub(crate) fn pass_marks<T: Send + 'static>(body: &Body<T>, lease: Lease<T>) -> 
 pub(crate) async fn admit<T: Send + 'static>(
     body: &Arc<Body<T>>,
     lease: Lease<T>,
-    waited: Option<Tick>,
+    fresh: bool,
     until: Instant,
 ) -> Result<Admission<T>, AcquireErrorKind> {
     let Some(lease) = pass_marks(body, lease) else {
         return Ok(Admission::Dead);
     };
     let now = retire::wake_clock(body);
-    let fresh = waited.is_some_and(|begun| lease.returned() >= begun);
     if !fresh && body.host().is_stale(&lease, now) {
         let mut probation = Probation::new(lease);
         let checked = check(body, &mut probation, until).await;
@@ -60,15 +59,24 @@ pub(crate) async fn admit<T: Send + 'static>(
     greet(body, lease, now, until).await
 }
 
+/// A check that never ends costs half of the time there is: the rest is for another connection.
+fn halfway(until: Instant) -> Instant {
+    let now = Instant::now();
+    now + until.saturating_duration_since(now) / 2
+}
+
 async fn check<T: Send + 'static>(
     body: &Body<T>,
     probation: &mut Probation<T>,
     until: Instant,
 ) -> Result<Verdict, StepError> {
     let shared = body.host();
-    let checked = guarded::run("check", until, || {
-        shared.manager.check(probation.lease_mut().value_mut())
-    })
+    let checked = guarded::run(
+        "check",
+        halfway(until),
+        shared.runtimes.configured(),
+        || shared.manager.check(probation.lease_mut().value_mut()),
+    )
     .await;
     if !matches!(checked, Ok(Ok(()))) {
         shared.counters.found_dead.add(1);
@@ -98,9 +106,12 @@ async fn greet<T: Send + 'static>(
         }
         Some(Hook::Async(hook)) => {
             let mut probation = Probation::new(lease);
-            let step = guarded::run("before_acquire", until, || {
-                hook(probation.lease_mut().value_mut(), &metadata)
-            });
+            let step = guarded::run(
+                "before_acquire",
+                until,
+                shared.runtimes.configured(),
+                || hook(probation.lease_mut().value_mut(), &metadata),
+            );
             let kept = step.await.map(|result| result.unwrap_or(Verdict::Discard));
             match verdict(kept, until, AcquirePhase::Hook)? {
                 true => (true, probation.pass()),
@@ -117,6 +128,7 @@ async fn greet<T: Send + 'static>(
         retire::bury(lease);
         return Err(AcquireErrorKind::Closed);
     }
+    lease.stamp(now);
     lease.count_use();
     Ok(Admission::Admitted(lease))
 }
@@ -132,6 +144,7 @@ fn verdict(
         Err(StepError::TimedOut(..)) if Instant::now() >= until => {
             Err(AcquireErrorKind::TimedOut(phase))
         }
+        Err(StepError::NoRuntime(_)) => Err(AcquireErrorKind::NoRuntime),
         Err(_) => Ok(false),
     }
 }

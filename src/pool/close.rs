@@ -4,23 +4,48 @@ use std::time::Duration;
 
 use super::deadline::timeout_at;
 use super::handle::Pool;
+use super::metadata::ResourceMetadata;
 use super::shared::Body;
 use crate::sync::Arc;
 
 /// What was left when a close reached its deadline.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CloseReport {
     /// Connections that callers still held. They are retired when they come back.
     pub still_leased: u32,
     /// Connections whose closing was not over.
     pub still_closing: u32,
+    /// What is known of those still held: since when, and how old. The one held longest first.
+    pub stragglers: Vec<ResourceMetadata>,
 }
 
 impl CloseReport {
     /// Whether every connection was closed in time.
     pub fn is_clean(&self) -> bool {
         *self == Self::default()
+    }
+
+    fn of<T: Send + 'static>(pool: &Pool<T>) -> Self {
+        let body = pool.body();
+        let (stats, now) = (pool.stats(), body.host().clock.now());
+        // The idle set is empty, so whatever lives in a slot is held.
+        let held = body.tenants().map(|tenant| ResourceMetadata {
+            age: now.since(tenant.created()),
+            idle: Duration::ZERO,
+            held: now.since(tenant.since()),
+            uses: tenant.uses(),
+            generation: tenant.generation(),
+        });
+        let mut stragglers = held.collect::<Vec<_>>();
+        stragglers.sort_by_key(|straggler| std::cmp::Reverse(straggler.held));
+        stragglers.truncate(stats.leased as usize);
+        let still_closing = stats.idle + stats.closing + stats.recycling + stats.connecting;
+        Self {
+            still_leased: stats.leased,
+            still_closing,
+            stragglers,
+        }
     }
 }
 
@@ -50,14 +75,10 @@ impl<T: Send + 'static> Pool<T> {
         let shared = body.host();
         begin(body);
         let until = shared.deadline(deadline);
-        let drained = timeout_at(until, shared.runtimes.configured(), drained(body)).await;
-        if drained.is_some() {
-            return CloseReport::default();
-        }
-        let stats = self.stats();
-        CloseReport {
-            still_leased: stats.leased,
-            still_closing: stats.idle + stats.closing + stats.recycling + stats.connecting,
+        // Without a runtime nobody would end the wait: then the report is of this moment.
+        match timeout_at(until, shared.runtimes.configured(), drained(body)).await {
+            Ok(()) => CloseReport::default(),
+            Err(_) => CloseReport::of(self),
         }
     }
 

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
-use super::guarded;
+use super::maintenance::{self, Grave};
 use super::metadata::ResourceMetadata;
-use super::shared::{Lease, Shared};
+use super::retire;
+use super::shared::Lease;
 use crate::sync::Arc;
 
 /// A connection that a caller holds; dropped, it goes back to its pool.
@@ -22,10 +23,6 @@ impl<T: Send + 'static> PoolConnection<T> {
         Self { lease }
     }
 
-    pub(crate) fn into_lease(self) -> Lease<T> {
-        self.lease
-    }
-
     /// Lets the connection be retired, not returned, when it is dropped.
     pub fn mark_broken(&mut self) {
         self.lease.doom();
@@ -34,10 +31,7 @@ impl<T: Send + 'static> PoolConnection<T> {
     /// Takes the connection out of the pool, for good. Its place is free at once.
     pub fn detach(self) -> T {
         let body = Arc::clone(self.lease.body());
-        let counters = &body.host().counters;
-        counters.retired.add(1);
-        counters.retired_uses.add(u64::from(self.lease.uses()));
-        let (value, permit) = self.lease.retire();
+        let (value, permit) = retire::retire(body.host(), self.lease);
         drop(permit);
         value
     }
@@ -50,27 +44,15 @@ impl<T: Send + 'static> PoolConnection<T> {
     /// Dropped half way, the connection is dropped and its place is free.
     pub async fn close(self) {
         let body = Arc::clone(self.lease.body());
-        let shared: &Shared<T> = body.host();
-        shared.counters.retired.add(1);
-        shared
-            .counters
-            .retired_uses
-            .add(u64::from(self.lease.uses()));
-        let (value, permit) = self.lease.retire();
-        let until = shared.deadline(shared.tuning.load().close_timeout);
-        let _ = guarded::run("close", until, || shared.manager.close(value)).await;
-        drop(permit);
+        let (value, permit) = retire::retire(body.host(), self.lease);
+        maintenance::close(Grave::new(body, permit), value).await;
     }
 
     /// What the pool knows of this connection. Reads the clock.
     pub fn metadata(&self) -> ResourceMetadata {
         let shared = self.lease.body().host();
         let now = shared.clock.now();
-        // The connection is in use: how long it was idle before is not known any more.
-        ResourceMetadata {
-            idle: std::time::Duration::ZERO,
-            ..shared.metadata(&self.lease, now)
-        }
+        shared.metadata_of_held(&self.lease, now)
     }
 }
 

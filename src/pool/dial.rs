@@ -13,6 +13,7 @@ use super::deadline::timeout_at;
 use super::error::{SharedError, StepError, Transient};
 use super::guarded;
 use super::hooks::{Hook, Verdict};
+use super::maintenance;
 use super::manager::ConnectContext;
 use super::metadata::ResourceMetadata;
 use super::resource::BoxError;
@@ -45,8 +46,12 @@ async fn run<T: Send + 'static>(first: Ticket<T>) {
             Ok(value) => {
                 shared.backoff.reset();
                 shared.counters.opened.add(1);
+                // For the clock and the closing of what is opened here.
+                let _ = maintenance::ensure(&body);
                 ticket.serve(value, shared.clock.now())
             }
+            // Given up, not failed.
+            Err(_) if body.is_closed() => return,
             Err(error) => fail(shared, &body, ticket, error).await,
         };
         // Whoever waits for the pool to be ready, and whoever fills it, look again.
@@ -68,8 +73,9 @@ async fn fail<T: Send + 'static>(
     shared.counters.connect_refusals.add(u64::from(!transient));
     shared.last_error.store(Some(Arc::new(Arc::clone(&error))));
     let wait = shared.backoff.fail();
-    let pause = ticket.fail((!transient).then_some(Failure::Connect(error)))?;
-    let _ = timeout_at(Instant::now() + wait, None, shared.closed(body)).await;
+    let until = shared.clock.now().after(wait);
+    let pause = ticket.fail((!transient).then_some(Failure::Connect(error)), until)?;
+    let _ = timeout_at(shared.deadline(wait), None, shared.closed(body)).await;
     pause.over()
 }
 
@@ -84,7 +90,9 @@ async fn open<T: Send + 'static>(
         failures: shared.backoff.failures(),
         generation,
     };
-    let connect = guarded::run("connect", until, || shared.manager.connect(&context));
+    let connect = guarded::run("connect", until, shared.runtimes.configured(), || {
+        shared.manager.connect(&context)
+    });
     let mut value = unless_closed(shared, body, connect).await??;
     match unless_closed(shared, body, created(shared, &mut value, generation, until)).await {
         Ok(Verdict::Keep) => Ok(value),
@@ -108,6 +116,7 @@ async fn created<T: Send + 'static>(
     let metadata = ResourceMetadata {
         age: Duration::ZERO,
         idle: Duration::ZERO,
+        held: Duration::ZERO,
         uses: 0,
         generation,
     };
@@ -116,7 +125,10 @@ async fn created<T: Send + 'static>(
         None => Ok(Verdict::Keep),
         Some(Hook::Sync(hook)) => Ok(guarded::call("after_create", || hook(value, &metadata))?),
         Some(Hook::Async(hook)) => {
-            guarded::run("after_create", until, || hook(value, &metadata)).await?
+            guarded::run("after_create", until, shared.runtimes.configured(), || {
+                hook(value, &metadata)
+            })
+            .await?
         }
     }
 }
@@ -143,7 +155,10 @@ async fn unless_closed<T: Send + 'static, R, E: Into<BoxError>>(
 async fn discard<T: Send + 'static>(shared: &Shared<T>, value: T) {
     let until = shared.deadline(shared.tuning.load().close_timeout);
     if shared.closes_async {
-        let _ = guarded::run("close", until, || shared.manager.close(value)).await;
+        let _ = guarded::run("close", until, shared.runtimes.configured(), || {
+            shared.manager.close(value)
+        })
+        .await;
     } else {
         let _ = guarded::call("drop", || drop(value));
     }

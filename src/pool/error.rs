@@ -245,6 +245,7 @@ pub(crate) enum StepError {
     TimedOut(&'static str, std::time::Duration),
     Panicked(&'static str, String),
     Refused(&'static str),
+    NoRuntime(&'static str),
 }
 
 impl fmt::Display for StepError {
@@ -252,6 +253,10 @@ impl fmt::Display for StepError {
         match self {
             Self::TimedOut(step, limit) => write!(f, "{step} did not end within {limit:?}"),
             Self::Panicked(step, message) => write!(f, "{step} panicked: {message}"),
+            Self::NoRuntime(step) => write!(
+                f,
+                "{step} has to wait, and there is no tokio runtime with a timer"
+            ),
             Self::Refused(step) => write!(f, "{step} discarded the connection"),
         }
     }

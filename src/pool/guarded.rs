@@ -4,9 +4,10 @@ use std::any::Any;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-use super::deadline::timeout_at;
+use super::deadline::{Expiry, timeout_at};
 use super::error::StepError;
 use super::manager::BoxFuture;
 
@@ -17,7 +18,8 @@ pub(crate) fn call<R>(step: &'static str, code: impl FnOnce() -> R) -> Result<R,
         .map_err(|panic| StepError::Panicked(step, message(&*panic)))
 }
 
-/// Runs user code to its end or to a time; a panic becomes an error.
+/// Runs user code to its end or to a time; a panic becomes an error. The timer belongs to the
+/// runtime of the caller, or to `runtime` where there is none.
 ///
 /// # Cancel safety
 ///
@@ -25,6 +27,7 @@ pub(crate) fn call<R>(step: &'static str, code: impl FnOnce() -> R) -> Result<R,
 pub(crate) async fn run<'a, R>(
     step: &'static str,
     until: Instant,
+    runtime: Option<&Handle>,
     start: impl FnOnce() -> BoxFuture<'a, R>,
 ) -> Result<R, StepError> {
     let begun = Instant::now();
@@ -35,12 +38,13 @@ pub(crate) async fn run<'a, R>(
             Err(panicked) => std::task::Poll::Ready(Err(panicked)),
         },
     );
-    match timeout_at(until, None, guarded).await {
-        Some(result) => result,
-        None => Err(StepError::TimedOut(
+    match timeout_at(until, runtime, guarded).await {
+        Ok(result) => result,
+        Err(Expiry::Elapsed) => Err(StepError::TimedOut(
             step,
             until.saturating_duration_since(begun),
         )),
+        Err(Expiry::NoRuntime) => Err(StepError::NoRuntime(step)),
     }
 }
 

@@ -44,15 +44,6 @@ pub struct Pool<T: Send + 'static> {
     handle: Handle<T, Shared<T>>,
 }
 
-/// What a first look at the idle set gave.
-pub(crate) enum Hit<T: Send + 'static> {
-    /// With how often it was taken by now.
-    Ready(PoolConnection<T>, u32),
-    /// To be looked at more closely.
-    Aside(Lease<T>),
-    Empty,
-}
-
 impl<T: Send + 'static> Pool<T> {
     pub(crate) fn build<M>(options: PoolOptions<T>, manager: M) -> Self
     where
@@ -150,10 +141,13 @@ impl<T: Send + 'static> Pool<T> {
     /// Closed, nothing idle, or an async `before_acquire` is set.
     #[inline]
     pub fn try_acquire(&self) -> Result<PoolConnection<T>, TryAcquireError> {
-        match self.hit() {
-            Hit::Ready(connection, _) => Ok(connection),
-            Hit::Aside(lease) => self.try_acquire_slow(Some(lease)),
-            Hit::Empty => self.try_acquire_slow(None),
+        let found = self.take_idle();
+        match found {
+            Some(lease) if self.admits_at_once(&lease) => {
+                lease.count_use();
+                Ok(PoolConnection::new(lease))
+            }
+            other => self.try_acquire_slow(other),
         }
     }
 
@@ -169,17 +163,28 @@ impl<T: Send + 'static> Pool<T> {
         }
     }
 
+    /// The first step of a hit: something idle, while nobody needs anything.
     #[inline(always)]
-    pub(crate) fn hit(&self) -> Hit<T> {
+    pub(crate) fn take_idle(&self) -> Option<Lease<T>> {
+        self.body().take_quiet()
+    }
+
+    /// The second step: it came back in this very tick, is not doomed, and nobody wants to see it.
+    #[inline(always)]
+    pub(crate) fn admits_at_once(&self, lease: &Lease<T>) -> bool {
         let body = self.body();
-        let Some(lease) = body.take_quiet() else {
-            return Hit::Empty;
-        };
-        if !body.host().admits(&lease, body.tick().load()) {
-            return Hit::Aside(lease);
+        lease.since() == body.tick().load() && !lease.is_doomed() && body.host().admits_all()
+    }
+
+    /// The longer second step: it was idle for a tick or more, or has a health test.
+    pub(crate) fn admits(&self, lease: &Lease<T>) -> bool {
+        let body = self.body();
+        let tick = body.tick().load();
+        let admitted = body.host().admits(lease, tick);
+        if admitted {
+            lease.stamp(tick);
         }
-        let uses = lease.count_use();
-        Hit::Ready(PoolConnection::new(lease), uses)
+        admitted
     }
 
     #[cold]
@@ -231,6 +236,7 @@ impl<T: Send + 'static> Pool<T> {
                 return None;
             }
         }
+        lease.stamp(now);
         lease.count_use();
         Some(lease)
     }

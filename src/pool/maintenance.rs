@@ -9,8 +9,8 @@
 
 use std::time::Duration;
 
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::Notify;
-use tokio::time::Instant;
 
 use super::deadline::timeout_at;
 use super::guarded;
@@ -20,45 +20,62 @@ use super::retire;
 use super::runtime::NoRuntime;
 use super::shared::{Body, Lease, Permit};
 use super::upkeep;
-use crate::sync::{Arc, AtomicBool, AtomicU32, Mutex, Ordering, Weak};
-use crate::time::{Tick, TickWord};
+use super::watchdog;
+use crate::sync::{Arc, ArcSwap, AtomicBool, AtomicU32, AtomicU64, Mutex, Ordering, Weak};
+use crate::time::{Tick, TickWord, uptime_millis};
 
 /// How often the coarse clock moves.
 const TICK: Duration = Duration::from_millis(100);
 
+/// How long after its time a shift is given up: its runtime is not driven.
+const GRACE: Duration = Duration::from_millis(200);
+
 /// What was left to maintenance, and whether it runs.
 pub(crate) struct Maintenance<T: Send + 'static> {
     desk: Mutex<Desk<T>>,
-    wake: Arc<Notify>,
+    /// Wakes the present shift; each has its own, so that none takes the call for another.
+    wake: ArcSwap<Notify>,
     /// Upkeep is due, whatever the time.
     requested: AtomicBool,
+    /// The real time of the last look around; see `watchdog`.
+    beat: AtomicU64,
+    watched: AtomicBool,
     recycling: AtomicU32,
     closing: AtomicU32,
 }
 
 struct Desk<T: Send + 'static> {
     running: bool,
+    /// Counts the tasks that attended, for a late one to see that it was replaced.
+    shift: u64,
+    /// When the task is to look around next.
+    due: Tick,
     graveyard: Vec<(T, Permit<T>)>,
     recycle: Vec<Lease<T>>,
 }
 
 impl<T: Send + 'static> Maintenance<T> {
     pub(crate) fn new() -> Self {
+        let desk = Desk {
+            running: false,
+            shift: 0,
+            due: Tick::NEVER,
+            graveyard: Vec::new(),
+            recycle: Vec::new(),
+        };
         Self {
-            desk: Mutex::new(Desk {
-                running: false,
-                graveyard: Vec::new(),
-                recycle: Vec::new(),
-            }),
-            wake: Arc::new(Notify::new()),
+            desk: Mutex::new(desk),
+            wake: ArcSwap::from_pointee(Notify::new()),
             requested: AtomicBool::new(false),
+            beat: AtomicU64::new(0),
+            watched: AtomicBool::new(false),
             recycling: AtomicU32::new(0),
             closing: AtomicU32::new(0),
         }
     }
 
     pub(crate) fn wake(&self) {
-        self.wake.notify_one();
+        self.wake.load().notify_one();
     }
 
     /// Asks for upkeep at once: something was doomed, or the settings changed.
@@ -73,6 +90,45 @@ impl<T: Send + 'static> Maintenance<T> {
         self.requested.swap(false, Ordering::Relaxed)
     }
 
+    /// Whether a task attends.
+    pub(crate) fn is_attended(&self) -> bool {
+        let running = self.desk.lock().running;
+        if !running {
+            // Relaxed: whoever starts the next shift asks to be watched again.
+            self.watched.store(false, Ordering::Relaxed);
+        }
+        running
+    }
+
+    /// Whether the last look around is longer ago than a tick and `more`.
+    pub(crate) fn is_late(&self, more: Duration) -> bool {
+        // Relaxed: a number on its own.
+        let last = self.beat.load(Ordering::Relaxed);
+        u128::from(uptime_millis().saturating_sub(last)) > (TICK + more).as_millis()
+    }
+
+    /// Begins a shift, unless one is on time.
+    fn begin_shift(&self, now: Tick, anyway: bool) -> Option<u64> {
+        let mut desk = self.desk.lock();
+        if desk.running && !anyway && now < desk.due.after(GRACE) {
+            return None;
+        }
+        desk.running = true;
+        desk.shift += 1;
+        desk.due = now;
+        self.wake.store(Arc::new(Notify::new()));
+        Some(desk.shift)
+    }
+
+    /// Says when the shift looks around next; `false`: it was replaced.
+    fn stay_until(&self, shift: u64, due: Tick) -> bool {
+        let mut desk = self.desk.lock();
+        desk.due = due;
+        // Relaxed: a number on its own.
+        self.beat.store(uptime_millis(), Ordering::Relaxed);
+        desk.shift == shift
+    }
+
     /// Connections in a release hook, and connections being closed.
     pub(crate) fn in_care(&self) -> (u32, u32) {
         // Relaxed: numbers for the statistics.
@@ -85,11 +141,15 @@ impl<T: Send + 'static> Maintenance<T> {
     /// Leaves a retired connection to be closed; without a task it is dropped here.
     pub(crate) fn bury(&self, value: T, permit: Permit<T>) {
         let kept = permit.body().map(Arc::clone);
+        let now = kept
+            .as_ref()
+            .map_or(Tick::NEVER, |body| body.host().clock.now());
         let mut desk = self.desk.lock();
         if desk.running {
             // Relaxed: a number for the statistics.
             self.closing.fetch_add(1, Ordering::Relaxed);
             desk.graveyard.push((value, permit));
+            desk.due = desk.due.min(now);
             drop(desk);
             self.wake();
         } else {
@@ -104,11 +164,13 @@ impl<T: Send + 'static> Maintenance<T> {
     /// Leaves a returned connection to its hook; without a task it is retired.
     pub(crate) fn recycle(&self, lease: Lease<T>) {
         let kept = Arc::clone(lease.body());
+        let now = kept.host().clock.now();
         let mut desk = self.desk.lock();
         if desk.running {
             // Relaxed: a number for the statistics.
             self.recycling.fetch_add(1, Ordering::Relaxed);
             desk.recycle.push(lease);
+            desk.due = desk.due.min(now);
             drop(desk);
             self.wake();
         } else {
@@ -126,9 +188,12 @@ impl<T: Send + 'static> Maintenance<T> {
         )
     }
 
-    /// Ends the shift if there is nothing on the desk.
-    fn leave(&self, clock: &TickWord) -> bool {
+    /// Ends the shift if there is nothing on the desk, or if it was replaced.
+    fn leave(&self, shift: u64, clock: &TickWord) -> bool {
         let mut desk = self.desk.lock();
+        if desk.shift != shift {
+            return true;
+        }
         let idle = desk.graveyard.is_empty() && desk.recycle.is_empty();
         if idle {
             desk.running = false;
@@ -138,10 +203,14 @@ impl<T: Send + 'static> Maintenance<T> {
         idle
     }
 
-    /// Ends the shift and returns what was left.
-    fn abandon(&self) -> (Vec<(T, Permit<T>)>, Vec<Lease<T>>) {
+    /// Ends the shift, unless it was replaced, and returns what was left to it.
+    fn abandon(&self, shift: u64, clock: &TickWord) -> (Vec<(T, Permit<T>)>, Vec<Lease<T>>) {
         let mut desk = self.desk.lock();
+        if desk.shift != shift || !desk.running {
+            return (Vec::new(), Vec::new());
+        }
         desk.running = false;
+        clock.store(Tick::NEVER);
         (
             std::mem::take(&mut desk.graveyard),
             std::mem::take(&mut desk.recycle),
@@ -149,26 +218,24 @@ impl<T: Send + 'static> Maintenance<T> {
     }
 }
 
-/// Starts maintenance unless it runs. Called on a miss.
+/// Starts maintenance, unless it runs and is on time. Called on a miss.
 pub(crate) fn ensure<T: Send + 'static>(body: &Arc<Body<T>>) -> Result<(), NoRuntime> {
-    let maintenance = &body.host().maintenance;
-    if std::mem::replace(&mut maintenance.desk.lock().running, true) {
-        return Ok(());
-    }
-    let mut seat = Some(Seat {
-        body: Arc::downgrade(body),
-        left: false,
-    });
-    body.host().runtimes.spawn(|| {
-        let seat = seat.take().unwrap_or_else(|| {
-            // The first runtime dropped its task, and so the seat: take another one.
-            maintenance.desk.lock().running = true;
-            Seat {
-                body: Arc::downgrade(body),
-                left: false,
-            }
-        });
-        Some(attend(seat, Arc::clone(&maintenance.wake)))
+    let shared = body.host();
+    let maintenance = &shared.maintenance;
+    let mut shift = match maintenance.begin_shift(shared.clock.now(), false) {
+        Some(shift) => Some(shift),
+        None => return Ok(()),
+    };
+    shared.runtimes.spawn(|| {
+        // The second time the first runtime dropped the task, which ended its shift.
+        let shift = shift
+            .take()
+            .or_else(|| maintenance.begin_shift(shared.clock.now(), true))?;
+        let seat = Seat {
+            body: Arc::downgrade(body),
+            shift,
+        };
+        Some(attend(seat, maintenance.wake.load_full()))
     })
 }
 
@@ -187,20 +254,16 @@ pub(crate) fn wake_clock<T: Send + 'static>(body: &Body<T>, now: Tick) {
 /// The task's place. Dropped with it, in whatever way it ends.
 struct Seat<T: Send + 'static> {
     body: Weak<Body<T>>,
-    left: bool,
+    shift: u64,
 }
 
 impl<T: Send + 'static> Drop for Seat<T> {
     fn drop(&mut self) {
-        if self.left {
-            return;
-        }
         let Some(body) = self.body.upgrade() else {
             return;
         };
         let maintenance = &body.host().maintenance;
-        let (graves, leases) = maintenance.abandon();
-        body.tick().store(Tick::NEVER);
+        let (graves, leases) = maintenance.abandon(self.shift, body.tick());
         // Relaxed: numbers for the statistics.
         maintenance
             .closing
@@ -216,14 +279,23 @@ impl<T: Send + 'static> Drop for Seat<T> {
     }
 }
 
-async fn attend<T: Send + 'static>(mut seat: Seat<T>, wake: Arc<Notify>) {
+async fn attend<T: Send + 'static>(seat: Seat<T>, wake: Arc<Notify>) {
     let (mut seen, mut due) = (u64::MAX, Tick::from_millis(0));
+    if let Some(body) = seat.body.upgrade() {
+        watch(&body);
+    }
     loop {
         let until = {
             let Some(body) = seat.body.upgrade() else {
                 return;
             };
             let shared = body.host();
+            if !shared
+                .maintenance
+                .stay_until(seat.shift, shared.clock.now())
+            {
+                return;
+            }
             dispatch(&body);
             let now = shared.clock.now();
             if now >= due || shared.maintenance.take_request() {
@@ -233,28 +305,47 @@ async fn attend<T: Send + 'static>(mut seat: Seat<T>, wake: Arc<Notify>) {
             }
             let activity = activity(&body);
             let ticking = std::mem::replace(&mut seen, activity) != activity && !body.is_closed();
-            body.tick().store(if ticking {
-                shared.clock.now()
-            } else {
-                Tick::NEVER
-            });
-            let empty = body.capacity().open() == 0
-                && (body.is_closed() || shared.tuning.load().min_idle == 0);
-            if !ticking && empty && shared.maintenance.leave(body.tick()) {
-                seat.left = true;
+            let now = shared.clock.now();
+            body.tick().store(if ticking { now } else { Tick::NEVER });
+            let unneeded = body.is_closed() || shared.tuning.load().min_idle == 0;
+            if !ticking
+                && unneeded
+                && body.capacity().open() == 0
+                && shared.maintenance.leave(seat.shift, body.tick())
+            {
                 return;
             }
-            if ticking {
-                Some(Instant::now() + TICK)
+            let next = if ticking {
+                now.after(TICK).min(due)
             } else {
-                shared.clock.instant(due)
+                due
+            };
+            if !shared.maintenance.stay_until(seat.shift, next) {
+                return;
             }
+            shared.clock.instant(next)
         };
         match until {
             // A wake-up, the next tick or the next deadline, whichever is first.
             Some(until) => drop(timeout_at(until, None, wake.notified()).await),
             None => wake.notified().await,
         }
+    }
+}
+
+/// Has the clock watched where its runtime may stand still.
+fn watch<T: Send + 'static>(body: &Arc<Body<T>>) {
+    let may_stand = Handle::try_current()
+        .is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::CurrentThread);
+    // Relaxed: one caller wins.
+    if may_stand
+        && !body
+            .host()
+            .maintenance
+            .watched
+            .swap(true, Ordering::Relaxed)
+    {
+        watchdog::watch(body);
     }
 }
 
@@ -286,16 +377,33 @@ fn dispatch<T: Send + 'static>(body: &Arc<Body<T>>) {
 }
 
 /// Closes one connection. Its permit is freed when it is closed, overdue or given up.
-async fn close<T: Send + 'static>(grave: Grave<T>, value: T) {
+pub(crate) async fn close<T: Send + 'static>(grave: Grave<T>, value: T) {
     let shared = grave.body.host();
     let until = shared.deadline(shared.tuning.load().close_timeout);
-    let _ = guarded::run("close", until, || shared.manager.close(value)).await;
+    let runtime = shared.runtimes.configured();
+    let _ = guarded::run("close", until, runtime, || shared.manager.close(value)).await;
     drop(grave);
 }
 
-struct Grave<T: Send + 'static> {
+/// The permit of a connection that is being closed, counted as such.
+pub(crate) struct Grave<T: Send + 'static> {
     body: Arc<Body<T>>,
     permit: Option<Permit<T>>,
+}
+
+impl<T: Send + 'static> Grave<T> {
+    /// For a connection that did not go over the desk.
+    pub(crate) fn new(body: Arc<Body<T>>, permit: Permit<T>) -> Self {
+        // Relaxed: a number for the statistics.
+        body.host()
+            .maintenance
+            .closing
+            .fetch_add(1, Ordering::Relaxed);
+        Self {
+            body,
+            permit: Some(permit),
+        }
+    }
 }
 
 impl<T: Send + 'static> Drop for Grave<T> {
@@ -332,14 +440,22 @@ async fn recycle<T: Send + 'static>(mut care: Care<T>) {
     let body = Arc::clone(&care.body);
     let shared = body.host();
     let tuning = shared.tuning();
+    // Before the hook: a connection that nobody wants any more is not shown to one.
+    if !care
+        .probation
+        .as_ref()
+        .is_some_and(|probation| retire::is_wanted(&body, probation.lease()))
+    {
+        return;
+    }
     let (Some(Hook::Async(hook)), Some(probation)) =
         (&tuning.hooks.after_release, &mut care.probation)
     else {
         return;
     };
-    let metadata = shared.metadata(probation.lease(), shared.clock.now());
+    let metadata = shared.metadata_of_held(probation.lease(), shared.clock.now());
     let until = shared.deadline(tuning.hook_timeout);
-    let verdict = guarded::run("after_release", until, || {
+    let verdict = guarded::run("after_release", until, shared.runtimes.configured(), || {
         hook(probation.lease_mut().value_mut(), &metadata)
     })
     .await;

@@ -24,6 +24,7 @@ mod shared;
 mod stats;
 mod tuning;
 mod upkeep;
+mod watchdog;
 
 pub use close::CloseReport;
 pub use connection::PoolConnection;

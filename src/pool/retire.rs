@@ -7,7 +7,7 @@ use super::error::StepError;
 use super::guarded;
 use super::hooks::{Hook, Verdict};
 use super::maintenance;
-use super::shared::{Body, Lease, Shared};
+use super::shared::{Body, Lease, Permit, Shared};
 use crate::engine::{GateWord, Host};
 use crate::sync::Arc;
 use crate::time::Tick;
@@ -26,7 +26,7 @@ pub(crate) fn take_back<T: Send + 'static>(mut lease: Lease<T>) {
     match &tuning.hooks.after_release {
         None => {}
         Some(Hook::Sync(hook)) => {
-            let metadata = shared.metadata(&lease, shared.now());
+            let metadata = shared.metadata_of_held(&lease, shared.now());
             let verdict = guarded::call("after_release", || hook(lease.value_mut(), &metadata));
             // The hook may have closed the pool or dropped the last handle.
             if verdict != Ok::<_, StepError>(Verdict::Keep) || !is_wanted(&body, &lease) {
@@ -41,12 +41,12 @@ pub(crate) fn take_back<T: Send + 'static>(mut lease: Lease<T>) {
 
 /// Puts a connection that passed all tests.
 pub(crate) fn put<T: Send + 'static>(body: &Arc<Body<T>>, lease: Lease<T>) {
-    lease.stamp_return(wake_clock(body));
+    lease.stamp(wake_clock(body));
     lease.put();
 }
 
 /// Whether the pool wants a connection back at all.
-fn is_wanted<T: Send + 'static>(body: &Body<T>, lease: &Lease<T>) -> bool {
+pub(crate) fn is_wanted<T: Send + 'static>(body: &Body<T>, lease: &Lease<T>) -> bool {
     let gate = body.gate();
     if lease.is_doomed() || std::thread::panicking() || gate.has(GateWord::CLOSED) {
         return false;
@@ -65,14 +65,21 @@ pub(crate) fn wake_clock<T: Send + 'static>(body: &Body<T>) -> Tick {
     now
 }
 
+/// Takes a connection out of the pool, and counts that.
+pub(crate) fn retire<T: Send + 'static>(shared: &Shared<T>, lease: Lease<T>) -> (T, Permit<T>) {
+    let uses = lease.uses();
+    let retired = lease.retire();
+    shared.counters.retired.add(1);
+    shared.counters.retired_uses.add(uses);
+    retired
+}
+
 /// Takes a connection out of the pool and closes it: in maintenance if closing has to be awaited
 /// and somebody can, else right here.
 pub(crate) fn bury<T: Send + 'static>(lease: Lease<T>) {
     let shared = Arc::clone(lease.body());
     let shared: &Shared<T> = shared.host();
-    shared.counters.retired.add(1);
-    shared.counters.retired_uses.add(u64::from(lease.uses()));
-    let (value, permit) = lease.retire();
+    let (value, permit) = retire(shared, lease);
     if shared.closes_async {
         shared.maintenance.bury(value, permit);
     } else {

@@ -18,7 +18,9 @@ use super::runtime::Runtimes;
 use super::stats::{Counters, PoolStats};
 use super::tuning::PoolTuning;
 use crate::engine::{self, Host};
-use crate::sync::{Arc, ArcSwap, ArcSwapOption, AtomicBool, AtomicU64, CachePadded, Ordering};
+use crate::sync::{
+    Arc, ArcSwap, ArcSwapOption, AtomicBool, AtomicU64, CachePadded, Mutex, Ordering,
+};
 use crate::time::{Clock, Tick};
 
 pub(crate) type Body<T> = engine::Body<T, Shared<T>>;
@@ -38,11 +40,15 @@ pub(crate) struct Shared<T: Send + 'static> {
     /// Idle for less, a connection is handed out without another look; 0 where a hook looks.
     plain_idle_millis: AtomicU64,
     tests_health: bool,
+    /// No health test and no hook: what was put just now is handed out.
+    admits_all: AtomicBool,
     /// No health test and no hook: what comes back is kept.
     keeps_all: AtomicBool,
     // Read on slow paths.
     pub(crate) closes_async: bool,
     pub(crate) tuning: ArcSwap<PoolTuning<T>>,
+    /// Held while the settings are applied; no user code runs under it.
+    pub(crate) tuner: Mutex<()>,
     pub(crate) clock: Clock,
     pub(crate) manager: Box<dyn AnyManager<T>>,
     pub(crate) runtimes: Runtimes,
@@ -68,9 +74,11 @@ impl<T: Send + 'static> Shared<T> {
         let shared = Self {
             plain_idle_millis: AtomicU64::new(0),
             tests_health: health,
+            admits_all: AtomicBool::new(false),
             keeps_all: AtomicBool::new(false),
             closes_async: close,
             tuning: ArcSwap::from_pointee(options.tuning.clone()),
+            tuner: Mutex::new(()),
             clock: Clock::start(),
             manager,
             runtimes: Runtimes::new(options.runtime),
@@ -82,20 +90,31 @@ impl<T: Send + 'static> Shared<T> {
             dialled: Notify::new(),
             counters: CachePadded::new(Counters::default()),
         };
-        shared.retune(options.tuning);
+        shared.prepare_hits(&options.tuning);
         shared
     }
 
-    /// Puts new settings in force.
-    pub(crate) fn retune(&self, tuning: PoolTuning<T>) {
+    /// Puts the settings in force that are the latest now.
+    pub(crate) fn apply_tuning(&self, body: &Body<T>) {
+        let _one_at_a_time = self.tuner.lock();
+        let tuning = self.tuning();
+        self.prepare_hits(&tuning);
+        body.set_limit(tuning.max_connections);
+        body.set_line(tuning.max_connecting, tuning.max_waiters, tuning.fairness);
+    }
+
+    /// Sets what a hit needs to know of the settings.
+    fn prepare_hits(&self, tuning: &PoolTuning<T>) {
         let plain = match tuning.hooks.before_acquire {
-            None => millis(tuning.check_after_idle),
+            // Below the distance of any time to "never", so that an unknown time is looked at.
+            None => millis(tuning.check_after_idle).min(u64::MAX / 2),
             Some(_) => 0,
         };
+        let admits_all = !self.tests_health && plain > 0;
         let keeps_all = !self.tests_health && tuning.hooks.after_release.is_none();
-        self.tuning.store(Arc::new(tuning));
-        // Relaxed, both: settings on their own; a hit may see them a moment late.
+        // Relaxed, all three: settings on their own; a hit may see them a moment late.
         self.plain_idle_millis.store(plain, Ordering::Relaxed);
+        self.admits_all.store(admits_all, Ordering::Relaxed);
         self.keeps_all.store(keeps_all, Ordering::Relaxed);
     }
 
@@ -104,11 +123,17 @@ impl<T: Send + 'static> Shared<T> {
         self.tuning.load_full()
     }
 
-    /// Whether an idle connection may be handed out without another look.
+    /// Whether a connection put in this very tick may be handed out as it is.
     #[inline(always)]
+    pub(crate) fn admits_all(&self) -> bool {
+        // Relaxed: a setting on its own.
+        self.admits_all.load(Ordering::Relaxed)
+    }
+
+    /// Whether an idle connection may be handed out without an await.
     pub(crate) fn admits(&self, lease: &Lease<T>, tick: Tick) -> bool {
         // An unknown time is later than any, so that case is looked at, too.
-        let idle = tick.as_millis().wrapping_sub(lease.returned().as_millis());
+        let idle = tick.as_millis().wrapping_sub(lease.since().as_millis());
         // Relaxed: a setting on its own.
         idle < self.plain_idle_millis.load(Ordering::Relaxed)
             && !lease.is_doomed()
@@ -118,7 +143,7 @@ impl<T: Send + 'static> Shared<T> {
     /// Whether a connection was idle for so long that it is to be checked.
     pub(crate) fn is_stale(&self, lease: &Lease<T>, now: Tick) -> bool {
         let limit = self.tuning.load().check_after_idle;
-        now.since(lease.returned()) >= limit
+        now.since(lease.since()) >= limit
     }
 
     #[inline(always)]
@@ -137,12 +162,24 @@ impl<T: Send + 'static> Shared<T> {
         self.tuning.load().hooks.after_release.is_none() && self.is_healthy(value)
     }
 
+    /// What is known of a connection that was idle until now.
     pub(crate) fn metadata(&self, lease: &Lease<T>, now: Tick) -> ResourceMetadata {
         ResourceMetadata {
             age: now.since(lease.created()),
-            idle: now.since(lease.returned()),
+            idle: now.since(lease.since()),
+            held: Duration::ZERO,
             uses: lease.uses(),
             generation: lease.generation(),
+        }
+    }
+
+    /// What is known of a connection that is held.
+    pub(crate) fn metadata_of_held(&self, lease: &Lease<T>, now: Tick) -> ResourceMetadata {
+        let metadata = self.metadata(lease, now);
+        ResourceMetadata {
+            idle: Duration::ZERO,
+            held: metadata.idle,
+            ..metadata
         }
     }
 
@@ -154,25 +191,29 @@ impl<T: Send + 'static> Shared<T> {
     }
 
     pub(crate) fn stats(&self, body: &Body<T>) -> PoolStats {
-        let (waiting, connecting) = body.line_lengths();
+        let queue = body.queue();
         let (recycling, closing) = self.maintenance.in_care();
         let capacity = body.capacity();
         let open = capacity.open();
-        // Each is read at its own moment; the sum is kept all the same.
-        let connecting = connecting.min(open);
-        let recycling = recycling.min(open - connecting);
-        let closing = closing.min(open - connecting - recycling);
-        let others = connecting + recycling + closing;
-        let idle = body.idle_count().min(open - others);
+        // Read one after the other while others change them: clipped, so that the sum is right.
+        let mut rest = open;
+        let mut share = |count: u32| {
+            let share = count.min(rest);
+            rest -= share;
+            share
+        };
+        let (connecting, recycling, closing) =
+            (share(queue.connecting), share(recycling), share(closing));
+        let idle = share(body.idle_count());
         let counters = &self.counters;
         PoolStats {
             open,
             idle,
-            leased: open - others - idle,
+            leased: rest,
             connecting,
             recycling,
             closing,
-            waiting,
+            waiting: queue.waiting,
             max_connections: capacity.limit(),
             capacity_free: capacity.free(),
             closed: body.is_closed(),

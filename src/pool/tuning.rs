@@ -143,7 +143,8 @@ impl<T: Send + 'static> Pool<T> {
         PoolTuning::clone(&self.body().host().tuning.load())
     }
 
-    /// Changes settings while the pool runs.
+    /// Changes settings while the pool runs. `change` is called again if another change came
+    /// between.
     ///
     /// Acquires that are under way keep the time-outs they began with. A lowered
     /// `max_connections` retires connections as they come back; a raised one serves waiters at
@@ -152,23 +153,25 @@ impl<T: Send + 'static> Pool<T> {
     /// # Errors
     ///
     /// Settings that contradict each other, or a limit above the ceiling; nothing is changed then.
-    pub fn tune(&self, change: impl FnOnce(&mut PoolTuning<T>)) -> Result<(), OptionsError> {
+    pub fn tune(&self, mut change: impl FnMut(&mut PoolTuning<T>)) -> Result<(), OptionsError> {
         let body = self.body();
         let shared = body.host();
-        let mut tuning = self.tuning();
-        change(&mut tuning);
-        tuning.validate()?;
-        if tuning.max_connections > body.ceiling() {
-            let problem = format!(
-                "is {}, above max_connections_ceiling = {}",
-                tuning.max_connections,
-                body.ceiling()
-            );
-            return Err(OptionsError::new("max_connections", problem));
+        loop {
+            let before = shared.tuning();
+            let mut after = PoolTuning::clone(&before);
+            change(&mut after);
+            after.validate()?;
+            if after.max_connections > body.ceiling() {
+                let (limit, ceiling) = (after.max_connections, body.ceiling());
+                let problem = format!("is {limit}, above max_connections_ceiling = {ceiling}");
+                return Err(OptionsError::new("max_connections", problem));
+            }
+            let found = shared.tuning.compare_and_swap(&before, Arc::new(after));
+            if Arc::ptr_eq(&found, &before) {
+                break;
+            }
         }
-        body.set_limit(tuning.max_connections);
-        body.set_line(tuning.max_connecting, tuning.max_waiters, tuning.fairness);
-        shared.retune(tuning);
+        shared.apply_tuning(body);
         let _ = maintenance::ensure(body);
         shared.maintenance.request();
         Ok(())

@@ -35,7 +35,7 @@ pub(crate) async fn run<T: Send + 'static>(body: &Arc<Body<T>>, now: Tick) -> Ti
 /// Marks connections past their lifetime; tells when the next one will be.
 fn doom_old<T: Send + 'static>(body: &Body<T>, limit: Duration, now: Tick) -> Tick {
     // What is opened from now on lives for nine tenths at least.
-    let mut next = now.after(limit.mul_f64(0.9));
+    let mut next = now.after(limit - limit / 10);
     for tenant in body.tenants() {
         let end = tenant
             .created()
@@ -53,7 +53,7 @@ fn doom_old<T: Send + 'static>(body: &Body<T>, limit: Duration, now: Tick) -> Ti
 fn lifetime(limit: Duration, created: Tick, number: u32) -> Duration {
     let hash =
         BuildHasherDefault::<DefaultHasher>::default().hash_one((created.as_millis(), number));
-    limit.mul_f64(1.0 - (hash % 1024) as f64 / 10_240.0)
+    limit - (limit / 10).mul_f64((hash % 1024) as f64 / 1024.0)
 }
 
 /// Retires idle connections that are doomed or were idle for too long; tells when the next is.
@@ -69,18 +69,18 @@ async fn reap<T: Send + 'static>(body: &Arc<Body<T>>, tuning: &PoolTuning<T>, no
             return Some(lease);
         };
         // This one is out of the set, so the others are counted.
-        if now.since(lease.returned()) >= limit && body.idle_count() >= tuning.min_idle {
+        if now.since(lease.since()) >= limit && body.idle_count() >= tuning.min_idle {
             retire::bury(lease);
             return None;
         }
         next = next
-            .min(lease.returned().after(limit))
+            .min(lease.since().after(limit))
             .max(now.after(Duration::from_millis(100)));
         Some(lease)
     };
     body.sweep_hot(now, &mut look);
     let mut left = body.idle_count();
-    while left > 0 && body.line_lengths().0 == 0 {
+    while left > 0 && body.queue().waiting == 0 {
         body.sweep(&mut left, BATCH, &mut look);
         tokio::task::yield_now().await;
     }
@@ -100,11 +100,11 @@ fn shrink<T: Send + 'static>(body: &Body<T>) {
 /// Starts dials for what is missing of `min_idle`.
 pub(crate) fn refill<T: Send + 'static>(body: &Arc<Body<T>>, tuning: &PoolTuning<T>) {
     let missing = tuning.min_idle.saturating_sub(body.idle_count());
-    while missing > 0
-        && let Some(ticket) = Body::claim_spare(body, missing)
-    {
-        // Within maintenance there is a runtime; one that ends takes the dial with it, and its
-        // claim: to claim again would go on for ever.
+    // Not until a claim fails: a runtime that is ending drops each dial, and so frees its claim.
+    for _ in 0..missing {
+        let Some(ticket) = Body::claim_spare(body, missing) else {
+            return;
+        };
         if dial::start(ticket).is_err() {
             return;
         }

@@ -38,7 +38,7 @@ async fn only_known_hosts(
     request: Request,
     next: Next,
 ) -> Response {
-    match state.policy.check(request.headers()) {
+    match state.admin_policy.check(request.headers()) {
         Ok(()) => next.run(request).await,
         Err(fault) => (fault.code.status(), fault.message).into_response(),
     }

@@ -75,7 +75,7 @@ impl Server {
             addresses.map_err(|error| StartError::Upstream(error.to_string()))?;
         // From here on a drop, of this future too, ends what was started.
         let server = Self {
-            state: AppState::new(options, address).map_err(StartError::Pool)?,
+            state: AppState::new(options).map_err(StartError::Pool)?,
             mcp: address,
             admin,
         };

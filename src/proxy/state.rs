@@ -27,6 +27,8 @@ pub struct AppState {
     pub options: Arc<ServeOptions>,
     /// Who may talk to it.
     pub policy: HostPolicy,
+    /// Who may see the admin pages.
+    pub admin_policy: HostPolicy,
     /// The sessions.
     pub sessions: Arc<SessionTable>,
     /// The way to the children.
@@ -59,17 +61,21 @@ impl Counts {
 }
 
 impl AppState {
-    /// The state of a proxy that listens at this address. No child is started yet.
+    /// The state of a proxy. No child is started yet.
     ///
     /// # Errors
     ///
     /// That of the pool's options.
-    pub fn new(options: ServeOptions, listen: SocketAddr) -> Result<Arc<Self>, BoxError> {
+    pub fn new(options: ServeOptions) -> Result<Arc<Self>, BoxError> {
         let options = Arc::new(options);
         let tasks = Tasks::default();
         let sessions = Arc::new(SessionTable::new(options.max_sessions));
+        let policy = |listen: SocketAddr| {
+            HostPolicy::new(listen, &options.allowed_hosts, &options.allowed_origins)
+        };
         Ok(Arc::new(Self {
-            policy: HostPolicy::new(listen, &options.allowed_hosts, &options.allowed_origins),
+            policy: policy(options.listen),
+            admin_policy: policy(options.admin),
             backend: Backend::new(&options, &sessions, &tasks)?,
             sessions,
             tasks,
@@ -94,6 +100,10 @@ impl AppState {
             if now.duration_since(sessions_swept) >= SESSION_SWEEP {
                 sessions_swept = now;
                 self.sessions.sweep(self.options.session_idle);
+                match &self.backend {
+                    Backend::Session(nursery) => nursery.refill(),
+                    Backend::Shared(group) => group.fill(),
+                }
             }
         }
     }

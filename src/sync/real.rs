@@ -7,7 +7,7 @@ pub(crate) use parking_lot::Mutex;
 pub(crate) use std::sync::atomic::{
     AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
 };
-pub(crate) use std::sync::{Arc, Weak};
+pub(crate) use std::sync::{Arc, OnceLock, Weak};
 
 /// How many threads own a record in a static table; the others take the slower way.
 pub(crate) const MAX_THREADS: usize = 256;

@@ -4,7 +4,20 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::sync::OnceLock;
+
 use super::Tick;
+
+/// Milliseconds of real time since the first call: for what has to be seen although a runtime, and
+/// with it its clock, stands still.
+pub(crate) fn uptime_millis() -> u64 {
+    static START: OnceLock<std::time::Instant> = OnceLock::new();
+    let elapsed = START
+        .get_or_init(std::time::Instant::now)
+        .elapsed()
+        .as_millis();
+    u64::try_from(elapsed).unwrap_or(u64::MAX)
+}
 
 /// Turns instants into ticks and back.
 #[derive(Clone, Copy, Debug)]

@@ -5,5 +5,5 @@ mod clock;
 mod tick;
 
 #[cfg(not(plunge_loom))]
-pub(crate) use clock::Clock;
+pub(crate) use clock::{Clock, uptime_millis};
 pub(crate) use tick::{Tick, TickWord};

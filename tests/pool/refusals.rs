@@ -120,7 +120,7 @@ async fn a_new_connection_is_not_checked() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_overdue_check_costs_its_connection_and_names_its_phase() {
+async fn an_overdue_check_costs_its_connection_and_not_the_acquire() {
     let theatre = Theatre::new(Gates::default());
     let pool = filled(&theatre, 1).await;
     sleep(Duration::from_secs(2)).await;
@@ -128,12 +128,9 @@ async fn an_overdue_check_costs_its_connection_and_names_its_phase() {
         check: Gate::Never,
         ..Gates::default()
     });
-    let error = pool.acquire().await.unwrap_err();
-    assert_eq!(
-        error.kind(),
-        AcquireErrorKind::TimedOut(AcquirePhase::Check)
-    );
-    assert_eq!((settled(&pool).await.open, theatre.live()), (0, 0));
+    // Half of the time goes to the check; the rest opens another connection.
+    drop(pool.acquire().await.unwrap());
+    assert_eq!((theatre.checks.load(SeqCst), theatre.live()), (1, 1));
 }
 
 #[tokio::test(start_paused = true)]

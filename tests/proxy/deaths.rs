@@ -6,11 +6,13 @@ use plunge::proxy::Mode;
 use serde_json::json;
 
 use crate::client::tool;
-use crate::fixture::{eventually, marker, options, processes, script, start, start_with, stats};
+use crate::fixture::{
+    self, eventually, marker, options, processes, script, start, start_with, stats,
+};
 
 #[tokio::test]
 async fn a_death_in_mid_call_is_a_typed_error_and_the_next_session_works() {
-    let (_server, client) = start(Mode::Session).await;
+    let (server, client) = start(Mode::Session).await;
     for way in ["die", "close_stdout"] {
         let (session, other) = (client.begin().await, client.begin().await);
         let reply = session.call(1, way, json!({})).await;
@@ -25,6 +27,9 @@ async fn a_death_in_mid_call_is_a_typed_error_and_the_next_session_works() {
             200
         );
     }
+    // One of them does not read its input: it must not outlive this program.
+    drop(server);
+    plunge::transport::Subprocess::settled().await;
 }
 
 #[tokio::test]
@@ -76,6 +81,40 @@ async fn a_shared_childs_death_fails_what_is_in_flight_and_the_next_call_gets_a_
 }
 
 #[tokio::test]
+async fn readiness_is_gone_with_the_last_child_that_could_serve() {
+    let folder = std::env::temp_dir().join(marker("ready"));
+    std::fs::create_dir(&folder).unwrap();
+    let program = folder.join("server");
+    std::os::unix::fs::symlink(fixture::python(), &program).unwrap();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/proxy/child.py");
+    let command = plunge::transport::Command::new(&program).arg(script);
+    let (server, client) = start_with(options(command, Mode::Shared)).await;
+    let ready = async || {
+        let admin = crate::client::Client::new(server.admin_address());
+        admin
+            .open(hyper::Method::GET, "/readyz", Default::default())
+            .await
+            .status()
+            .as_u16()
+    };
+    assert_eq!(ready().await, 200);
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert_eq!(client.call(1, "die", json!({})).await.kind(), "child_died");
+    let refused = client.call(2, "echo", json!({})).await;
+    assert_eq!(
+        (refused.status.as_u16(), refused.kind().as_str()),
+        (503, "no_child")
+    );
+    assert!(
+        refused.json()["error"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("no such program")
+    );
+    assert_eq!(ready().await, 503);
+}
+
+#[tokio::test]
 async fn silence_is_504_and_the_child_is_told() {
     for mode in [Mode::Session, Mode::Shared] {
         let mut options = options(script("plunge-test", &[]), mode);
@@ -104,10 +143,10 @@ async fn noise_late_answers_and_second_answers_are_survived() {
         let session = client.begin().await;
         assert_eq!(session.call(1, "noise", json!({})).await.text(), "survived");
         assert_eq!(session.call(2, "twice", json!({})).await.text(), "first");
-        assert_eq!(
-            session.call(2, "echo", json!({"still": true})).await.text(),
-            "{\"still\": true}"
-        );
+        // Ids of a session are relayed as they are, so there a client has to take a new one.
+        let next = if mode == Mode::Shared { 2 } else { 3 };
+        let still = session.call(next, "echo", json!({"still": true})).await;
+        assert_eq!(still.text(), "{\"still\": true}");
     }
 }
 

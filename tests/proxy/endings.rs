@@ -66,7 +66,7 @@ async fn nothing_is_left(test: &str, end: impl AsyncFn(plunge::proxy::Server)) {
         eventually("no child is left", || processes(&mark).is_empty()).await;
         eventually("no task is left", || tasks() == 0).await;
         let before = descriptors(std::process::id());
-        for _ in 0..3 {
+        for _ in 0..2 {
             end(use_it(mode, &mark).await).await;
         }
         eventually("no child is left", || processes(&mark).is_empty()).await;
@@ -84,7 +84,7 @@ fn a_shutdown_leaves_no_process_no_task_and_no_descriptor() {
         "endings::a_shutdown_leaves_no_process_no_task_and_no_descriptor",
         || {
             nothing_is_left("shutdown", async |server| {
-                let report = server.shutdown(Duration::from_secs(3)).await;
+                let report = server.shutdown(Duration::from_secs(2)).await;
                 assert!(report.pool.is_clean(), "{report:?}");
             })
         },

@@ -28,7 +28,7 @@ pub fn script(marker: &str, flags: &[&str]) -> Command {
 }
 
 /// The interpreter itself: a wrapper of that name would start several processes for each child.
-fn python() -> &'static str {
+pub fn python() -> &'static str {
     static PATH: OnceLock<String> = OnceLock::new();
     PATH.get_or_init(|| {
         let ask = ["-c", "import sys; print(sys.executable, end='')"];

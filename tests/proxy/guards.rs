@@ -154,3 +154,19 @@ async fn hostile_heads_are_refused_and_the_next_request_is_served() {
         );
     }
 }
+
+#[tokio::test]
+async fn the_admin_pages_tell_the_truth_to_known_hosts_only() {
+    let (server, _client) = start(Mode::Shared).await;
+    let admin = Client::new(server.admin_address());
+    for page in ["/", "/healthz", "/readyz", "/stats"] {
+        let reply = admin.open(Method::GET, page, Default::default()).await;
+        assert_eq!(reply.status(), 200, "{page}");
+    }
+    let mut hostile = admin.clone();
+    hostile.extra.push(("host", "evil.example".to_owned()));
+    let reply = hostile
+        .open(Method::GET, "/stats", Default::default())
+        .await;
+    assert_eq!(reply.status(), 403);
+}

@@ -199,3 +199,21 @@ async fn a_request_without_a_free_child_is_told_to_come_back() {
     session.send(Method::DELETE, "").await;
     client.begin().await;
 }
+
+#[tokio::test]
+async fn children_wait_for_sessions_to_come_and_are_replaced_when_taken() {
+    let mark = marker("waiting");
+    let mut options = options(script(&mark, &[]), Mode::Session);
+    (options.min_idle, options.max_connections) = (2, Some(4));
+    let (_server, client) = start_with(options).await;
+    eventually("two wait", || processes(&mark).len() == 2).await;
+    let session = client.begin().await;
+    eventually("two wait beside the session's own", || {
+        processes(&mark).len() == 3
+    })
+    .await;
+    let (_second, _third) = (client.begin().await, client.begin().await);
+    eventually("the limit holds", || processes(&mark).len() == 4).await;
+    session.send(Method::DELETE, "").await;
+    client.begin().await;
+}

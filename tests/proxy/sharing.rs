@@ -7,7 +7,9 @@ use plunge::proxy::Mode;
 use serde_json::{Value, json};
 
 use crate::client::{request, tool};
-use crate::fixture::{in_flight, options, script, start, start_with};
+use crate::fixture::{
+    eventually, in_flight, marker, options, processes, script, start, start_with,
+};
 
 fn with_token(mut message: Value, token: Value) -> Value {
     message["params"]["_meta"] = json!({"progressToken": token});
@@ -247,4 +249,16 @@ async fn a_session_ends_by_delete_and_the_children_stay() {
     assert_eq!(session.send(Method::DELETE, "").await.status, 200);
     assert_eq!(session.call(2, "pid", json!({})).await.status, 404);
     assert_eq!(client.call(2, "pid", json!({})).await.text(), pid);
+}
+
+#[tokio::test]
+async fn as_many_children_as_asked_for_are_kept_ready() {
+    let mark = marker("ready-children");
+    let mut options = options(script(&mark, &[]), Mode::Shared);
+    (options.min_idle, options.max_connections) = (3, Some(4));
+    let (_server, client) = start_with(options).await;
+    eventually("three children serve", || processes(&mark).len() == 3).await;
+    let dying = client.call(1, "die", json!({})).await;
+    assert_eq!(dying.kind(), "child_died");
+    eventually("three serve again", || processes(&mark).len() == 3).await;
 }

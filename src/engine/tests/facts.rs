@@ -36,7 +36,7 @@ impl Bell {
 }
 
 fn wait(body: &Arc<TestBody>) -> Wait<'_, Item, Stage> {
-    Wait::new(body, START, Tick::NEVER)
+    Wait::new(body, START, Tick::NEVER, false)
 }
 
 fn lease(pool: &Pool) -> TestLease {
@@ -48,7 +48,10 @@ fn ticket(pool: &Pool) -> TestTicket {
 }
 
 fn open_and_pending(pool: &Pool) -> (u32, u32) {
-    (pool.body().capacity().open(), pool.body().line_lengths().1)
+    (
+        pool.body().capacity().open(),
+        pool.body().queue().connecting,
+    )
 }
 
 fn served(outcome: Poll<Outcome>) -> TestLease {
@@ -143,7 +146,7 @@ fn a_waiter_that_comes_too_late_to_overtake_is_served() {
     drop(held);
     assert_eq!(bell.rung(), 1);
     // Overdue by the time that it is polled: from now on nobody overtakes, itself included.
-    pool.body().host().clock.store(10, SeqCst);
+    pool.body().host().pass_time(10);
     drop(served(bell.poll(waiting.as_mut())));
 }
 
@@ -181,7 +184,7 @@ fn an_overdue_waiter_is_told_and_not_served() {
     let pool = pool(1, 1, Fairness::Fifo);
     let held = lease(&pool);
     let bell = Arc::new(Bell::default());
-    let mut overdue = pin!(Wait::new(pool.body(), START, START));
+    let mut overdue = pin!(Wait::new(pool.body(), START, START, false));
     assert!(bell.poll(overdue.as_mut()).is_pending());
     drop(held);
     assert_eq!(pool.body().idle_count(), 1);
@@ -244,7 +247,9 @@ fn a_failure_goes_to_the_first_while_others_may_be_served() {
     let pool = pool(2, 1, Fairness::Fifo);
     let held = lease(&pool);
     in_line!(pool: first bell, second other);
-    let pause = ticket(&pool).fail(Some(7)).expect("the first to fail");
+    let pause = ticket(&pool)
+        .fail(Some(7), Tick::NEVER)
+        .expect("the first to fail");
     assert_eq!(failed(bell.poll(first.as_mut())), WaitError::Failed(7));
     assert_eq!(other.rung(), 0);
     drop(held);
@@ -256,7 +261,7 @@ fn a_failure_goes_to_the_first_while_others_may_be_served() {
 fn a_failure_goes_to_all_where_nothing_is_open() {
     let pool = pool(1, 0, Fairness::Fifo);
     in_line!(pool: first bell, second other);
-    drop(ticket(&pool).fail(Some(7)));
+    drop(ticket(&pool).fail(Some(7), Tick::NEVER));
     for (wait, bell) in [(first, bell), (second, other)] {
         assert_eq!(failed(bell.poll(wait)), WaitError::Failed(7));
     }
@@ -267,7 +272,9 @@ fn a_failure_goes_to_all_where_nothing_is_open() {
 fn nothing_is_dialled_during_a_pause_and_all_that_is_wanted_after_it() {
     let pool = pool(2, 0, Fairness::Fifo);
     in_line!(pool: first bell);
-    let pause = ticket(&pool).fail(None).expect("the first to fail");
+    let pause = ticket(&pool)
+        .fail(None, Tick::NEVER)
+        .expect("the first to fail");
     in_line!(pool: second other);
     assert_eq!(open_and_pending(&pool), (0, 0));
     let next = pause

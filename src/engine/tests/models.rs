@@ -1,7 +1,7 @@
 //! One model per race of the engine; each says which bug it would catch.
 
 use super::stage::{Item, Stage, TestBody, TestLease, close, finish_dial, pool};
-use crate::engine::{Fairness, Handle, Wait, WaitError};
+use crate::engine::{Fairness, Handle, Queue, Wait, WaitError};
 use crate::sync::Arc;
 use crate::sync::story::{Builder, block_on, thread};
 use crate::time::Tick;
@@ -17,7 +17,7 @@ fn model(threads: usize, story: impl Fn() + Send + Sync + 'static) {
 }
 
 fn wait(body: &Arc<TestBody>) -> Wait<'_, Item, Stage> {
-    Wait::new(body, Tick::from_millis(0), Tick::NEVER)
+    Wait::new(body, Tick::from_millis(0), Tick::NEVER, false)
 }
 
 fn acquire(body: &Arc<TestBody>) -> Result<TestLease, WaitError<u32>> {
@@ -43,7 +43,7 @@ fn lease(pool: &Pool) -> TestLease {
 fn assert_all_idle(pool: &Pool, count: u32) {
     assert_eq!(pool.body().capacity().open(), count);
     assert_eq!(pool.body().idle_count(), count);
-    assert_eq!(pool.body().line_lengths(), (0, 0));
+    assert_eq!(pool.body().queue(), Queue::default());
     assert!(pool.body().gate().is_quiet());
 }
 
@@ -69,6 +69,132 @@ fn put_and_nudge_never_miss_each_other() {
         let putter = thread::spawn(move || drop(held));
         drop(acquire(pool.body()).expect("served"));
         putter.join().unwrap();
+        assert_all_idle(&pool, 1);
+    });
+}
+
+/// Would catch: of two waiters only the first is told of two puts, and leaves without telling the
+/// second.
+#[test]
+fn two_puts_nudge_two_waiters() {
+    model(3, || {
+        let pool = pool(2, 2, Fairness::Barging);
+        let held = [lease(&pool), lease(&pool)];
+        let waiter = {
+            let pool = pool.clone();
+            thread::spawn(move || drop(acquire(pool.body()).expect("served")))
+        };
+        let putter = thread::spawn(move || drop(held));
+        drop(acquire(pool.body()).expect("served"));
+        waiter.join().unwrap();
+        putter.join().unwrap();
+        assert_all_idle(&pool, 2);
+    });
+}
+
+/// Would catch: the first in line is told of a put, is served by a dial, and keeps the news from
+/// the second.
+#[test]
+fn nudged_waiter_served_by_a_dial_tells_the_next() {
+    model(3, || {
+        let pool = pool(2, 1, Fairness::Barging);
+        let held = lease(&pool);
+        give_up(pool.body());
+        let ticket = pool.body().host().dials.lock().pop().expect("asked for");
+        let waiter = {
+            let pool = pool.clone();
+            thread::spawn(move || drop(acquire(pool.body()).expect("served")))
+        };
+        let putter = thread::spawn(move || {
+            drop(held);
+            drop(ticket.serve(Item, Tick::from_millis(0)));
+        });
+        drop(acquire(pool.body()).expect("served"));
+        waiter.join().unwrap();
+        putter.join().unwrap();
+        assert_eq!(pool.body().queue(), Queue::default());
+    });
+}
+
+/// Would catch: the only waiter is told of a put and finds that nobody may overtake any more.
+#[test]
+fn overdue_waiter_is_handed_what_it_was_told_of() {
+    model(2, || {
+        let pool = pool(
+            1,
+            1,
+            Fairness::Eventual(std::time::Duration::from_millis(1)),
+        );
+        let held = lease(&pool);
+        let putter = thread::spawn(move || {
+            drop(held);
+        });
+        let aging = {
+            let pool = pool.clone();
+            thread::spawn(move || pool.body().host().pass_time(5))
+        };
+        drop(acquire(pool.body()).expect("served"));
+        putter.join().unwrap();
+        aging.join().unwrap();
+        assert_all_idle(&pool, 1);
+    });
+}
+
+/// Would catch: a lowered limit is passed by a dial, or a connection beyond it stays for good.
+#[test]
+fn lowered_limit_against_create() {
+    model(2, || {
+        let pool = pool(2, 1, Fairness::Fifo);
+        let held = lease(&pool);
+        give_up(pool.body());
+        let ticket = pool.body().host().dials.lock().pop().expect("asked for");
+        let dialling = thread::spawn(move || drop(ticket.serve(Item, Tick::from_millis(0))));
+        pool.body().set_limit(1);
+        drop(held);
+        dialling.join().unwrap();
+        while pool.body().is_over_limit() {
+            drop(
+                pool.body()
+                    .take_idle()
+                    .expect("something to retire")
+                    .retire(),
+            );
+        }
+        assert_all_idle(&pool, 1);
+    });
+}
+
+/// Would catch: a connection dialled before an eviction is taken for one of the new generation.
+#[test]
+fn eviction_against_create() {
+    model(2, || {
+        let pool = pool(1, 0, Fairness::Fifo);
+        give_up(pool.body());
+        let ticket = pool.body().host().dials.lock().pop().expect("asked for");
+        let old = ticket.generation();
+        let dialling = thread::spawn(move || drop(ticket.serve(Item, Tick::from_millis(0))));
+        pool.body().evict_all();
+        dialling.join().unwrap();
+        if let Some(left) = pool.body().take_idle() {
+            assert!(left.is_doomed() || left.generation() != old);
+            drop(left.retire());
+        }
+    });
+}
+
+/// Would catch: a suspension that begins while a connection is put hands it out, or a resume
+/// leaves the waiter asleep.
+#[test]
+fn resume_serves_whoever_waits() {
+    model(2, || {
+        let pool = pool(1, 1, Fairness::Fifo);
+        pool.body().suspend();
+        let resuming = {
+            let pool = pool.clone();
+            thread::spawn(move || pool.body().resume())
+        };
+        drop(acquire(pool.body()).expect("served"));
+        resuming.join().unwrap();
         assert_all_idle(&pool, 1);
     });
 }
@@ -138,7 +264,7 @@ fn close_put_and_acquire_leave_nothing_open() {
         putter.join().unwrap();
         closer.join().unwrap();
         assert_eq!(pool.body().capacity().open(), 0);
-        assert_eq!(pool.body().line_lengths(), (0, 0));
+        assert_eq!(pool.body().queue(), Queue::default());
     });
 }
 

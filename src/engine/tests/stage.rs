@@ -1,7 +1,7 @@
 //! A host for the engine's tests: no clock, no runtime; dials are left on a table.
 
 use crate::engine::{Body, Fairness, Handle, Host, IdleOrder, Lease, Settings, Ticket};
-use crate::sync::{Arc, AtomicU32, Mutex, Ordering};
+use crate::sync::{Arc, AtomicU32, AtomicU64, Mutex, Ordering};
 use crate::time::Tick;
 
 /// What is pooled: nothing.
@@ -11,8 +11,15 @@ pub(super) struct Item;
 pub(super) struct Stage {
     pub(super) dials: Mutex<Vec<Ticket<Item, Stage>>>,
     pub(super) retired: AtomicU32,
-    /// The time, in milliseconds; moved by the test.
-    pub(super) clock: AtomicU32,
+    /// Milliseconds since the start.
+    pub(super) time: AtomicU64,
+}
+
+impl Stage {
+    pub(super) fn pass_time(&self, millis: u64) {
+        // Relaxed: a number on its own.
+        self.time.fetch_add(millis, Ordering::Relaxed);
+    }
 }
 
 pub(super) type TestBody = Body<Item, Stage>;
@@ -23,8 +30,8 @@ impl Host<Item> for Stage {
     type Failure = u32;
 
     fn now(&self) -> Tick {
-        // Relaxed: a number on its own.
-        Tick::from_millis(u64::from(self.clock.load(Ordering::Relaxed)))
+        // Relaxed: as above.
+        Tick::from_millis(self.time.load(Ordering::Relaxed))
     }
 
     fn keeps(&self, _: &Item) -> bool {
@@ -38,7 +45,7 @@ impl Host<Item> for Stage {
             body.host().retired.fetch_add(1, Ordering::Relaxed);
             drop(lease.retire());
         } else {
-            lease.stamp_return(Tick::from_millis(0));
+            lease.stamp(Tick::from_millis(0));
             lease.put();
         }
     }
@@ -72,7 +79,7 @@ pub(super) fn pool(limit: u32, idle: u32, fairness: Fairness) -> Handle<Item, St
     let stage = Stage {
         dials: Mutex::new(Vec::new()),
         retired: AtomicU32::new(0),
-        clock: AtomicU32::new(0),
+        time: AtomicU64::new(0),
     };
     let body = Arc::new(Body::new(settings, stage));
     body.tick().store(Tick::from_millis(0));

@@ -7,7 +7,7 @@ use crate::sync::Arc;
 use bytes::Bytes;
 
 use super::Refusal;
-use super::post::{unreadable, whole};
+use super::post::{unreadable, untold, whole};
 use crate::proxy::backend::Exchange;
 use crate::proxy::call::{Call, Step};
 use crate::proxy::http::{self, Accepts, Reply, Version};
@@ -73,7 +73,11 @@ pub async fn batch(
             Kind::Request { id, .. } => {
                 calls.push((*id, state.backend.call(&state.options, id, &exchange).await))
             }
-            _ => state.backend.tell(&state.options, &exchange).await?,
+            _ => state
+                .backend
+                .tell(&state.options, &exchange)
+                .await
+                .map_err(untold)?,
         }
     }
     if calls.is_empty() {

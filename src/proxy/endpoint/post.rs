@@ -64,7 +64,11 @@ async fn one(
         session: session.as_ref(),
     };
     let Kind::Request { id, method } = &message.kind else {
-        state.backend.tell(&state.options, &exchange).await?;
+        state
+            .backend
+            .tell(&state.options, &exchange)
+            .await
+            .map_err(untold)?;
         return Ok(http::accepted());
     };
     if method == "initialize" {
@@ -109,6 +113,14 @@ async fn answer(mut call: Call, accepts: Accepts) -> Result<Reply, Refusal> {
             Some(message),
         ))),
         Step::Fault(fault) => Err(Refusal::of(fault, call.id())),
+    }
+}
+
+/// The refusal of a message that expects no answer: what it was for is over.
+pub fn untold(fault: Fault) -> Fault {
+    match fault.code {
+        Code::ChildDied => Fault::new(Code::SessionEnded, fault.message),
+        _ => fault,
     }
 }
 

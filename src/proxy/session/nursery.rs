@@ -76,11 +76,14 @@ impl Nursery {
         Ok(())
     }
 
-    /// Starts children in the background until enough wait.
-    fn refill(&self) {
-        let wanted = self.options.min_idle;
+    /// Starts children in the background until enough wait, as far as the limit allows.
+    pub fn refill(&self) {
+        let (wanted, stats) = (self.options.min_idle, self.pool.stats());
+        if stats.idle >= wanted || stats.capacity_free == 0 {
+            return;
+        }
         // AcqRel: pairs with the Release below; one refill at a time.
-        if wanted == 0 || self.refilling.swap(true, Ordering::AcqRel) {
+        if self.refilling.swap(true, Ordering::AcqRel) {
             return;
         }
         let (pool, refilling) = (self.pool.clone(), self.refilling.clone());

@@ -33,6 +33,16 @@ const MAX_TRIES: usize = 3;
 /// A child that lived shorter is not replaced before somebody needs it: it would only die again.
 const LIVED: Duration = Duration::from_secs(1);
 
+/// The right to start a child; one at a time has it.
+struct Turn(Arc<Group>);
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        // Release: pairs with the AcqRel in `start_one`; who starts next sees the child of the last start.
+        self.0.starting.store(false, Ordering::Release);
+    }
+}
+
 /// The children and how they come into service.
 pub struct Group {
     pool: Pool<Handshaken>,
@@ -227,19 +237,30 @@ impl Group {
         if self.is_closed() || self.children.lock().len() >= self.limit {
             return;
         }
-        // AcqRel: pairs with the Release below; who starts next sees the child of the last start.
+        // AcqRel: pairs with the Release in the drop of a turn.
         if self.starting.swap(true, Ordering::AcqRel) {
             return;
         }
-        let group = self.clone();
+        let turn = Turn(self.clone());
         self.tasks.spawn(async move {
+            let group = turn.0.clone();
             let failed = group.start().await.err();
-            // Release: see above.
-            group.starting.store(false, Ordering::Release);
+            // Before the news: who hears it may start the next.
+            drop(turn);
             group
                 .starts
-                .send_modify(|starts| *starts = (starts.0 + 1, failed));
+                .send_modify(|starts| *starts = (starts.0 + 1, failed.clone()));
+            if failed.is_none() {
+                group.fill();
+            }
         });
+    }
+
+    /// Starts one more child where fewer serve than are to be kept ready.
+    pub fn fill(self: &Arc<Self>) {
+        if self.children.lock().len() < self.options.min_idle as usize {
+            self.start_one();
+        }
     }
 
     async fn start(&self) -> Result<(), Fault> {
@@ -260,7 +281,7 @@ impl Group {
         Ok(())
     }
 
-    /// Starts the first child and waits for it.
+    /// Starts the first child and waits for it; the others that are kept ready follow.
     ///
     /// # Errors
     ///

@@ -1,0 +1,73 @@
+//! A watch on coarse clocks that nobody advances.
+//!
+//! A current-thread runtime runs only while somebody blocks on it: between two calls the coarse
+//! tick stands still, and the first hit after a pause would take an old time for now. One thread
+//! for all pools puts such clocks to sleep; then a hit looks at the real clock.
+//!
+//! Promise: it only ever makes a clock sleep, which is always safe. Cost: four looks a second while
+//! a pool moves on such a runtime; no thread before and none after.
+
+use std::thread;
+use std::time::Duration;
+
+use super::shared::Body;
+use crate::sync::{Arc, Mutex, Weak};
+use crate::time::Tick;
+
+const LOOK: Duration = Duration::from_millis(250);
+
+/// A clock to be looked at.
+trait Watched: Send + Sync {
+    /// Puts the clock to sleep if nobody advanced it lately. `false`: nobody attends it any more.
+    fn look(&self) -> bool;
+}
+
+impl<T: Send + 'static> Watched for Body<T> {
+    fn look(&self) -> bool {
+        let maintenance = &self.host().maintenance;
+        if maintenance.is_late(LOOK) {
+            self.tick().store(Tick::NEVER);
+        }
+        maintenance.is_attended()
+    }
+}
+
+struct Round {
+    running: bool,
+    watched: Vec<Weak<dyn Watched>>,
+}
+
+static ROUND: Mutex<Round> = Mutex::new(Round {
+    running: false,
+    watched: Vec::new(),
+});
+
+/// Watches a pool's clock until nobody attends it. The caller sees to it that it is not watched yet.
+pub(crate) fn watch<T: Send + 'static>(body: &Arc<Body<T>>) {
+    let weak: Weak<dyn Watched> = Arc::<Body<T>>::downgrade(body);
+    let mut round = ROUND.lock();
+    round.watched.push(weak);
+    if !round.running {
+        let thread = thread::Builder::new().name("plunge-clock".into());
+        // Without a thread the clocks stay as they are: late, as the docs of `metadata` say.
+        round.running = thread.spawn(walk).is_ok();
+    }
+}
+
+fn walk() {
+    loop {
+        thread::park_timeout(LOOK);
+        let watched = std::mem::take(&mut ROUND.lock().watched);
+        // Outside the lock: a look may drop the last reference to a pool.
+        let kept = watched
+            .into_iter()
+            .filter(|weak| weak.upgrade().is_some_and(|pool| pool.look()));
+        let kept = kept.collect::<Vec<_>>();
+        let mut round = ROUND.lock();
+        round.watched.extend(kept);
+        if round.watched.is_empty() {
+            round.running = false;
+            return;
+        }
+    }
+}
