@@ -232,11 +232,13 @@ impl<T, H: Host<T>> Body<T, H> {
         mut look: impl FnMut(Lease<T, H>) -> Option<Lease<T, H>>,
     ) {
         for _ in 0..batch.min(*left) {
+            // Others took some meanwhile: the pass is over.
+            let Some(id) = self.idle.take_shared() else {
+                *left = 0;
+                break;
+            };
             *left -= 1;
-            match self.idle.take_shared() {
-                Some(id) => self.put_aside(look(self.lease(id))),
-                None => *left = 0,
-            }
+            self.put_aside(look(self.lease(id)));
         }
         if *left == 0 {
             self.idle.restore();
