@@ -37,6 +37,7 @@ pub(super) struct IdleSet {
 }
 
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // one per pool, and a box is a load more on each take
 enum Rest {
     Queue(ArrayQueue<SlotId>),
     /// What is on the second was looked at in a pass that is not over.

@@ -7,6 +7,7 @@
 
 mod body;
 mod capacity;
+mod control;
 mod dial;
 mod gate;
 mod handle;
@@ -15,7 +16,9 @@ mod host;
 mod idle;
 mod late;
 mod lease;
+mod line;
 mod permit;
+mod put;
 mod slot;
 mod stack;
 mod wait;

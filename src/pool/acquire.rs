@@ -34,8 +34,9 @@ pin_project! {
     /// An acquire: a hit at its first poll, else a slow future that is made then.
     ///
     /// Written by hand so that a hit neither builds nor drops any of the slow future's states.
-    pub(crate) struct Acquire<'a, T: Send, S, F>
+    pub(crate) struct Acquire<'a, T, S, F>
     where
+        T: Send,
         T: 'static,
     {
         pool: &'a Pool<T>,
@@ -89,7 +90,7 @@ where
         lease: Lease<T>,
     ) -> Poll<Result<PoolConnection<T>, AcquireError>> {
         // A hit is far cheaper than what tokio counts as one operation: not each is charged.
-        if lease.count_use() % HITS_PER_UNIT == 0 {
+        if lease.count_use().is_multiple_of(HITS_PER_UNIT) {
             return Self::poll_charged(context, lease);
         }
         Poll::Ready(Ok(PoolConnection::new(lease)))

@@ -44,6 +44,9 @@ pub(crate) struct Maintenance<T: Send + 'static> {
     closing: AtomicU32,
 }
 
+/// Connections to be closed, and connections to be shown to their hook.
+type Work<T> = (Vec<(T, Permit<T>)>, Vec<Lease<T>>);
+
 struct Desk<T: Send + 'static> {
     running: bool,
     /// Counts the tasks that attended, for a late one to see that it was replaced.
@@ -180,7 +183,7 @@ impl<T: Send + 'static> Maintenance<T> {
         drop(kept);
     }
 
-    fn take_work(&self) -> (Vec<(T, Permit<T>)>, Vec<Lease<T>>) {
+    fn take_work(&self) -> Work<T> {
         let mut desk = self.desk.lock();
         (
             std::mem::take(&mut desk.graveyard),
@@ -204,7 +207,7 @@ impl<T: Send + 'static> Maintenance<T> {
     }
 
     /// Ends the shift, unless it was replaced, and returns what was left to it.
-    fn abandon(&self, shift: u64, clock: &TickWord) -> (Vec<(T, Permit<T>)>, Vec<Lease<T>>) {
+    fn abandon(&self, shift: u64, clock: &TickWord) -> Work<T> {
         let mut desk = self.desk.lock();
         if desk.shift != shift || !desk.running {
             return (Vec::new(), Vec::new());

@@ -2,12 +2,12 @@
 
 use std::future::Future;
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::task::{Context, Poll, Wake, Waker};
 
-use super::stage::{Item, Stage, TestBody, TestLease, TestTicket, close, finish_dial, pool};
+use super::stage::{Item, Stage, TestBody, TestLease, TestTicket, close, finish_dial, open, pool};
 use crate::engine::{Fairness, Handle, Ticket, Wait, WaitError};
-use crate::sync::Arc;
+use crate::sync::Ordering::SeqCst;
+use crate::sync::{Arc, AtomicU32};
 use crate::time::Tick;
 
 type Pool = Handle<Item, Stage>;
@@ -343,7 +343,7 @@ fn a_late_doom_spares_the_successor() {
     let pool = pool(1, 1, Fairness::Fifo);
     let old = pool.body().tenants().next().expect("one is open");
     drop(lease(&pool).retire());
-    let new = TestBody::open(pool.body(), Item);
+    let new = open(pool.body());
     old.doom();
     assert!(!new.is_doomed());
 }

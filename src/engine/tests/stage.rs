@@ -1,5 +1,6 @@
 //! A host for the engine's tests: no clock, no runtime; dials are left on a table.
 
+use crate::engine::permit::Permit;
 use crate::engine::{Body, Fairness, Handle, Host, IdleOrder, Lease, Settings, Ticket};
 use crate::sync::{Arc, AtomicU32, AtomicU64, Mutex, Ordering};
 use crate::time::Tick;
@@ -84,7 +85,7 @@ pub(super) fn pool(limit: u32, idle: u32, fairness: Fairness) -> Handle<Item, St
     let body = Arc::new(Body::new(settings, stage));
     body.tick().store(Tick::from_millis(0));
     for _ in 0..idle {
-        drop(Body::open(&body, Item));
+        drop(open(&body));
     }
     Handle::first(body)
 }
@@ -107,4 +108,11 @@ pub(super) fn finish_dial(body: &Arc<TestBody>) {
         let next = ticket.serve(Item, Tick::from_millis(0));
         body.host().dials.lock().extend(next);
     }
+}
+
+/// Opens a connection that nobody dialled.
+pub(super) fn open(body: &Arc<TestBody>) -> TestLease {
+    assert!(body.capacity.try_take(), "a free permit");
+    let permit = Permit::adopt(Arc::clone(body));
+    Body::install(permit, Item, body.generation(), Tick::from_millis(0))
 }

@@ -1,0 +1,202 @@
+//! Control: what changes a pool as a whole. Closing, suspending, limits, generations, and the looks
+//! that maintenance takes at what is idle.
+//!
+//! Promise: nothing is opened past a close or a limit; nobody is stranded by a change.
+//! Cost: off the hit path, all of it.
+
+use super::body::{Body, patience};
+use super::gate::GateWord;
+use super::host::{Fairness, Host};
+use super::lease::Lease;
+use super::line::COARSE_MILLIS;
+use super::slot::{Slot, SlotId, Tenancy};
+use crate::sync::Ordering::{Relaxed, SeqCst};
+use crate::sync::{fence, fence_after_rmw};
+use crate::time::Tick;
+
+impl<T, H: Host<T>> Body<T, H> {
+    /// From now on nothing is handed out or opened; waiters are told. Tells whether it was open.
+    pub(crate) fn shut(&self) -> bool {
+        self.capacity.close();
+        let before = self.gate.set(GateWord::CLOSED);
+        let ((), wakes) = self.line(|list, wakes| list.close(wakes));
+        drop(wakes);
+        // SeqCst: between the closed gate and the closer's look at the idle set; a putter that did
+        // not see the gate is seen by `take_idle`, and one that did takes its own back.
+        fence(SeqCst);
+        !before.has(GateWord::CLOSED)
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.gate.peek().has(GateWord::CLOSED)
+    }
+
+    /// Nothing is handed out or opened until `resume`; what comes back is kept.
+    pub(crate) fn suspend(&self) {
+        self.gate.set(GateWord::SUSPENDED);
+    }
+
+    /// Ends a suspension: a put of all that is idle, and of all free permits.
+    pub(crate) fn resume(&self) {
+        self.gate.clear(GateWord::SUSPENDED);
+        fence_after_rmw();
+        self.settle();
+        self.grant();
+    }
+
+    pub(crate) fn is_suspended(&self) -> bool {
+        self.gate.peek().has(GateWord::SUSPENDED)
+    }
+
+    /// Changes how many may be open. A raised limit is a put; above a lowered one, connections are
+    /// retired as they come back.
+    pub(crate) fn set_limit(&self, limit: u32) {
+        self.capacity.set_limit(limit.min(self.ceiling()));
+        fence_after_rmw();
+        self.refresh_inspect();
+        self.grant();
+    }
+
+    /// The highest limit that can be set.
+    pub(crate) fn ceiling(&self) -> u32 {
+        u32::try_from(self.slots.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Changes who is served first, and how many may wait and be dialled.
+    pub(crate) fn set_line(&self, max_connecting: u32, max_waiters: u32, fairness: Fairness) {
+        // Relaxed: a setting on its own; the line below applies it to those who wait.
+        self.patience.store(patience(fairness), Relaxed);
+        let ((), wakes) = self.line(|list, wakes| {
+            list.max_connecting = max_connecting;
+            list.max_waiters = max_waiters;
+            list.grant(self.capacity.peek().free(), wakes);
+        });
+        drop(wakes);
+        self.settle();
+    }
+
+    /// Sets `inspect` while more are open than may be, clears it after.
+    pub(super) fn refresh_inspect(&self) {
+        loop {
+            let over = self.is_over_limit();
+            if over == self.gate.peek().has(GateWord::INSPECT) {
+                return;
+            }
+            // SeqCst: ordered before the next look at the capacity; two callers that disagree go
+            // round until the gate says what the word says.
+            if over {
+                self.gate.set(GateWord::INSPECT)
+            } else {
+                self.gate.clear(GateWord::INSPECT)
+            };
+        }
+    }
+
+    /// Whether more are open than the limit allows now.
+    pub(crate) fn is_over_limit(&self) -> bool {
+        let capacity = self.capacity.peek();
+        capacity.open() > capacity.limit()
+    }
+}
+
+/// Looks at connections from outside.
+impl<T, H: Host<T>> Body<T, H> {
+    /// What lives in each slot: for maintenance. A view may be outdated at once.
+    pub(crate) fn tenants(&self) -> impl Iterator<Item = Tenant<'_, T, H>> {
+        self.slots
+            .iter()
+            .filter_map(|slot| slot.tenant().map(|tenancy| Tenant { slot, tenancy }))
+    }
+
+    /// Shows up to `batch` idle connections to `look`, those idle longest first, and puts back
+    /// what it returns. `left` counts down to the end of a pass.
+    pub(crate) fn sweep(
+        &self,
+        left: &mut u32,
+        batch: u32,
+        mut look: impl FnMut(Lease<T, H>) -> Option<Lease<T, H>>,
+    ) {
+        for _ in 0..batch.min(*left) {
+            // Others took some meanwhile: the pass is over.
+            let Some(id) = self.idle.take_shared() else {
+                *left = 0;
+                break;
+            };
+            *left -= 1;
+            self.put_aside(look(self.lease(id)));
+        }
+        if *left == 0 {
+            self.idle.restore();
+            self.settle();
+        }
+    }
+
+    /// Shows what lies in hot places, doomed or not used since `now`, to `look`.
+    pub(crate) fn sweep_hot(
+        &self,
+        now: Tick,
+        mut look: impl FnMut(Lease<T, H>) -> Option<Lease<T, H>>,
+    ) {
+        let is_cold = |id: SlotId| {
+            let slot = &self.slots[id.index()];
+            slot.is_doomed() || now.since(slot.since()).as_millis() > COARSE_MILLIS
+        };
+        for id in self.idle.take_cold(is_cold) {
+            self.put_aside(look(self.lease(id)));
+        }
+    }
+
+    /// Puts a connection back as it was: into the shared part, its stamp unchanged.
+    fn put_aside(&self, lease: Option<Lease<T, H>>) {
+        if let Some(lease) = lease {
+            self.idle.put_aside(lease.into_id());
+            self.settle();
+        }
+    }
+
+    /// Starts a new generation: connections of older ones are retired as they are taken or put.
+    pub(crate) fn evict_all(&self) -> u32 {
+        // SeqCst: ordered before the look at the slots; see `install`.
+        let generation = self.generation.fetch_add(1, SeqCst).wrapping_add(1);
+        fence(SeqCst);
+        self.tenants()
+            .filter(|tenant| tenant.slot.generation() != generation)
+            .for_each(|tenant| tenant.doom());
+        generation
+    }
+}
+
+/// A connection as it is seen by whoever does not hold it.
+pub(crate) struct Tenant<'a, T, H: Host<T>> {
+    slot: &'a Slot<T, H>,
+    tenancy: Tenancy,
+}
+
+impl<T, H: Host<T>> Tenant<'_, T, H> {
+    /// Marks it to be retired by its next taker, if it still lives there.
+    pub(crate) fn doom(&self) {
+        self.slot.doom(self.tenancy);
+    }
+
+    pub(crate) fn created(&self) -> Tick {
+        self.slot.created()
+    }
+
+    /// Since when it is idle, or leased.
+    pub(crate) fn since(&self) -> Tick {
+        self.slot.since()
+    }
+
+    pub(crate) fn uses(&self) -> u64 {
+        self.slot.uses()
+    }
+
+    pub(crate) fn generation(&self) -> u32 {
+        self.slot.generation()
+    }
+
+    /// The number of its slot.
+    pub(crate) fn number(&self) -> u32 {
+        self.slot.id().number()
+    }
+}

@@ -1,0 +1,132 @@
+//! The line, as the body runs it: the list of waiters, the gate that counts them, the dials that are
+//! made for them.
+//!
+//! Promise: every change is made under one mutex and leaves the gate in step; wakers are woken when
+//! the mutex is released and the body is not needed any more.
+//! Cost: touched only when the idle set is empty.
+
+use super::body::Body;
+use super::dial::Ticket;
+use super::gate::GateWord;
+use super::host::Host;
+use super::permit::Permit;
+use super::waiters::WaitList;
+use super::wakes::Wakes;
+use crate::sync::Arc;
+use crate::sync::Ordering::Relaxed;
+use crate::time::Tick;
+
+impl<T, H: Host<T>> Body<T, H> {
+    /// Changes the line under its mutex and keeps the gate in step. The wakers are returned, to be
+    /// dropped, and so woken, where no lock is held and the body is not needed any more.
+    pub(super) fn line<R>(
+        &self,
+        change: impl FnOnce(&mut WaitList<H::Failure>, &mut Wakes) -> R,
+    ) -> (R, Wakes) {
+        let mut wakes = Wakes::default();
+        let mut list = self.waiters.lock();
+        let before = list.len();
+        let result = change(&mut list, &mut wakes);
+        self.gate.lower(before.saturating_sub(list.len()));
+        let strict = self.refresh_strict(&list);
+        // Where newcomers may overtake, nothing is handed over: whoever is first now looks for
+        // itself, in case its predecessor left something.
+        if list.len() < before && !strict && self.is_patient() && self.idle.len() > 0 {
+            list.nudge_head(&mut wakes);
+        }
+        drop(list);
+        (result, wakes)
+    }
+
+    /// Sets or clears `strict`, as the first in line has waited. Tells which. Called under the
+    /// line's mutex.
+    pub(super) fn refresh_strict(&self, list: &WaitList<H::Failure>) -> bool {
+        // Relaxed: a setting on its own.
+        let patience = self.patience.load(Relaxed);
+        let bounded = patience > 0 && patience < u64::MAX;
+        let overdue = bounded
+            && list.head_times().is_some_and(|(since, _)| {
+                self.host.now().since(since).as_millis() >= u128::from(patience)
+            });
+        if overdue != self.gate.peek().has(GateWord::STRICT) {
+            if overdue {
+                self.gate.set(GateWord::STRICT)
+            } else {
+                self.gate.clear(GateWord::STRICT)
+            };
+        }
+        overdue
+    }
+
+    /// Whether newcomers may overtake at all.
+    pub(super) fn is_patient(&self) -> bool {
+        // Relaxed: a setting on its own.
+        self.patience.load(Relaxed) > 0
+    }
+
+    /// The time, as exact as the first deadline in line asks for.
+    pub(super) fn time_for(&self, list: &WaitList<H::Failure>) -> Tick {
+        let tick = self.tick.load();
+        match list.head_times() {
+            None | Some((_, Tick::NEVER)) => Tick::from_millis(0),
+            // The coarse tick may lag; far from a deadline that is good enough.
+            Some((_, end))
+                if tick != Tick::NEVER && end.since(tick).as_millis() > COARSE_MILLIS =>
+            {
+                tick
+            }
+            Some(_) => self.host.now(),
+        }
+    }
+
+    /// Takes a permit for one more dial that the line wants, unless nothing may be opened.
+    pub(super) fn claim_in(&self, list: &mut WaitList<H::Failure>) -> bool {
+        !self.is_suspended() && list.claim(&self.capacity)
+    }
+
+    /// Ends a pause of the dials that is long over, because whoever was to end it does not run.
+    pub(crate) fn resume_overdue_dials(&self, now: Tick) {
+        let ((), wakes) = self.line(|list, wakes| {
+            if list.resume_overdue(now) {
+                list.grant(self.capacity.peek().free(), wakes);
+            }
+        });
+        drop(wakes);
+    }
+
+    /// Takes a permit for a dial, if one is wanted.
+    pub(super) fn claim(this: &Arc<Self>) -> Option<Ticket<T, H>> {
+        if this.capacity.peek().free() == 0 {
+            return None;
+        }
+        let (claimed, wakes) = this.line(|list, _| this.claim_in(list));
+        drop(wakes);
+        claimed.then(|| Ticket::new(Permit::adopt(Arc::clone(this)), false))
+    }
+
+    /// Takes a permit for a dial that fills the idle set, unless `most` such are under way.
+    pub(crate) fn claim_spare(this: &Arc<Self>, most: u32) -> Option<Ticket<T, H>> {
+        if this.is_suspended() {
+            return None;
+        }
+        let (claimed, wakes) = this.line(|list, _| list.claim_spare(&this.capacity, most));
+        drop(wakes);
+        claimed.then(|| Ticket::new(Permit::adopt(Arc::clone(this)), true))
+    }
+
+    /// A permit was freed: tells a waiter, if there is one. The caller made its RMW and fenced.
+    pub(super) fn grant(&self) {
+        let gate = self.gate.after_publish();
+        if gate.has(GateWord::INSPECT) {
+            self.refresh_inspect();
+        }
+        if gate.waiters() > 0 && !gate.has(GateWord::SUSPENDED) {
+            let ((), wakes) =
+                self.line(|list, wakes| list.grant(self.capacity.peek().free(), wakes));
+            drop(wakes);
+        }
+    }
+}
+
+/// How far the coarse tick may lag behind the clock.
+pub(super) const COARSE_MILLIS: u128 = 250;

@@ -1,0 +1,175 @@
+//! Putting: what happens to a connection that nobody holds any more.
+//!
+//! These functions run after the connection was given up, when another thread may retire it and
+//! drop the body: so they take pointers, and a guard that keeps the memory.
+//!
+//! Promise: a connection put goes to the first in line or into the idle set, and whoever did not
+//! see it there is seen to. Cost: one locked instruction and two loads while nobody waits.
+
+use std::ptr::NonNull;
+
+use super::body::Body;
+use super::gate::GateWord;
+use super::hazard::Record;
+use super::host::Host;
+use super::lease::Lease;
+use super::slot::{Slot, SlotId};
+use super::wakes::Wakes;
+use crate::sync::{Arc, thread_index};
+
+impl<T, H: Host<T>> Body<T, H> {
+    /// Puts a connection: to the first in line, else into the idle set.
+    ///
+    /// # Safety
+    ///
+    /// The caller had this slot's lease and gave it up.
+    pub(super) unsafe fn put(slot: NonNull<Slot<T, H>>) {
+        // SAFETY: still ours: the slot is leased, so it keeps the body alive.
+        let (owner, id) = unsafe { (slot.as_ref().owner(), slot.as_ref().id()) };
+        let (body, thread) = (Arc::as_ptr(owner), thread_index());
+        match thread.and_then(Record::of) {
+            Some(record) => {
+                let hazard = record.protect(body.cast());
+                // SAFETY: `hazard` keeps the body.
+                unsafe { Self::put_kept(body, id, thread, hazard) }
+            }
+            None => {
+                let reference = Arc::clone(owner);
+                // SAFETY: `reference` keeps the body.
+                unsafe { Self::put_kept(body, id, thread, reference) }
+            }
+        }
+    }
+
+    unsafe fn put_kept<G>(body: *const Self, id: SlotId, thread: Option<usize>, guard: G) {
+        // SAFETY: kept by `guard` up to its drop below.
+        let this = unsafe { &*body };
+        let gate = this.gate.peek();
+        if gate.waiters() == 0 || gate.has(GateWord::SUSPENDED) || !this.is_strict(gate) {
+            // SAFETY: as above.
+            return unsafe { Self::publish(body, id, thread, guard) };
+        }
+        // The wakers run user code, so they outlive the guard in both ways out.
+        let (handed, wakes) = this.hand_off(id);
+        if handed {
+            drop(guard);
+        } else {
+            // SAFETY: as above.
+            unsafe { Self::publish(body, id, thread, guard) };
+        }
+        drop(wakes);
+    }
+
+    /// Puts an id into the idle set and sees to whoever did not see it there.
+    ///
+    /// # Safety
+    ///
+    /// `guard` keeps the body in memory; the id is the caller's, and is given up.
+    #[inline(always)]
+    pub(super) unsafe fn publish<G>(
+        body: *const Self,
+        id: SlotId,
+        thread: Option<usize>,
+        guard: G,
+    ) {
+        // SAFETY: kept by `guard`.
+        let this = unsafe { &*body };
+        this.idle.put(id, thread);
+        if this.gate.after_publish().is_quiet() {
+            return drop(guard);
+        }
+        // SAFETY: as above.
+        unsafe { Self::settle_kept(body, guard) }
+    }
+
+    #[cold]
+    #[inline(never)]
+    unsafe fn settle_kept<G>(body: *const Self, guard: G) {
+        // SAFETY: kept by `guard` up to its drop below.
+        let this = unsafe { &*body };
+        let lease = if this.is_unsettled() {
+            this.take_idle()
+        } else {
+            None
+        };
+        // A lease keeps the body by its slot; a reference of our own outlives the lease.
+        let kept = lease.map(|lease| (Arc::clone(lease.body()), lease));
+        drop(guard);
+        if let Some((reference, lease)) = kept {
+            reference.settle_with(lease);
+        }
+    }
+
+    /// Whether an idle connection would be of use to somebody.
+    fn is_unsettled(&self) -> bool {
+        let gate = self.gate.after_publish();
+        gate.has(GateWord::CLOSED) || (gate.waiters() > 0 && !gate.has(GateWord::SUSPENDED))
+    }
+
+    /// Brings what is idle to whoever needs it, until one side is empty.
+    pub(crate) fn settle(&self) {
+        if self.is_unsettled()
+            && let Some(lease) = self.take_idle()
+        {
+            self.settle_with(lease);
+        }
+    }
+
+    fn settle_with(&self, mut lease: Lease<T, H>) {
+        loop {
+            let gate = self.gate.after_publish();
+            if gate.has(GateWord::CLOSED) {
+                H::returned(lease);
+            } else if self.settle_one(lease.into_id(), gate) {
+                return;
+            }
+            match self.is_unsettled().then(|| self.take_idle()).flatten() {
+                Some(next) => lease = next,
+                None => return,
+            }
+        }
+    }
+
+    /// Hands one connection on. `true`: the rest is up to somebody else.
+    fn settle_one(&self, id: SlotId, gate: GateWord) -> bool {
+        let strict = self.is_strict(gate);
+        if strict {
+            let (handed, wakes) = self.hand_off(id);
+            if handed {
+                drop(wakes);
+                return false;
+            }
+        }
+        self.idle.put(id, thread_index());
+        // Where newcomers may overtake, the first in line is told to try its luck.
+        !strict && self.nudge()
+    }
+
+    /// Whether a connection may only go to the first in line.
+    pub(super) fn is_strict(&self, gate: GateWord) -> bool {
+        gate.has(GateWord::STRICT) || !self.is_patient()
+    }
+
+    fn hand_off(&self, id: SlotId) -> (bool, Wakes) {
+        self.line(|list, wakes| {
+            list.expire(self.time_for(list), wakes);
+            let handed = list.serve_head(id, wakes);
+            list.grant(self.capacity.peek().free(), wakes);
+            handed
+        })
+    }
+
+    /// Wakes the first in line, or, if it waited too long, lets nobody overtake it any more.
+    fn nudge(&self) -> bool {
+        let (settled, wakes) = self.line(|list, wakes| {
+            list.expire(self.time_for(list), wakes);
+            if self.refresh_strict(list) {
+                return false;
+            }
+            list.nudge_head(wakes);
+            true
+        });
+        drop(wakes);
+        settled
+    }
+}
