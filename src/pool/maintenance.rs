@@ -225,19 +225,19 @@ impl<T: Send + 'static> Maintenance<T> {
 pub(crate) fn ensure<T: Send + 'static>(body: &Arc<Body<T>>) -> Result<(), NoRuntime> {
     let shared = body.host();
     let maintenance = &shared.maintenance;
-    let mut shift = match maintenance.begin_shift(shared.clock.now(), false) {
-        Some(shift) => Some(shift),
-        None => return Ok(()),
+    let seat = |shift| Seat {
+        body: Arc::downgrade(body),
+        shift,
     };
+    let Some(shift) = maintenance.begin_shift(shared.clock.now(), false) else {
+        return Ok(());
+    };
+    // From here on a drop ends the shift, also where there is no runtime to ask.
+    let mut first = Some(seat(shift));
     shared.runtimes.spawn(|| {
         // The second time the first runtime dropped the task, which ended its shift.
-        let shift = shift
-            .take()
-            .or_else(|| maintenance.begin_shift(shared.clock.now(), true))?;
-        let seat = Seat {
-            body: Arc::downgrade(body),
-            shift,
-        };
+        let again = || maintenance.begin_shift(shared.clock.now(), true).map(seat);
+        let seat = first.take().or_else(again)?;
         Some(attend(seat, maintenance.wake.load_full()))
     })
 }

@@ -182,3 +182,17 @@ fn a_pause_whose_time_nobody_keeps_any_more_ends() {
     assert_eq!(error.expect("no panic"), AcquireErrorKind::NoRuntime);
     assert_eq!(pool.stats().open, 0);
 }
+
+#[test]
+fn what_is_retired_after_a_miss_without_a_runtime_is_dropped_in_place() {
+    let theatre = Theatre::new(Gates::default());
+    let pool = theatre.pool(PoolOptions::new().max_connections(2)).unwrap();
+    let runtime = paused();
+    let mut held = runtime.block_on(pool.acquire()).unwrap();
+    drop(runtime);
+    let error = futures::executor::block_on(pool.acquire()).unwrap_err();
+    assert_eq!(error.kind(), AcquireErrorKind::NoRuntime);
+    held.mark_broken();
+    drop(held);
+    assert_eq!((pool.stats().open, theatre.live()), (0, 0));
+}
