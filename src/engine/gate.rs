@@ -33,6 +33,11 @@ impl GateWord {
         self.0 & flag.0 != 0
     }
 
+    /// Whether somebody waits, and nothing else is the matter.
+    pub(crate) const fn is_busy(self) -> bool {
+        self.0 & (Self::CLOSED.0 | Self::SUSPENDED.0 | Self::INSPECT.0) == 0
+    }
+
     pub(crate) const fn waiters(self) -> u32 {
         self.0 / Self::WAITER
     }

@@ -16,7 +16,7 @@ use super::deadline::{Expiry, timeout_at};
 use super::error::{AcquireError, AcquireErrorKind, AcquirePhase};
 use super::handle::Pool;
 use super::maintenance;
-use super::shared::{Body, Failure, Lease, Shared};
+use super::shared::{Body, Failure, Lease, Shared, far};
 use crate::engine::{Late, Wait, WaitError};
 use crate::sync::Arc;
 
@@ -147,14 +147,15 @@ pub(crate) async fn acquire_slow<T: Send + 'static>(
     limit: Duration,
 ) -> Result<Lease<T>, AcquireError> {
     let shared = body.host();
-    let (since, until) = (shared.clock.now(), shared.deadline(limit));
+    let now = Instant::now();
+    let (since, until) = (shared.clock.tick(now), far(now, limit));
     let (mut dead, mut refused, mut in_front) = (0, 0, false);
     loop {
         if body.is_closed() {
             return Err(give_up(body, AcquireErrorKind::Closed));
         }
         // Without a runtime there is no maintenance: then nothing is late but the closing.
-        let _ = maintenance::ensure(body);
+        let _ = maintenance::ensure(body, since);
         if found.is_none() && dead < DEAD_TAKES {
             found = take(body);
         }
@@ -168,7 +169,7 @@ pub(crate) async fn acquire_slow<T: Send + 'static>(
                     deadline,
                     std::mem::replace(&mut in_front, true),
                 );
-                waited(body, wait, until).await?
+                waited(body, wait, now, until).await?
             }
         };
         let opened_for_this = lease.uses() == 0 && lease.created() >= since;
@@ -213,12 +214,13 @@ async fn rest<T: Send + 'static>(body: &Body<T>, refused: &mut u32, until: Insta
 async fn waited<T: Send + 'static>(
     body: &Arc<Body<T>>,
     wait: Wait<'_, T, Shared<T>>,
+    now: Instant,
     until: Instant,
 ) -> Result<Lease<T>, AcquireError> {
     let shared = body.host();
     let failures = shared.counters.connect_failures.get();
     // Out of the line before the statistics are taken.
-    let kind = match in_line(body, wait, until).await {
+    let kind = match in_line(body, wait, now, until).await {
         Ok(lease) => return Ok(lease),
         Err(WaitError::Closed) => AcquireErrorKind::Closed,
         Err(WaitError::Full) => AcquireErrorKind::TooManyWaiters,
@@ -245,19 +247,22 @@ async fn waited<T: Send + 'static>(
 async fn in_line<T: Send + 'static>(
     body: &Arc<Body<T>>,
     wait: Wait<'_, T, Shared<T>>,
+    now: Instant,
     until: Instant,
 ) -> Result<Lease<T>, WaitError<Failure>> {
     let shared = body.host();
     let mut wait = pin!(wait);
+    let mut look = until.min(now + LOOK);
     loop {
-        let look = until.min(shared.deadline(LOOK));
         match timeout_at(look, shared.runtimes.configured(), wait.as_mut()).await {
             Ok(served) => return served,
             Err(Expiry::NoRuntime) => return Err(WaitError::Failed(Failure::NoRuntime)),
             Err(Expiry::Elapsed) if look >= until => return Err(WaitError::Expired),
             Err(Expiry::Elapsed) => {
-                let _ = maintenance::ensure(body);
-                body.resume_overdue_dials(shared.clock.now());
+                let now = Instant::now();
+                look = until.min(now + LOOK);
+                let _ = maintenance::ensure(body, shared.clock.tick(now));
+                body.resume_overdue_dials(shared.clock.tick(now));
             }
         }
     }

@@ -95,6 +95,11 @@ async fn greet<T: Send + 'static>(
     until: Instant,
 ) -> Result<Admission<T>, AcquireErrorKind> {
     let shared = body.host();
+    if !shared.greets() {
+        lease.stamp(now);
+        lease.count_use();
+        return Ok(Admission::Admitted(lease));
+    }
     let mut metadata = shared.metadata(&lease, now);
     metadata.uses = metadata.uses.wrapping_add(1);
     let tuning = shared.tuning();

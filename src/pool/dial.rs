@@ -47,7 +47,7 @@ async fn run<T: Send + 'static>(first: Ticket<T>) {
                 shared.backoff.reset();
                 shared.counters.opened.add(1);
                 // For the clock and the closing of what is opened here.
-                let _ = maintenance::ensure(&body);
+                let _ = maintenance::ensure(&body, body.host().clock.now());
                 ticket.serve(value, shared.clock.now())
             }
             // Given up, not failed.

@@ -73,7 +73,7 @@ impl<T: Send + 'static> Pool<T> {
         };
         if prewarm {
             // Without a runtime the first acquire begins it.
-            let _ = maintenance::ensure(pool.body());
+            let _ = maintenance::ensure(pool.body(), pool.body().host().clock.now());
         }
         pool
     }

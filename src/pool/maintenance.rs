@@ -37,6 +37,8 @@ pub(crate) struct Maintenance<T: Send + 'static> {
     wake: ArcSwap<Notify>,
     /// Upkeep is due, whatever the time.
     requested: AtomicBool,
+    /// Until when a shift is on time, in milliseconds; 0: none attends.
+    on_time_until: AtomicU64,
     /// The real time of the last look around; see `watchdog`.
     beat: AtomicU64,
     watched: AtomicBool,
@@ -70,6 +72,7 @@ impl<T: Send + 'static> Maintenance<T> {
             desk: Mutex::new(desk),
             wake: ArcSwap::from_pointee(Notify::new()),
             requested: AtomicBool::new(false),
+            on_time_until: AtomicU64::new(0),
             beat: AtomicU64::new(0),
             watched: AtomicBool::new(false),
             recycling: AtomicU32::new(0),
@@ -118,15 +121,28 @@ impl<T: Send + 'static> Maintenance<T> {
         }
         desk.running = true;
         desk.shift += 1;
-        desk.due = now;
+        self.set_due(&mut desk, now);
         self.wake.store(Arc::new(Notify::new()));
         Some(desk.shift)
+    }
+
+    fn set_due(&self, desk: &mut Desk<T>, due: Tick) {
+        desk.due = due;
+        let until = if desk.running {
+            due.after(GRACE).as_millis()
+        } else {
+            0
+        };
+        // Relaxed: a hint for `ensure`; the desk is what counts.
+        self.on_time_until.store(until, Ordering::Relaxed);
     }
 
     /// Says when the shift looks around next; `false`: it was replaced.
     fn stay_until(&self, shift: u64, due: Tick) -> bool {
         let mut desk = self.desk.lock();
-        desk.due = due;
+        if desk.shift == shift {
+            self.set_due(&mut desk, due);
+        }
         // Relaxed: a number on its own.
         self.beat.store(uptime_millis(), Ordering::Relaxed);
         desk.shift == shift
@@ -152,7 +168,8 @@ impl<T: Send + 'static> Maintenance<T> {
             // Relaxed: a number for the statistics.
             self.closing.fetch_add(1, Ordering::Relaxed);
             desk.graveyard.push((value, permit));
-            desk.due = desk.due.min(now);
+            let due = desk.due.min(now);
+            self.set_due(&mut desk, due);
             drop(desk);
             self.wake();
         } else {
@@ -173,7 +190,8 @@ impl<T: Send + 'static> Maintenance<T> {
             // Relaxed: a number for the statistics.
             self.recycling.fetch_add(1, Ordering::Relaxed);
             desk.recycle.push(lease);
-            desk.due = desk.due.min(now);
+            let due = desk.due.min(now);
+            self.set_due(&mut desk, due);
             drop(desk);
             self.wake();
         } else {
@@ -200,6 +218,7 @@ impl<T: Send + 'static> Maintenance<T> {
         let idle = desk.graveyard.is_empty() && desk.recycle.is_empty();
         if idle {
             desk.running = false;
+            self.set_due(&mut desk, Tick::NEVER);
             // Under the lock: nobody sets the clock going when nobody is there to advance it.
             clock.store(Tick::NEVER);
         }
@@ -213,6 +232,7 @@ impl<T: Send + 'static> Maintenance<T> {
             return (Vec::new(), Vec::new());
         }
         desk.running = false;
+        self.set_due(&mut desk, Tick::NEVER);
         clock.store(Tick::NEVER);
         (
             std::mem::take(&mut desk.graveyard),
@@ -222,14 +242,18 @@ impl<T: Send + 'static> Maintenance<T> {
 }
 
 /// Starts maintenance, unless it runs and is on time. Called on a miss.
-pub(crate) fn ensure<T: Send + 'static>(body: &Arc<Body<T>>) -> Result<(), NoRuntime> {
+pub(crate) fn ensure<T: Send + 'static>(body: &Arc<Body<T>>, now: Tick) -> Result<(), NoRuntime> {
     let shared = body.host();
     let maintenance = &shared.maintenance;
+    // Relaxed: a hint, as in `set_due`. A miss takes no lock for it.
+    if now.as_millis() < maintenance.on_time_until.load(Ordering::Relaxed) {
+        return Ok(());
+    }
     let seat = |shift| Seat {
         body: Arc::downgrade(body),
         shift,
     };
-    let Some(shift) = maintenance.begin_shift(shared.clock.now(), false) else {
+    let Some(shift) = maintenance.begin_shift(now, false) else {
         return Ok(());
     };
     // From here on a drop ends the shift, also where there is no runtime to ask.

@@ -22,7 +22,7 @@ impl<T: Send + 'static> Pool<T> {
     pub async fn wait_ready(&self) -> Result<(), AcquireError> {
         let body = self.body();
         let shared = body.host();
-        if maintenance::ensure(body).is_err() {
+        if maintenance::ensure(body, body.host().clock.now()).is_err() {
             return Err(shared.refuse(body, AcquireErrorKind::NoRuntime, None));
         }
         let refused = shared.counters.connect_refusals.get();

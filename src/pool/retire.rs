@@ -13,9 +13,27 @@ use crate::sync::Arc;
 use crate::time::Tick;
 
 /// Puts a returned connection where it belongs: back, to a hook, or away.
+#[inline(never)]
+pub(crate) fn take_back<T: Send + 'static>(lease: Lease<T>) {
+    let body = lease.body();
+    let tick = body.tick().load();
+    // Somebody waits and all else is well, the usual case: no reference to the body is taken, for
+    // its count is a word that all workers would fight for.
+    if body.gate().is_busy()
+        && tick != Tick::NEVER
+        && !lease.is_doomed()
+        && !std::thread::panicking()
+        && body.host().keeps(lease.value())
+    {
+        lease.stamp(tick);
+        return lease.put();
+    }
+    take_back_slow(lease);
+}
+
 #[cold]
 #[inline(never)]
-pub(crate) fn take_back<T: Send + 'static>(mut lease: Lease<T>) {
+fn take_back_slow<T: Send + 'static>(mut lease: Lease<T>) {
     let body = Arc::clone(lease.body());
     let shared = body.host();
     // Before any hook: a connection that nobody wants any more is not shown to one.

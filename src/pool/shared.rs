@@ -45,6 +45,9 @@ pub(crate) struct Shared<T: Send + 'static> {
     /// No health test and no hook: what comes back is kept.
     keeps_all: AtomicBool,
     // Read on slow paths.
+    greets: AtomicBool,
+    /// After how long idle a connection is checked.
+    check_after_millis: AtomicU64,
     pub(crate) closes_async: bool,
     pub(crate) tuning: ArcSwap<PoolTuning<T>>,
     /// Held while the settings are applied; no user code runs under it.
@@ -76,6 +79,8 @@ impl<T: Send + 'static> Shared<T> {
             tests_health: health,
             admits_all: AtomicBool::new(false),
             keeps_all: AtomicBool::new(false),
+            greets: AtomicBool::new(false),
+            check_after_millis: AtomicU64::new(0),
             closes_async: close,
             tuning: ArcSwap::from_pointee(options.tuning.clone()),
             tuner: Mutex::new(()),
@@ -112,10 +117,14 @@ impl<T: Send + 'static> Shared<T> {
         };
         let admits_all = !self.tests_health && plain > 0;
         let keeps_all = !self.tests_health && tuning.hooks.after_release.is_none();
-        // Relaxed, all three: settings on their own; a hit may see them a moment late.
+        // Relaxed, all of them: settings on their own; a hit may see them a moment late.
         self.plain_idle_millis.store(plain, Ordering::Relaxed);
         self.admits_all.store(admits_all, Ordering::Relaxed);
         self.keeps_all.store(keeps_all, Ordering::Relaxed);
+        self.greets
+            .store(tuning.hooks.before_acquire.is_some(), Ordering::Relaxed);
+        self.check_after_millis
+            .store(millis(tuning.check_after_idle), Ordering::Relaxed);
     }
 
     /// The settings in force.
@@ -130,6 +139,12 @@ impl<T: Send + 'static> Shared<T> {
         self.admits_all.load(Ordering::Relaxed)
     }
 
+    /// Whether a hook wants to see connections before they are handed out.
+    pub(crate) fn greets(&self) -> bool {
+        // Relaxed: a setting on its own.
+        self.greets.load(Ordering::Relaxed)
+    }
+
     /// Whether an idle connection may be handed out without an await.
     pub(crate) fn admits(&self, lease: &Lease<T>, tick: Tick) -> bool {
         // An unknown time is later than any, so that case is looked at, too.
@@ -142,8 +157,9 @@ impl<T: Send + 'static> Shared<T> {
 
     /// Whether a connection was idle for so long that it is to be checked.
     pub(crate) fn is_stale(&self, lease: &Lease<T>, now: Tick) -> bool {
-        let limit = self.tuning.load().check_after_idle;
-        now.since(lease.since()) >= limit
+        // Relaxed: a setting on its own.
+        let limit = self.check_after_millis.load(Ordering::Relaxed);
+        now.since(lease.since()).as_millis() >= u128::from(limit)
     }
 
     #[inline(always)]
@@ -185,9 +201,7 @@ impl<T: Send + 'static> Shared<T> {
 
     /// An instant `wait` from now; far away where that is out of range.
     pub(crate) fn deadline(&self, wait: Duration) -> Instant {
-        let now = Instant::now();
-        now.checked_add(wait)
-            .unwrap_or_else(|| now + Duration::from_secs(86_400 * 365 * 30))
+        far(Instant::now(), wait)
     }
 
     pub(crate) fn stats(&self, body: &Body<T>) -> PoolStats {
@@ -284,4 +298,10 @@ impl<T: Send + 'static> Host<T> for Shared<T> {
 
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The instant `wait` after `now`; decades away where that is out of range.
+pub(crate) fn far(now: Instant, wait: Duration) -> Instant {
+    now.checked_add(wait)
+        .unwrap_or_else(|| now + Duration::from_secs(86_400 * 365 * 30))
 }

@@ -172,7 +172,7 @@ impl<T: Send + 'static> Pool<T> {
             }
         }
         shared.apply_tuning(body);
-        let _ = maintenance::ensure(body);
+        let _ = maintenance::ensure(body, body.host().clock.now());
         shared.maintenance.request();
         Ok(())
     }
@@ -182,7 +182,7 @@ impl<T: Send + 'static> Pool<T> {
     pub fn evict_all(&self) {
         let body = self.body();
         body.evict_all();
-        let _ = maintenance::ensure(body);
+        let _ = maintenance::ensure(body, body.host().clock.now());
         body.host().maintenance.request();
     }
 

@@ -34,7 +34,12 @@ impl Clock {
 
     /// Reads the system clock: not for the hit path.
     pub(crate) fn now(&self) -> Tick {
-        let millis = self.origin.elapsed().as_millis();
+        self.tick(Instant::now())
+    }
+
+    /// The tick of an instant.
+    pub(crate) fn tick(&self, instant: Instant) -> Tick {
+        let millis = instant.saturating_duration_since(self.origin).as_millis();
         Tick::from_millis(u64::try_from(millis).unwrap_or(u64::MAX - 1))
     }
 
