@@ -186,6 +186,10 @@ impl<'a, T, H: Host<T>> Wait<'a, T, H> {
 
     fn step(&mut self, context: &mut Context<'_>) -> Poll<Outcome<T, H>> {
         if self.enlisted {
+            // A verdict is seen without the lock.
+            if let Some(outcome) = self.collect() {
+                return Poll::Ready(outcome);
+            }
             self.renew(context);
         } else if let Err(refused) = self.enlist(context) {
             self.finish();
