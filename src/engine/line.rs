@@ -12,8 +12,8 @@ use super::host::Host;
 use super::permit::Permit;
 use super::waiters::WaitList;
 use super::wakes::Wakes;
-use crate::sync::Arc;
-use crate::sync::Ordering::Relaxed;
+use crate::sync::Ordering::{Relaxed, SeqCst};
+use crate::sync::{Arc, fence};
 use crate::time::Tick;
 
 impl<T, H: Host<T>> Body<T, H> {
@@ -77,6 +77,20 @@ impl<T, H: Host<T>> Body<T, H> {
             }
             Some(_) => self.host.now(),
         }
+    }
+
+    /// Has everybody in line polled once more, so that each sees to its own time. Tells whether
+    /// somebody waits.
+    pub(crate) fn rouse(&self) -> bool {
+        // SeqCst: between what the caller wrote and the look at the line; pairs with the fence in
+        // `Wait::enlist`, after which a waiter reads that.
+        fence(SeqCst);
+        if self.gate.after_publish().waiters() == 0 {
+            return false;
+        }
+        let ((), wakes) = self.line(|list, wakes| list.rouse(wakes));
+        drop(wakes);
+        true
     }
 
     /// Takes a permit for one more dial that the line wants, unless nothing may be opened.

@@ -67,6 +67,8 @@ struct Place<F> {
     deadline: Tick,
     /// A permit is said to be free: the next poll starts a dial.
     granted: bool,
+    /// It was polled again because of the time.
+    roused: bool,
     failure: Option<F>,
 }
 
@@ -79,6 +81,7 @@ impl<F> Node<F> {
             since,
             deadline,
             granted: false,
+            roused: false,
             failure: None,
         };
         Self {
@@ -315,6 +318,23 @@ impl<F: Clone> WaitList<F> {
         if let Some(head) = unsafe { self.head.as_ref() } {
             // SAFETY: as in `head_times`.
             wakes.push(unsafe { head.at(|place| place.waker.take()) });
+        }
+    }
+
+    /// Has everybody polled who was not yet, for that reason.
+    pub(super) fn rouse(&mut self, wakes: &mut Wakes) {
+        let mut node = self.head;
+        // SAFETY: reached from the head by links: in the list.
+        while let Some(waiter) = unsafe { node.as_ref() } {
+            // SAFETY: as above; under the mutex.
+            unsafe {
+                waiter.at(|place| {
+                    node = place.next;
+                    if !std::mem::replace(&mut place.roused, true) {
+                        wakes.push(place.waker.take());
+                    }
+                });
+            }
         }
     }
 

@@ -12,13 +12,14 @@ use tokio::time::Instant;
 
 use super::admit::{Admission, admit};
 use super::connection::PoolConnection;
-use super::deadline::{Expiry, timeout_at};
+use super::deadline::{Expiry, timeout_at, timeout_unless};
 use super::error::{AcquireError, AcquireErrorKind, AcquirePhase};
 use super::handle::Pool;
 use super::maintenance;
 use super::shared::{Body, Failure, Lease, Shared, far};
 use crate::engine::{Late, Wait, WaitError};
 use crate::sync::Arc;
+use crate::time::Tick;
 
 /// Dead connections that one acquire takes in a row before it waits for a new one.
 const DEAD_TAKES: u32 = 2;
@@ -253,8 +254,15 @@ async fn in_line<T: Send + 'static>(
     let shared = body.host();
     let mut wait = pin!(wait);
     let mut look = until.min(now + LOOK);
+    // Most waits are far shorter than a tick: their timer is armed when the next tick finds them
+    // still in line, if there is one to come. A timer costs more than a hand-off.
+    let mut spares = until >= now + 2 * LOOK;
     loop {
-        match timeout_at(look, shared.runtimes.configured(), wait.as_mut()).await {
+        let ticks = || spares && body.tick().load() != Tick::NEVER;
+        let step = timeout_unless(look, shared.runtimes.configured(), wait.as_mut(), ticks);
+        let outcome = step.await;
+        spares = false;
+        match outcome {
             Ok(served) => return served,
             Err(Expiry::NoRuntime) => return Err(WaitError::Failed(Failure::NoRuntime)),
             Err(Expiry::Elapsed) if look >= until => return Err(WaitError::Expired),

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
-use super::maintenance::{self, Grave};
+use super::care::{self, Grave};
 use super::metadata::ResourceMetadata;
 use super::retire;
 use super::shared::Lease;
@@ -45,7 +45,7 @@ impl<T: Send + 'static> PoolConnection<T> {
     pub async fn close(self) {
         let body = Arc::clone(self.lease.body());
         let (value, permit) = retire::retire(body.host(), self.lease);
-        maintenance::close(Grave::new(body, permit), value).await;
+        care::close(Grave::new(body, permit), value).await;
     }
 
     /// What the pool knows of this connection. Reads the clock.

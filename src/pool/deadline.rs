@@ -22,13 +22,16 @@ pub(crate) enum Expiry {
 }
 
 pin_project! {
-    pub(crate) struct TimeoutAt<'a, F> {
+    pub(crate) struct TimeoutAt<'a, F, S> {
         #[pin]
         future: F,
         #[pin]
         sleep: Option<Sleep>,
         until: Instant,
         runtime: Option<&'a Handle>,
+        // Asked when the future first waits: whether it is polled again in good time anyway.
+        spares: S,
+        asked: bool,
     }
 }
 
@@ -38,22 +41,38 @@ pub(crate) fn timeout_at<F: Future>(
     until: Instant,
     runtime: Option<&Handle>,
     future: F,
-) -> TimeoutAt<'_, F> {
+) -> TimeoutAt<'_, F, fn() -> bool> {
+    timeout_unless(until, runtime, future, || false)
+}
+
+/// Like [`timeout_at`], but arms no timer yet when the future first waits and `spares` says that
+/// somebody has it polled again before long.
+pub(crate) fn timeout_unless<F: Future, S: Fn() -> bool>(
+    until: Instant,
+    runtime: Option<&Handle>,
+    future: F,
+    spares: S,
+) -> TimeoutAt<'_, F, S> {
     TimeoutAt {
         future,
         sleep: None,
         until,
         runtime,
+        spares,
+        asked: false,
     }
 }
 
-impl<F: Future> Future for TimeoutAt<'_, F> {
+impl<F: Future, S: Fn() -> bool> Future for TimeoutAt<'_, F, S> {
     type Output = Result<F::Output, Expiry>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         if let Poll::Ready(output) = this.future.poll(context) {
             return Poll::Ready(Ok(output));
+        }
+        if !std::mem::replace(this.asked, true) && (this.spares)() {
+            return Poll::Pending;
         }
         if this.sleep.is_none() {
             this.sleep.set(arm(*this.until, *this.runtime));

@@ -9,13 +9,11 @@
 
 use std::time::Duration;
 
-use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::Notify;
 
+use super::care;
 use super::deadline::timeout_at;
 use super::guarded;
-use super::hooks::{Hook, Verdict};
-use super::probation::Probation;
 use super::retire;
 use super::runtime::NoRuntime;
 use super::shared::{Body, Lease, Permit};
@@ -42,12 +40,12 @@ pub(crate) struct Maintenance<T: Send + 'static> {
     /// The real time of the last look around; see `watchdog`.
     beat: AtomicU64,
     watched: AtomicBool,
-    recycling: AtomicU32,
-    closing: AtomicU32,
+    pub(super) recycling: AtomicU32,
+    pub(super) closing: AtomicU32,
 }
 
 /// Connections to be closed, and connections to be shown to their hook.
-type Work<T> = (Vec<(T, Permit<T>)>, Vec<Lease<T>>);
+pub(super) type Work<T> = (Vec<(T, Permit<T>)>, Vec<Lease<T>>);
 
 struct Desk<T: Send + 'static> {
     running: bool,
@@ -201,7 +199,7 @@ impl<T: Send + 'static> Maintenance<T> {
         drop(kept);
     }
 
-    fn take_work(&self) -> Work<T> {
+    pub(super) fn take_work(&self) -> Work<T> {
         let mut desk = self.desk.lock();
         (
             std::mem::take(&mut desk.graveyard),
@@ -291,6 +289,8 @@ impl<T: Send + 'static> Drop for Seat<T> {
         };
         let maintenance = &body.host().maintenance;
         let (graves, leases) = maintenance.abandon(self.shift, body.tick());
+        // Nobody advances the clock any more: whoever waits sees to its own time.
+        body.rouse();
         // Relaxed: numbers for the statistics.
         maintenance
             .closing
@@ -323,7 +323,7 @@ async fn attend<T: Send + 'static>(seat: Seat<T>, wake: Arc<Notify>) {
             {
                 return;
             }
-            dispatch(&body);
+            care::dispatch(&body);
             let now = shared.clock.now();
             if now >= due || shared.maintenance.take_request() {
                 due = upkeep::run(&body, now).await;
@@ -331,18 +331,23 @@ async fn attend<T: Send + 'static>(seat: Seat<T>, wake: Arc<Notify>) {
                 upkeep::refill(&body, &shared.tuning());
             }
             let activity = activity(&body);
-            let ticking = std::mem::replace(&mut seen, activity) != activity && !body.is_closed();
+            let moved = std::mem::replace(&mut seen, activity) != activity;
+            // Whoever waits counts on the next tick.
+            let ticking = (moved || body.queue().waiting > 0) && !body.is_closed();
             let now = shared.clock.now();
             body.tick().store(if ticking { now } else { Tick::NEVER });
+            // After the store: a waiter that still saw the clock going is in line by now.
+            let waits = body.rouse();
             let unneeded = body.is_closed() || shared.tuning.load().min_idle == 0;
             if !ticking
+                && !waits
                 && unneeded
                 && body.capacity().open() == 0
                 && shared.maintenance.leave(seat.shift, body.tick())
             {
                 return;
             }
-            let next = if ticking {
+            let next = if ticking || waits {
                 now.after(TICK).min(due)
             } else {
                 due
@@ -360,17 +365,14 @@ async fn attend<T: Send + 'static>(seat: Seat<T>, wake: Arc<Notify>) {
     }
 }
 
-/// Has the clock watched where its runtime may stand still.
+/// Has the clock watched: its runtime may stand still.
 fn watch<T: Send + 'static>(body: &Arc<Body<T>>) {
-    let may_stand = Handle::try_current()
-        .is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::CurrentThread);
     // Relaxed: one caller wins.
-    if may_stand
-        && !body
-            .host()
-            .maintenance
-            .watched
-            .swap(true, Ordering::Relaxed)
+    if !body
+        .host()
+        .maintenance
+        .watched
+        .swap(true, Ordering::Relaxed)
     {
         watchdog::watch(body);
     }
@@ -382,119 +384,4 @@ fn activity<T: Send + 'static>(body: &Body<T>) -> u64 {
     let uses = body.uses().wrapping_add(counters.retired_uses.get());
     uses.wrapping_add(counters.opened.get())
         .wrapping_add(counters.retired.get())
-}
-
-/// Starts a task for each connection that waits for a close or a hook.
-fn dispatch<T: Send + 'static>(body: &Arc<Body<T>>) {
-    let (graves, leases) = body.host().maintenance.take_work();
-    for (value, permit) in graves {
-        let grave = Grave {
-            body: Arc::clone(body),
-            permit: Some(permit),
-        };
-        tokio::spawn(close(grave, value));
-    }
-    for lease in leases {
-        let care = Care {
-            body: Arc::clone(body),
-            probation: Some(Probation::new(lease)),
-        };
-        tokio::spawn(recycle(care));
-    }
-}
-
-/// Closes one connection. Its permit is freed when it is closed, overdue or given up.
-pub(crate) async fn close<T: Send + 'static>(grave: Grave<T>, value: T) {
-    let shared = grave.body.host();
-    let until = shared.deadline(shared.tuning.load().close_timeout);
-    let runtime = shared.runtimes.configured();
-    let _ = guarded::run("close", until, runtime, || shared.manager.close(value)).await;
-    drop(grave);
-}
-
-/// The permit of a connection that is being closed, counted as such.
-pub(crate) struct Grave<T: Send + 'static> {
-    body: Arc<Body<T>>,
-    permit: Option<Permit<T>>,
-}
-
-impl<T: Send + 'static> Grave<T> {
-    /// For a connection that did not go over the desk.
-    pub(crate) fn new(body: Arc<Body<T>>, permit: Permit<T>) -> Self {
-        // Relaxed: a number for the statistics.
-        body.host()
-            .maintenance
-            .closing
-            .fetch_add(1, Ordering::Relaxed);
-        Self {
-            body,
-            permit: Some(permit),
-        }
-    }
-}
-
-impl<T: Send + 'static> Drop for Grave<T> {
-    fn drop(&mut self) {
-        // Relaxed: a number for the statistics.
-        self.body
-            .host()
-            .maintenance
-            .closing
-            .fetch_sub(1, Ordering::Relaxed);
-        drop(self.permit.take());
-    }
-}
-
-/// A connection in its async release hook: dropped half way, it is retired.
-struct Care<T: Send + 'static> {
-    body: Arc<Body<T>>,
-    probation: Option<Probation<T>>,
-}
-
-impl<T: Send + 'static> Drop for Care<T> {
-    fn drop(&mut self) {
-        // Relaxed: a number for the statistics.
-        self.body
-            .host()
-            .maintenance
-            .recycling
-            .fetch_sub(1, Ordering::Relaxed);
-        drop(self.probation.take());
-    }
-}
-
-async fn recycle<T: Send + 'static>(mut care: Care<T>) {
-    let body = Arc::clone(&care.body);
-    let shared = body.host();
-    let tuning = shared.tuning();
-    // Before the hook: a connection that nobody wants any more is not shown to one.
-    if !care
-        .probation
-        .as_ref()
-        .is_some_and(|probation| retire::is_wanted(&body, probation.lease()))
-    {
-        return;
-    }
-    let (Some(Hook::Async(hook)), Some(probation)) =
-        (&tuning.hooks.after_release, &mut care.probation)
-    else {
-        return;
-    };
-    let metadata = shared.metadata_of_held(probation.lease(), shared.clock.now());
-    let until = shared.deadline(tuning.hook_timeout);
-    let verdict = guarded::run("after_release", until, shared.runtimes.configured(), || {
-        hook(probation.lease_mut().value_mut(), &metadata)
-    })
-    .await;
-    // Otherwise the drop of `care` retires it, after it stopped counting as recycling.
-    if let Ok(Ok(Verdict::Keep)) = verdict
-        && let Some(probation) = care.probation.take()
-    {
-        let lease = probation.pass();
-        drop(care);
-        match body.is_closed() {
-            true => retire::bury(lease),
-            false => retire::put(&body, lease),
-        }
-    }
 }

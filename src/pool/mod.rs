@@ -3,6 +3,7 @@
 mod acquire;
 mod admit;
 mod backoff;
+mod care;
 mod close;
 mod connection;
 mod deadline;

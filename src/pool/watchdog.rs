@@ -1,11 +1,12 @@
 //! A watch on coarse clocks that nobody advances.
 //!
-//! A current-thread runtime runs only while somebody blocks on it: between two calls the coarse
-//! tick stands still, and the first hit after a pause would take an old time for now. One thread
-//! for all pools puts such clocks to sleep; then a hit looks at the real clock.
+//! A current-thread runtime runs only while somebody blocks on it, and any runtime may be blocked:
+//! the coarse tick stands still meanwhile, the first hit after it would take an old time for now,
+//! and a waiter that counts on the next tick would wait for ever. One thread for all pools puts
+//! such clocks to sleep; then a hit looks at the real clock, and waiters arm timers of their own.
 //!
 //! Promise: it only ever makes a clock sleep, which is always safe. Cost: four looks a second while
-//! a pool moves on such a runtime; no thread before and none after.
+//! some pool is attended; no thread before and none after.
 
 use std::thread;
 use std::time::Duration;
@@ -27,6 +28,8 @@ impl<T: Send + 'static> Watched for Body<T> {
         let maintenance = &self.host().maintenance;
         if maintenance.is_late(LOOK) {
             self.tick().store(Tick::NEVER);
+            // Whoever waits counted on the next tick.
+            self.rouse();
         }
         maintenance.is_attended()
     }
