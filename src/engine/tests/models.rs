@@ -8,10 +8,11 @@ use crate::time::Tick;
 
 type Pool = Handle<Item, Stage>;
 
-/// Two threads in every order; three with at most two preemptions.
-fn model(threads: usize, story: impl Fn() + Send + Sync + 'static) {
+/// Runs a story in every order that has at most so many preemptions: three for two threads, two for
+/// three, one where three threads take many steps.
+fn model(preemptions: usize, story: impl Fn() + Send + Sync + 'static) {
     let mut builder = Builder::new();
-    builder.preemption_bound = Some(if threads > 2 { 2 } else { 3 });
+    builder.preemption_bound = Some(preemptions);
     builder.max_branches = 20_000;
     builder.check(story);
 }
@@ -50,7 +51,7 @@ fn assert_all_idle(pool: &Pool, count: u32) {
 /// Would catch: `put` finds no waiter, the waiter finds no connection, and both go to sleep.
 #[test]
 fn put_and_wait_never_miss_each_other() {
-    model(2, || {
+    model(3, || {
         let pool = pool(1, 1, Fairness::Fifo);
         let held = lease(&pool);
         let putter = thread::spawn(move || drop(held));
@@ -63,7 +64,7 @@ fn put_and_wait_never_miss_each_other() {
 /// Would catch: the same where newcomers may overtake and the first in line is only told.
 #[test]
 fn put_and_nudge_never_miss_each_other() {
-    model(2, || {
+    model(3, || {
         let pool = pool(1, 1, Fairness::Barging);
         let held = lease(&pool);
         let putter = thread::spawn(move || drop(held));
@@ -77,17 +78,19 @@ fn put_and_nudge_never_miss_each_other() {
 /// second.
 #[test]
 fn two_puts_nudge_two_waiters() {
-    model(3, || {
+    model(1, || {
         let pool = pool(2, 2, Fairness::Barging);
         let held = [lease(&pool), lease(&pool)];
         let waiter = {
             let pool = pool.clone();
-            thread::spawn(move || drop(acquire(pool.body()).expect("served")))
+            thread::spawn(move || acquire(pool.body()).expect("served"))
         };
         let putter = thread::spawn(move || drop(held));
-        drop(acquire(pool.body()).expect("served"));
-        waiter.join().unwrap();
+        // Both are held until both are served: a return would be news again.
+        let mine = acquire(pool.body()).expect("served");
+        let other = waiter.join().unwrap();
         putter.join().unwrap();
+        drop((mine, other));
         assert_all_idle(&pool, 2);
     });
 }
@@ -96,22 +99,24 @@ fn two_puts_nudge_two_waiters() {
 /// the second.
 #[test]
 fn nudged_waiter_served_by_a_dial_tells_the_next() {
-    model(3, || {
+    model(1, || {
         let pool = pool(2, 1, Fairness::Barging);
         let held = lease(&pool);
         give_up(pool.body());
         let ticket = pool.body().host().dials.lock().pop().expect("asked for");
         let waiter = {
             let pool = pool.clone();
-            thread::spawn(move || drop(acquire(pool.body()).expect("served")))
+            thread::spawn(move || acquire(pool.body()).expect("served"))
         };
         let putter = thread::spawn(move || {
             drop(held);
             drop(ticket.serve(Item, Tick::from_millis(0)));
         });
-        drop(acquire(pool.body()).expect("served"));
-        waiter.join().unwrap();
+        // Both are held until both are served: a return would be news again.
+        let mine = acquire(pool.body()).expect("served");
+        let other = waiter.join().unwrap();
         putter.join().unwrap();
+        drop((mine, other));
         assert_eq!(pool.body().queue(), Queue::default());
     });
 }
@@ -119,7 +124,7 @@ fn nudged_waiter_served_by_a_dial_tells_the_next() {
 /// Would catch: the only waiter is told of a put and finds that nobody may overtake any more.
 #[test]
 fn overdue_waiter_is_handed_what_it_was_told_of() {
-    model(2, || {
+    model(3, || {
         let pool = pool(
             1,
             1,
@@ -143,7 +148,7 @@ fn overdue_waiter_is_handed_what_it_was_told_of() {
 /// Would catch: a lowered limit is passed by a dial, or a connection beyond it stays for good.
 #[test]
 fn lowered_limit_against_create() {
-    model(2, || {
+    model(3, || {
         let pool = pool(2, 1, Fairness::Fifo);
         let held = lease(&pool);
         give_up(pool.body());
@@ -167,7 +172,7 @@ fn lowered_limit_against_create() {
 /// Would catch: a connection dialled before an eviction is taken for one of the new generation.
 #[test]
 fn eviction_against_create() {
-    model(2, || {
+    model(3, || {
         let pool = pool(1, 0, Fairness::Fifo);
         give_up(pool.body());
         let ticket = pool.body().host().dials.lock().pop().expect("asked for");
@@ -186,7 +191,7 @@ fn eviction_against_create() {
 /// leaves the waiter asleep.
 #[test]
 fn resume_serves_whoever_waits() {
-    model(2, || {
+    model(3, || {
         let pool = pool(1, 1, Fairness::Fifo);
         pool.body().suspend();
         let resuming = {
@@ -202,7 +207,7 @@ fn resume_serves_whoever_waits() {
 /// Would catch: a connection handed to a waiter that gives up is lost, or its successor sleeps on.
 #[test]
 fn cancel_after_hand_off_passes_it_on() {
-    model(3, || {
+    model(2, || {
         let pool = pool(1, 1, Fairness::Fifo);
         let held = lease(&pool);
         let putter = thread::spawn(move || drop(held));
@@ -220,7 +225,7 @@ fn cancel_after_hand_off_passes_it_on() {
 /// Would catch: two puts both serve the first waiter, or the second waiter is forgotten.
 #[test]
 fn two_puts_serve_two_waiters() {
-    model(3, || {
+    model(2, || {
         let pool = pool(2, 2, Fairness::Fifo);
         let held = [lease(&pool), lease(&pool)];
         let [first, second] = held.map(|held| thread::spawn(move || drop(held)));
@@ -236,7 +241,7 @@ fn two_puts_serve_two_waiters() {
 /// Would catch: a put that goes to a line which has just emptied keeps the connection.
 #[test]
 fn last_waiter_leaving_does_not_strand_a_put() {
-    model(2, || {
+    model(3, || {
         let pool = pool(1, 1, Fairness::Fifo);
         let held = lease(&pool);
         let putter = thread::spawn(move || drop(held));
@@ -249,7 +254,7 @@ fn last_waiter_leaving_does_not_strand_a_put() {
 /// Would catch: a connection put while the pool closes stays open, or a waiter is never told.
 #[test]
 fn close_put_and_acquire_leave_nothing_open() {
-    model(3, || {
+    model(2, || {
         let pool = pool(1, 1, Fairness::Fifo);
         let held = lease(&pool);
         let putter = thread::spawn(move || drop(held));
@@ -271,7 +276,7 @@ fn close_put_and_acquire_leave_nothing_open() {
 /// Would catch: a failed dial keeps its permit, or the waiter that has to dial next sleeps on.
 #[test]
 fn failed_open_frees_its_capacity_for_the_next() {
-    model(2, || {
+    model(3, || {
         let pool = pool(1, 0, Fairness::Fifo);
         give_up(pool.body());
         let ticket = pool
@@ -297,7 +302,7 @@ fn failed_open_frees_its_capacity_for_the_next() {
 /// Would catch: a connection is retired, its permit is free, and the one in line never hears of it.
 #[test]
 fn freed_permit_wakes_a_sleeping_waiter() {
-    model(2, || {
+    model(3, || {
         let pool = pool(1, 1, Fairness::Fifo);
         let held = lease(&pool);
         held.doom();
@@ -317,7 +322,7 @@ fn freed_permit_wakes_a_sleeping_waiter() {
 /// Would catch: a dial is skipped because nobody waits, while somebody comes who counts on it.
 #[test]
 fn skipped_dial_is_made_again_for_a_new_waiter() {
-    model(2, || {
+    model(3, || {
         let pool = pool(1, 0, Fairness::Fifo);
         give_up(pool.body());
         let ticket = pool
@@ -348,7 +353,7 @@ fn skipped_dial_is_made_again_for_a_new_waiter() {
 /// at it, or neither frees it (the checker reports the leak).
 #[test]
 fn last_handle_against_guard_on_another_thread() {
-    model(2, || {
+    model(3, || {
         let pool = pool(1, 1, Fairness::Fifo);
         let held = lease(&pool);
         let holder = thread::spawn(move || drop(held));
@@ -360,7 +365,7 @@ fn last_handle_against_guard_on_another_thread() {
 /// Would catch: a connection handed to the only waiter frees the body under the one that hands it.
 #[test]
 fn hand_off_outlives_the_receiver() {
-    model(2, || {
+    model(3, || {
         let pool = pool(1, 1, Fairness::Fifo);
         let held = lease(&pool);
         let putter = thread::spawn(move || drop(held));
@@ -376,7 +381,7 @@ fn hand_off_outlives_the_receiver() {
 /// Would catch: two dials for one waiter both think that the other serves it.
 #[test]
 fn two_dials_and_a_put_serve_whoever_waits() {
-    model(2, || {
+    model(3, || {
         let pool = pool(2, 1, Fairness::Fifo);
         let held = lease(&pool);
         give_up(pool.body());
