@@ -34,7 +34,7 @@ pub(crate) enum Hook<T> {
 ///
 /// ```
 /// use plunge::{Plain, PoolHooks, Verdict};
-/// let hooks: PoolHooks<Plain<u64>> = PoolHooks::new()
+/// let hooks = PoolHooks::<Plain<u64>>::new()
 ///     .after_create(|connection, _| Box::pin(async move {
 ///         connection.0 += 1;
 ///         Ok(Verdict::Keep)
