@@ -132,6 +132,11 @@ fn crowd<S: Subject>(runtime: &Runtime, subject: &S, case: &Case, millis: u64) -
     }
     drop(sender);
 
+    // A turn of everybody takes 40 ms and more where holds are long: a block has to see a few.
+    let millis = match case.shape {
+        Shape::Sleeps => millis.max(60) * 5,
+        _ => millis,
+    };
     thread::sleep(Duration::from_millis(millis / 4));
     // Relaxed, here and in the tasks: a phase seen late moves a few cycles across the border.
     phase.store(MEASURE, Relaxed);

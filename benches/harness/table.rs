@@ -45,6 +45,7 @@ pub fn print(case: &Case, rows: &[Row], ours: &str) {
     let unit = match case.shape {
         Shape::Solo => "ns a cycle",
         Shape::Spike => "ms a burst",
+        Shape::Sleeps | Shape::Arrivals => "thousand cycles/s",
         _ => "million cycles/s",
     };
     print!("| subject | {unit} | speed, {ours} = 1 |");
@@ -76,6 +77,7 @@ fn speed(case: &Case, outcomes: &[Outcome]) -> String {
     let numbers: Vec<f64> = match case.shape {
         Shape::Solo => times.collect(),
         Shape::Spike => times.map(|ns| ns / 1e6).collect(),
+        Shape::Sleeps | Shape::Arrivals => times.map(|ns| 1e6 / ns).collect(),
         _ => times.map(|ns| 1e3 / ns).collect(),
     };
     let least = numbers.iter().copied().fold(f64::INFINITY, f64::min);
