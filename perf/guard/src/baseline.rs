@@ -1,0 +1,167 @@
+//! Baseline: what was recorded, one JSON value a line, only ever appended.
+//!
+//! Promise: the last line of a case and measure is the one that counts; the ones before are its
+//! history. A line that cannot be read is named with its number and what to do.
+//! Cost: two small files.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::Command;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::Failure;
+
+/// An exact number that was recorded.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CountLine {
+    pub case: String,
+    pub measure: String,
+    pub value: f64,
+    pub commit: String,
+    pub compiler: String,
+    pub reason: String,
+}
+
+/// Ratios that were recorded in one sitting.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RatioLine {
+    pub case: String,
+    pub measure: String,
+    pub values: Vec<f64>,
+    /// The median time of ours: to be read, never gated.
+    pub ours_ns: f64,
+    pub commit: String,
+    pub compiler: String,
+    pub cpu: String,
+    pub cores: usize,
+}
+
+/// Both files.
+#[derive(Default)]
+pub struct Baseline {
+    pub counts: Vec<CountLine>,
+    pub ratios: Vec<RatioLine>,
+}
+
+const COUNTS: &str = "counts.ndjson";
+const RATIOS: &str = "ratios.ndjson";
+
+impl Baseline {
+    /// Reads both files; one that is not there is empty.
+    pub fn read() -> Result<Self, Failure> {
+        Ok(Self {
+            counts: read(COUNTS)?,
+            ratios: read(RATIOS)?,
+        })
+    }
+
+    /// The line of a count that is in force.
+    pub fn count(&self, case: &str, measure: &str) -> Option<&CountLine> {
+        let mut lines = self.counts.iter().rev();
+        lines.find(|line| line.case == case && line.measure == measure)
+    }
+
+    /// Every ratio of a case that was recorded on this kind of processor.
+    pub fn history(&self, case: &str, measure: &str, place: &Place) -> Vec<f64> {
+        let lines = self.ratios.iter().filter(|line| {
+            line.case == case
+                && line.measure == measure
+                && line.cpu == place.cpu
+                && line.cores == place.cores
+        });
+        lines.flat_map(|line| line.values.iter().copied()).collect()
+    }
+
+    /// The commit at which a ratio was last recorded.
+    pub fn last_commit(&self, case: &str, measure: &str) -> &str {
+        let mut lines = self.ratios.iter().rev();
+        let line = lines.find(|line| line.case == case && line.measure == measure);
+        line.map_or("never", |line| &line.commit)
+    }
+}
+
+/// Appends lines of counts.
+pub fn append_counts(lines: &[CountLine]) -> Result<(), Failure> {
+    append(COUNTS, lines)
+}
+
+/// Appends lines of ratios.
+pub fn append_ratios(lines: &[RatioLine]) -> Result<(), Failure> {
+    append(RATIOS, lines)
+}
+
+/// The folder of the baselines: in the tree, whatever the working directory is.
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../baselines")
+}
+
+fn read<L: DeserializeOwned>(name: &str) -> Result<Vec<L>, Failure> {
+    let path = folder().join(name);
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(Failure::Input(format!("perf/baselines/{name}: {error}"))),
+    };
+    let lines = text.lines().enumerate().map(|(at, line)| {
+        serde_json::from_str(line).map_err(|error| {
+            Failure::Input(format!(
+                "perf/baselines/{name}: line {} is cut off or changed by hand ({error}): restore it \
+                 with git, baselines are only appended to",
+                at + 1
+            ))
+        })
+    });
+    lines.collect()
+}
+
+fn append<L: Serialize>(name: &str, lines: &[L]) -> Result<(), Failure> {
+    let broken = |error: &dyn std::fmt::Display| {
+        Failure::Input(format!("perf/baselines/{name} cannot be written: {error}"))
+    };
+    fs::create_dir_all(folder()).map_err(|error| broken(&error))?;
+    let opened = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(folder().join(name));
+    let mut file = opened.map_err(|error| broken(&error))?;
+    let mut text = String::new();
+    for line in lines {
+        text += &serde_json::to_string(line).map_err(|error| broken(&error))?;
+        text.push('\n');
+    }
+    file.write_all(text.as_bytes())
+        .map_err(|error| broken(&error))
+}
+
+/// Where and with what this was built.
+pub struct Place {
+    pub commit: String,
+    pub compiler: String,
+    pub cpu: String,
+    pub cores: usize,
+}
+
+impl Place {
+    /// Looks around; what cannot be found out is `unknown`.
+    pub fn here() -> Self {
+        let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let line = text.lines().find(|line| line.starts_with("model name"));
+        let cpu = line.and_then(|line| line.split(": ").nth(1));
+        Self {
+            commit: said("git", &["describe", "--always", "--dirty"]),
+            compiler: said("rustc", &["--version"]),
+            cpu: cpu.unwrap_or("unknown").to_owned(),
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
+        }
+    }
+}
+
+fn said(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output().ok();
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    text.filter(|text| !text.is_empty())
+        .unwrap_or_else(|| String::from("unknown"))
+}

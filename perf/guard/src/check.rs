@@ -1,0 +1,170 @@
+//! Check: what is built now against what was recorded.
+//!
+//! Promise: a count fails if it rose; a ratio fails if it is beyond its fence in each of three
+//! measurements, so that a disturbance of seconds fails nothing. Every message says which case, by
+//! how much, since which commit, and what to run.
+//! Cost: about a minute.
+
+use crate::Failure;
+use crate::arguments::CheckOptions;
+use crate::baseline::{Baseline, Place};
+use crate::counts::{Count, count_all};
+use crate::fence::{Fence, LEAST_HISTORY, fence};
+use crate::ratios::{REFERENCES, Ratio, measure};
+
+/// How often a ratio is measured before it is believed.
+const TRIES: usize = 3;
+/// What a count of instructions may differ by with another compiler than the baseline's.
+const OTHER_COMPILER: f64 = 0.10;
+/// Instructions that are rounding: a tenth is what a count is given to.
+const ROUNDING: f64 = 0.25;
+
+/// Checks everything and prints what it saw.
+pub fn run(options: &CheckOptions) -> Result<(), Failure> {
+    let (baseline, place) = (Baseline::read()?, Place::here());
+    if baseline.counts.is_empty() {
+        return Err(Failure::Input(String::from(
+            "perf/baselines holds no counts: run `cargo run --release -p guard -- record`",
+        )));
+    }
+    println!("guard: counts, held exactly");
+    let mut failures = check_counts(&count_all()?, &baseline, &place, true);
+    if !options.counts_only {
+        println!("guard: ratios to a reference in turns, held by a fence from their history");
+        for (case, reference) in REFERENCES {
+            failures.extend(check_case(case, reference, &baseline, &place));
+        }
+    }
+    match failures.len() {
+        0 => {
+            println!("guard: nothing rose: passed");
+            Ok(())
+        }
+        count => Err(Failure::Regression(format!(
+            "{count} rose: FAILED\n  {}",
+            failures.join("\n  ")
+        ))),
+    }
+}
+
+/// Holds counts against the baseline; returns what rose.
+pub fn check_counts(
+    counts: &[Count],
+    baseline: &Baseline,
+    place: &Place,
+    show: bool,
+) -> Vec<String> {
+    let mut failures = Vec::new();
+    for count in counts {
+        let (name, now) = (format!("{} {}", count.case, count.measure), count.value);
+        let Some(line) = baseline.count(&count.case, count.measure) else {
+            failures.push(format!(
+                "{name}: {now}, and no baseline: run `cargo run --release -p guard -- record --counts-only`"
+            ));
+            continue;
+        };
+        let same = line.compiler == place.compiler || count.measure != "instructions";
+        let allowed = match (same, count.measure) {
+            (false, _) => line.value * (1.0 + OTHER_COMPILER),
+            (true, "instructions") => line.value + ROUNDING,
+            (true, _) => line.value,
+        };
+        let note = match (same, now < line.value - ROUNDING) {
+            (false, _) => " (another compiler: a tenth is allowed)",
+            (true, true) => " (fell: record it)",
+            (true, false) => "",
+        };
+        if show {
+            println!("  {name}: {now} (baseline {}){note}", line.value);
+        }
+        if now > allowed {
+            failures.push(format!(
+                "{name}: {now}, was {} ({}) since {}: {}. If it has to be: `cargo run --release -p guard \
+                 -- record --reason \"...\"` in the same commit",
+                line.value,
+                change(now, line.value),
+                line.commit,
+                advice(count.measure)
+            ));
+        }
+    }
+    failures
+}
+
+/// By how much, in words.
+fn change(now: f64, was: f64) -> String {
+    match was == 0.0 {
+        true => format!("+{now}"),
+        false => format!("{:+.1} %", (now / was - 1.0) * 100.0),
+    }
+}
+
+fn advice(measure: &str) -> &'static str {
+    match measure {
+        "instructions" => {
+            "see where with `valgrind --tool=callgrind target/release/guard cycles CASE 20000`"
+        }
+        "allocations" => {
+            "see where with `valgrind --tool=dhat target/release/guard cycles CASE 20000`"
+        }
+        "bytes" => "see what the type holds with `cargo rustc -- -Zprint-type-sizes`",
+        _ => "see what came with `scripts/deps.sh`",
+    }
+}
+
+/// Measures a case until it is within its fences, three times at most; returns what stayed beyond.
+pub fn check_case(case: &str, reference: &str, baseline: &Baseline, place: &Place) -> Vec<String> {
+    let mut beyond = Vec::new();
+    for attempt in 1..=TRIES {
+        let ratios = measure(case);
+        beyond = check_ratios(&ratios, reference, baseline, place);
+        if beyond.is_empty() {
+            break;
+        }
+        if attempt < TRIES {
+            println!("  {case}: beyond its fence, measured again");
+        }
+    }
+    beyond
+}
+
+/// Holds ratios against their fences; returns what is beyond.
+pub fn check_ratios(
+    ratios: &[Ratio],
+    reference: &str,
+    baseline: &Baseline,
+    place: &Place,
+) -> Vec<String> {
+    let mut beyond = Vec::new();
+    for ratio in ratios {
+        let history = baseline.history(ratio.case, ratio.measure, place);
+        let name = format!("{} {}", ratio.case, ratio.measure);
+        let Some(Fence { middle, limit }) = fence(ratio.measure, &history) else {
+            println!(
+                "  {name}: {:.3} of {reference} ({:.1} ns a cycle): {} recorded on this kind of processor, \
+                 {LEAST_HISTORY} needed: not gated",
+                ratio.value,
+                ratio.ours_ns,
+                history.len()
+            );
+            continue;
+        };
+        println!(
+            "  {name}: {:.3} of {reference} (median {middle:.3}, fence {limit:.3}; {:.1} ns a cycle)",
+            ratio.value, ratio.ours_ns
+        );
+        if ratio.value > limit {
+            beyond.push(format!(
+                "{name}: {:.3} of {reference}, {} over the median of {} recorded runs, last at {}; the fence \
+                 is {limit:.3}: `cargo run --release -p guard -- explain {}` shows its history, `scripts/bench` \
+                 measures beside the floors",
+                ratio.value,
+                change(ratio.value, middle),
+                history.len(),
+                baseline.last_commit(ratio.case, ratio.measure),
+                ratio.case
+            ));
+        }
+    }
+    beyond
+}

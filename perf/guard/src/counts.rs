@@ -1,0 +1,164 @@
+//! Counts: everything that is exact.
+//!
+//! Promise: instructions and allocations are the difference between a run of N cycles and one of 2N,
+//! divided by N, on one thread under valgrind: the same on a busy machine and on an idle one.
+//! Cost: three short runs under valgrind a case and tool.
+
+use std::process::Command;
+use std::sync::Mutex;
+use std::thread;
+
+use crate::Failure;
+use crate::cycles::CASES;
+use crate::plant::Plant;
+use crate::sizes::sizes;
+
+/// Cycles of the shorter run.
+const CYCLES: usize = 2_000;
+
+/// One exact number.
+#[derive(Clone, Debug)]
+pub struct Count {
+    pub case: String,
+    /// `instructions`, `allocations`, `bytes` or `crates`.
+    pub measure: &'static str,
+    pub value: f64,
+}
+
+/// Counts everything.
+pub fn count_all() -> Result<Vec<Count>, Failure> {
+    let cases: Vec<&str> = CASES.iter().map(|case| case.name).collect();
+    let mut counts = count_cases(&cases, Plant::Nothing)?;
+    counts.extend(sizes().into_iter().map(|(name, bytes)| Count {
+        case: name.to_owned(),
+        measure: "bytes",
+        value: bytes as f64,
+    }));
+    counts.push(dependencies()?);
+    Ok(counts)
+}
+
+/// Counts some cases, two at a time.
+pub fn count_cases(cases: &[&str], plant: Plant) -> Result<Vec<Count>, Failure> {
+    let left = Mutex::new(cases.iter().rev().copied().collect::<Vec<&str>>());
+    let work = || {
+        let mut counted = Vec::new();
+        loop {
+            // Taken in a statement of its own, so that the lock is free while the case is counted.
+            let next = left.lock().map_or(None, |mut left| left.pop());
+            let Some(case) = next else {
+                return Ok(counted);
+            };
+            counted.push(instructions(case, plant)?);
+            counted.push(allocations(case, plant)?);
+        }
+    };
+    let (one, other) = thread::scope(|scope| {
+        let other = scope.spawn(work);
+        (work(), other.join())
+    });
+    let other = other.map_err(|_| Failure::Input(String::from("counting panicked")))?;
+    let mut counts = one?;
+    counts.extend(other?);
+    counts.sort_by_key(|count| cases.iter().position(|case| *case == count.case));
+    Ok(counts)
+}
+
+fn instructions(case: &str, plant: Plant) -> Result<Count, Failure> {
+    difference(case, "instructions", |cycles| {
+        run("callgrind", case, cycles, plant, "Collected :", 0)
+    })
+}
+
+fn allocations(case: &str, plant: Plant) -> Result<Count, Failure> {
+    difference(case, "allocations", |cycles| {
+        run("dhat", case, cycles, plant, "Total:", 1)
+    })
+}
+
+/// A cycle's share of what a longer run has more than a shorter one, to a tenth.
+fn difference(
+    case: &str,
+    measure: &'static str,
+    reading: impl Fn(usize) -> Result<f64, Failure>,
+) -> Result<Count, Failure> {
+    let per_cycle = (reading(2 * CYCLES)? - reading(CYCLES)?) / CYCLES as f64;
+    Ok(Count {
+        case: case.to_owned(),
+        measure,
+        value: (per_cycle * 10.0).round() / 10.0,
+    })
+}
+
+/// Runs the case in a child under a tool and reads the number `at` behind `mark`.
+fn run(
+    tool: &str,
+    case: &str,
+    cycles: usize,
+    plant: Plant,
+    mark: &str,
+    at: usize,
+) -> Result<f64, Failure> {
+    let program = std::env::current_exe().map_err(|error| Failure::Input(error.to_string()))?;
+    let plant = format!("{plant:?}").to_lowercase();
+    let output = Command::new("valgrind")
+        .arg(format!("--tool={tool}"))
+        .arg(format!("--{tool}-out-file=/dev/null"))
+        .arg(program)
+        .args(["cycles", case, &cycles.to_string(), "--plant", &plant])
+        .output()
+        .map_err(|error| {
+            Failure::Input(format!(
+                "valgrind cannot be started ({error}): install it (Debian: apt-get install valgrind)"
+            ))
+        })?;
+    let text = String::from_utf8_lossy(&output.stderr);
+    let line = text.lines().find_map(|line| line.split(mark).nth(1));
+    let mut numbers = line.into_iter().flat_map(|line| {
+        let words = line.split_whitespace();
+        words.filter_map(|word| word.replace(',', "").parse().ok())
+    });
+    numbers
+        .nth(at)
+        .filter(|_| output.status.success())
+        .ok_or_else(|| {
+            Failure::Input(format!(
+                "{tool} counted nothing for the case '{case}' ({}): {}",
+                output.status,
+                text.lines().last().unwrap_or("it said nothing")
+            ))
+        })
+}
+
+/// How many crates a user of the library without features pulls in.
+fn dependencies() -> Result<Count, Failure> {
+    let output = Command::new("cargo")
+        .args([
+            "tree",
+            "--quiet",
+            "--package",
+            "plunge",
+            "--edges",
+            "no-dev",
+        ])
+        .args(["--target", "x86_64-unknown-linux-gnu"])
+        .args(["--prefix", "none", "--format", "{p}"])
+        .output();
+    let output = output.map_err(|error| Failure::Input(format!("cargo: {error}")))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let mut names: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.split(' ').next())
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    if names.is_empty() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        return Err(Failure::Input(format!("cargo tree: {}", said.trim())));
+    }
+    Ok(Count {
+        case: String::from("dependencies"),
+        measure: "crates",
+        value: (names.len() - 1) as f64,
+    })
+}

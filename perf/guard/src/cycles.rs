@@ -1,0 +1,129 @@
+//! Cycles: the cases that are counted, each a number of equal cycles and nothing else.
+//!
+//! Promise: one thread, no timer that fires: the same instructions at each run.
+//! Cost: the cycles.
+
+use std::convert::Infallible;
+use std::pin::pin;
+
+use plunge::{Plain, Pool, PoolOptions};
+use tokio::runtime::Builder;
+
+use crate::Failure;
+use crate::plant::Plant;
+
+/// A case: its name, and what one cycle of it is.
+pub struct Counted {
+    pub name: &'static str,
+    pub is: &'static str,
+}
+
+/// The cases.
+#[rustfmt::skip]
+pub const CASES: &[Counted] = &[
+    Counted { name: "hit", is: "acquire and release, idle connections at hand" },
+    Counted { name: "try_hit", is: "try_acquire and release" },
+    Counted { name: "refused", is: "try_acquire where nothing is idle" },
+    Counted { name: "handoff", is: "a release into a caller that waits" },
+    Counted { name: "cancelled", is: "a wait that is dropped in line" },
+    Counted { name: "handle", is: "clone and drop of a pool's handle" },
+    Counted { name: "stats", is: "a snapshot of the statistics" },
+    Counted { name: "replaced", is: "acquire, detach, and the dial of another" },
+];
+
+/// The child's side: runs a case.
+pub fn run(case: &str, cycles: usize, plant: Plant) -> Result<(), Failure> {
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::Input(format!("no runtime: {error}")))?;
+    let known = runtime.block_on(async {
+        let size = if matches!(case, "hit" | "try_hit") {
+            16
+        } else {
+            1
+        };
+        let pool = pool(size).await;
+        match case {
+            "hit" => hit(&pool, cycles, plant).await,
+            "try_hit" => (0..cycles).for_each(|_| drop(std::hint::black_box(pool.try_acquire()))),
+            "refused" => refused(&pool, cycles).await,
+            "handoff" => handoff(&pool, cycles).await,
+            "cancelled" => cancelled(&pool, cycles).await,
+            "handle" => (0..cycles).for_each(|_| drop(std::hint::black_box(pool.clone()))),
+            "stats" => (0..cycles).for_each(|_| {
+                std::hint::black_box(pool.stats());
+            }),
+            "replaced" => replaced(&pool, cycles).await,
+            _ => return false,
+        }
+        true
+    });
+    match known {
+        true => Ok(()),
+        false => Err(Failure::Input(format!(
+            "there is no case '{case}' to count"
+        ))),
+    }
+}
+
+type Zeros = Pool<Plain<u64>>;
+
+/// A pool with every connection open and idle.
+async fn pool(size: u32) -> Zeros {
+    let options = PoolOptions::new().max_connections(size);
+    let pool = options.connect_with(|| async { Ok::<_, Infallible>(Plain(0)) });
+    let pool = pool.expect("the options are valid");
+    let mut held = Vec::new();
+    for _ in 0..size {
+        held.push(pool.acquire().await.expect("the factory never fails"));
+    }
+    drop(held);
+    pool
+}
+
+async fn hit(pool: &Zeros, cycles: usize, plant: Plant) {
+    for _ in 0..cycles {
+        plant.act();
+        drop(std::hint::black_box(pool.acquire().await));
+    }
+}
+
+async fn refused(pool: &Zeros, cycles: usize) {
+    let held = pool.acquire().await;
+    for _ in 0..cycles {
+        assert!(std::hint::black_box(pool.try_acquire()).is_err());
+    }
+    drop(held);
+}
+
+async fn handoff(pool: &Zeros, cycles: usize) {
+    let mut held = pool.acquire().await;
+    for _ in 0..cycles {
+        let mut waiting = pin!(pool.acquire());
+        assert!(is_pending(waiting.as_mut()).await, "it is held");
+        drop(held);
+        held = waiting.await;
+    }
+}
+
+async fn cancelled(pool: &Zeros, cycles: usize) {
+    let held = pool.acquire().await;
+    for _ in 0..cycles {
+        assert!(is_pending(pin!(pool.acquire())).await, "it is held");
+    }
+    drop(held);
+}
+
+async fn replaced(pool: &Zeros, cycles: usize) {
+    for _ in 0..cycles {
+        let connection = pool.acquire().await.expect("the factory never fails");
+        std::hint::black_box(connection.detach());
+    }
+}
+
+/// Polls once.
+async fn is_pending<F: Future>(mut future: std::pin::Pin<&mut F>) -> bool {
+    std::future::poll_fn(|context| {
+        std::task::Poll::Ready(future.as_mut().poll(context).is_pending())
+    })
+    .await
+}

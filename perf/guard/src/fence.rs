@@ -1,0 +1,77 @@
+//! Fence: how far a ratio may be from its own history.
+//!
+//! Promise: a pure function of the recorded values. The fence stands five robust deviations above
+//! the median, and never so near that the noise of a machine is taken for a change.
+//! Cost: none.
+
+use crate::harness::median;
+
+/// Fewer values than this are no history.
+pub const LEAST_HISTORY: usize = 5;
+/// A robust deviation of normal noise is this many median distances.
+const SIGMA: f64 = 1.4826;
+/// Robust deviations between the median and the fence.
+const DEVIATIONS: f64 = 5.0;
+
+/// Where a case's values may be.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Fence {
+    pub middle: f64,
+    pub limit: f64,
+}
+
+/// The fence of a measure with this history; none if there is too little of it.
+pub fn fence(measure: &str, history: &[f64]) -> Option<Fence> {
+    if history.len() < LEAST_HISTORY {
+        return None;
+    }
+    let middle = median(history.to_vec());
+    let distances = history.iter().map(|value| (value - middle).abs());
+    let deviation = SIGMA * median(distances.collect());
+    let (least, most) = width(measure);
+    let width = (DEVIATIONS * deviation / middle).clamp(least, most);
+    Some(Fence {
+        middle,
+        limit: middle * (1.0 + width),
+    })
+}
+
+/// The narrowest and the widest fence of a measure, as a part of its median. The widest is what a
+/// planted regression must still exceed.
+fn width(measure: &str) -> (f64, f64) {
+    match measure {
+        "p50" => (0.08, 0.15),
+        "p95" => (0.10, 0.17),
+        _ => (0.25, 0.60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_little_history_is_no_fence() {
+        assert_eq!(fence("p50", &[1.0; LEAST_HISTORY - 1]), None);
+    }
+
+    #[test]
+    fn a_history_without_noise_keeps_the_narrowest_fence() {
+        let fence = fence("p50", &[2.0; LEAST_HISTORY]).unwrap();
+        assert_eq!(fence.middle, 2.0);
+        assert!((fence.limit - 2.16).abs() < 1e-9);
+    }
+
+    #[test]
+    fn one_outlier_does_not_move_the_fence() {
+        let calm = fence("p95", &[1.0, 1.0, 1.01, 0.99, 1.0]).unwrap();
+        let wild = fence("p95", &[1.0, 1.0, 1.01, 0.99, 9.0]).unwrap();
+        assert!((calm.limit - wild.limit).abs() < 0.07);
+    }
+
+    #[test]
+    fn a_fifth_more_at_p95_is_always_beyond_the_fence() {
+        let noisy = [0.8, 1.0, 1.2, 0.7, 1.3, 1.0];
+        assert!(fence("p95", &noisy).unwrap().limit < 1.2);
+    }
+}

@@ -1,0 +1,70 @@
+//! The guard: fails a build in which the pool became slower or heavier, and only then.
+//!
+//! Promise: counts first (exact), then ratios to a reference that runs in turns with ours, each held
+//! against its own recorded history; times are shown and never gated.
+//! Cost: `check` about a minute once built.
+//!
+//! ```text
+//! cargo run --release -p guard -- check
+//! cargo run --release -p guard -- record --reason "why it changed"
+//! cargo run --release -p guard -- explain CASE
+//! cargo run --release -p guard -- selftest [--runs 30]
+//! ```
+//!
+//! Exit codes: 0 passed, 1 a regression, 2 the input or the machine is wrong.
+
+mod arguments;
+mod baseline;
+mod blocks;
+mod check;
+mod counts;
+mod cycles;
+mod explain;
+mod fence;
+// Plays one part of the harness; the peers and the suite play the rest.
+#[allow(dead_code, unused_imports)]
+#[path = "../../../benches/harness/mod.rs"]
+mod harness;
+mod plant;
+mod ratios;
+mod record;
+#[path = "../../../benches/reference/mod.rs"]
+mod reference;
+mod selftest;
+mod sizes;
+#[path = "../../../benches/subjects/mod.rs"]
+mod subjects;
+
+use std::process::ExitCode;
+
+use arguments::{Cli, Task};
+use clap::Parser;
+
+/// What ends the command, with its exit code.
+enum Failure {
+    /// Something is slower or heavier than it was: 1.
+    Regression(String),
+    /// The input or the machine is wrong: 2.
+    Input(String),
+}
+
+fn main() -> ExitCode {
+    let ended = match Cli::parse().task {
+        Task::Check(options) => check::run(&options),
+        Task::Record(options) => record::run(&options),
+        Task::Explain { case } => explain::run(&case),
+        Task::Selftest { runs } => selftest::run(runs),
+        Task::Cycles {
+            case,
+            cycles,
+            plant,
+        } => cycles::run(&case, cycles, plant),
+    };
+    let (code, text) = match ended {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(Failure::Regression(text)) => (1, text),
+        Err(Failure::Input(text)) => (2, text),
+    };
+    eprintln!("guard: {text}");
+    ExitCode::from(code)
+}

@@ -1,0 +1,112 @@
+//! Ratios: ours over a reference of this tree, in turns in one process.
+//!
+//! Promise: each ratio is taken between two blocks that ran next to each other, ours first and ours
+//! second in turns; what is reported is the median of many. Less is better everywhere.
+//! Cost: some seconds.
+
+use crate::blocks::{Cycle, Percentiles, play};
+use crate::harness::{Build, CASES, Case, QueuePair, Subject, median, play as crowd};
+use crate::plant::{Plant, Planted};
+use crate::subjects::{OldDesign, Ours};
+
+/// One ratio, with the time that ours took.
+#[derive(Clone, Debug)]
+pub struct Ratio {
+    pub case: &'static str,
+    /// `p50`, `p95` or `throughput`.
+    pub measure: &'static str,
+    pub value: f64,
+    /// Nanoseconds a cycle: shown, never gated.
+    pub ours_ns: f64,
+}
+
+/// The cases, and what each is measured against.
+#[rustfmt::skip]
+pub const REFERENCES: &[(&str, &str)] = &[
+    ("hit", QueuePair::NAME),
+    ("handoff", OldDesign::NAME),
+    ("two_workers", OldDesign::NAME),
+    ("64_over_8", OldDesign::NAME),
+];
+
+/// Pairs of blocks on one thread.
+const PAIRS: usize = 60;
+/// Pairs of blocks on many threads, and the length of each.
+const CROWDS: usize = 15;
+const CROWD_MILLIS: u64 = 60;
+
+/// Measures one case.
+pub fn measure(case: &str) -> Vec<Ratio> {
+    match case {
+        "hit" => alone("hit", Cycle::Hit, Ours::build, QueuePair::build),
+        "handoff" => alone("handoff", Cycle::Handoff, Ours::build, OldDesign::build),
+        name => CASES
+            .iter()
+            .filter(|case| case.name == name)
+            .map(throughput)
+            .collect(),
+    }
+}
+
+/// Measures the hit with something planted in it.
+pub fn measure_planted(plant: Plant) -> Vec<Ratio> {
+    let hit = Cycle::Hit;
+    match plant {
+        Plant::Lock => alone("hit", hit, Planted::<1>::build, QueuePair::build),
+        Plant::Clock => alone("hit", hit, Planted::<2>::build, QueuePair::build),
+        Plant::Tail => alone("hit", hit, Planted::<3>::build, QueuePair::build),
+        _ => alone("hit", hit, Planted::<0>::build, QueuePair::build),
+    }
+}
+
+fn alone<S: Subject, R: Subject>(
+    case: &'static str,
+    cycle: Cycle,
+    ours: impl Fn(usize) -> S,
+    reference: impl Fn(usize) -> R,
+) -> Vec<Ratio> {
+    let mut pairs: Vec<(Percentiles, Percentiles)> = Vec::new();
+    for pair in 0..PAIRS {
+        pairs.push(match pair % 2 {
+            0 => (play(cycle, &ours), play(cycle, &reference)),
+            _ => {
+                let theirs = play(cycle, &reference);
+                (play(cycle, &ours), theirs)
+            }
+        });
+    }
+    let ratio = |measure, of: fn(&Percentiles) -> f64| Ratio {
+        case,
+        measure,
+        value: median(pairs.iter().map(|(a, b)| of(a) / of(b)).collect()),
+        ours_ns: median(pairs.iter().map(|(a, _)| of(a)).collect()),
+    };
+    vec![
+        ratio("p50", |times| times.p50),
+        ratio("p95", |times| times.p95),
+    ]
+}
+
+fn throughput(case: &Case) -> Ratio {
+    let ours = || crowd(case, CROWD_MILLIS, Ours::build).ns_per_cycle;
+    let reference = || crowd(case, CROWD_MILLIS, OldDesign::build).ns_per_cycle;
+    let mut pairs = Vec::new();
+    for pair in 0..CROWDS {
+        pairs.push(match pair % 2 {
+            0 => (ours(), reference()),
+            _ => {
+                let theirs = reference();
+                (ours(), theirs)
+            }
+        });
+    }
+    Ratio {
+        case: CASES
+            .iter()
+            .find(|known| known.name == case.name)
+            .map_or("", |known| known.name),
+        measure: "throughput",
+        value: median(pairs.iter().map(|(mine, theirs)| mine / theirs).collect()),
+        ours_ns: median(pairs.iter().map(|(mine, _)| *mine).collect()),
+    }
+}

@@ -1,0 +1,96 @@
+//! Record: appends what is built now to the baselines.
+//!
+//! Promise: never rewrites a line. A count is appended where it changed; one that rose needs a
+//! reason. Ratios are appended each time: they are the history that the fence is made of.
+//! Cost: a minute, and ten seconds a run of the ratios.
+
+use crate::Failure;
+use crate::arguments::RecordOptions;
+use crate::baseline::{Baseline, CountLine, Place, RatioLine, append_counts, append_ratios};
+use crate::counts::count_all;
+use crate::harness::median;
+use crate::ratios::{REFERENCES, measure};
+
+/// Records.
+pub fn run(options: &RecordOptions) -> Result<(), Failure> {
+    let (baseline, place) = (Baseline::read()?, Place::here());
+    let counts = counts(options, &baseline, &place)?;
+    append_counts(&counts)?;
+    println!("guard: {} counts recorded", counts.len());
+    if !options.counts_only {
+        let ratios = ratios(options.runs, &place);
+        append_ratios(&ratios)?;
+        println!(
+            "guard: {} runs of {} ratios recorded",
+            options.runs,
+            ratios.len()
+        );
+    }
+    Ok(())
+}
+
+fn counts(
+    options: &RecordOptions,
+    baseline: &Baseline,
+    place: &Place,
+) -> Result<Vec<CountLine>, Failure> {
+    let mut lines = Vec::new();
+    for count in count_all()? {
+        let was = baseline.count(&count.case, count.measure);
+        let same_compiler = was.is_some_and(|line| line.compiler == place.compiler);
+        if was.is_some_and(|line| line.value == count.value) && same_compiler {
+            continue;
+        }
+        let rose = was.is_some_and(|line| count.value > line.value);
+        let reason = match (&options.reason, was) {
+            (Some(reason), _) => reason.clone(),
+            (None, None) => String::from("first recorded"),
+            (None, Some(_)) if !rose => String::from("fell"),
+            (None, Some(line)) => {
+                return Err(Failure::Input(format!(
+                    "{} {} rose from {} to {}: say why with --reason \"...\"",
+                    count.case, count.measure, line.value, count.value
+                )));
+            }
+        };
+        println!(
+            "  {} {}: {}: {reason}",
+            count.case, count.measure, count.value
+        );
+        lines.push(CountLine {
+            case: count.case,
+            measure: count.measure.to_owned(),
+            value: count.value,
+            commit: place.commit.clone(),
+            compiler: place.compiler.clone(),
+            reason,
+        });
+    }
+    Ok(lines)
+}
+
+fn ratios(runs: usize, place: &Place) -> Vec<RatioLine> {
+    let mut lines = Vec::new();
+    for (case, _) in REFERENCES {
+        let measured: Vec<_> = (0..runs).map(|_| measure(case)).collect();
+        let Some(first) = measured.first() else {
+            continue;
+        };
+        for (at, ratio) in first.iter().enumerate() {
+            let of = measured.iter().filter_map(|run| run.get(at));
+            let values = of.clone().map(|ratio| (ratio.value * 1e4).round() / 1e4);
+            let times = of.map(|ratio| ratio.ours_ns).collect();
+            lines.push(RatioLine {
+                case: ratio.case.to_owned(),
+                measure: ratio.measure.to_owned(),
+                values: values.collect(),
+                ours_ns: (median(times) * 100.0).round() / 100.0,
+                commit: place.commit.clone(),
+                compiler: place.compiler.clone(),
+                cpu: place.cpu.clone(),
+                cores: place.cores,
+            });
+        }
+    }
+    lines
+}

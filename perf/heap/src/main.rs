@@ -1,0 +1,59 @@
+//! The heap: what an idle connection weighs, and whether the live heap stays where it was.
+//!
+//! Promise: live bytes are the allocator's own count, and profiling is off while they are read:
+//! dense sampling distorts it.
+//! Cost: `weigh` some seconds, `steady` a second for some million operations.
+//!
+//! ```text
+//! plunge-heap weigh [--quick]     lines of a record: weights, and the live heap over time
+//! plunge-heap steady MILLIONS     fails if the live heap did not return to where it was
+//! plunge-heap load THOUSANDS      the same load and nothing else, for a profiler outside
+//! ```
+//!
+//! Exit codes: 0 done, 1 the heap grew, 2 the input is wrong.
+
+#[cfg(feature = "jemalloc")]
+mod live;
+mod load;
+#[cfg(feature = "jemalloc")]
+mod steady;
+#[cfg(feature = "jemalloc")]
+mod weigh;
+
+use std::process::ExitCode;
+
+#[cfg(feature = "jemalloc")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words[..] {
+        ["load", thousands] => match thousands.parse() {
+            Ok(thousands) => {
+                load::Load::start().run(thousands);
+                ExitCode::SUCCESS
+            }
+            Err(_) => usage(),
+        },
+        #[cfg(feature = "jemalloc")]
+        ["weigh"] => weigh::run(10),
+        #[cfg(feature = "jemalloc")]
+        ["weigh", "--quick"] => weigh::run(2),
+        #[cfg(feature = "jemalloc")]
+        ["steady", millions] => match millions.parse() {
+            Ok(millions) => steady::run(millions),
+            Err(_) => usage(),
+        },
+        _ => usage(),
+    }
+}
+
+fn usage() -> ExitCode {
+    eprintln!(
+        "usage: plunge-heap (weigh [--quick] | steady MILLIONS | load THOUSANDS); `weigh` and \
+         `steady` need the feature `jemalloc`"
+    );
+    ExitCode::from(2)
+}

@@ -1,0 +1,72 @@
+//! Block: the child's side of a case. Plays it and prints a line a block.
+//!
+//! Promise: a line is out as soon as its block ended, so that a crash loses only what was not
+//! measured yet.
+//! Cost: the case.
+
+use std::io::{self, Write};
+
+use plunge_peers::BARS;
+use plunge_peers::harness::{Outcome, judge, rounds};
+
+use crate::Failure;
+use crate::arguments::BlockOptions;
+use crate::plan::{case_named, players};
+use crate::record::{Block, Line};
+
+/// The percentiles that a record keeps.
+const PERCENTILES: [f64; 14] = [
+    0.0, 10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 98.0, 99.0, 99.5, 99.9, 99.95, 99.99, 100.0,
+];
+
+/// Plays one case.
+pub fn run(options: &BlockOptions) -> Result<(), Failure> {
+    let case = case_named(&options.case)?;
+    let rows = rounds(
+        case,
+        &players(case),
+        options.rounds,
+        options.millis,
+        |subject, round, outcome| {
+            tell(&Line::Block(block(case.name, subject, round, outcome)));
+            if options.plant_crash {
+                std::process::abort();
+            }
+        },
+    );
+    for row in &rows {
+        if let Some(failure) = &row.failure {
+            tell(&Line::Failed {
+                case: case.name.to_owned(),
+                message: format!("{}: {failure}", row.name),
+            });
+        }
+    }
+    for verdict in BARS.iter().filter_map(|bar| judge(bar, case, &rows)) {
+        let verdict = format!("{}: {verdict}", case.name);
+        tell(&Line::Bar { verdict });
+    }
+    Ok(())
+}
+
+fn block(case: &str, subject: &str, round: usize, outcome: &Outcome) -> Block {
+    let at = |percentile: f64| (percentile, outcome.waits.value_at_percentile(percentile));
+    Block {
+        case: case.to_owned(),
+        subject: subject.to_owned(),
+        round,
+        ns_per_cycle: outcome.ns_per_cycle,
+        evenness: outcome.evenness,
+        waits: match outcome.waits.is_empty() {
+            true => Vec::new(),
+            false => PERCENTILES.map(at).to_vec(),
+        },
+    }
+}
+
+/// Prints a line for the parent; without one there is nobody to tell.
+fn tell(line: &Line) {
+    if let Ok(text) = serde_json::to_string(line) {
+        let _ = writeln!(io::stdout().lock(), "{text}");
+    }
+}

@@ -1,0 +1,128 @@
+//! Record: what was measured, one JSON value a line.
+//!
+//! Promise: lines are only ever appended, each flushed as it comes; a line that cannot be read is
+//! named with its number and what to do.
+//! Cost: one write a line, between blocks.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Failure;
+
+/// One line.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Line {
+    /// Where and how; the first line.
+    Machine(Machine),
+    /// One block of one subject.
+    Block(Block),
+    /// What one hit cycle costs, counted, not timed.
+    Count {
+        subject: String,
+        /// `instructions`, `allocations` or `bytes allocated`.
+        what: String,
+        per_cycle: f64,
+    },
+    /// What one idle connection weighs.
+    Weight {
+        subject: String,
+        bytes_per_connection: f64,
+    },
+    /// Live heap while operations go on.
+    Heap {
+        subject: String,
+        seconds: f64,
+        operations: u64,
+        allocated: u64,
+    },
+    /// What could not be measured, and why.
+    Failed { case: String, message: String },
+    /// The verdict of a bar, as it was printed.
+    Bar { verdict: String },
+}
+
+/// Where and how a record was made.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Machine {
+    pub commit: String,
+    pub compiler: String,
+    pub cpu: String,
+    pub cores: usize,
+    pub kernel: String,
+    /// The load average of the last minute before the first block.
+    pub load: f64,
+    pub command: String,
+    pub began_unix_seconds: u64,
+    pub versions: BTreeMap<String, String>,
+}
+
+/// What one block gave.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Block {
+    pub case: String,
+    pub subject: String,
+    pub round: usize,
+    pub ns_per_cycle: f64,
+    pub evenness: f64,
+    /// Percentile and nanoseconds; empty where the case measures no waits.
+    pub waits: Vec<(f64, u64)>,
+}
+
+/// A record that is being written.
+pub struct Writer(File);
+
+impl Writer {
+    /// Starts a new file; never overwrites one.
+    pub fn create(path: &Path) -> Result<Self, Failure> {
+        let opened = OpenOptions::new().append(true).create_new(true).open(path);
+        opened
+            .map(Self)
+            .map_err(|error| Failure::Run(format!("{} cannot be written: {error}", path.display())))
+    }
+
+    /// Appends a line.
+    pub fn append(&mut self, line: &Line) -> Result<(), Failure> {
+        let broken = |error: &dyn std::fmt::Display| {
+            Failure::Run(format!("the record cannot be written: {error}"))
+        };
+        let mut text = serde_json::to_string(line).map_err(|error| broken(&error))?;
+        text.push('\n');
+        self.0
+            .write_all(text.as_bytes())
+            .map_err(|error| broken(&error))
+    }
+}
+
+/// Reads a record.
+///
+/// # Errors
+///
+/// If it is not there, empty, does not begin with the machine, or a line is not whole.
+pub fn read(path: &Path) -> Result<Vec<Line>, Failure> {
+    let name = path.display();
+    let wrong = |text: String| Failure::Input(format!("{name}: {text}"));
+    let file = File::open(path).map_err(|error| wrong(format!("cannot be read: {error}")))?;
+    let mut lines = Vec::new();
+    for (at, text) in BufReader::new(file).lines().enumerate() {
+        let text = text.map_err(|error| wrong(format!("line {}: {error}", at + 1)))?;
+        let line = serde_json::from_str(&text).map_err(|error| {
+            wrong(format!(
+                "line {} is cut off or no line of a record ({error}): remove it, or measure again",
+                at + 1
+            ))
+        })?;
+        lines.push(line);
+    }
+    match lines.first() {
+        Some(Line::Machine(_)) => Ok(lines),
+        Some(_) => Err(wrong(String::from(
+            "does not begin with the machine it was made on: it is no record of this suite",
+        ))),
+        None => Err(wrong(String::from("is empty: measure again"))),
+    }
+}
