@@ -9,6 +9,7 @@ use crate::Failure;
 use crate::arguments::CheckOptions;
 use crate::baseline::{Baseline, Place};
 use crate::counts::{Count, count_all};
+use crate::cycles::CASES;
 use crate::fence::{Fence, LEAST_HISTORY, fence};
 use crate::ratios::{REFERENCES, Ratio, measure};
 
@@ -66,10 +67,11 @@ pub fn check_counts(
         let same = line.compiler == place.compiler || count.measure != "instructions";
         let allowed = match (same, count.measure) {
             (false, _) => line.value * (1.0 + OTHER_COMPILER),
-            (true, "instructions") => line.value + ROUNDING,
+            (true, "instructions") => line.value * (1.0 + slack(&count.case)) + ROUNDING,
             (true, _) => line.value,
         };
-        let note = match (same, now < line.value - ROUNDING) {
+        let least = line.value * (1.0 - slack(&count.case)) - ROUNDING;
+        let note = match (same, now < least) {
             (false, _) => " (another compiler: a tenth is allowed)",
             (true, true) => " (fell: record it)",
             (true, false) => "",
@@ -89,6 +91,11 @@ pub fn check_counts(
         }
     }
     failures
+}
+
+fn slack(case: &str) -> f64 {
+    let counted = CASES.iter().find(|counted| counted.name == case);
+    counted.map_or(0.0, |counted| counted.slack)
 }
 
 /// By how much, in words.

@@ -7,7 +7,8 @@
 use crate::Failure;
 use crate::arguments::RecordOptions;
 use crate::baseline::{Baseline, CountLine, Place, RatioLine, append_counts, append_ratios};
-use crate::counts::count_all;
+use crate::counts::{Count, count_all};
+use crate::cycles::CASES;
 use crate::harness::median;
 use crate::ratios::{REFERENCES, measure};
 
@@ -38,7 +39,7 @@ fn counts(
     for count in count_all()? {
         let was = baseline.count(&count.case, count.measure);
         let same_compiler = was.is_some_and(|line| line.compiler == place.compiler);
-        if was.is_some_and(|line| line.value == count.value) && same_compiler {
+        if was.is_some_and(|line| is_same(line, &count)) && same_compiler {
             continue;
         }
         let rose = was.is_some_and(|line| count.value > line.value);
@@ -67,6 +68,17 @@ fn counts(
         });
     }
     Ok(lines)
+}
+
+/// Whether what was counted is what the line says, as far as the case repeats at all.
+fn is_same(line: &CountLine, count: &Count) -> bool {
+    let counted = CASES.iter().find(|counted| counted.name == count.case);
+    let slack = counted.map_or(0.0, |counted| counted.slack);
+    let near = match count.measure {
+        "instructions" => line.value * slack + 0.25,
+        _ => 0.0,
+    };
+    (line.value - count.value).abs() <= near
 }
 
 fn ratios(runs: usize, place: &Place) -> Vec<RatioLine> {

@@ -38,15 +38,38 @@ fn main() -> ExitCode {
             Err(_) => usage(),
         },
         #[cfg(feature = "jemalloc")]
-        ["weigh"] => weigh::run(10),
+        ["weigh"] => exactly(|| weigh::run(10)),
         #[cfg(feature = "jemalloc")]
-        ["weigh", "--quick"] => weigh::run(2),
+        ["weigh", "--quick"] => exactly(|| weigh::run(2)),
         #[cfg(feature = "jemalloc")]
         ["steady", millions] => match millions.parse() {
-            Ok(millions) => steady::run(millions),
+            Ok(millions) => exactly(|| steady::run(millions)),
             Err(_) => usage(),
         },
         _ => usage(),
+    }
+}
+
+/// Runs `task` where what a thread keeps for reuse is not counted as allocated: the allocator reads
+/// that setting once, at the start of a process, so a child is started with it.
+#[cfg(feature = "jemalloc")]
+fn exactly(task: impl FnOnce() -> ExitCode) -> ExitCode {
+    const SETTING: &str = "MALLOC_CONF";
+    if std::env::var(SETTING).is_ok_and(|setting| setting.contains("tcache:false")) {
+        return task();
+    }
+    let child = std::env::current_exe().and_then(|program| {
+        let mut child = std::process::Command::new(program);
+        let arguments = std::env::args_os().skip(1);
+        child.args(arguments).env(SETTING, "tcache:false").status()
+    });
+    match child {
+        Ok(status) if status.success() => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("plunge-heap: cannot start itself again: {error}");
+            ExitCode::from(2)
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::live::live;
 use crate::load::Load;
 
 /// Bytes that a part may seem to leave behind: what the runtime keeps for reuse.
-const SLACK: i64 = 16 * 1024;
+const SLACK: i64 = 4 * 1024;
 const PARTS: u64 = 5;
 
 /// Runs the load and compares.

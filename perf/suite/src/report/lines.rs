@@ -23,7 +23,7 @@ pub struct Side {
 const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 360.0;
 const LEFT: f64 = 62.0;
-const RIGHT: f64 = 176.0;
+const RIGHT: f64 = 206.0;
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = 46.0;
 /// The least distance between two names.
