@@ -9,6 +9,8 @@ mod pool;
 #[cfg(all(not(plunge_loom), feature = "proxy", target_os = "linux"))]
 pub mod proxy;
 #[cfg(not(plunge_loom))]
+pub mod resilience;
+#[cfg(not(plunge_loom))]
 pub mod transport;
 
 #[cfg(not(plunge_loom))]
