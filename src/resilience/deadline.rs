@@ -50,17 +50,9 @@ pub struct Deadline {
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
-    Sending {
-        until: Instant,
-    },
-    Answering {
-        idle: Instant,
-        end: Instant,
-    },
-    Asking {
-        left: Duration,
-        end: Option<Duration>,
-    },
+    Sending { until: Instant },
+    Answering { idle: Instant, end: Instant },
+    Asking { end: Option<Duration> },
 }
 
 impl Deadline {
@@ -91,22 +83,15 @@ impl Deadline {
                 end: now + limits.response,
             },
             Step::Answering { end, .. } => Step::Answering { idle, end },
-            Step::Asking { end, .. } => Step::Asking {
-                left: limits.idle,
-                end,
-            },
+            asking @ Step::Asking { .. } => asking,
         };
     }
 
     /// Stops the clocks but the whole's: somebody is asked for something.
     pub fn pause(&mut self, now: Instant) {
         self.step = match self.step {
-            Step::Sending { until } => Step::Asking {
-                left: until.saturating_duration_since(now),
-                end: None,
-            },
-            Step::Answering { idle, end } => Step::Asking {
-                left: idle.saturating_duration_since(now),
+            Step::Sending { .. } => Step::Asking { end: None },
+            Step::Answering { end, .. } => Step::Asking {
                 end: Some(end.saturating_duration_since(now)),
             },
             asking @ Step::Asking { .. } => asking,

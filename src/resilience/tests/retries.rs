@@ -57,7 +57,7 @@ async fn retries_are_a_share_of_the_calls() {
 #[tokio::test(start_paused = true)]
 async fn a_few_retries_a_second_need_no_calls_and_savings_do_not_last() {
     let mut budget = RetryBudget::new(20, 5, Instant::now());
-    let mut spend =
+    let spend =
         |budget: &mut RetryBudget| (0..1000).filter(|_| budget.retry(Instant::now())).count();
     assert_eq!(spend(&mut budget), 5);
     advance(1000 * MS).await;
