@@ -107,7 +107,7 @@ impl Flight {
     /// Ends it without an answer.
     pub fn fail(&self, fault: Fault) -> bool {
         self.report(match fault.code {
-            Code::ChildDied | Code::TimedOut => Outcome::Failure,
+            Code::ChildDied | Code::NoChild | Code::TimedOut => Outcome::Failure,
             _ => Outcome::Abandoned,
         });
         self.inbox.finish(Err(fault))
