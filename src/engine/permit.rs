@@ -30,7 +30,11 @@ impl<T, H: Host<T>> Drop for Permit<T, H> {
         let Some(body) = self.0.take() else { return };
         let after = body.capacity.give_back();
         fence_after_rmw();
+        if let Some(commons) = &body.commons {
+            commons.give_back();
+        }
         body.grant();
+        body.tend();
         if after.is_closed() && after.open() == 0 {
             body.host().drained();
         }

@@ -8,6 +8,8 @@ mod budget;
 mod closing;
 mod dials;
 mod hooks;
+#[cfg(feature = "keyed")]
+mod keyed;
 mod metadata;
 mod options;
 mod order;
