@@ -61,6 +61,8 @@ pub(crate) struct Body<T, H: Host<T>> {
     pub(super) waiters: CachePadded<Mutex<WaitList<H::Failure>>>,
     /// The permits shared with other pools.
     pub(super) commons: Option<Arc<Commons<T, H>>>,
+    /// 1 while the commons have this pool written down; written under their lock.
+    pub(super) starving: AtomicU32,
     /// User handles; counted apart from the references that slots and tasks have.
     pub(super) handles: CachePadded<AtomicUsize>,
 }
@@ -72,16 +74,8 @@ unsafe impl<T: Send, H: Host<T>> Sync for Body<T, H> {}
 unsafe impl<T: Send, H: Host<T>> Send for Body<T, H> {}
 
 impl<T, H: Host<T>> Body<T, H> {
-    pub(crate) fn new(settings: Settings, host: H) -> Self {
-        Self::with_commons(settings, host, None)
-    }
-
-    /// A body that also takes a permit from the commons for each connection.
-    pub(crate) fn with_commons(
-        settings: Settings,
-        host: H,
-        commons: Option<Arc<Commons<T, H>>>,
-    ) -> Self {
+    /// A body; with commons, one that also takes a permit of theirs for each connection.
+    pub(crate) fn new(settings: Settings, host: H, commons: Option<Arc<Commons<T, H>>>) -> Self {
         let slots = (0..settings.ceiling)
             .map(|id| Slot::empty(SlotId::new(id)))
             .collect();
@@ -100,6 +94,7 @@ impl<T, H: Host<T>> Body<T, H> {
                 settings.max_waiters,
             ))),
             commons,
+            starving: AtomicU32::new(0),
             handles: CachePadded::new(AtomicUsize::new(1)),
         }
     }
@@ -138,13 +133,15 @@ impl<T, H: Host<T>> Body<T, H> {
         common
     }
 
-    /// Permits that may be taken now, here and in the commons.
+    /// Permits that a waiter may be told of: none while the pool is written down as starving, for
+    /// then it is told by the commons. One that is told in vain writes its pool down.
     pub(super) fn free_permits(&self) -> u32 {
-        let own = self.capacity.peek().free();
-        match &self.commons {
-            Some(commons) if own > 0 => own.min(commons.free()),
-            _ => own,
+        // Relaxed: cleared before the commons tell this pool, which they do under the line's mutex;
+        // the caller holds that.
+        if self.starving.load(Relaxed) > 0 {
+            return 0;
         }
+        self.capacity.peek().free()
     }
 
     pub(crate) fn idle_count(&self) -> u32 {

@@ -86,6 +86,7 @@ impl Capacity {
     }
 
     /// From now on no permit is given, unless some are taken. Tells whether it is closed.
+    #[cfg(any(plunge_loom, feature = "keyed"))]
     pub(super) fn close_if_empty(&self) -> bool {
         let empty = |word: CapacityWord| {
             (word.open() == 0).then_some(CapacityWord(word.0 | CapacityWord::CLOSED))

@@ -15,7 +15,7 @@ use std::collections::{HashMap, VecDeque};
 use super::body::Body;
 use super::host::Host;
 use super::lease::Lease;
-use crate::sync::Ordering::SeqCst;
+use crate::sync::Ordering::{Relaxed, SeqCst};
 use crate::sync::{Arc, AtomicU32, Mutex, fence};
 use crate::time::Tick;
 
@@ -38,12 +38,16 @@ struct Roll<T, H: Host<T>> {
     /// The pools that have connections, by address, and how many each has.
     active: HashMap<usize, (Arc<Body<T, H>>, u32)>,
     /// The pools that miss a permit, and since when their first in line waits.
-    starving: VecDeque<(Arc<Body<T, H>>, Tick)>,
+    starving: VecDeque<Timed<T, H>>,
     /// Pools with something idle, the most recently used first, as the last look found them.
-    victims: Vec<(Arc<Body<T, H>>, Tick)>,
+    victims: Vec<Timed<T, H>>,
 }
 
+/// A pool, and a time of it.
+type Timed<T, H> = (Arc<Body<T, H>>, Tick);
+
 /// The commons at one moment.
+#[cfg(any(plunge_loom, feature = "keyed"))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct CommonsState {
     pub(crate) limit: u32,
@@ -57,6 +61,7 @@ pub(crate) struct CommonsState {
 }
 
 impl<T, H: Host<T>> Commons<T, H> {
+    #[cfg(any(plunge_loom, feature = "keyed"))]
     pub(crate) fn new(limit: u32) -> Self {
         Self {
             pressure: AtomicU32::new(0),
@@ -72,6 +77,7 @@ impl<T, H: Host<T>> Commons<T, H> {
         }
     }
 
+    #[cfg(any(plunge_loom, feature = "keyed"))]
     pub(crate) fn state(&self) -> CommonsState {
         self.change(|roll| CommonsState {
             limit: roll.limit,
@@ -84,6 +90,7 @@ impl<T, H: Host<T>> Commons<T, H> {
 
     /// Changes how many may be open. Above a lowered limit, idle ones are retired at once and held
     /// ones as they come back.
+    #[cfg(any(plunge_loom, feature = "keyed"))]
     pub(crate) fn set_limit(&self, limit: u32) {
         self.change(|roll| roll.limit = limit);
         fence(SeqCst);
@@ -135,17 +142,12 @@ impl<T, H: Host<T>> Commons<T, H> {
     /// elsewhere. `true`: a permit came back meanwhile, to be tried for again.
     pub(super) fn starve(&self, body: &Arc<Body<T, H>>, since: Tick) -> bool {
         let freed = self.change(|roll| {
-            let known = roll
-                .starving
-                .iter()
-                .any(|(other, _)| Arc::ptr_eq(other, body));
             if roll.open < roll.limit {
                 return true;
             }
-            if !known {
-                // Who waits longest is first, also if a permit was snatched away from it.
-                let place = roll.starving.partition_point(|(_, other)| *other <= since);
-                roll.starving.insert(place, (Arc::clone(body), since));
+            // Relaxed: written under this lock alone.
+            if body.starving.swap(1, Relaxed) == 0 {
+                roll.write_down(Arc::clone(body), since);
             }
             false
         });
@@ -161,11 +163,19 @@ impl<T, H: Host<T>> Commons<T, H> {
 
     /// `body` misses nothing any more: nobody is in its line.
     pub(super) fn forget(&self, body: &Body<T, H>) {
+        // Relaxed: as in `starve`; outside the lock a hint, for the caller's own waiter was the one
+        // that wrote it.
+        if body.starving.load(Relaxed) == 0 {
+            return;
+        }
         let _dropped_outside = self.change(|roll| {
-            let same = |(other, _): &(Arc<Body<T, H>>, Tick)| {
-                std::ptr::eq(Arc::as_ptr(other), std::ptr::from_ref(body))
-            };
-            let place = roll.starving.iter().position(same)?;
+            let place = roll.place_of(body)?;
+            // Under the lock of the roll a newcomer cannot be written down between the two looks;
+            // after it, it finds the flag down and writes itself.
+            if body.gate().waiters() > 0 {
+                return None;
+            }
+            body.starving.store(0, Relaxed);
             roll.starving.remove(place)
         });
     }
@@ -187,10 +197,16 @@ impl<T, H: Host<T>> Commons<T, H> {
         self.change(Roll::begin_yield)
     }
 
-    /// Whether somebody elsewhere waits for longer than since `own`, and the caller is to retire
-    /// the connection that it would hand to its own line.
-    pub(super) fn claims_before(&self, own: Tick) -> bool {
+    /// Whether somebody in another pool waits for longer than since `own`, and the caller is to
+    /// retire the connection that it would hand to its own line.
+    pub(super) fn claims_before(&self, body: &Body<T, H>, own: Tick) -> bool {
         self.change(|roll| {
+            // Who was first in its line when it was written down may have been served since.
+            if let Some(place) = roll.place_of(body)
+                && let Some((body, _)) = roll.starving.remove(place)
+            {
+                roll.write_down(body, own);
+            }
             let earlier = roll.starving.front().is_some_and(|(_, since)| *since < own);
             earlier && roll.begin_yield()
         })
@@ -209,7 +225,8 @@ impl<T, H: Host<T>> Commons<T, H> {
 
     /// Retires one idle connection for whoever misses its permit. Called without a lock.
     fn evict(&self) -> bool {
-        let (lease, _dropped_outside) = self.change(Roll::take_victim);
+        let mut dropped_outside = Vec::new();
+        let lease = self.change(|roll| roll.take_victim(&mut dropped_outside));
         let found = lease.is_some();
         lease.into_iter().for_each(H::evicted);
         found
@@ -240,6 +257,18 @@ impl<T, H: Host<T>> Roll<T, H> {
             .saturating_sub(self.yielding.saturating_add(free))
     }
 
+    /// Who waits longest is first, also if a permit was snatched away from it.
+    fn write_down(&mut self, body: Arc<Body<T, H>>, since: Tick) {
+        let place = self.starving.partition_point(|(_, other)| *other <= since);
+        self.starving.insert(place, (body, since));
+    }
+
+    fn place_of(&self, body: &Body<T, H>) -> Option<usize> {
+        let body = std::ptr::from_ref(body);
+        let mut starving = self.starving.iter();
+        starving.position(|(other, _)| std::ptr::eq(Arc::as_ptr(other), body))
+    }
+
     fn begin_yield(&mut self) -> bool {
         let wanted = self.missing() > 0;
         self.yielding += u32::from(wanted);
@@ -251,15 +280,17 @@ impl<T, H: Host<T>> Roll<T, H> {
         if self.open >= self.limit {
             return None;
         }
-        self.starving.pop_front().map(|(body, _)| body)
+        let (body, _) = self.starving.pop_front()?;
+        // Relaxed: as in `Commons::starve`.
+        body.starving.store(0, Relaxed);
+        Some(body)
     }
 
-    /// An idle connection of the pool used least recently, and references to be dropped without
-    /// the lock.
-    fn take_victim(&mut self) -> (Option<Lease<T, H>>, Vec<(Arc<Body<T, H>>, Tick)>) {
-        let mut passed = Vec::new();
+    /// An idle connection of the pool used least recently. `passed` gets references to be dropped
+    /// without the lock.
+    fn take_victim(&mut self, passed: &mut Vec<Timed<T, H>>) -> Option<Lease<T, H>> {
         if self.missing() == 0 {
-            return (None, passed);
+            return None;
         }
         for fresh in [false, true] {
             if fresh {
@@ -272,11 +303,11 @@ impl<T, H: Host<T>> Roll<T, H> {
                 passed.push((body, seen));
                 if lease.is_some() {
                     self.begin_yield();
-                    return (lease, passed);
+                    return lease;
                 }
             }
         }
-        (None, passed)
+        None
     }
 
     fn find_victims(&mut self) {

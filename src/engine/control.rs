@@ -29,6 +29,7 @@ impl<T, H: Host<T>> Body<T, H> {
 
     /// Closes a pool that has nothing open and nobody in line. Tells whether it is closed now; who
     /// comes meanwhile finds it closed.
+    #[cfg(any(plunge_loom, feature = "keyed"))]
     pub(crate) fn shut_if_unused(&self) -> bool {
         let unused = self.gate.peek().waiters() == 0 && self.capacity.close_if_empty();
         if unused {

@@ -153,7 +153,8 @@ impl<T, H: Host<T>> Body<T, H> {
     pub(super) fn grant_starved(&self) -> bool {
         let (wanted, wakes) = self.line(|list, wakes| {
             let wanted = self.starves(list).is_some();
-            list.grant(self.free_permits(), wakes);
+            // Whether or not it is still free: who finds it gone writes its pool down again.
+            list.grant(1, wakes);
             wanted
         });
         drop(wakes);

@@ -33,8 +33,9 @@ impl<T, H: Host<T>> Drop for Permit<T, H> {
         if let Some(commons) = &body.commons {
             commons.give_back();
         }
-        body.grant();
+        // Others first: who waits there for longer than anybody here is to have it.
         body.tend();
+        body.grant();
         if after.is_closed() && after.open() == 0 {
             body.host().drained();
         }

@@ -126,7 +126,7 @@ impl<T, H: Host<T>> Body<T, H> {
             return false;
         };
         let times = self.waiters.lock().head_times();
-        times.is_some_and(|(since, _)| commons.claims_before(since))
+        times.is_some_and(|(since, _)| commons.claims_before(self, since))
     }
 
     /// Brings what is idle to whoever needs it, until one side is empty.

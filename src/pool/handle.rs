@@ -79,7 +79,7 @@ impl<T: Send + 'static> Pool<T> {
             M::HAS_ASYNC_CLOSE,
         );
         let pool = Self {
-            handle: Handle::first(Arc::new(Body::with_commons(settings, shared, commons))),
+            handle: Handle::first(Arc::new(Body::new(settings, shared, commons))),
         };
         if prewarm {
             // Without a runtime the first acquire begins it.

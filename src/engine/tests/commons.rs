@@ -79,7 +79,12 @@ fn permit_of_a_waiter_that_leaves_goes_to_the_next_pool() {
         let (commons, hungry, other) = two_pools(1);
         let third = pool_in(Some(Arc::clone(&commons)), 1, 0, Fairness::Fifo);
         let held = lease(&other);
-        let leaver = thread::spawn(move || give_up(third.body()));
+        let leaver = thread::spawn(move || {
+            give_up(third.body());
+            // A dial that began for it is given up, too.
+            let dials = std::mem::take(&mut *third.body().host().dials.lock());
+            drop(dials);
+        });
         let retirer = thread::spawn(move || drop(held.retire()));
         drop(until_dialled(hungry.body()));
         leaver.join().unwrap();

@@ -103,7 +103,7 @@ pub(super) fn pool_in(
         retired: AtomicU32::new(0),
         time: AtomicU64::new(0),
     };
-    let body = Arc::new(Body::with_commons(settings, stage, commons));
+    let body = Arc::new(Body::new(settings, stage, commons));
     body.tick().store(Tick::from_millis(0));
     for _ in 0..idle {
         drop(open(&body));

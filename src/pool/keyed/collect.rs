@@ -99,7 +99,7 @@ where
             continue;
         };
         if before.get(key) == Some(&used) && pool.body().shut_if_unused() {
-            drop(table.remove_if(key, |_, present| present.is_closed()));
+            let _ = table.remove_if(key, |_, present| present.is_closed());
             inner.collected.add(1);
         } else {
             empty.insert(key.clone(), used);

@@ -7,10 +7,11 @@
 
 use std::fmt;
 use std::hash::Hash;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use papaya::HashMap;
 use tokio::task::coop;
+use tokio::time::Instant;
 
 use super::collect::{self, Collector};
 use super::handle::KeyHandle;
@@ -256,7 +257,7 @@ where
         key: &K,
         limit: Option<Duration>,
     ) -> Result<PoolConnection<T>, AcquireError> {
-        let begun = tokio::time::Instant::now();
+        let begun = Instant::now();
         loop {
             let pool = self.pool(key)?;
             let limit = limit.unwrap_or_else(|| pool.body().host().tuning.load().acquire_timeout);
@@ -278,7 +279,9 @@ where
             }
             match table.get(key) {
                 Some(pool) if !pool.is_closed() => return Ok(pool.clone()),
-                Some(_) => drop(table.remove_if(key, |_, pool| pool.is_closed())),
+                Some(_) => {
+                    let _ = table.remove_if(key, |_, pool| pool.is_closed());
+                }
                 None => {
                     let pool = self.open(key)?;
                     if table.try_insert(key.clone(), pool.clone()).is_err() {
