@@ -5,9 +5,11 @@
 
 mod acquire;
 mod budget;
+mod burst;
 mod closing;
 mod dials;
 mod hooks;
+mod lifecycle;
 mod metadata;
 mod options;
 mod order;
