@@ -21,3 +21,5 @@ pub use pool::{
     Manager, OptionsError, Plain, Pool, PoolConnection, PoolHooks, PoolOptions, PoolStats,
     PoolTuning, PoolableResource, ResourceMetadata, Transient, TryAcquireError, Verdict, WeakPool,
 };
+#[cfg(all(not(plunge_loom), feature = "keyed"))]
+pub use pool::{KeyHandle, KeyedOptions, KeyedPool, KeyedStats};
