@@ -2,6 +2,8 @@
 
 mod acquire;
 mod admit;
+mod agenda;
+mod alarm;
 mod backoff;
 mod care;
 mod close;
@@ -23,10 +25,14 @@ mod retire;
 mod runtime;
 mod shared;
 mod stats;
+mod sweep;
 mod tuning;
 mod upkeep;
 mod watchdog;
+mod watcher;
+mod watches;
 
+pub use alarm::IdleAlarm;
 pub use close::CloseReport;
 pub use connection::PoolConnection;
 pub use error::{
@@ -40,3 +46,4 @@ pub use options::PoolOptions;
 pub use resource::{BoxError, Plain, PoolableResource};
 pub use stats::PoolStats;
 pub use tuning::PoolTuning;
+pub use watcher::{IdleBytes, IdleWatcher, WatchKey};

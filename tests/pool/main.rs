@@ -15,3 +15,5 @@ mod product;
 mod refusals;
 mod runtimes;
 mod support;
+mod suspects;
+mod watching;

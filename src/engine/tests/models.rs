@@ -10,7 +10,7 @@ type Pool = Handle<Item, Stage>;
 
 /// Runs a story in every order that has at most so many preemptions: three for two threads, two for
 /// three, one where three threads take many steps.
-fn model(preemptions: usize, story: impl Fn() + Send + Sync + 'static) {
+pub(super) fn model(preemptions: usize, story: impl Fn() + Send + Sync + 'static) {
     let mut builder = Builder::new();
     builder.preemption_bound = Some(preemptions);
     builder.max_branches = 20_000;
@@ -37,7 +37,7 @@ fn give_up(body: &Arc<TestBody>) {
     }));
 }
 
-fn lease(pool: &Pool) -> TestLease {
+pub(super) fn lease(pool: &Pool) -> TestLease {
     pool.body().take_quiet().expect("opened by the stage")
 }
 
