@@ -20,3 +20,5 @@ pub use pool::{
     PoolHooks, PoolOptions, PoolStats, PoolTuning, PoolableResource, ResourceMetadata, Transient,
     TryAcquireError, Verdict, WatchKey, WeakPool,
 };
+#[cfg(all(not(plunge_loom), feature = "keyed"))]
+pub use pool::{KeyHandle, KeyedOptions, KeyedPool, KeyedStats};

@@ -117,6 +117,9 @@ impl<T, H: Host<T>> Lease<T, H> {
         };
         // SAFETY: the slot is in the slab of `owner`.
         owner.free.push(unsafe { slot.as_ref() }.id());
+        if let Some(commons) = &owner.commons {
+            commons.left(&owner);
+        }
         (value, Permit::adopt(owner))
     }
 }

@@ -7,6 +7,7 @@
 
 mod body;
 mod capacity;
+mod commons;
 mod control;
 mod dial;
 mod gate;
@@ -32,6 +33,7 @@ mod tests;
 #[cfg(plunge_loom)]
 pub(crate) use body::Queue;
 pub(crate) use body::{Body, Settings};
+pub(crate) use commons::Commons;
 pub(crate) use dial::Ticket;
 #[cfg(not(plunge_loom))]
 pub(crate) use gate::GateWord;

@@ -14,6 +14,8 @@ mod error;
 mod guarded;
 mod handle;
 mod hooks;
+#[cfg(feature = "keyed")]
+mod keyed;
 mod maintenance;
 mod manager;
 mod metadata;
@@ -40,6 +42,8 @@ pub use error::{
 };
 pub use handle::{Pool, WeakPool};
 pub use hooks::{PoolHooks, Verdict};
+#[cfg(feature = "keyed")]
+pub use keyed::{KeyHandle, KeyedOptions, KeyedPool, KeyedStats};
 pub use manager::{BoxFuture, ConnectContext, Manager};
 pub use metadata::ResourceMetadata;
 pub use options::PoolOptions;

@@ -169,7 +169,7 @@ impl<T> PoolOptions<T> {
         self
     }
 
-    fn validate(&self) -> Result<(), OptionsError> {
+    pub(crate) fn validate(&self) -> Result<(), OptionsError> {
         self.tuning.validate()?;
         let refuse = |field, problem: String| Err(OptionsError::new(field, problem));
         let limit = self.tuning.max_connections;
@@ -230,7 +230,18 @@ impl<T: Send + 'static> PoolOptions<T> {
         M: Manager<Connection = T>,
     {
         self.validate()?;
-        Ok(Pool::build(self, manager))
+        Ok(Pool::build(self, manager, None))
+    }
+}
+
+impl<T> Clone for PoolOptions<T> {
+    fn clone(&self) -> Self {
+        Self {
+            tuning: self.tuning.clone(),
+            runtime: self.runtime.clone(),
+            watcher: self.watcher.clone(),
+            ..*self
+        }
     }
 }
 

@@ -72,6 +72,7 @@ pub(crate) struct Shared<T: Send + 'static> {
 impl<T: Send + 'static> Shared<T> {
     pub(crate) fn new(
         options: PoolOptions<T>,
+        clock: Clock,
         manager: Box<dyn AnyManager<T>>,
         health: bool,
         close: bool,
@@ -90,7 +91,7 @@ impl<T: Send + 'static> Shared<T> {
             watches: options.watcher.map(|watcher| Watches::new(watcher, slots)),
             tuning: ArcSwap::from_pointee(options.tuning.clone()),
             tuner: Mutex::new(()),
-            clock: Clock::start(),
+            clock,
             manager,
             runtimes: Runtimes::new(options.runtime),
             backoff: ConnectBackoff::new(options.connect_backoff),
@@ -307,6 +308,10 @@ impl<T: Send + 'static> Host<T> for Shared<T> {
 
     fn returned(lease: Lease<T>) {
         retire::take_back(lease);
+    }
+
+    fn evicted(lease: Lease<T>) {
+        retire::bury(lease);
     }
 
     fn dial(ticket: Ticket<T>) -> Result<(), Failure> {

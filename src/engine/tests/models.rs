@@ -17,7 +17,7 @@ pub(super) fn model(preemptions: usize, story: impl Fn() + Send + Sync + 'static
     builder.check(story);
 }
 
-fn wait(body: &Arc<TestBody>) -> Wait<'_, Item, Stage> {
+pub(super) fn wait(body: &Arc<TestBody>) -> Wait<'_, Item, Stage> {
     Wait::new(body, Tick::from_millis(0), Tick::NEVER, false)
 }
 
@@ -29,7 +29,7 @@ fn acquire(body: &Arc<TestBody>) -> Result<TestLease, WaitError<u32>> {
 }
 
 /// Polls a wait once and drops it, wherever it is.
-fn give_up(body: &Arc<TestBody>) {
+pub(super) fn give_up(body: &Arc<TestBody>) {
     let mut waiting = Box::pin(wait(body));
     block_on(std::future::poll_fn(|context| {
         let _ = waiting.as_mut().poll(context);
