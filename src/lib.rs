@@ -18,8 +18,9 @@ pub use engine::{Fairness, IdleOrder};
 #[cfg(not(plunge_loom))]
 pub use pool::{
     AcquireError, AcquireErrorKind, AcquirePhase, BoxError, BoxFuture, CloseReport, ConnectContext,
-    Manager, OptionsError, Plain, Pool, PoolConnection, PoolHooks, PoolOptions, PoolStats,
-    PoolTuning, PoolableResource, ResourceMetadata, Transient, TryAcquireError, Verdict, WeakPool,
+    IdleAlarm, IdleBytes, IdleWatcher, Manager, OptionsError, Plain, Pool, PoolConnection,
+    PoolHooks, PoolOptions, PoolStats, PoolTuning, PoolableResource, ResourceMetadata, Transient,
+    TryAcquireError, Verdict, WatchKey, WeakPool,
 };
 #[cfg(all(not(plunge_loom), feature = "keyed"))]
 pub use pool::{KeyHandle, KeyedOptions, KeyedPool, KeyedStats};
