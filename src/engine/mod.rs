@@ -7,6 +7,7 @@
 
 mod body;
 mod capacity;
+mod commons;
 mod control;
 mod dial;
 mod gate;
@@ -21,6 +22,7 @@ mod permit;
 mod put;
 mod slot;
 mod stack;
+mod stay;
 mod wait;
 mod waiters;
 mod wakes;
@@ -31,6 +33,7 @@ mod tests;
 #[cfg(plunge_loom)]
 pub(crate) use body::Queue;
 pub(crate) use body::{Body, Settings};
+pub(crate) use commons::Commons;
 pub(crate) use dial::Ticket;
 #[cfg(not(plunge_loom))]
 pub(crate) use gate::GateWord;
@@ -45,4 +48,5 @@ pub(crate) use late::Late;
 pub(crate) use lease::Lease;
 #[cfg(not(plunge_loom))]
 pub(crate) use permit::Permit;
+pub(crate) use stay::Stay;
 pub(crate) use wait::{Wait, WaitError};

@@ -229,18 +229,28 @@ async fn waited<T: Send + 'static>(
         Err(WaitError::Failed(Failure::Connect(error))) => {
             return Err(shared.refuse(body, AcquireErrorKind::Connect, Some(error)));
         }
-        Err(WaitError::Expired) => {
-            let queue = body.queue();
-            let failed = shared.counters.connect_failures.get() != failures;
-            let connecting = queue.connecting > 0 || queue.paused || failed;
-            AcquireErrorKind::TimedOut(if connecting {
-                AcquirePhase::Connect
-            } else {
-                AcquirePhase::Wait
-            })
-        }
+        Err(WaitError::Expired) => return Err(timed_out(body, failures)),
     };
     Err(give_up(body, kind))
+}
+
+/// The time ran out in line. The last failure to connect is named if it may be why: it came since
+/// the wait began, after `failures` before it, or nothing was opened after it.
+#[cold]
+fn timed_out<T: Send + 'static>(body: &Body<T>, failures: u64) -> AcquireError {
+    let shared = body.host();
+    let queue = body.queue();
+    let failed = shared.counters.connect_failures.get() != failures;
+    let connecting = queue.connecting > 0 || queue.paused || failed;
+    let phase = if connecting {
+        AcquirePhase::Connect
+    } else {
+        AcquirePhase::Wait
+    };
+    shared.counters.timed_out.add(1);
+    let named = failed || (connecting && shared.backoff.failures() > 0);
+    let error = named.then(|| shared.last_error()).flatten();
+    shared.refuse(body, AcquireErrorKind::TimedOut(phase), error)
 }
 
 /// Waits in line to the end. Now and then it sees to it that somebody still works for the line:
@@ -282,9 +292,5 @@ fn give_up<T: Send + 'static>(body: &Body<T>, kind: AcquireErrorKind) -> Acquire
     if matches!(kind, AcquireErrorKind::TimedOut(_)) {
         shared.counters.timed_out.add(1);
     }
-    let error = match kind {
-        AcquireErrorKind::TimedOut(AcquirePhase::Connect) => shared.last_error(),
-        _ => None,
-    };
-    shared.refuse(body, kind, error)
+    shared.refuse(body, kind, None)
 }

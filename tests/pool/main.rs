@@ -5,9 +5,13 @@
 
 mod acquire;
 mod budget;
+mod burst;
 mod closing;
 mod dials;
 mod hooks;
+#[cfg(feature = "keyed")]
+mod keyed;
+mod lifecycle;
 mod metadata;
 mod options;
 mod order;
@@ -15,3 +19,5 @@ mod product;
 mod refusals;
 mod runtimes;
 mod support;
+mod suspects;
+mod watching;
