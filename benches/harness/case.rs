@@ -74,6 +74,8 @@ pub const CASES: &[Case] = &[
            isolates: "as yields_2, more tasks" },
     Case { name: "yields_64", shape: Shape::Yields, workers: 2, tasks: 64, size: 64,
            isolates: "as yields_2, as many tasks as objects" },
+    Case { name: "keyed", shape: Shape::Hits, workers: 2, tasks: 8, size: 256,
+           isolates: "64 keys in turns: the way to a key's pool" },
     Case { name: "threads_2", shape: Shape::Threads, workers: 2, tasks: 2, size: 64,
            isolates: "one thread a core" },
     Case { name: "threads_8", shape: Shape::Threads, workers: 2, tasks: 8, size: 64,

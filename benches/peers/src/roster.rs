@@ -4,11 +4,18 @@
 //! Cost: none.
 
 use crate::harness::{Bar, Entry, LockedPair, Measure, MutexVec, QueuePair, SemaphoreQueue, entry};
-use crate::peers::{Bb8, Deadpool, Mobc, Opool, Pingora, R2d2, Sqlx, hyper_cache};
+use crate::peers::{Bb8, Deadpool, Mobc, Opool, OursKeyed, Pingora, R2d2, Sqlx, hyper_cache};
 use crate::subjects::{OldDesign, Ours};
 
-/// Plays every case.
-const ALL: &[&str] = &[];
+/// Who has keys.
+const KEYED: &[&str] = &["keyed"];
+/// Every case of a pool without keys.
+#[rustfmt::skip]
+const SINGLE: &[&str] = &[
+    "one_task", "one_worker", "hits_2", "two_workers", "hits_32", "hits_64",
+    "yields_2", "yields_8", "yields_32", "yields_64", "threads_2", "threads_8", "threads_32",
+    "64_over_8", "1000_over_8", "1000_over_50", "storm", "spike", "arrivals",
+];
 /// There is an object for every caller.
 #[rustfmt::skip]
 const HITS: &[&str] = &[
@@ -50,22 +57,25 @@ pub const BARS: &[Bar] = &[
 /// Everybody, ours first, then the floors, then the peers.
 pub fn roster() -> Vec<Entry> {
     vec![
-        entry::<Ours>(ALL),
+        entry::<Ours>(SINGLE),
         entry::<LockedPair>(&["one_task"]),
         entry::<QueuePair>(HITS),
         entry::<MutexVec>(HITS),
         entry::<SemaphoreQueue>(FILLED),
         entry::<OldDesign>(UNCANCELLED),
-        entry::<Deadpool<false>>(ALL),
-        entry::<Deadpool<true>>(ALL),
-        entry::<Bb8<false>>(ALL),
-        entry::<Bb8<true>>(ALL),
-        entry::<Mobc>(ALL),
-        entry::<Sqlx>(ALL),
+        entry::<Deadpool<false>>(SINGLE),
+        entry::<Deadpool<true>>(SINGLE),
+        entry::<Bb8<false>>(SINGLE),
+        entry::<Bb8<true>>(SINGLE),
+        entry::<Mobc>(SINGLE),
+        entry::<Sqlx>(SINGLE),
         entry::<R2d2>(HITS),
         entry::<Opool>(HITS),
-        entry::<Pingora>(HITS),
+        entry::<Pingora<false>>(HITS),
         hyper_cache(HITS),
+        entry::<OursKeyed<false>>(KEYED),
+        entry::<OursKeyed<true>>(KEYED),
+        entry::<Pingora<true>>(KEYED),
     ]
 }
 

@@ -7,6 +7,7 @@
 mod bb8;
 mod deadpool;
 mod hyper_cache;
+mod keyed;
 mod mobc;
 mod opool;
 mod pingora;
@@ -16,6 +17,7 @@ mod sqlx;
 pub use bb8::Bb8;
 pub use deadpool::Deadpool;
 pub use hyper_cache::hyper_cache;
+pub use keyed::OursKeyed;
 pub use mobc::Mobc;
 pub use opool::Opool;
 pub use pingora::Pingora;
