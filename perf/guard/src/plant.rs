@@ -38,7 +38,7 @@ impl Plant {
         match self {
             Self::Nothing => {}
             Self::Allocation => drop(black_box(Box::new(1_u64))),
-            Self::Instructions => spin(3),
+            Self::Instructions => spin(1),
             Self::Lock => drop(black_box(LOCK.lock())),
             Self::Clock => {
                 black_box(Instant::now());

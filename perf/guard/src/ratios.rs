@@ -4,6 +4,9 @@
 //! second in turns; what is reported is the median of many. Less is better everywhere.
 //! Cost: some seconds.
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread;
+
 use crate::blocks::{Cycle, Percentiles, play};
 use crate::harness::{Build, CASES, Case, QueuePair, Subject, median, play as crowd};
 use crate::plant::{Plant, Planted};
@@ -34,6 +37,22 @@ const PAIRS: usize = 60;
 /// Pairs of blocks on many threads, and the length of each.
 const CROWDS: usize = 15;
 const CROWD_MILLIS: u64 = 60;
+
+/// Does `task` while another thread keeps a core busy.
+pub fn beside_a_busy_core<R>(task: impl FnOnce() -> R) -> R {
+    let busy = AtomicBool::new(true);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            // Relaxed: nothing is published with it.
+            while busy.load(Relaxed) {
+                std::hint::spin_loop();
+            }
+        });
+        let done = task();
+        busy.store(false, Relaxed);
+        done
+    })
+}
 
 /// Measures one case.
 pub fn measure(case: &str) -> Vec<Ratio> {

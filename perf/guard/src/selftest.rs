@@ -4,16 +4,13 @@
 //! must pass while another thread keeps a core busy.
 //! Cost: half a minute, and some ten seconds an unchanged run.
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::thread;
-
 use crate::Failure;
 use crate::baseline::{Baseline, Place};
 use crate::check::{check_case, check_counts, check_ratios};
 use crate::counts::count_cases;
 use crate::harness::{QueuePair, Subject};
 use crate::plant::Plant;
-use crate::ratios::{REFERENCES, measure_planted};
+use crate::ratios::{REFERENCES, beside_a_busy_core, measure_planted};
 
 /// What is planted, and the measure that has to see it.
 const PLANTED: &[(Plant, &str)] = &[
@@ -77,14 +74,7 @@ fn found(plant: Plant, baseline: &Baseline, place: &Place) -> Result<Vec<String>
 
 /// Checks the ratios of what is unchanged, with a core kept busy.
 fn unchanged(runs: usize, baseline: &Baseline, place: &Place) -> Result<(), Failure> {
-    let busy = AtomicBool::new(true);
-    let failed = thread::scope(|scope| {
-        scope.spawn(|| {
-            // Relaxed: nothing is published with it.
-            while busy.load(Relaxed) {
-                std::hint::spin_loop();
-            }
-        });
+    let failed = beside_a_busy_core(|| {
         let mut failed = Vec::new();
         for run in 1..=runs {
             println!("selftest: unchanged run {run} of {runs}, one core kept busy");
@@ -93,7 +83,6 @@ fn unchanged(runs: usize, baseline: &Baseline, place: &Place) -> Result<(), Fail
                 failed.extend(beyond.into_iter().map(|text| format!("run {run}: {text}")));
             }
         }
-        busy.store(false, Relaxed);
         failed
     });
     match failed.is_empty() {
