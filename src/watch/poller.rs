@@ -43,6 +43,7 @@ struct Station {
     waker: Waker,
     /// The thread takes it; here while there is none.
     poll: Option<Poll>,
+    running: bool,
 }
 
 static STATION: Mutex<Option<Station>> = Mutex::new(None);
@@ -57,8 +58,8 @@ pub(super) fn watch(socket: BorrowedFd<'_>, bytes: IdleBytes, alarm: IdleAlarm) 
     };
     token(Mark { fd, serial: 0 })?;
     let (mark, old, call) = station.roster.add(fd, (alarm, bytes));
-    if let Some(poll) = station.poll.take() {
-        station.poll = start(poll);
+    if !station.running {
+        station.running = start();
     } else if call {
         // It fails where the thread has been called already.
         let _ = station.waker.wake();
@@ -89,7 +90,7 @@ pub(super) fn census() -> (u64, u64) {
         return (0, 0);
     };
     let watched = u64::try_from(station.roster.len()).unwrap_or(u64::MAX);
-    (watched, u64::from(station.poll.is_none()))
+    (watched, u64::from(station.running))
 }
 
 impl Station {
@@ -100,22 +101,24 @@ impl Station {
             registry: poll.registry().try_clone()?,
             waker: Waker::new(poll.registry(), CALL)?,
             poll: Some(poll),
+            running: false,
         })
     }
 }
 
-/// Starts the thread; where that fails, the next watch tries again.
-fn start(poll: Poll) -> Option<Poll> {
-    let (hand, take) = std::sync::mpsc::sync_channel(1);
+/// Starts the thread, under the lock, on which it begins; where that fails, the next watch tries again.
+fn start() -> bool {
     let thread = thread::Builder::new().name("plunge-watch".into());
-    let started = thread.spawn(move || {
-        if let Ok(poll) = take.recv() {
-            Shift { poll: Some(poll) }.serve();
-        }
-    });
-    match started {
-        Ok(_) => hand.send(poll).err().map(|unsent| unsent.0),
-        Err(_) => Some(poll),
+    thread.spawn(attend).is_ok()
+}
+
+fn attend() {
+    let poll = STATION
+        .lock()
+        .as_mut()
+        .and_then(|station| station.poll.take());
+    if poll.is_some() {
+        Shift { poll }.serve();
     }
 }
 
@@ -161,6 +164,7 @@ impl Shift {
         match &mut *place {
             Some(station) if station.roster.is_empty() => {
                 station.poll = self.poll.take();
+                station.running = false;
                 true
             }
             _ => false,
@@ -173,11 +177,8 @@ impl Drop for Shift {
         let Some(poll) = self.poll.take() else { return };
         // It ended before its time. What is watched is not to wait for the next watch.
         if let Some(station) = &mut *STATION.lock() {
-            station.poll = if thread::panicking() {
-                start(poll)
-            } else {
-                Some(poll)
-            };
+            station.poll = Some(poll);
+            station.running = thread::panicking() && start();
         }
     }
 }
