@@ -22,6 +22,7 @@ mod permit;
 mod put;
 mod slot;
 mod stack;
+mod stay;
 mod wait;
 mod waiters;
 mod wakes;
@@ -47,4 +48,5 @@ pub(crate) use late::Late;
 pub(crate) use lease::Lease;
 #[cfg(not(plunge_loom))]
 pub(crate) use permit::Permit;
+pub(crate) use stay::Stay;
 pub(crate) use wait::{Wait, WaitError};

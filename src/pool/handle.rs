@@ -247,6 +247,7 @@ impl<T: Send + 'static> Pool<T> {
         let now = retire::wake_clock(&body);
         let tuning = body.host().tuning();
         if let Some(Hook::Sync(hook)) = &tuning.hooks.before_acquire {
+            body.host().unwatch(&lease);
             let mut metadata = body.host().metadata(&lease, now);
             metadata.uses = metadata.uses.wrapping_add(1);
             let verdict = guarded::call("before_acquire", || hook(lease.value_mut(), &metadata));

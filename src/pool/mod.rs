@@ -2,6 +2,8 @@
 
 mod acquire;
 mod admit;
+mod agenda;
+mod alarm;
 mod backoff;
 mod care;
 mod close;
@@ -25,10 +27,14 @@ mod retire;
 mod runtime;
 mod shared;
 mod stats;
+mod sweep;
 mod tuning;
 mod upkeep;
 mod watchdog;
+mod watcher;
+mod watches;
 
+pub use alarm::IdleAlarm;
 pub use close::CloseReport;
 pub use connection::PoolConnection;
 pub use error::{
@@ -44,3 +50,4 @@ pub use options::PoolOptions;
 pub use resource::{BoxError, Plain, PoolableResource};
 pub use stats::PoolStats;
 pub use tuning::PoolTuning;
+pub use watcher::{IdleBytes, IdleWatcher, WatchKey};

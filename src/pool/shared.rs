@@ -17,6 +17,7 @@ use super::retire;
 use super::runtime::Runtimes;
 use super::stats::{Counters, PoolStats};
 use super::tuning::PoolTuning;
+use super::watches::Watches;
 use crate::engine::{self, Host};
 use crate::sync::{
     Arc, ArcSwap, ArcSwapOption, AtomicBool, AtomicU64, CachePadded, Mutex, Ordering,
@@ -49,6 +50,7 @@ pub(crate) struct Shared<T: Send + 'static> {
     /// After how long idle a connection is checked.
     check_after_millis: AtomicU64,
     pub(crate) closes_async: bool,
+    pub(crate) watches: Option<Watches<T>>,
     pub(crate) tuning: ArcSwap<PoolTuning<T>>,
     /// Held while the settings are applied; no user code runs under it.
     pub(crate) tuner: Mutex<()>,
@@ -75,6 +77,9 @@ impl<T: Send + 'static> Shared<T> {
         health: bool,
         close: bool,
     ) -> Self {
+        let slots = options
+            .max_connections_ceiling
+            .unwrap_or(options.tuning.max_connections);
         let shared = Self {
             plain_idle_millis: AtomicU64::new(0),
             tests_health: health,
@@ -83,6 +88,7 @@ impl<T: Send + 'static> Shared<T> {
             greets: AtomicBool::new(false),
             check_after_millis: AtomicU64::new(0),
             closes_async: close,
+            watches: options.watcher.map(|watcher| Watches::new(watcher, slots)),
             tuning: ArcSwap::from_pointee(options.tuning.clone()),
             tuner: Mutex::new(()),
             clock,
@@ -163,6 +169,26 @@ impl<T: Send + 'static> Shared<T> {
         now.since(lease.since()).as_millis() >= u128::from(limit)
     }
 
+    /// Whether a health test says anything.
+    pub(crate) fn tests_health(&self) -> bool {
+        self.tests_health
+    }
+
+    /// An idle connection was found dead: what killed it may have killed the others.
+    pub(crate) fn found_dead(&self) {
+        self.counters.found_dead.add(1);
+        if self.tests_health {
+            self.maintenance.suspect();
+        }
+    }
+
+    /// Ends the watch of a connection that leaves, or that the pool itself is about to use.
+    pub(crate) fn unwatch(&self, lease: &Lease<T>) {
+        if let Some(watches) = &self.watches {
+            watches.end(lease);
+        }
+    }
+
     #[inline(always)]
     pub(crate) fn is_healthy(&self, value: &T) -> bool {
         !self.tests_health || self.is_healthy_asked(value)
@@ -238,6 +264,7 @@ impl<T: Send + 'static> Shared<T> {
             timed_out: counters.timed_out.get(),
             connect_failures: counters.connect_failures.get(),
             found_dead: counters.found_dead.get(),
+            seen_dying: counters.seen_dying.get(),
             last_connect_error: self.last_error.load().as_deref().map(ToString::to_string),
         }
     }

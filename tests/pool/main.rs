@@ -19,3 +19,5 @@ mod product;
 mod refusals;
 mod runtimes;
 mod support;
+mod suspects;
+mod watching;

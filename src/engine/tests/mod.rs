@@ -7,3 +7,5 @@ mod facts;
 #[cfg(plunge_loom)]
 mod models;
 mod stage;
+#[cfg(plunge_loom)]
+mod watching;
