@@ -9,6 +9,8 @@ mod pool;
 #[cfg(all(not(plunge_loom), feature = "proxy", target_os = "linux"))]
 pub mod proxy;
 #[cfg(not(plunge_loom))]
+pub mod resilience;
+#[cfg(not(plunge_loom))]
 pub mod transport;
 #[cfg(any(plunge_loom, all(feature = "watch", unix)))]
 #[cfg_attr(plunge_loom, allow(dead_code))] // a model needs a part of it
