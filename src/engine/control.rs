@@ -147,6 +147,11 @@ impl<T, H: Host<T>> Body<T, H> {
         }
     }
 
+    /// How many connections a pass of `sweep` meets.
+    pub(crate) fn shared_count(&self) -> u32 {
+        self.idle.shared_len()
+    }
+
     /// Shows what lies in hot places, doomed or not used since `now`, to `look`.
     pub(crate) fn sweep_hot(
         &self,

@@ -1,5 +1,9 @@
 //! Models of pools that share their permits: a permit that is missed in one pool and given up in
 //! another.
+//!
+//! Planted and seen to fail: a release that does not look at the pressure (two models), a wait that
+//! ends without tending the others, no second look at the permits before a pool is written down, no
+//! eviction by the pool that starves, a close that does not mind what is open.
 
 use std::future::{Future, poll_fn};
 use std::task::Poll;
@@ -79,15 +83,16 @@ fn permit_of_a_waiter_that_leaves_goes_to_the_next_pool() {
         let (commons, hungry, other) = two_pools(1);
         let third = pool_in(Some(Arc::clone(&commons)), 1, 0, Fairness::Fifo);
         let held = lease(&other);
-        let leaver = thread::spawn(move || {
-            give_up(third.body());
-            // A dial that began for it is given up, too.
-            let dials = std::mem::take(&mut *third.body().host().dials.lock());
-            drop(dials);
-        });
+        // First on the roll, so that it is the one that is told.
+        let mut leaving = Box::pin(wait(third.body()));
+        block_on(poll_fn(|context| {
+            assert!(leaving.as_mut().poll(context).is_pending());
+            Poll::Ready(())
+        }));
+        let waiter = thread::spawn(move || drop(until_dialled(hungry.body())));
         let retirer = thread::spawn(move || drop(held.retire()));
-        drop(until_dialled(hungry.body()));
-        leaver.join().unwrap();
+        drop(leaving);
+        waiter.join().unwrap();
         retirer.join().unwrap();
         assert_eq!(commons.state().open, 0);
         assert_eq!(commons.state().starving, 0);
