@@ -38,7 +38,11 @@ impl Plant {
         match self {
             Self::Nothing => {}
             Self::Allocation => drop(black_box(Box::new(1_u64))),
-            Self::Instructions => spin(1),
+            Self::Instructions => {
+                black_box(1_u32);
+                black_box(2_u32);
+                black_box(3_u32);
+            }
             Self::Lock => drop(black_box(LOCK.lock())),
             Self::Clock => {
                 black_box(Instant::now());
