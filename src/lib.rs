@@ -16,6 +16,6 @@ pub use engine::{Fairness, IdleOrder};
 #[cfg(not(plunge_loom))]
 pub use pool::{
     AcquireError, AcquireErrorKind, AcquirePhase, BoxError, BoxFuture, CloseReport, ConnectContext,
-    Manager, OptionsError, Plain, Pool, PoolConnection, PoolHooks, PoolOptions, PoolStats,
+    Holder, Manager, OptionsError, Plain, Pool, PoolConnection, PoolHooks, PoolOptions, PoolStats,
     PoolTuning, PoolableResource, ResourceMetadata, Transient, TryAcquireError, Verdict, WeakPool,
 };

@@ -18,6 +18,8 @@ mod late;
 mod lease;
 mod line;
 mod permit;
+#[cfg(not(plunge_loom))]
+mod place;
 mod put;
 mod slot;
 mod stack;
@@ -31,6 +33,8 @@ mod tests;
 #[cfg(plunge_loom)]
 pub(crate) use body::Queue;
 pub(crate) use body::{Body, Settings};
+#[cfg(not(plunge_loom))]
+pub(crate) use control::Tenant;
 pub(crate) use dial::Ticket;
 #[cfg(not(plunge_loom))]
 pub(crate) use gate::GateWord;
@@ -45,4 +49,6 @@ pub(crate) use late::Late;
 pub(crate) use lease::Lease;
 #[cfg(not(plunge_loom))]
 pub(crate) use permit::Permit;
+#[cfg(not(plunge_loom))]
+pub(crate) use place::{Caller, Place};
 pub(crate) use wait::{Wait, WaitError};

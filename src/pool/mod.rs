@@ -12,6 +12,7 @@ mod error;
 mod guarded;
 mod handle;
 mod hooks;
+mod ledger;
 mod maintenance;
 mod manager;
 mod metadata;
@@ -34,6 +35,7 @@ pub use error::{
 };
 pub use handle::{Pool, WeakPool};
 pub use hooks::{PoolHooks, Verdict};
+pub use ledger::Holder;
 pub use manager::{BoxFuture, ConnectContext, Manager};
 pub use metadata::ResourceMetadata;
 pub use options::PoolOptions;

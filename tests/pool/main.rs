@@ -9,6 +9,7 @@ mod burst;
 mod closing;
 mod dials;
 mod hooks;
+mod leaks;
 mod lifecycle;
 mod metadata;
 mod options;
