@@ -9,6 +9,8 @@ mod pool;
 #[cfg(all(not(plunge_loom), feature = "proxy", target_os = "linux"))]
 pub mod proxy;
 #[cfg(not(plunge_loom))]
+pub mod resilience;
+#[cfg(not(plunge_loom))]
 pub mod transport;
 
 #[cfg(not(plunge_loom))]
@@ -16,6 +18,9 @@ pub use engine::{Fairness, IdleOrder};
 #[cfg(not(plunge_loom))]
 pub use pool::{
     AcquireError, AcquireErrorKind, AcquirePhase, BoxError, BoxFuture, CloseReport, ConnectContext,
-    Holder, Manager, OptionsError, Plain, Pool, PoolConnection, PoolHooks, PoolOptions, PoolStats,
-    PoolTuning, PoolableResource, ResourceMetadata, Transient, TryAcquireError, Verdict, WeakPool,
+    Holder, IdleAlarm, IdleBytes, IdleWatcher, Manager, OptionsError, Plain, Pool, PoolConnection,
+    PoolHooks, PoolOptions, PoolStats, PoolTuning, PoolableResource, ResourceMetadata, Transient,
+    TryAcquireError, Verdict, WatchKey, WeakPool,
 };
+#[cfg(all(not(plunge_loom), feature = "keyed"))]
+pub use pool::{KeyHandle, KeyedOptions, KeyedPool, KeyedStats};

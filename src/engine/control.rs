@@ -27,6 +27,22 @@ impl<T, H: Host<T>> Body<T, H> {
         !before.has(GateWord::CLOSED)
     }
 
+    /// Closes a pool that has nothing open and nobody in line. Tells whether it is closed now; who
+    /// comes meanwhile finds it closed.
+    #[cfg(any(plunge_loom, feature = "keyed"))]
+    pub(crate) fn shut_if_unused(&self) -> bool {
+        let unused = self.gate.peek().waiters() == 0 && self.capacity.close_if_empty();
+        if unused {
+            self.shut();
+        }
+        unused
+    }
+
+    /// When a connection of this pool was last taken or put.
+    pub(super) fn last_use(&self) -> Option<Tick> {
+        self.tenants().map(|tenant| tenant.since()).max()
+    }
+
     pub(crate) fn is_closed(&self) -> bool {
         self.gate.peek().has(GateWord::CLOSED)
     }
@@ -69,7 +85,7 @@ impl<T, H: Host<T>> Body<T, H> {
         let ((), wakes) = self.line(|list, wakes| {
             list.max_connecting = max_connecting;
             list.max_waiters = max_waiters;
-            list.grant(self.capacity.peek().free(), wakes);
+            list.grant(self.free_permits(), wakes);
         });
         drop(wakes);
         self.settle();

@@ -37,7 +37,7 @@ impl<T, H: Host<T>> Lease<T, H> {
     }
 
     #[inline(always)]
-    fn slot(&self) -> &Slot<T, H> {
+    pub(super) fn slot(&self) -> &Slot<T, H> {
         // SAFETY: the slot is in the slab of the body, which the slot keeps alive while leased.
         unsafe { self.0.as_ref() }
     }
@@ -132,6 +132,9 @@ impl<T, H: Host<T>> Lease<T, H> {
         };
         // SAFETY: the slot is in the slab of `owner`.
         owner.free.push(unsafe { slot.as_ref() }.id());
+        if let Some(commons) = &owner.commons {
+            commons.left(&owner);
+        }
         (value, Permit::adopt(owner))
     }
 }

@@ -7,6 +7,7 @@
 
 mod body;
 mod capacity;
+mod commons;
 mod control;
 mod dial;
 mod gate;
@@ -23,6 +24,7 @@ mod place;
 mod put;
 mod slot;
 mod stack;
+mod stay;
 mod wait;
 mod waiters;
 mod wakes;
@@ -33,6 +35,7 @@ mod tests;
 #[cfg(plunge_loom)]
 pub(crate) use body::Queue;
 pub(crate) use body::{Body, Settings};
+pub(crate) use commons::Commons;
 #[cfg(not(plunge_loom))]
 pub(crate) use control::Tenant;
 pub(crate) use dial::Ticket;
@@ -51,4 +54,5 @@ pub(crate) use lease::Lease;
 pub(crate) use permit::Permit;
 #[cfg(not(plunge_loom))]
 pub(crate) use place::{Caller, Place};
+pub(crate) use stay::Stay;
 pub(crate) use wait::{Wait, WaitError};

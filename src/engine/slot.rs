@@ -145,9 +145,9 @@ impl<T, H: Host<T>> Slot<T, H> {
         let owner = self.owner.with_mut(|cell| unsafe { (*cell).take() });
         // Relaxed: a statistic; the retirer has counted them.
         self.uses.store(0, Ordering::Relaxed);
-        // Relaxed: from here on a doom of this tenancy fails its compare-exchange.
-        let tenancy = self.tenancy.load(Ordering::Relaxed);
-        self.tenancy.store(tenancy & !FLAGS, Ordering::Relaxed);
+        // Relaxed: a word on its own. One step: a doom of this tenancy came before it and is wiped
+        // out, or fails its compare-exchange.
+        self.tenancy.fetch_and(!FLAGS, Ordering::Relaxed);
         (value, owner)
     }
 

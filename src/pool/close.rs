@@ -27,6 +27,16 @@ impl CloseReport {
         *self == Self::default()
     }
 
+    /// Adds what was left of another pool.
+    #[cfg(feature = "keyed")]
+    pub(crate) fn add(&mut self, other: Self) {
+        self.still_leased += other.still_leased;
+        self.still_closing += other.still_closing;
+        self.stragglers.extend(other.stragglers);
+        self.stragglers
+            .sort_by_key(|straggler| Reverse(straggler.metadata.held));
+    }
+
     fn of<T: Send + 'static>(pool: &Pool<T>) -> Self {
         let body = pool.body();
         let (stats, now) = (pool.stats(), body.host().clock.now());

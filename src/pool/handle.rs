@@ -18,8 +18,9 @@ use super::options::PoolOptions;
 use super::retire;
 use super::shared::{Body, Lease, Shared};
 use super::stats::PoolStats;
-use crate::engine::{self, Caller, Handle, Settings, WeakHandle};
+use crate::engine::{Caller, Commons, Handle, Settings, WeakHandle};
 use crate::sync::Arc;
+use crate::time::Clock;
 
 /// A pool of connections. A cheap handle: clones are of the same pool.
 ///
@@ -46,7 +47,7 @@ pub struct Pool<T: Send + 'static> {
 }
 
 impl<T: Send + 'static> Pool<T> {
-    pub(crate) fn build<M>(options: PoolOptions<T>, manager: M) -> Self
+    pub(crate) fn build<M>(options: PoolOptions<T>, manager: M, commune: Option<Commune<T>>) -> Self
     where
         M: Manager<Connection = T>,
     {
@@ -55,20 +56,29 @@ impl<T: Send + 'static> Pool<T> {
             limit: tuning.max_connections,
             ceiling: options.ceiling(),
             order: options.idle_order,
-            workers: workers(options.runtime.as_ref()),
+            // The pools of many keys have no places of their own for threads.
+            workers: match &commune {
+                Some(_) => 0,
+                None => workers(options.runtime.as_ref()),
+            },
             max_connecting: tuning.max_connecting,
             max_waiters: tuning.max_waiters,
             fairness: tuning.fairness,
         };
         let prewarm = tuning.min_idle > 0;
+        let (commons, clock) = match commune {
+            Some(commune) => (Some(commune.commons), commune.clock),
+            None => (None, Clock::start()),
+        };
         let shared = Shared::new(
             options,
+            clock,
             Box::new(manager),
             M::HAS_HEALTH_TEST,
             M::HAS_ASYNC_CLOSE,
         );
         let pool = Self {
-            handle: Handle::first(Arc::new(engine::Body::new(settings, shared))),
+            handle: Handle::first(Arc::new(Body::new(settings, shared, commons))),
         };
         if prewarm {
             // Without a runtime the first acquire begins it.
@@ -143,13 +153,21 @@ impl<T: Send + 'static> Pool<T> {
     #[inline]
     #[track_caller]
     pub fn try_acquire(&self) -> Result<PoolConnection<T>, TryAcquireError> {
+        self.try_acquire_from(Location::caller())
+    }
+
+    #[inline(always)]
+    pub(crate) fn try_acquire_from(
+        &self,
+        caller: Caller,
+    ) -> Result<PoolConnection<T>, TryAcquireError> {
         let body: &Body<T> = self.body();
         match body.take_quiet() {
             Some(lease) if admit::at_once(body, &lease) => {
                 lease.count_use();
                 Ok(PoolConnection::new(lease))
             }
-            other => self.try_acquire_slow(other, Location::caller()),
+            other => self.try_acquire_slow(other, caller),
         }
     }
 
@@ -163,6 +181,37 @@ impl<T: Send + 'static> Pool<T> {
         WeakPool {
             handle: self.handle.downgrade(),
         }
+    }
+
+    /// [`acquire_timeout`](Self::acquire_timeout) on behalf of `caller`.
+    #[cfg(feature = "keyed")]
+    pub(crate) fn acquire_from(
+        &self,
+        limit: Duration,
+        caller: Caller,
+    ) -> impl Future<Output = Result<PoolConnection<T>, AcquireError>> + Send + use<'_, T> {
+        Acquire::new(self, caller, move |pool, found| {
+            acquire_slow(pool.body(), found, limit)
+        })
+    }
+
+    /// A hit of a caller that has nothing to await: idle, and in no need of a closer look.
+    #[cfg(feature = "keyed")]
+    #[inline]
+    pub(crate) fn hit(&self, caller: Caller) -> Option<PoolConnection<T>> {
+        let body: &Body<T> = self.body();
+        let lease = body.take_quiet()?;
+        if admit::at_once(body, &lease) {
+            lease.count_use();
+            return Some(PoolConnection::new(lease));
+        }
+        if admit::soon(body, &lease) {
+            lease.count_use();
+            return Some(PoolConnection::new(lease).entered(caller));
+        }
+        // As it was: nobody had it.
+        lease.put();
+        None
     }
 
     #[cold]
@@ -202,6 +251,7 @@ impl<T: Send + 'static> Pool<T> {
         let now = retire::wake_clock(&body);
         let tuning = body.host().tuning();
         if let Some(Hook::Sync(hook)) = &tuning.hooks.before_acquire {
+            body.host().unwatch(&lease);
             let mut metadata = body.host().metadata(&lease, now);
             metadata.uses = metadata.uses.wrapping_add(1);
             let verdict = guarded::call("before_acquire", || hook(lease.value_mut(), &metadata));
@@ -218,6 +268,22 @@ impl<T: Send + 'static> Pool<T> {
         lease.stamp(now);
         lease.count_use();
         Some(lease)
+    }
+}
+
+/// What the pools of a keyed pool share.
+pub(crate) struct Commune<T: Send + 'static> {
+    pub(crate) commons: Arc<Commons<T, Shared<T>>>,
+    /// One clock, so that times of one pool can be compared with those of another.
+    pub(crate) clock: Clock,
+}
+
+impl<T: Send + 'static> Clone for Commune<T> {
+    fn clone(&self) -> Self {
+        Self {
+            commons: Arc::clone(&self.commons),
+            clock: self.clock,
+        }
     }
 }
 

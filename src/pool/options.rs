@@ -12,6 +12,7 @@ use super::hooks::PoolHooks;
 use super::manager::{FactoryManager, Manager};
 use super::resource::{BoxError, PoolableResource};
 use super::tuning::PoolTuning;
+use super::watcher::IdleWatcher;
 use crate::engine::{Fairness, IdleOrder};
 use crate::sync::Arc;
 
@@ -39,6 +40,7 @@ pub struct PoolOptions<T> {
     pub(crate) connect_backoff: (Duration, Duration),
     pub(crate) idle_order: IdleOrder,
     pub(crate) runtime: Option<Handle>,
+    pub(crate) watcher: Option<Arc<dyn IdleWatcher<T>>>,
 }
 
 impl<T> PoolOptions<T> {
@@ -50,6 +52,7 @@ impl<T> PoolOptions<T> {
             connect_backoff: (Duration::from_millis(50), Duration::from_secs(5)),
             idle_order: IdleOrder::Affine,
             runtime: None,
+            watcher: None,
         }
     }
 
@@ -176,6 +179,13 @@ impl<T> PoolOptions<T> {
         self
     }
 
+    /// Who watches connections that were idle for a while, so that one that dies is replaced before
+    /// anybody gets it. Nobody unless set; `watch::IdleWatch` (feature `watch`) watches sockets.
+    pub fn watch(mut self, watcher: impl IdleWatcher<T>) -> Self {
+        self.watcher = Some(Arc::new(watcher));
+        self
+    }
+
     /// Code to run at certain points of a connection's life.
     pub fn hooks(mut self, hooks: PoolHooks<T>) -> Self {
         self.tuning.hooks = Arc::new(hooks);
@@ -188,7 +198,7 @@ impl<T> PoolOptions<T> {
             .unwrap_or(self.tuning.max_connections)
     }
 
-    fn validate(&self) -> Result<(), OptionsError> {
+    pub(crate) fn validate(&self) -> Result<(), OptionsError> {
         self.tuning.validate()?;
         let refuse = |field, problem: String| Err(OptionsError::new(field, problem));
         let limit = self.tuning.max_connections;
@@ -249,7 +259,18 @@ impl<T: Send + 'static> PoolOptions<T> {
         M: Manager<Connection = T>,
     {
         self.validate()?;
-        Ok(Pool::build(self, manager))
+        Ok(Pool::build(self, manager, None))
+    }
+}
+
+impl<T> Clone for PoolOptions<T> {
+    fn clone(&self) -> Self {
+        Self {
+            tuning: self.tuning.clone(),
+            runtime: self.runtime.clone(),
+            watcher: self.watcher.clone(),
+            ..*self
+        }
     }
 }
 

@@ -88,6 +88,7 @@ pub(crate) fn wake_clock<T: Send + 'static>(body: &Body<T>) -> Tick {
 
 /// Takes a connection out of the pool, and counts that.
 pub(crate) fn retire<T: Send + 'static>(shared: &Shared<T>, lease: Lease<T>) -> (T, Permit<T>) {
+    shared.unwatch(&lease);
     let uses = lease.uses();
     let retired = lease.retire();
     shared.counters.retired.add(1);

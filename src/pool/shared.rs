@@ -18,6 +18,7 @@ use super::retire;
 use super::runtime::Runtimes;
 use super::stats::{Counters, PoolStats};
 use super::tuning::PoolTuning;
+use super::watches::Watches;
 use crate::engine::{self, Host};
 use crate::sync::{
     Arc, ArcSwap, ArcSwapOption, AtomicBool, AtomicU64, CachePadded, Mutex, Ordering,
@@ -55,6 +56,7 @@ pub(crate) struct Shared<T: Send + 'static> {
     /// After how long an acquire is slow; `u64::MAX`: never.
     slow_millis: AtomicU64,
     pub(crate) closes_async: bool,
+    pub(crate) watches: Option<Watches<T>>,
     pub(crate) tuning: ArcSwap<PoolTuning<T>>,
     /// Held while the settings are applied; no user code runs under it.
     pub(crate) tuner: Mutex<()>,
@@ -77,10 +79,12 @@ pub(crate) struct Shared<T: Send + 'static> {
 impl<T: Send + 'static> Shared<T> {
     pub(crate) fn new(
         options: PoolOptions<T>,
+        clock: Clock,
         manager: Box<dyn AnyManager<T>>,
         health: bool,
         close: bool,
     ) -> Self {
+        let slots = options.ceiling();
         let shared = Self {
             plain_idle_millis: AtomicU64::new(0),
             tests_health: health,
@@ -91,11 +95,12 @@ impl<T: Send + 'static> Shared<T> {
             check_after_millis: AtomicU64::new(0),
             slow_millis: AtomicU64::new(u64::MAX),
             closes_async: close,
+            watches: options.watcher.map(|watcher| Watches::new(watcher, slots)),
             tuning: ArcSwap::from_pointee(options.tuning.clone()),
             tuner: Mutex::new(()),
-            clock: Clock::start(),
+            clock,
             manager,
-            ledger: Ledger::new(options.ceiling()),
+            ledger: Ledger::new(slots),
             runtimes: Runtimes::new(options.runtime),
             backoff: ConnectBackoff::new(options.connect_backoff),
             maintenance: Maintenance::new(),
@@ -193,6 +198,26 @@ impl<T: Send + 'static> Shared<T> {
         now.since(lease.since()).as_millis() >= u128::from(limit)
     }
 
+    /// Whether a health test says anything.
+    pub(crate) fn tests_health(&self) -> bool {
+        self.tests_health
+    }
+
+    /// An idle connection was found dead: what killed it may have killed the others.
+    pub(crate) fn found_dead(&self) {
+        self.counters.found_dead.add(1);
+        if self.tests_health {
+            self.maintenance.suspect();
+        }
+    }
+
+    /// Ends the watch of a connection that leaves, or that the pool itself is about to use.
+    pub(crate) fn unwatch(&self, lease: &Lease<T>) {
+        if let Some(watches) = &self.watches {
+            watches.end(lease);
+        }
+    }
+
     #[inline(always)]
     pub(crate) fn is_healthy(&self, value: &T) -> bool {
         !self.tests_health || self.is_healthy_asked(value)
@@ -270,6 +295,7 @@ impl<T: Send + 'static> Shared<T> {
             found_dead: counters.found_dead.get(),
             slow_acquires: counters.slow_acquires.get(),
             leaks: counters.leaks.get(),
+            seen_dying: counters.seen_dying.get(),
             last_connect_error: self.last_error.load().as_deref().map(ToString::to_string),
         }
     }
@@ -313,6 +339,10 @@ impl<T: Send + 'static> Host<T> for Shared<T> {
 
     fn returned(lease: Lease<T>) {
         retire::take_back(lease);
+    }
+
+    fn evicted(lease: Lease<T>) {
+        retire::bury(lease);
     }
 
     fn dial(ticket: Ticket<T>) -> Result<(), Failure> {

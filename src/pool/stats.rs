@@ -46,6 +46,8 @@ pub struct PoolStats {
     pub slow_acquires: u64,
     /// Leases that were held for longer than `leak_after`, and reported, so far.
     pub leaks: u64,
+    /// Idle connections that a watcher saw die, so far.
+    pub seen_dying: u64,
     /// The last failure to open a connection.
     pub last_connect_error: Option<String>,
 }
@@ -63,6 +65,7 @@ pub(crate) struct Counters {
     pub(crate) found_dead: Counter,
     pub(crate) slow_acquires: Counter,
     pub(crate) leaks: Counter,
+    pub(crate) seen_dying: Counter,
 }
 
 #[derive(Debug, Default)]

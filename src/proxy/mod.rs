@@ -8,6 +8,7 @@ mod backend;
 mod call;
 mod demo;
 mod endpoint;
+mod guard;
 mod http;
 mod listen;
 mod options;

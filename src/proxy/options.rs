@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
+use crate::resilience::{BreakerOptions, ProbeOptions, Timeouts};
 use crate::transport::Command;
 
 /// How children are shared.
@@ -58,6 +59,14 @@ pub struct ServeOptions {
     pub request_timeout: Duration,
     /// How long a child may be silent over a request.
     pub response_timeout: Duration,
+    /// How long an answer may take from its first message to its end, whatever progress it makes.
+    pub response_cap: Duration,
+    /// How long a call may take in all, waiting, retries and questions to its client included.
+    pub call_timeout: Duration,
+    /// When an upstream that fails is left alone.
+    pub breaker: BreakerOptions,
+    /// When a silent child is asked for a sign of life, and given up.
+    pub probe: ProbeOptions,
     /// How long a session may be unused.
     pub session_idle: Duration,
     /// The most sessions at a time.
@@ -86,6 +95,10 @@ impl ServeOptions {
             acquire_timeout: Duration::from_secs(2),
             request_timeout: Duration::from_secs(30),
             response_timeout: Duration::from_secs(30),
+            response_cap: Duration::from_secs(10 * 60),
+            call_timeout: Duration::from_secs(15 * 60),
+            breaker: BreakerOptions::default(),
+            probe: ProbeOptions::default(),
             session_idle: Duration::from_secs(30 * 60),
             max_sessions: 100_000,
             max_body_bytes: 16 << 20,
@@ -103,6 +116,17 @@ impl ServeOptions {
         })
     }
 
+    /// The limits of calls.
+    pub fn timeouts(&self) -> Timeouts {
+        Timeouts {
+            connect: self.connect_timeout,
+            request: self.request_timeout.min(self.response_timeout),
+            idle: self.response_timeout,
+            response: self.response_cap,
+            overall: self.call_timeout,
+        }
+    }
+
     /// Refuses values that contradict each other.
     ///
     /// # Errors
@@ -114,6 +138,12 @@ impl ServeOptions {
             ("acquire_timeout", self.acquire_timeout),
             ("request_timeout", self.request_timeout),
             ("response_timeout", self.response_timeout),
+            ("response_cap", self.response_cap),
+            ("call_timeout", self.call_timeout),
+            ("breaker.cooldown", self.breaker.cooldown),
+            ("breaker.window", self.breaker.window),
+            ("probe.interval", self.probe.interval),
+            ("probe.patience", self.probe.patience),
             ("session_idle", self.session_idle),
         ];
         if let Some((name, _)) = durations.iter().find(|(_, duration)| duration.is_zero()) {

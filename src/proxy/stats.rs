@@ -4,15 +4,15 @@ use crate::sync::{AtomicU64, Ordering};
 
 use serde_json::{Value, json};
 
-use super::backend::Backend;
+use super::backend::Way;
 use super::state::AppState;
 use crate::PoolStats;
 
 /// A snapshot; its parts are read one after the other.
 pub fn snapshot(state: &AppState) -> Value {
-    let (pool, children) = match &state.backend {
-        Backend::Session(nursery) => (nursery.pool_stats(), owned(state)),
-        Backend::Shared(group) => (
+    let (pool, children) = match &state.backend.way {
+        Way::Session(nursery) => (nursery.pool_stats(), owned(state)),
+        Way::Shared(group) => (
             group.pool_stats(),
             group
                 .children()
@@ -29,6 +29,7 @@ pub fn snapshot(state: &AppState) -> Value {
         "faults": read(&state.counts.faults),
         "connections": state.tasks.serving(),
         "sessions": state.sessions.len(),
+        "upstream": state.backend.guard.snapshot(),
         "pool": pool_figures(&pool),
         "children": children,
     })

@@ -146,3 +146,23 @@ async fn a_served_acquire_that_took_too_long_is_counted() {
         assert_eq!(pool.stats().slow_acquires, slow);
     }
 }
+
+#[cfg(feature = "keyed")]
+#[tokio::test(start_paused = true)]
+async fn the_pools_of_many_keys_tell_the_place_of_their_caller() {
+    let options = PoolOptions::new().leak_after(SECOND);
+    let keyed = plunge::KeyedOptions::new().per_key(options);
+    let keyed = keyed
+        .connect_with(|_: &u32| async { Ok::<_, std::convert::Infallible>(Plain(0_u64)) })
+        .unwrap();
+    drop(keyed.acquire(&1).await.unwrap());
+    let (first, hit) = (line!(), keyed.acquire(&1).await.unwrap());
+    let (second, opened) = (line!(), keyed.handle(1).acquire().await.unwrap());
+    drop(keyed.acquire(&1).await.unwrap());
+    let (third, taken) = (line!(), keyed.try_acquire(&1).unwrap());
+    let report = keyed.close(SECOND).await;
+    let mut found = lines(&report.stragglers);
+    found.sort_unstable();
+    assert_eq!(found, [first, second, third]);
+    drop((hit, opened, taken));
+}

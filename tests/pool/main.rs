@@ -9,6 +9,8 @@ mod burst;
 mod closing;
 mod dials;
 mod hooks;
+#[cfg(feature = "keyed")]
+mod keyed;
 mod leaks;
 mod lifecycle;
 mod metadata;
@@ -18,3 +20,5 @@ mod product;
 mod refusals;
 mod runtimes;
 mod support;
+mod suspects;
+mod watching;

@@ -12,6 +12,7 @@ mod guards;
 mod limits;
 mod questions;
 mod real_clients;
+mod resilience;
 mod sessions;
 mod sharing;
 mod streams;

@@ -10,14 +10,14 @@ type Pool = Handle<Item, Stage>;
 
 /// Runs a story in every order that has at most so many preemptions: three for two threads, two for
 /// three, one where three threads take many steps.
-fn model(preemptions: usize, story: impl Fn() + Send + Sync + 'static) {
+pub(super) fn model(preemptions: usize, story: impl Fn() + Send + Sync + 'static) {
     let mut builder = Builder::new();
     builder.preemption_bound = Some(preemptions);
     builder.max_branches = 20_000;
     builder.check(story);
 }
 
-fn wait(body: &Arc<TestBody>) -> Wait<'_, Item, Stage> {
+pub(super) fn wait(body: &Arc<TestBody>) -> Wait<'_, Item, Stage> {
     Wait::new(body, Tick::from_millis(0), Tick::NEVER, false)
 }
 
@@ -29,7 +29,7 @@ fn acquire(body: &Arc<TestBody>) -> Result<TestLease, WaitError<u32>> {
 }
 
 /// Polls a wait once and drops it, wherever it is.
-fn give_up(body: &Arc<TestBody>) {
+pub(super) fn give_up(body: &Arc<TestBody>) {
     let mut waiting = Box::pin(wait(body));
     block_on(std::future::poll_fn(|context| {
         let _ = waiting.as_mut().poll(context);
@@ -37,7 +37,7 @@ fn give_up(body: &Arc<TestBody>) {
     }));
 }
 
-fn lease(pool: &Pool) -> TestLease {
+pub(super) fn lease(pool: &Pool) -> TestLease {
     pool.body().take_quiet().expect("opened by the stage")
 }
 

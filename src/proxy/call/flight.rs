@@ -11,7 +11,9 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 
 use super::{Inbox, Item};
-use crate::proxy::wire::{Fault, RawId, Splice};
+use crate::proxy::guard::Ticket;
+use crate::proxy::wire::{Code, Fault, RawId, Splice};
+use crate::resilience::Outcome;
 
 /// Who sent a request: a session's key, or nobody that could be named again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +36,7 @@ pub struct Flight {
     /// Whether the client takes messages before the answer.
     pub takes_stream: bool,
     inbox: Inbox<Result<Answer, Fault>>,
+    ticket: Option<Ticket>,
 }
 
 /// The child's response, still with the id that the child saw.
@@ -66,12 +69,24 @@ pub enum Step {
 impl Flight {
     /// A request that is about to be written.
     pub fn new(id: RawId, token: Option<RawId>, owner: Owner, takes_stream: bool) -> Arc<Self> {
+        Self::admitted(id, token, owner, takes_stream, None)
+    }
+
+    /// A request that the upstream's breaker let in: its end is reported there.
+    pub fn admitted(
+        id: RawId,
+        token: Option<RawId>,
+        owner: Owner,
+        takes_stream: bool,
+        ticket: Option<Ticket>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             id,
             token,
             owner,
             takes_stream,
             inbox: Inbox::default(),
+            ticket,
         })
     }
 
@@ -85,12 +100,23 @@ impl Flight {
 
     /// Ends it with the child's answer.
     pub fn answer(&self, answer: Answer) -> bool {
+        self.report(Outcome::Success);
         self.inbox.finish(Ok(answer))
     }
 
     /// Ends it without an answer.
     pub fn fail(&self, fault: Fault) -> bool {
+        self.report(match fault.code {
+            Code::ChildDied | Code::NoChild | Code::TimedOut => Outcome::Failure,
+            _ => Outcome::Abandoned,
+        });
         self.inbox.finish(Err(fault))
+    }
+
+    fn report(&self, outcome: Outcome) {
+        if let Some(ticket) = &self.ticket {
+            ticket.end(outcome);
+        }
     }
 
     /// Whether somebody still waits for it.

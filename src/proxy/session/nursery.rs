@@ -55,7 +55,11 @@ impl Nursery {
     pub async fn take(&self) -> Result<OwnedChild, Fault> {
         let lease = self.acquire().await?;
         self.refill();
-        Ok(OwnedChild::new(lease, self.options.response_timeout))
+        Ok(OwnedChild::new(
+            lease,
+            self.options.timeouts(),
+            self.options.probe,
+        ))
     }
 
     async fn acquire(&self) -> Result<PoolConnection<Subprocess>, Fault> {

@@ -4,8 +4,7 @@
 //! that concern everybody; a question that has no addressee is refused to the child.
 
 use crate::sync::Arc;
-use crate::sync::{AtomicU64, Ordering};
-use std::time::Duration;
+use crate::sync::{AtomicBool, AtomicU64, Ordering};
 
 use crate::sync::Mutex;
 use bytes::Bytes;
@@ -14,8 +13,10 @@ use tokio::time::Instant;
 
 use super::flights::Flights;
 use crate::proxy::call::Answer;
+use crate::proxy::guard::is_pong;
 use crate::proxy::session::SessionTable;
 use crate::proxy::wire::{self, Code, Envelope, Fault, Kind, Splice};
+use crate::resilience::Timeouts;
 use crate::transport::{Death, LineSink, LineWriter};
 
 /// The routing of one child.
@@ -25,8 +26,9 @@ pub struct ChildRouter {
     audience: Arc<SessionTable>,
     /// Gone with the child: a writer may keep its child's pipe open.
     writer: Mutex<Option<LineWriter>>,
-    silence: Duration,
+    limits: Timeouts,
     dropped: AtomicU64,
+    heard: AtomicBool,
     /// Rung when a place in the table is free again, and at the child's death.
     pub freed: Arc<Notify>,
 }
@@ -35,7 +37,7 @@ impl ChildRouter {
     /// A router for a child that is not spoken to yet.
     pub fn new(
         limit: usize,
-        silence: Duration,
+        limits: Timeouts,
         audience: Arc<SessionTable>,
         freed: Arc<Notify>,
     ) -> Self {
@@ -44,8 +46,9 @@ impl ChildRouter {
             flights: Flights::new(limit),
             audience,
             writer,
-            silence,
+            limits,
             dropped,
+            heard: AtomicBool::new(false),
             freed,
         }
     }
@@ -59,6 +62,12 @@ impl ChildRouter {
     pub fn dropped(&self) -> u64 {
         // Relaxed: a count for a page.
         self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Whether it wrote anything since this was asked last.
+    pub fn was_heard(&self) -> bool {
+        // Relaxed: a flag on its own, for a probe that looks again soon.
+        self.heard.swap(false, Ordering::Relaxed)
     }
 
     fn drop_line(&self) {
@@ -86,7 +95,7 @@ impl ChildRouter {
             return;
         };
         let flight = own_id(progress.token)
-            .and_then(|own| self.flights.renew(own, Instant::now() + self.silence));
+            .and_then(|own| self.flights.renew(own, &self.limits, Instant::now()));
         let Some((flight, token)) = flight
             .as_ref()
             .and_then(|flight| Some((flight, flight.token.as_ref()?)))
@@ -142,12 +151,15 @@ impl ChildRouter {
 
 impl LineSink for ChildRouter {
     fn on_line(&self, line: Bytes) {
+        // Relaxed: see `was_heard`.
+        self.heard.store(true, Ordering::Relaxed);
         let copy = line.clone();
         let Ok(message) = wire::parse(&copy) else {
             self.drop_line();
             return;
         };
         match &message.kind {
+            Kind::Response { id, .. } if is_pong(*id) => {}
             Kind::Response { id, is_result } => self.on_answer(line, &message, *id, *is_result),
             Kind::Notification { method } => self.on_notification(line, &message, method),
             Kind::Request { id, method } => self.on_request(id, method),
