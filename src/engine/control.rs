@@ -50,6 +50,7 @@ impl<T, H: Host<T>> Body<T, H> {
     /// Nothing is handed out or opened until `resume`; what comes back is kept.
     pub(crate) fn suspend(&self) {
         self.gate.set(GateWord::SUSPENDED);
+        self.settle_promise();
     }
 
     /// Ends a suspension: a put of all that is idle, and of all free permits.
