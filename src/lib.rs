@@ -12,6 +12,9 @@ pub mod proxy;
 pub mod resilience;
 #[cfg(not(plunge_loom))]
 pub mod transport;
+#[cfg(any(plunge_loom, all(feature = "watch", unix)))]
+#[cfg_attr(plunge_loom, allow(dead_code))] // a model needs a part of it
+pub mod watch;
 
 #[cfg(not(plunge_loom))]
 pub use engine::{Fairness, IdleOrder};

@@ -50,6 +50,7 @@ impl<T, H: Host<T>> Body<T, H> {
     /// Nothing is handed out or opened until `resume`; what comes back is kept.
     pub(crate) fn suspend(&self) {
         self.gate.set(GateWord::SUSPENDED);
+        self.settle_promise();
     }
 
     /// Ends a suspension: a put of all that is idle, and of all free permits.
@@ -150,6 +151,11 @@ impl<T, H: Host<T>> Body<T, H> {
             self.idle.restore();
             self.settle();
         }
+    }
+
+    /// How many connections a pass of `sweep` meets.
+    pub(crate) fn shared_count(&self) -> u32 {
+        self.idle.shared_len()
     }
 
     /// Shows what lies in hot places, doomed or not used since `now`, to `look`.

@@ -165,11 +165,16 @@ impl IdleSet {
             .iter()
             .filter(|place| place.load(Ordering::Relaxed) != 0)
             .count();
-        let rest = match &self.rest {
-            Rest::Queue(queue) => queue.len(),
-            Rest::Stack(stack, aside) => (stack.len() + aside.len()) as usize,
-        };
-        u32::try_from(hot + rest).unwrap_or(u32::MAX)
+        self.shared_len()
+            .saturating_add(u32::try_from(hot).unwrap_or(u32::MAX))
+    }
+
+    /// How many of them lie in no hot place.
+    pub(super) fn shared_len(&self) -> u32 {
+        match &self.rest {
+            Rest::Queue(queue) => u32::try_from(queue.len()).unwrap_or(u32::MAX),
+            Rest::Stack(stack, aside) => stack.len() + aside.len(),
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::call::{Call, Flight, Owner, Step};
 use super::guard::Guard;
 use super::http::{Accepts, Version};
+use super::leased::{Exclusive, Oneshot};
 use super::options::{Mode, ServeOptions, Upstream};
 use super::session::{Nursery, Session, SessionTable};
 use super::shared::{Group, Request};
@@ -31,8 +32,12 @@ pub struct Backend {
 pub enum Way {
     /// A child a session.
     Session(Nursery),
+    /// A handshaken child a request.
+    Exclusive(Exclusive),
     /// Few children for everybody.
     Shared(Arc<Group>),
+    /// A child a request, which exits after it.
+    Oneshot(Oneshot),
 }
 
 /// One message of a client.
@@ -71,7 +76,9 @@ impl Backend {
         let Upstream::Stdio(command) = &options.upstream;
         let guard = Guard::new(options.breaker);
         let way = match options.mode {
-            Mode::Session => Way::Session(Nursery::new(command, options, tasks)?),
+            Mode::Session => Way::Session(Nursery::new(command, options)?),
+            Mode::Exclusive => Way::Exclusive(Exclusive::new(command, options, sessions, &guard)?),
+            Mode::Oneshot => Way::Oneshot(Oneshot::new(command, options)?),
             Mode::Shared => Way::Shared(Group::new(command, options, sessions, tasks, &guard)?),
         };
         Ok(Self {
@@ -90,6 +97,8 @@ impl Backend {
         match &self.way {
             Way::Session(nursery) => nursery.warm().await,
             Way::Shared(group) => group.warm().await,
+            Way::Exclusive(children) => children.warm().await,
+            Way::Oneshot(children) => children.nursery().warm().await,
         }
     }
 
@@ -115,8 +124,16 @@ impl Backend {
                 });
                 begun
             }
-            Way::Shared(group) => {
-                let hello = group.hello().await?;
+            Way::Oneshot(_) => {
+                let text = "a program that answers once keeps no session";
+                Err(Fault::new(Code::NotOffered, text))
+            }
+            Way::Shared(_) | Way::Exclusive(_) => {
+                let hello = match &self.way {
+                    Way::Exclusive(children) => children.hello().await?,
+                    Way::Shared(group) => group.hello().await?,
+                    _ => return Err(no_session()),
+                };
                 let version = hello.agree(wanted_version(exchange.message.params));
                 let session = sessions.begin(version, None)?;
                 Ok(Initialized {
@@ -154,7 +171,15 @@ impl Backend {
                     .call(new_flight(None), line, exchange.deadline, limit)
                     .await
             }
-            Way::Shared(group) => {
+            Way::Oneshot(children) => {
+                let flight = new_flight(Some(self.guard.admit()?));
+                let called = children.call(flight.clone(), line, exchange.deadline).await;
+                if let Err(fault) = &called {
+                    flight.fail(fault.clone());
+                }
+                called
+            }
+            Way::Shared(_) | Way::Exclusive(_) => {
                 let method = exchange.message.method().unwrap_or_default();
                 if let "logging/setLevel" | "resources/subscribe" | "resources/unsubscribe" = method
                 {
@@ -170,9 +195,19 @@ impl Backend {
                     id: raw_id,
                     token,
                 };
-                let called = group
-                    .call(flight.clone(), &request, exchange.deadline)
-                    .await;
+                let called = match &self.way {
+                    Way::Shared(group) => {
+                        group
+                            .call(flight.clone(), &request, exchange.deadline)
+                            .await
+                    }
+                    Way::Exclusive(children) => {
+                        children
+                            .call(flight.clone(), &request, exchange.deadline)
+                            .await
+                    }
+                    _ => Err(no_session()),
+                };
                 if let Err(fault) = &called {
                     flight.fail(fault.clone());
                 }
@@ -216,6 +251,12 @@ impl Backend {
                     child.cancelled(&id);
                 }
             }
+            Way::Oneshot(_) => {}
+            Way::Exclusive(children) => {
+                if let (Some(id), Some(session)) = (cancelled, exchange.session) {
+                    children.cancel(session.owner(), &id);
+                }
+            }
             Way::Shared(group) => {
                 // Outside a session a request cannot be told from another client's with the same id.
                 if let (Some(id), Some(session)) = (cancelled, exchange.session) {
@@ -224,6 +265,11 @@ impl Backend {
             }
         }
         Ok(())
+    }
+
+    /// Whether even `initialize` is a request like any other: no child is there before or after it.
+    pub fn is_oneshot(&self) -> bool {
+        matches!(self.way, Way::Oneshot(_))
     }
 
     /// Whether a request that was lost with its child may be sent to another one: only what changes
@@ -260,6 +306,8 @@ impl Backend {
         }
         match &self.way {
             Way::Session(nursery) => nursery.ready(),
+            Way::Exclusive(children) => children.ready(),
+            Way::Oneshot(_) => Ok(()),
             Way::Shared(group) if group.is_ready() => Ok(()),
             Way::Shared(group) => Err(group.last_failure().map_or_else(
                 || String::from("no server process is running"),
@@ -276,6 +324,8 @@ impl Backend {
                     self.guard.count_ejected();
                 }
             }
+            Way::Exclusive(children) => children.sweep(now),
+            Way::Oneshot(children) => children.sweep(now),
             Way::Shared(group) => group.sweep(now),
         }
     }
@@ -283,7 +333,7 @@ impl Backend {
     /// Starts children in the background where fewer are ready than should be.
     pub fn fill(&self) {
         match &self.way {
-            Way::Session(nursery) => nursery.refill(),
+            Way::Session(_) | Way::Exclusive(_) | Way::Oneshot(_) => {} // the pool does
             Way::Shared(group) => group.fill(),
         }
     }
@@ -292,6 +342,8 @@ impl Backend {
     pub fn abandon(&self) {
         match &self.way {
             Way::Session(_) => {}
+            Way::Exclusive(children) => children.abandon(),
+            Way::Oneshot(children) => children.abandon(),
             Way::Shared(group) => group.abandon(),
         }
     }
@@ -300,6 +352,8 @@ impl Backend {
     pub async fn close(&self, deadline: Duration) -> CloseReport {
         match &self.way {
             Way::Session(nursery) => nursery.close(deadline).await,
+            Way::Exclusive(children) => children.close(deadline).await,
+            Way::Oneshot(children) => children.close(deadline).await,
             Way::Shared(group) => group.close(deadline).await,
         }
     }

@@ -10,6 +10,7 @@ mod demo;
 mod endpoint;
 mod guard;
 mod http;
+mod leased;
 mod listen;
 mod options;
 mod server;

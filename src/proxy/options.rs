@@ -13,8 +13,13 @@ use crate::transport::Command;
 pub enum Mode {
     /// One child for each client session; fits any server.
     Session,
+    /// A handshaken child for each request, returned after it; for servers without state that do one
+    /// thing at a time.
+    Exclusive,
     /// Few children for everybody, many requests in flight on each; for servers without state.
     Shared,
+    /// A child for each request, which answers it and exits; for programs without a handshake.
+    Oneshot,
 }
 
 impl Mode {
@@ -22,7 +27,9 @@ impl Mode {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Session => "session",
+            Self::Exclusive => "exclusive",
             Self::Shared => "shared",
+            Self::Oneshot => "oneshot",
         }
     }
 }
@@ -46,8 +53,8 @@ pub struct ServeOptions {
     pub upstream: Upstream,
     /// How children are shared.
     pub mode: Mode,
-    /// The most children at a time; by default 64 for sessions, and for shared children one a core
-    /// and four at most.
+    /// The most children at a time; by default 64 for sessions, 16 for requests of their own, and for
+    /// shared children one a core and four at most.
     pub max_connections: Option<u32>,
     /// Children that are kept ready.
     pub min_idle: u32,
@@ -112,6 +119,7 @@ impl ServeOptions {
     pub fn children(&self) -> u32 {
         self.max_connections.unwrap_or_else(|| match self.mode {
             Mode::Session => 64,
+            Mode::Exclusive | Mode::Oneshot => 16,
             Mode::Shared => available_parallelism().map_or(1, |cores| cores.get().min(4) as u32),
         })
     }

@@ -21,7 +21,9 @@ use super::stats::KeyedStats;
 use crate::engine::{Caller, Commons};
 use crate::pool::close::{self, CloseReport};
 use crate::pool::connection::PoolConnection;
-use crate::pool::error::{AcquireError, AcquireErrorKind, OptionsError, TryAcquireError};
+use crate::pool::error::{
+    AcquireError, AcquireErrorKind, AcquirePhase, OptionsError, TryAcquireError,
+};
 use crate::pool::handle::{Commune, Pool};
 use crate::pool::options::PoolOptions;
 use crate::pool::runtime::Runtimes;
@@ -279,7 +281,12 @@ where
             let left = limit.saturating_sub(begun.elapsed());
             match pool.acquire_from(left, caller).await {
                 // Collected or removed meanwhile: the key is looked up again.
-                Err(error) if error.is_closed() && !self.is_closed() && !left.is_zero() => {}
+                Err(error) if error.is_closed() && !self.is_closed() => {
+                    if left.is_zero() {
+                        let kind = AcquireErrorKind::TimedOut(AcquirePhase::Wait);
+                        return Err(refusal(kind, None));
+                    }
+                }
                 outcome => return outcome,
             }
         }

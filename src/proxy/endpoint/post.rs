@@ -70,7 +70,7 @@ async fn one(
         state.backend.tell(&exchange).await.map_err(untold)?;
         return Ok(http::accepted());
     };
-    if method == "initialize" {
+    if method == "initialize" && !state.backend.is_oneshot() {
         return initialize(state, RawId::new(id), &exchange).await;
     }
     loop {

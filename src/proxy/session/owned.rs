@@ -65,6 +65,17 @@ impl OwnedChild {
         }
     }
 
+    /// Nobody answers what this child asks: its questions are dropped.
+    pub fn without_answers(self) -> Self {
+        self.routes.drop_questions();
+        self
+    }
+
+    /// Ends its input after what was written.
+    pub fn finish(&self) {
+        self.writer.finish();
+    }
+
     /// The process id.
     pub fn pid(&self) -> u32 {
         self.lease.pid

@@ -28,6 +28,7 @@ pub struct Routes {
     pub outbox: Outbox,
     limits: Timeouts,
     heard: AtomicBool,
+    unasked: AtomicBool,
     over: AtomicBool,
     dropped: AtomicU64,
 }
@@ -56,6 +57,7 @@ impl Routes {
             outbox: Outbox::default(),
             limits,
             heard: AtomicBool::new(false),
+            unasked: AtomicBool::new(false),
             over: AtomicBool::new(false),
             dropped: AtomicU64::new(0),
         })
@@ -255,7 +257,17 @@ impl Routes {
         }
     }
 
+    /// Drops what the child asks from now on.
+    pub fn drop_questions(&self) {
+        // Relaxed: set before the first line is written to the child.
+        self.unasked.store(true, Ordering::Relaxed);
+    }
+
     fn on_request(&self, line: Bytes, id: &str) {
+        // Relaxed: see `drop_questions`.
+        if self.unasked.load(Ordering::Relaxed) {
+            return self.drop_line();
+        }
         let Some(id) = RequestId::from_raw(id) else {
             return;
         };

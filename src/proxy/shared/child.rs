@@ -133,6 +133,7 @@ impl SharedChild {
         let Some((own, flight)) = self.router.flights.take_owned(owner, request) else {
             return false;
         };
+        self.router.stain();
         self.tell_cancelled(own, "cancelled by the client");
         flight.fail(Fault::new(
             Code::Cancelled,
@@ -149,6 +150,7 @@ impl SharedChild {
             self.probe.lock().timed_out();
         }
         for (own, flight) in expired {
+            self.router.stain();
             self.tell_cancelled(own, "timed out");
             flight.fail(Fault::new(
                 Code::TimedOut,

@@ -92,7 +92,7 @@ fn initialize(id: u64) -> Bytes {
 
 impl PoolableResource for Handshaken {
     fn is_healthy(&self) -> bool {
-        self.process.is_healthy()
+        self.process.is_healthy() && !self.router.is_stained()
     }
 
     async fn close(self) {

@@ -29,6 +29,9 @@ pub struct ChildRouter {
     limits: Timeouts,
     dropped: AtomicU64,
     heard: AtomicBool,
+    /// One request at a time, and a line that is not for it means that the child is not clean.
+    strict: bool,
+    stained: AtomicBool,
     /// Rung when a place in the table is free again, and at the child's death.
     pub freed: Arc<Notify>,
 }
@@ -49,7 +52,31 @@ impl ChildRouter {
             limits,
             dropped,
             heard: AtomicBool::new(false),
+            strict: false,
+            stained: AtomicBool::new(false),
             freed,
+        }
+    }
+
+    /// A router for a child that has one request at a time.
+    pub fn of_one(limits: Timeouts, audience: Arc<SessionTable>) -> Self {
+        Self {
+            strict: true,
+            ..Self::new(1, limits, audience, Arc::new(Notify::new()))
+        }
+    }
+
+    /// Whether a child that may have one request at a time did something that would meet the next one.
+    pub fn is_stained(&self) -> bool {
+        // Relaxed: nothing is published with it; a line that is read later is dropped all the same.
+        self.stained.load(Ordering::Relaxed)
+    }
+
+    /// Marks a child that is not to have another request.
+    pub fn stain(&self) {
+        if self.strict {
+            // Relaxed: see `is_stained`.
+            self.stained.store(true, Ordering::Relaxed);
         }
     }
 
@@ -78,6 +105,7 @@ impl ChildRouter {
     fn on_answer(&self, line: Bytes, message: &Envelope<'_>, id: Option<&str>, is_result: bool) {
         let flight = id.and_then(own_id).and_then(|own| self.flights.take(own));
         let (Some(flight), Some(id)) = (flight, id) else {
+            self.stain();
             self.drop_line();
             return;
         };
@@ -113,6 +141,13 @@ impl ChildRouter {
         match method {
             "notifications/progress" => self.on_progress(&line, message),
             // A log line names nobody: it may only go where nobody else could be meant.
+            "notifications/message" if self.strict => {
+                // It may be about the request before: nobody can be meant for sure.
+                if self.flights.len() == 0 {
+                    self.stain();
+                }
+                self.drop_line();
+            }
             "notifications/message" => {
                 match self.flights.sole().map(|flight| flight.relate(line)) {
                     Some(Ok(())) => {}
@@ -135,6 +170,7 @@ impl ChildRouter {
             .concat()
             .into()
         } else {
+            self.stain();
             let fault = Fault::new(
                 Code::NotOffered,
                 "no client can be asked on a shared server process",
