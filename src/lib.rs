@@ -12,13 +12,16 @@ pub mod proxy;
 pub mod resilience;
 #[cfg(not(plunge_loom))]
 pub mod transport;
+#[cfg(any(plunge_loom, all(feature = "watch", unix)))]
+#[cfg_attr(plunge_loom, allow(dead_code))] // a model needs a part of it
+pub mod watch;
 
 #[cfg(not(plunge_loom))]
 pub use engine::{Fairness, IdleOrder};
 #[cfg(not(plunge_loom))]
 pub use pool::{
     AcquireError, AcquireErrorKind, AcquirePhase, BoxError, BoxFuture, CloseReport, ConnectContext,
-    IdleAlarm, IdleBytes, IdleWatcher, Manager, OptionsError, Plain, Pool, PoolConnection,
+    Holder, IdleAlarm, IdleBytes, IdleWatcher, Manager, OptionsError, Plain, Pool, PoolConnection,
     PoolHooks, PoolOptions, PoolStats, PoolTuning, PoolableResource, ResourceMetadata, Transient,
     TryAcquireError, Verdict, WatchKey, WeakPool,
 };

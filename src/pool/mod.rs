@@ -16,6 +16,7 @@ mod handle;
 mod hooks;
 #[cfg(feature = "keyed")]
 mod keyed;
+mod ledger;
 mod maintenance;
 mod manager;
 mod metadata;
@@ -44,6 +45,7 @@ pub use handle::{Pool, WeakPool};
 pub use hooks::{PoolHooks, Verdict};
 #[cfg(feature = "keyed")]
 pub use keyed::{KeyHandle, KeyedOptions, KeyedPool, KeyedStats};
+pub use ledger::Holder;
 pub use manager::{BoxFuture, ConnectContext, Manager};
 pub use metadata::ResourceMetadata;
 pub use options::PoolOptions;

@@ -54,7 +54,8 @@ impl<'a, T: Send + 'static> Sweep<'a, T> {
     pub(crate) async fn run(mut self) -> Tick {
         let body = self.body;
         body.sweep_hot(self.now, |lease| self.look(lease));
-        let mut left = body.idle_count();
+        // Not those in hot places: it would meet the first ones twice.
+        let mut left = body.shared_count();
         while left > 0 && body.queue().waiting == 0 {
             self.looks = 0;
             while left > 0 && self.looks < BATCH {

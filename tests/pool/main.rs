@@ -11,6 +11,7 @@ mod dials;
 mod hooks;
 #[cfg(feature = "keyed")]
 mod keyed;
+mod leaks;
 mod lifecycle;
 mod metadata;
 mod options;
