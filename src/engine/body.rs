@@ -6,7 +6,7 @@
 use std::ptr::NonNull;
 
 use super::capacity::{Capacity, CapacityWord};
-use super::commons::Commons;
+use super::commons::{Commons, standing};
 use super::gate::{Gate, GateWord};
 use super::hazard;
 use super::host::{Fairness, Host};
@@ -61,8 +61,8 @@ pub(crate) struct Body<T, H: Host<T>> {
     pub(super) waiters: CachePadded<Mutex<WaitList<H::Failure>>>,
     /// The permits shared with other pools.
     pub(super) commons: Option<Arc<Commons<T, H>>>,
-    /// 1 while the commons have this pool written down; written under their lock.
-    pub(super) starving: AtomicU32,
+    /// What the commons have for this pool; written under their lock. See `commons::standing`.
+    pub(super) standing: AtomicU32,
     /// User handles; counted apart from the references that slots and tasks have.
     pub(super) handles: CachePadded<AtomicUsize>,
 }
@@ -94,7 +94,7 @@ impl<T, H: Host<T>> Body<T, H> {
                 settings.max_waiters,
             ))),
             commons,
-            starving: AtomicU32::new(0),
+            standing: AtomicU32::new(standing::NONE),
             handles: CachePadded::new(AtomicUsize::new(1)),
         }
     }
@@ -126,7 +126,7 @@ impl<T, H: Host<T>> Body<T, H> {
         let common = self
             .commons
             .as_ref()
-            .is_none_or(|commons| commons.try_take());
+            .is_none_or(|commons| commons.try_take(self));
         if !common {
             self.capacity.give_back();
         }
@@ -136,12 +136,14 @@ impl<T, H: Host<T>> Body<T, H> {
     /// Permits that a waiter may be told of: none while the pool is written down as starving, for
     /// then it is told by the commons. One that is told in vain writes its pool down.
     pub(super) fn free_permits(&self) -> u32 {
-        // Relaxed: cleared before the commons tell this pool, which they do under the line's mutex;
-        // the caller holds that.
-        if self.starving.load(Relaxed) > 0 {
-            return 0;
+        let own = self.capacity.peek().free();
+        // Relaxed: set before the commons tell this pool, which they do under the line's mutex; the
+        // caller holds that.
+        match self.standing.load(Relaxed) {
+            standing::STARVING => 0,
+            standing::PROMISED => own.min(1),
+            _ => own,
         }
-        self.capacity.peek().free()
     }
 
     pub(crate) fn idle_count(&self) -> u32 {
@@ -202,6 +204,15 @@ impl<T, H: Host<T>> Body<T, H> {
     /// Whether those in line may pass one another.
     pub(crate) fn may_overtake(&self) -> bool {
         self.is_patient() && self.may_take()
+    }
+
+    /// A permit for a connection that was opened elsewhere, if one is free.
+    pub(crate) fn claim_permit(this: &Arc<Self>) -> Option<Permit<T, H>> {
+        // Under the mutex: where the commons refuse, the capacity is lower for a moment, and nobody
+        // in line is to see that.
+        let (taken, wakes) = this.line(|_, _| this.try_take_permit());
+        drop(wakes);
+        taken.then(|| Permit::adopt(Arc::clone(this)))
     }
 
     /// Moves an opened connection into a slot. One of an older generation is doomed at once.

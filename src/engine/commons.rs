@@ -22,6 +22,15 @@ use crate::time::Tick;
 /// How many victims one look at all pools finds.
 const VICTIMS: usize = 64;
 
+/// How a pool stands with the commons.
+pub(super) mod standing {
+    pub(crate) const NONE: u32 = 0;
+    /// Written down: it misses a permit.
+    pub(crate) const STARVING: u32 = 1;
+    /// A permit is kept for it, which nobody else can take.
+    pub(crate) const PROMISED: u32 = 2;
+}
+
 pub(crate) struct Commons<T, H: Host<T>> {
     /// How many permits are missed; what a release looks at. Written under the lock of `roll`.
     pressure: AtomicU32,
@@ -32,6 +41,8 @@ struct Roll<T, H: Host<T>> {
     limit: u32,
     /// Permits taken.
     open: u32,
+    /// Free permits that are kept for pools that starved.
+    promised: u32,
     /// Connections that are being retired for those who starve.
     yielding: u32,
     evicted: u64,
@@ -68,6 +79,7 @@ impl<T, H: Host<T>> Commons<T, H> {
             roll: Mutex::new(Roll {
                 limit,
                 open: 0,
+                promised: 0,
                 yielding: 0,
                 evicted: 0,
                 active: HashMap::new(),
@@ -98,17 +110,18 @@ impl<T, H: Host<T>> Commons<T, H> {
         self.tend();
     }
 
-    /// Permits that may be taken now.
-    pub(super) fn free(&self) -> u32 {
-        self.change(|roll| roll.limit.saturating_sub(roll.open))
+    /// Takes the permit that was promised to `body`, or one that is free.
+    pub(super) fn try_take(&self, body: &Body<T, H>) -> bool {
+        self.change(|roll| {
+            let taken = roll.take_promise(body) || roll.free() > 0;
+            roll.open += u32::from(taken);
+            taken
+        })
     }
 
-    pub(super) fn try_take(&self) -> bool {
-        self.change(|roll| {
-            let free = roll.open < roll.limit;
-            roll.open += u32::from(free);
-            free
-        })
+    /// Gives a promised permit up that `body` has no use for. Tells whether there was one.
+    pub(super) fn decline(&self, body: &Body<T, H>) -> bool {
+        self.change(|roll| roll.take_promise(body))
     }
 
     /// Gives a permit back that no slot owes. The caller tends the starving ones next.
@@ -129,12 +142,18 @@ impl<T, H: Host<T>> Commons<T, H> {
 
     /// A connection of `body` left its slot.
     pub(super) fn left(&self, body: &Arc<Body<T, H>>) {
-        // Dropped outside the lock.
-        let _last = self.change(|roll| {
+        let _dropped_outside = self.change(|roll| {
             let entry = roll.active.get_mut(&address(body))?;
             entry.1 -= 1;
-            let gone = entry.1 == 0;
-            gone.then(|| roll.active.remove(&address(body))).flatten()
+            if entry.1 > 0 {
+                return None;
+            }
+            // No reference to a pool without connections is kept, or it would never be freed.
+            let victims = roll
+                .victims
+                .extract_if(.., |(other, _)| Arc::ptr_eq(other, body));
+            let victims = victims.collect::<Vec<_>>();
+            Some((roll.active.remove(&address(body)), victims))
         });
     }
 
@@ -142,11 +161,14 @@ impl<T, H: Host<T>> Commons<T, H> {
     /// elsewhere. `true`: a permit came back meanwhile, to be tried for again.
     pub(super) fn starve(&self, body: &Arc<Body<T, H>>, since: Tick) -> bool {
         let freed = self.change(|roll| {
-            if roll.open < roll.limit {
+            // Relaxed: written under this lock alone.
+            let standing = body.standing.load(Relaxed);
+            if roll.free() > 0 || standing == standing::PROMISED {
                 return true;
             }
-            // Relaxed: written under this lock alone.
-            if body.starving.swap(1, Relaxed) == 0 {
+            // Nobody is in line any more: who comes next writes the pool down.
+            if standing == standing::NONE && body.gate().waiters() > 0 {
+                body.standing.store(standing::STARVING, Relaxed);
                 roll.write_down(Arc::clone(body), since);
             }
             false
@@ -165,7 +187,7 @@ impl<T, H: Host<T>> Commons<T, H> {
     pub(super) fn forget(&self, body: &Body<T, H>) {
         // Relaxed: as in `starve`; outside the lock a hint, for the caller's own waiter was the one
         // that wrote it.
-        if body.starving.load(Relaxed) == 0 {
+        if body.standing.load(Relaxed) != standing::STARVING {
             return;
         }
         let _dropped_outside = self.change(|roll| {
@@ -175,7 +197,7 @@ impl<T, H: Host<T>> Commons<T, H> {
             if body.gate().waiters() > 0 {
                 return None;
             }
-            body.starving.store(0, Relaxed);
+            body.standing.store(standing::NONE, Relaxed);
             roll.starving.remove(place)
         });
     }
@@ -208,18 +230,17 @@ impl<T, H: Host<T>> Commons<T, H> {
                 roll.write_down(body, own);
             }
             let earlier = roll.starving.front().is_some_and(|(_, since)| *since < own);
-            earlier && roll.begin_yield()
+            (earlier || roll.is_over()) && roll.begin_yield()
         })
     }
 
     /// Tells pools that starve that permits are free. Called without a lock.
     pub(super) fn tend(&self) {
-        let mut left = self.free();
-        while left > 0
-            && let Some(body) = self.change(Roll::next_to_serve)
-        {
+        while let Some(body) = self.change(Roll::promise_next) {
             // Where nobody wants it any more, the next one is told.
-            left -= u32::from(body.grant_starved());
+            if !body.grant_starved() {
+                self.decline(&body);
+            }
         }
     }
 
@@ -252,9 +273,8 @@ impl<T, H: Host<T>> Roll<T, H> {
 
     /// Those of them that nobody is retiring a connection for.
     fn missing(&self) -> u32 {
-        let free = self.limit.saturating_sub(self.open);
-        self.wanted()
-            .saturating_sub(self.yielding.saturating_add(free))
+        let coming = self.yielding.saturating_add(self.free());
+        self.wanted().saturating_sub(coming)
     }
 
     /// Who waits longest is first, also if a permit was snatched away from it.
@@ -276,14 +296,38 @@ impl<T, H: Host<T>> Roll<T, H> {
         wanted
     }
 
-    fn next_to_serve(&mut self) -> Option<Arc<Body<T, H>>> {
-        if self.open >= self.limit {
+    /// Permits that nobody has and that are kept for nobody.
+    fn free(&self) -> u32 {
+        self.limit
+            .saturating_sub(self.open.saturating_add(self.promised))
+    }
+
+    /// Whether more are open than may be, those apart that are being retired.
+    fn is_over(&self) -> bool {
+        self.open.saturating_sub(self.limit) > self.yielding
+    }
+
+    /// Keeps a free permit for the pool that waits longest: no newcomer can take it.
+    fn promise_next(&mut self) -> Option<Arc<Body<T, H>>> {
+        if self.free() == 0 {
             return None;
         }
         let (body, _) = self.starving.pop_front()?;
         // Relaxed: as in `Commons::starve`.
-        body.starving.store(0, Relaxed);
+        body.standing.store(standing::PROMISED, Relaxed);
+        self.promised += 1;
         Some(body)
+    }
+
+    /// Ends a promise to `body`, if there is one.
+    fn take_promise(&mut self, body: &Body<T, H>) -> bool {
+        // Relaxed: as in `Commons::starve`.
+        let promised = body.standing.load(Relaxed) == standing::PROMISED;
+        if promised {
+            body.standing.store(standing::NONE, Relaxed);
+            self.promised -= 1;
+        }
+        promised
     }
 
     /// An idle connection of the pool used least recently. `passed` gets references to be dropped

@@ -50,6 +50,7 @@ impl<T, H: Host<T>> Body<T, H> {
     /// Nothing is handed out or opened until `resume`; what comes back is kept.
     pub(crate) fn suspend(&self) {
         self.gate.set(GateWord::SUSPENDED);
+        self.settle_promise();
     }
 
     /// Ends a suspension: a put of all that is idle, and of all free permits.
@@ -119,9 +120,14 @@ impl<T, H: Host<T>> Body<T, H> {
 impl<T, H: Host<T>> Body<T, H> {
     /// What lives in each slot: for maintenance. A view may be outdated at once.
     pub(crate) fn tenants(&self) -> impl Iterator<Item = Tenant<'_, T, H>> {
-        self.slots
-            .iter()
-            .filter_map(|slot| slot.tenant().map(|tenancy| Tenant { slot, tenancy }))
+        self.slots.iter().filter_map(|slot| {
+            let (tenancy, noted) = slot.tenant()?;
+            Some(Tenant {
+                slot,
+                tenancy,
+                noted,
+            })
+        })
     }
 
     /// Shows up to `batch` idle connections to `look`, those idle longest first, and puts back
@@ -167,6 +173,18 @@ impl<T, H: Host<T>> Body<T, H> {
         }
     }
 
+    /// Shows every idle connection to `look`, one at a time, and puts back what it returns.
+    pub(crate) fn sweep_all(&self, mut look: impl FnMut(Lease<T, H>) -> Option<Lease<T, H>>) {
+        // Before those in hot places are put where the rest lies.
+        let mut left = self.shared_count();
+        for id in self.idle.take_cold(|_| true) {
+            self.put_aside(look(self.lease(id)));
+        }
+        while left > 0 {
+            self.sweep(&mut left, u32::MAX, &mut look);
+        }
+    }
+
     /// Puts a connection back as it was: into the shared part, its stamp unchanged.
     fn put_aside(&self, lease: Option<Lease<T, H>>) {
         if let Some(lease) = lease {
@@ -191,12 +209,18 @@ impl<T, H: Host<T>> Body<T, H> {
 pub(crate) struct Tenant<'a, T, H: Host<T>> {
     slot: &'a Slot<T, H>,
     tenancy: Tenancy,
+    noted: bool,
 }
 
 impl<T, H: Host<T>> Tenant<'_, T, H> {
     /// Marks it to be retired by its next taker, if it still lives there.
     pub(crate) fn doom(&self) {
         self.slot.doom(self.tenancy);
+    }
+
+    /// Whether it was leased, and a note taken of that, when the view was.
+    pub(crate) fn is_noted(&self) -> bool {
+        self.noted
     }
 
     pub(crate) fn created(&self) -> Tick {

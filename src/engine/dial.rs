@@ -103,6 +103,8 @@ impl<T, H: Host<T>> Ticket<T, H> {
         });
         drop(wakes);
         drop(permit);
+        // What was promised for a second dial is not kept through the pause.
+        body.settle_promise();
         paused.then(|| Pause { body: Some(body) })
     }
 }

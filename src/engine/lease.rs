@@ -70,6 +70,21 @@ impl<T, H: Host<T>> Lease<T, H> {
         self.slot().doom(self.slot().tenancy());
     }
 
+    /// Whether the floor above took a note of this lease.
+    pub(crate) fn is_noted(&self) -> bool {
+        self.slot().is_noted()
+    }
+
+    /// Marks the lease as noted: its return, and whoever looks from outside, sees that.
+    pub(crate) fn note(&self, noted: bool) {
+        self.slot().note(noted);
+    }
+
+    /// The number of its slot.
+    pub(crate) fn number(&self) -> u32 {
+        self.slot().id().number()
+    }
+
     #[inline(always)]
     pub(crate) fn count_use(&self) -> u64 {
         self.slot().count_use()
@@ -131,7 +146,7 @@ impl<T, H: Host<T>> Drop for Lease<T, H> {
         let tick = body.tick.load();
         if body.gate.peek().is_quiet()
             && tick != Tick::NEVER
-            && !self.is_doomed()
+            && !self.slot().is_marked()
             && !std::thread::panicking()
             && body.host().keeps(self.value())
         {

@@ -6,6 +6,7 @@
 //! Cost: touched only when the idle set is empty.
 
 use super::body::Body;
+use super::commons::standing;
 use super::dial::Ticket;
 use super::gate::GateWord;
 use super::host::Host;
@@ -111,7 +112,8 @@ impl<T, H: Host<T>> Body<T, H> {
     /// Takes a permit for a dial, if one is wanted. Where the commons have none, the pool starves.
     pub(super) fn claim(this: &Arc<Self>) -> Option<Ticket<T, H>> {
         loop {
-            if this.capacity.peek().free() == 0 {
+            // With commons it is looked at under the mutex: a refused take lowers it for a moment.
+            if this.commons.is_none() && this.capacity.peek().free() == 0 {
                 return None;
             }
             let ((claimed, starving), wakes) = this.line(|list, _| {
@@ -127,6 +129,7 @@ impl<T, H: Host<T>> Body<T, H> {
                 _ => false,
             };
             if !again {
+                this.settle_promise();
                 return None;
             }
         }
@@ -173,19 +176,37 @@ impl<T, H: Host<T>> Body<T, H> {
 
     /// A wait ended: a pool without a line misses nothing, and what was granted to it goes on.
     pub(super) fn after_wait(&self) {
-        if let Some(commons) = &self.commons
-            && commons.is_pressed()
-        {
+        let Some(commons) = &self.commons else { return };
+        if commons.is_pressed() {
             if self.gate.peek().waiters() == 0 {
                 commons.forget(self);
             }
+            commons.tend();
+        }
+        self.settle_promise();
+    }
+
+    /// Passes a permit on that the commons keep for this pool, if nobody here can use it. Called as
+    /// `tend`.
+    pub(super) fn settle_promise(&self) {
+        let Some(commons) = &self.commons else { return };
+        // Relaxed: a promise made later is seen to by whoever makes it, under the line's mutex.
+        if self.standing.load(Relaxed) != standing::PROMISED {
+            return;
+        }
+        if !self.grant_starved() && commons.decline(self) {
             commons.tend();
         }
     }
 
     /// Takes a permit for a dial that fills the idle set, unless `most` such are under way.
     pub(crate) fn claim_spare(this: &Arc<Self>, most: u32) -> Option<Ticket<T, H>> {
-        if this.is_suspended() {
+        // Others wait for what this would only keep ready.
+        let pressed = this
+            .commons
+            .as_ref()
+            .is_some_and(|commons| commons.is_pressed());
+        if this.is_suspended() || pressed {
             return None;
         }
         let (claimed, wakes) =

@@ -19,6 +19,8 @@ mod late;
 mod lease;
 mod line;
 mod permit;
+#[cfg(not(plunge_loom))]
+mod place;
 mod put;
 mod slot;
 mod stack;
@@ -34,6 +36,8 @@ mod tests;
 pub(crate) use body::Queue;
 pub(crate) use body::{Body, Settings};
 pub(crate) use commons::Commons;
+#[cfg(not(plunge_loom))]
+pub(crate) use control::Tenant;
 pub(crate) use dial::Ticket;
 #[cfg(not(plunge_loom))]
 pub(crate) use gate::GateWord;
@@ -48,5 +52,7 @@ pub(crate) use late::Late;
 pub(crate) use lease::Lease;
 #[cfg(not(plunge_loom))]
 pub(crate) use permit::Permit;
+#[cfg(not(plunge_loom))]
+pub(crate) use place::{Caller, Place};
 pub(crate) use stay::Stay;
 pub(crate) use wait::{Wait, WaitError};

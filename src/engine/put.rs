@@ -143,6 +143,8 @@ impl<T, H: Host<T>> Body<T, H> {
             let gate = self.gate.after_publish();
             if gate.has(GateWord::CLOSED) {
                 H::returned(lease);
+            } else if gate.waiters() > 0 && self.is_pressed(gate) && self.owes_others() {
+                H::evicted(lease);
             } else if gate.waiters() == 0 && self.is_pressed(gate) {
                 if !self.give_up_or_keep(lease) {
                     return;

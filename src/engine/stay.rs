@@ -48,7 +48,8 @@ impl<T, H: Host<T>> Body<T, H> {
     pub(crate) fn is_undisturbed(&self, stay: Stay) -> bool {
         let slot = &self.slots[stay.id.index()];
         // The uses first: were they a later tenant's, the tenancy read after them is, too.
-        slot.uses() == stay.uses && slot.tenant() == Some(stay.tenancy)
+        let is_same = |(tenancy, _)| tenancy == stay.tenancy;
+        slot.uses() == stay.uses && slot.tenant().is_some_and(is_same)
     }
 
     /// Marks the connection to be retired by its next taker or at its return. `false`: it is gone,

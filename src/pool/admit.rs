@@ -21,6 +21,22 @@ pub(crate) enum Admission<T: Send + 'static> {
     Dead,
 }
 
+/// The look at a hit: it came back in this very tick, is not doomed, and nobody wants to see it.
+#[inline(always)]
+pub(crate) fn at_once<T: Send + 'static>(body: &Body<T>, lease: &Lease<T>) -> bool {
+    lease.since() == body.tick().load() && !lease.is_doomed() && body.host().admits_all()
+}
+
+/// The longer look at a hit: it was idle for a tick or more, or has a health test.
+pub(crate) fn soon<T: Send + 'static>(body: &Body<T>, lease: &Lease<T>) -> bool {
+    let tick = body.tick().load();
+    let admitted = body.host().admits(lease, tick);
+    if admitted {
+        lease.stamp(tick);
+    }
+    admitted
+}
+
 /// What needs no await: marks, generation, health. `None`: it was retired.
 pub(crate) fn pass_marks<T: Send + 'static>(body: &Body<T>, lease: Lease<T>) -> Option<Lease<T>> {
     let shared = body.host();

@@ -3,10 +3,11 @@
 use std::fmt;
 use std::future::Future;
 use std::num::NonZero;
+use std::panic::Location;
 use std::time::Duration;
 
 use super::acquire::{Acquire, acquire_slow};
-use super::admit::pass_marks;
+use super::admit::{self, pass_marks};
 use super::connection::PoolConnection;
 use super::error::{AcquireError, TryAcquireError};
 use super::guarded;
@@ -17,7 +18,7 @@ use super::options::PoolOptions;
 use super::retire;
 use super::shared::{Body, Lease, Shared};
 use super::stats::PoolStats;
-use crate::engine::{Commons, Handle, Settings, WeakHandle};
+use crate::engine::{Caller, Commons, Handle, Settings, WeakHandle};
 use crate::sync::Arc;
 use crate::time::Clock;
 
@@ -53,9 +54,7 @@ impl<T: Send + 'static> Pool<T> {
         let tuning = &options.tuning;
         let settings = Settings {
             limit: tuning.max_connections,
-            ceiling: options
-                .max_connections_ceiling
-                .unwrap_or(tuning.max_connections),
+            ceiling: options.ceiling(),
             order: options.idle_order,
             // The pools of many keys have no places of their own for threads.
             workers: match &commune {
@@ -110,10 +109,11 @@ impl<T: Send + 'static> Pool<T> {
     /// A hit is two locked instructions with the release: no lock, no allocation, no clock. A wait
     /// takes a short lock and arms one timer, and allocates nothing.
     #[inline]
+    #[track_caller]
     pub fn acquire(
         &self,
     ) -> impl Future<Output = Result<PoolConnection<T>, AcquireError>> + Send + use<'_, T> {
-        Acquire::new(self, |pool, found| {
+        Acquire::new(self, Location::caller(), |pool, found| {
             acquire_slow(
                 pool.body(),
                 found,
@@ -132,11 +132,12 @@ impl<T: Send + 'static> Pool<T> {
     ///
     /// As [`acquire`](Self::acquire).
     #[inline]
+    #[track_caller]
     pub fn acquire_timeout(
         &self,
         limit: Duration,
     ) -> impl Future<Output = Result<PoolConnection<T>, AcquireError>> + Send + use<'_, T> {
-        Acquire::new(self, move |pool, found| {
+        Acquire::new(self, Location::caller(), move |pool, found| {
             acquire_slow(pool.body(), found, limit)
         })
     }
@@ -150,14 +151,23 @@ impl<T: Send + 'static> Pool<T> {
     ///
     /// Closed, nothing idle, or an async `before_acquire` is set.
     #[inline]
+    #[track_caller]
     pub fn try_acquire(&self) -> Result<PoolConnection<T>, TryAcquireError> {
-        let found = self.take_idle();
-        match found {
-            Some(lease) if self.admits_at_once(&lease) => {
+        self.try_acquire_from(Location::caller())
+    }
+
+    #[inline(always)]
+    pub(crate) fn try_acquire_from(
+        &self,
+        caller: Caller,
+    ) -> Result<PoolConnection<T>, TryAcquireError> {
+        let body: &Body<T> = self.body();
+        match body.take_quiet() {
+            Some(lease) if admit::at_once(body, &lease) => {
                 lease.count_use();
                 Ok(PoolConnection::new(lease))
             }
-            other => self.try_acquire_slow(other),
+            other => self.try_acquire_slow(other, caller),
         }
     }
 
@@ -173,42 +183,35 @@ impl<T: Send + 'static> Pool<T> {
         }
     }
 
+    /// [`acquire_timeout`](Self::acquire_timeout) on behalf of `caller`.
+    #[cfg(feature = "keyed")]
+    pub(crate) fn acquire_from(
+        &self,
+        limit: Duration,
+        caller: Caller,
+    ) -> impl Future<Output = Result<PoolConnection<T>, AcquireError>> + Send + use<'_, T> {
+        Acquire::new(self, caller, move |pool, found| {
+            acquire_slow(pool.body(), found, limit)
+        })
+    }
+
     /// A hit of a caller that has nothing to await: idle, and in no need of a closer look.
     #[cfg(feature = "keyed")]
     #[inline]
-    pub(crate) fn hit(&self) -> Option<PoolConnection<T>> {
-        let lease = self.take_idle()?;
-        if self.admits_at_once(&lease) || self.admits(&lease) {
+    pub(crate) fn hit(&self, caller: Caller) -> Option<PoolConnection<T>> {
+        let body: &Body<T> = self.body();
+        let lease = body.take_quiet()?;
+        if admit::at_once(body, &lease) {
             lease.count_use();
             return Some(PoolConnection::new(lease));
+        }
+        if admit::soon(body, &lease) {
+            lease.count_use();
+            return Some(PoolConnection::new(lease).entered(caller));
         }
         // As it was: nobody had it.
         lease.put();
         None
-    }
-
-    /// The first step of a hit: something idle, while nobody needs anything.
-    #[inline(always)]
-    pub(crate) fn take_idle(&self) -> Option<Lease<T>> {
-        self.body().take_quiet()
-    }
-
-    /// The second step: it came back in this very tick, is not doomed, and nobody wants to see it.
-    #[inline(always)]
-    pub(crate) fn admits_at_once(&self, lease: &Lease<T>) -> bool {
-        let body = self.body();
-        lease.since() == body.tick().load() && !lease.is_doomed() && body.host().admits_all()
-    }
-
-    /// The longer second step: it was idle for a tick or more, or has a health test.
-    pub(crate) fn admits(&self, lease: &Lease<T>) -> bool {
-        let body = self.body();
-        let tick = body.tick().load();
-        let admitted = body.host().admits(lease, tick);
-        if admitted {
-            lease.stamp(tick);
-        }
-        admitted
     }
 
     #[cold]
@@ -216,6 +219,7 @@ impl<T: Send + 'static> Pool<T> {
     fn try_acquire_slow(
         &self,
         found: Option<Lease<T>>,
+        caller: Caller,
     ) -> Result<PoolConnection<T>, TryAcquireError> {
         let body = self.body();
         let tuning = body.host().tuning();
@@ -231,7 +235,7 @@ impl<T: Send + 'static> Pool<T> {
         while let Some(lease) = found {
             let lease = pass_marks(body, lease).filter(|_| !body.is_closed());
             if let Some(lease) = lease.and_then(|lease| self.greet(lease)) {
-                return Ok(PoolConnection::new(lease));
+                return Ok(PoolConnection::new(lease).entered(caller));
             }
             found = body.take_quiet();
         }

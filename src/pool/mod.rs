@@ -16,6 +16,7 @@ mod handle;
 mod hooks;
 #[cfg(feature = "keyed")]
 mod keyed;
+mod ledger;
 mod maintenance;
 mod manager;
 mod metadata;
@@ -27,6 +28,7 @@ mod retire;
 mod runtime;
 mod shared;
 mod stats;
+mod stock;
 mod sweep;
 mod tuning;
 mod upkeep;
@@ -44,10 +46,12 @@ pub use handle::{Pool, WeakPool};
 pub use hooks::{PoolHooks, Verdict};
 #[cfg(feature = "keyed")]
 pub use keyed::{KeyHandle, KeyedOptions, KeyedPool, KeyedStats};
+pub use ledger::Holder;
 pub use manager::{BoxFuture, ConnectContext, Manager};
 pub use metadata::ResourceMetadata;
 pub use options::PoolOptions;
 pub use resource::{BoxError, Plain, PoolableResource};
 pub use stats::PoolStats;
+pub use stock::{AddError, AddErrorKind};
 pub use tuning::PoolTuning;
 pub use watcher::{IdleBytes, IdleWatcher, WatchKey};

@@ -130,6 +130,29 @@ impl<T> PoolOptions<T> {
         self
     }
 
+    /// After how long a lease is taken for leaked: reported once, to the hook
+    /// [`on_leak`](PoolHooks::on_leak) and in [`PoolStats::leaks`](super::PoolStats::leaks), with
+    /// the place where it was acquired, and listed by [`Pool::leaks`]. Off unless set.
+    ///
+    /// Times are as exact as the pool's tick, 100 ms, and reports come from maintenance: without a
+    /// runtime there are none.
+    ///
+    /// # Cost
+    ///
+    /// Where it is set, a hit takes a longer way, some tens of nanoseconds, for it writes down where
+    /// it came from. Nothing where it is not set.
+    pub fn leak_after(mut self, limit: Duration) -> Self {
+        self.tuning.leak_after = Some(limit);
+        self
+    }
+
+    /// After how long an acquire is slow: counted in
+    /// [`PoolStats::slow_acquires`](super::PoolStats::slow_acquires). Off unless set.
+    pub fn slow_acquire(mut self, limit: Duration) -> Self {
+        self.tuning.slow_acquire = Some(limit);
+        self
+    }
+
     /// The first and the longest pause after a failed dial; doubled at each failure in a row, with
     /// jitter. 50 ms and 5 s unless set.
     pub fn connect_backoff(mut self, first: Duration, longest: Duration) -> Self {
@@ -169,11 +192,17 @@ impl<T> PoolOptions<T> {
         self
     }
 
+    /// The highest limit ever.
+    pub(crate) fn ceiling(&self) -> u32 {
+        self.max_connections_ceiling
+            .unwrap_or(self.tuning.max_connections)
+    }
+
     pub(crate) fn validate(&self) -> Result<(), OptionsError> {
         self.tuning.validate()?;
         let refuse = |field, problem: String| Err(OptionsError::new(field, problem));
         let limit = self.tuning.max_connections;
-        let ceiling = self.max_connections_ceiling.unwrap_or(limit);
+        let ceiling = self.ceiling();
         if ceiling < limit {
             let problem = format!("is {ceiling}, below max_connections = {limit}");
             return refuse("max_connections_ceiling", problem);

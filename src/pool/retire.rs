@@ -15,6 +15,9 @@ use crate::time::Tick;
 /// Puts a returned connection where it belongs: back, to a hook, or away.
 #[inline(never)]
 pub(crate) fn take_back<T: Send + 'static>(lease: Lease<T>) {
+    if lease.is_noted() {
+        lease.note(false);
+    }
     let body = lease.body();
     let tick = body.tick().load();
     // Somebody waits and all else is well, the usual case: no reference to the body is taken, for

@@ -10,6 +10,7 @@ use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::time::Duration;
 
 use super::dial;
+use super::ledger;
 use super::retire;
 use super::shared::Body;
 use super::sweep::Sweep;
@@ -26,7 +27,7 @@ pub(crate) async fn run<T: Send + 'static>(body: &Arc<Body<T>>, now: Tick) -> Ti
     let idlest = Sweep::new(body, &tuning, now).run().await;
     shrink(body);
     refill(body, &tuning);
-    oldest.min(idlest)
+    oldest.min(idlest).min(ledger::report(body, &tuning, now))
 }
 
 /// Marks connections past their lifetime; tells when the next one will be.

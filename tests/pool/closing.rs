@@ -219,7 +219,7 @@ async fn stragglers_are_told_with_the_time_they_are_held() {
     drop(pool.acquire().await.unwrap());
     let report = pool.close(SECOND).await;
     assert_eq!((report.still_leased, report.stragglers.len()), (2, 2));
-    let held = [report.stragglers[0].held, report.stragglers[1].held];
+    let held = [0, 1].map(|at: usize| report.stragglers[at].metadata.held);
     assert!(
         held[0] >= SECOND * 6 && held[1] >= SECOND && held[1] < SECOND * 2,
         "{held:?}"

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use plunge::{AcquireErrorKind, KeyedOptions, KeyedPool, Plain, PoolOptions};
+use plunge::{AcquireErrorKind, Fairness, KeyedOptions, KeyedPool, Plain, PoolOptions};
 use tokio::time::{sleep, timeout};
 
 type Keyed = KeyedPool<u32, Plain<u32>>;
@@ -236,4 +236,72 @@ fn nothing_is_lost_when_many_tasks_fight_for_few_permits() {
         assert!(keyed.close(Duration::from_secs(10)).await.is_clean());
         assert_eq!(keyed.stats().open, 0);
     });
+}
+
+#[tokio::test(start_paused = true)]
+async fn freed_permit_goes_to_who_waits_and_not_to_a_newcomer() {
+    for fairness in [
+        Fairness::Fifo,
+        Fairness::Eventual(Duration::from_millis(5)),
+        Fairness::Barging,
+    ] {
+        let keyed = build(options(1).per_key(PoolOptions::new().fairness(fairness)));
+        let looper = tokio::spawn({
+            let keyed = keyed.clone();
+            async move {
+                loop {
+                    let held = keyed.acquire(&1).await.unwrap();
+                    sleep(Duration::from_millis(1)).await;
+                    drop(held);
+                }
+            }
+        });
+        for _ in 0..10 {
+            sleep(Duration::from_millis(3)).await;
+            let served = keyed.acquire_timeout(&2, Duration::from_millis(50)).await;
+            assert_eq!(**served.unwrap(), 2, "{fairness:?}");
+        }
+        looper.abort();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn lowered_global_limit_is_reached_beside_a_line() {
+    let keyed = build(options(4));
+    let mut loopers = tokio::task::JoinSet::new();
+    for _ in 0..12 {
+        let keyed = keyed.clone();
+        loopers.spawn(async move {
+            loop {
+                let held = keyed.acquire(&1).await.unwrap();
+                sleep(Duration::from_millis(1)).await;
+                drop(held);
+            }
+        });
+    }
+    sleep(Duration::from_millis(20)).await;
+    assert_eq!(keyed.stats().open, 4);
+    keyed.set_max_connections(1).unwrap();
+    sleep(Duration::from_millis(20)).await;
+    assert_eq!(keyed.stats().open, 1);
+    loopers.shutdown().await;
+    assert_eq!(keyed.stats().starving_keys, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_keeps_the_factory_after_evictions_and_a_close() {
+    let token = Arc::new(());
+    let inside = Arc::clone(&token);
+    let made = options(5).connect_with(move |key: &u32| {
+        let (key, _inside) = (*key, Arc::clone(&inside));
+        async move { Ok::<_, Infallible>(Plain(key)) }
+    });
+    let keyed = made.unwrap();
+    for key in 0..20 {
+        drop(keyed.acquire(&key).await.unwrap());
+    }
+    assert!(keyed.close(Duration::from_secs(1)).await.is_clean());
+    drop(keyed);
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(Arc::strong_count(&token), 1);
 }

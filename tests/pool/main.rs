@@ -11,6 +11,7 @@ mod dials;
 mod hooks;
 #[cfg(feature = "keyed")]
 mod keyed;
+mod leaks;
 mod lifecycle;
 mod metadata;
 mod options;
@@ -18,6 +19,7 @@ mod order;
 mod product;
 mod refusals;
 mod runtimes;
+mod stock;
 mod support;
 mod suspects;
 mod watching;

@@ -3,7 +3,7 @@
 //! Promise: a key that has no connection and nobody in line, and was not used for `key_timeout`,
 //! loses its pool; who comes to the pool meanwhile finds it closed and looks the key up again. So
 //! the table never holds more than the keys in use and those of the last two periods.
-//! Cost: one pass over the table a period; without a runtime, one pass whenever it doubled.
+//! Cost: one pass over the table a period, and one whenever it doubled.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -42,10 +42,8 @@ where
 {
     let collector = &inner.collector;
     // Relaxed, all of them: one caller wins, and a pass more does no harm.
-    if collector.running.load(Ordering::Relaxed) {
-        return;
-    }
-    if !collector.running.swap(true, Ordering::Relaxed) {
+    let running = collector.running.load(Ordering::Relaxed);
+    if !running && !collector.running.swap(true, Ordering::Relaxed) {
         let period = inner.key_timeout;
         let mut seat = Some(Seat(Arc::downgrade(inner)));
         let started = inner.runtimes.spawn(|| {
@@ -60,10 +58,10 @@ where
                 }
             })
         });
-        if started.is_ok() {
-            return;
-        }
+        // Where there is none, the insertions that come make the passes.
+        let _ = started;
     }
+    // Also while a task runs: its runtime may be one that nobody drives.
     let size = inner.table.len();
     if size >= collector.due.load(Ordering::Relaxed) {
         pass(inner);
@@ -105,7 +103,8 @@ where
             empty.insert(key.clone(), used);
         }
     }
-    *inner.collector.empty.lock() = empty;
+    // The keys are the user's: dropped outside the lock.
+    let _before = std::mem::replace(&mut *inner.collector.empty.lock(), empty);
     !inner.table.is_empty()
 }
 

@@ -4,8 +4,10 @@
 
 use std::fmt;
 use std::hash::Hash;
+use std::panic::Location;
 
 use super::pool::{KeyedPool, charged};
+use crate::engine::Caller;
 use crate::pool::connection::PoolConnection;
 use crate::pool::error::AcquireError;
 use crate::pool::handle::Pool;
@@ -47,8 +49,15 @@ where
     /// # Cancel safety
     ///
     /// As [`KeyedPool::acquire`].
-    pub async fn acquire(&self) -> Result<PoolConnection<T>, AcquireError> {
-        let hit = self.pool.load().as_deref().and_then(Pool::hit);
+    #[track_caller]
+    pub fn acquire(
+        &self,
+    ) -> impl Future<Output = Result<PoolConnection<T>, AcquireError>> + Send + use<'_, K, T> {
+        self.acquire_from(Location::caller())
+    }
+
+    async fn acquire_from(&self, caller: Caller) -> Result<PoolConnection<T>, AcquireError> {
+        let hit = (self.pool.load().as_deref()).and_then(|pool| pool.hit(caller));
         if let Some(hit) = hit {
             return Ok(charged(hit).await);
         }
@@ -60,7 +69,7 @@ where
         if !known {
             self.pool.store(Some(Arc::new(self.keyed.pool(&self.key)?)));
         }
-        self.keyed.acquire_slow(&self.key, None).await
+        self.keyed.acquire_slow(&self.key, None, caller).await
     }
 }
 

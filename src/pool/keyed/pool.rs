@@ -7,6 +7,7 @@
 
 use std::fmt;
 use std::hash::Hash;
+use std::panic::Location;
 use std::time::Duration;
 
 use papaya::HashMap;
@@ -17,10 +18,12 @@ use super::collect::{self, Collector};
 use super::handle::KeyHandle;
 use super::options::{KeyedOptions, Opener, Override};
 use super::stats::KeyedStats;
-use crate::engine::Commons;
+use crate::engine::{Caller, Commons};
 use crate::pool::close::{self, CloseReport};
 use crate::pool::connection::PoolConnection;
-use crate::pool::error::{AcquireError, AcquireErrorKind, OptionsError, TryAcquireError};
+use crate::pool::error::{
+    AcquireError, AcquireErrorKind, AcquirePhase, OptionsError, TryAcquireError,
+};
 use crate::pool::handle::{Commune, Pool};
 use crate::pool::options::PoolOptions;
 use crate::pool::runtime::Runtimes;
@@ -110,11 +113,12 @@ where
     /// # Cancel safety
     ///
     /// As [`Pool::acquire`].
-    pub async fn acquire(&self, key: &K) -> Result<PoolConnection<T>, AcquireError> {
-        if let Some(hit) = self.hit(key) {
-            return Ok(charged(hit).await);
-        }
-        self.acquire_slow(key, None).await
+    #[track_caller]
+    pub fn acquire<'a>(
+        &'a self,
+        key: &'a K,
+    ) -> impl Future<Output = Result<PoolConnection<T>, AcquireError>> + Send + use<'a, K, T> {
+        self.acquire_within(key, None, Location::caller())
     }
 
     /// Like [`acquire`](Self::acquire), with a time-out of its own.
@@ -126,15 +130,25 @@ where
     /// # Cancel safety
     ///
     /// As [`acquire`](Self::acquire).
-    pub async fn acquire_timeout(
+    #[track_caller]
+    pub fn acquire_timeout<'a>(
+        &'a self,
+        key: &'a K,
+        limit: Duration,
+    ) -> impl Future<Output = Result<PoolConnection<T>, AcquireError>> + Send + use<'a, K, T> {
+        self.acquire_within(key, Some(limit), Location::caller())
+    }
+
+    async fn acquire_within(
         &self,
         key: &K,
-        limit: Duration,
+        limit: Option<Duration>,
+        caller: Caller,
     ) -> Result<PoolConnection<T>, AcquireError> {
-        if let Some(hit) = self.hit(key) {
+        if let Some(hit) = self.hit(key, caller) {
             return Ok(charged(hit).await);
         }
-        self.acquire_slow(key, Some(limit)).await
+        self.acquire_slow(key, limit, caller).await
     }
 
     /// Takes an idle connection of `key` if there is one. Never waits, never opens.
@@ -142,9 +156,11 @@ where
     /// # Errors
     ///
     /// As [`Pool::try_acquire`]; a key never seen has nothing idle.
+    #[track_caller]
     pub fn try_acquire(&self, key: &K) -> Result<PoolConnection<T>, TryAcquireError> {
         let table = self.inner.table.pin();
-        match table.get(key).map(Pool::try_acquire) {
+        let caller = Location::caller();
+        match table.get(key).map(|pool| pool.try_acquire_from(caller)) {
             Some(Err(TryAcquireError::Closed)) | None if !self.is_closed() => {
                 Err(TryAcquireError::Empty)
             }
@@ -248,23 +264,29 @@ where
 
     /// Something idle of a known key, without a reference to its pool.
     #[inline]
-    fn hit(&self, key: &K) -> Option<PoolConnection<T>> {
-        self.inner.table.pin().get(key)?.hit()
+    fn hit(&self, key: &K, caller: Caller) -> Option<PoolConnection<T>> {
+        self.inner.table.pin().get(key)?.hit(caller)
     }
 
     pub(super) async fn acquire_slow(
         &self,
         key: &K,
         limit: Option<Duration>,
+        caller: Caller,
     ) -> Result<PoolConnection<T>, AcquireError> {
         let begun = Instant::now();
         loop {
             let pool = self.pool(key)?;
             let limit = limit.unwrap_or_else(|| pool.body().host().tuning.load().acquire_timeout);
             let left = limit.saturating_sub(begun.elapsed());
-            match pool.acquire_timeout(left).await {
+            match pool.acquire_from(left, caller).await {
                 // Collected or removed meanwhile: the key is looked up again.
-                Err(error) if error.is_closed() && !self.is_closed() && !left.is_zero() => {}
+                Err(error) if error.is_closed() && !self.is_closed() => {
+                    if left.is_zero() {
+                        let kind = AcquireErrorKind::TimedOut(AcquirePhase::Wait);
+                        return Err(refusal(kind, None));
+                    }
+                }
                 outcome => return outcome,
             }
         }
