@@ -121,10 +121,9 @@ impl<T, H: Host<T>> Slot<T, H> {
         let owner = self.owner.with_mut(|cell| unsafe { (*cell).take() });
         // Relaxed: a statistic; the retirer has counted them.
         self.uses.store(0, Ordering::Relaxed);
-        // Relaxed: from here on a doom of this tenancy fails its compare-exchange.
-        let tenancy = self.tenancy.load(Ordering::Relaxed);
-        self.tenancy
-            .store(tenancy & !(OPEN | DOOMED), Ordering::Relaxed);
+        // Relaxed: from here on a doom of this tenancy fails its compare-exchange. One step, so that
+        // a doom comes before it or after it.
+        self.tenancy.fetch_and(!(OPEN | DOOMED), Ordering::Relaxed);
         (value, owner)
     }
 

@@ -3,5 +3,7 @@
 #[cfg(not(plunge_loom))]
 mod facts;
 #[cfg(plunge_loom)]
+mod lifecycle;
+#[cfg(plunge_loom)]
 mod models;
 mod stage;

@@ -6,22 +6,22 @@ use crate::sync::Arc;
 use crate::sync::story::{Builder, block_on, thread};
 use crate::time::Tick;
 
-type Pool = Handle<Item, Stage>;
+pub(super) type Pool = Handle<Item, Stage>;
 
 /// Runs a story in every order that has at most so many preemptions: three for two threads, two for
 /// three, one where three threads take many steps.
-fn model(preemptions: usize, story: impl Fn() + Send + Sync + 'static) {
+pub(super) fn model(preemptions: usize, story: impl Fn() + Send + Sync + 'static) {
     let mut builder = Builder::new();
     builder.preemption_bound = Some(preemptions);
     builder.max_branches = 20_000;
     builder.check(story);
 }
 
-fn wait(body: &Arc<TestBody>) -> Wait<'_, Item, Stage> {
+pub(super) fn wait(body: &Arc<TestBody>) -> Wait<'_, Item, Stage> {
     Wait::new(body, Tick::from_millis(0), Tick::NEVER, false)
 }
 
-fn acquire(body: &Arc<TestBody>) -> Result<TestLease, WaitError<u32>> {
+pub(super) fn acquire(body: &Arc<TestBody>) -> Result<TestLease, WaitError<u32>> {
     match body.take_quiet() {
         Some(lease) => Ok(lease),
         None => block_on(wait(body)),
@@ -29,7 +29,7 @@ fn acquire(body: &Arc<TestBody>) -> Result<TestLease, WaitError<u32>> {
 }
 
 /// Polls a wait once and drops it, wherever it is.
-fn give_up(body: &Arc<TestBody>) {
+pub(super) fn give_up(body: &Arc<TestBody>) {
     let mut waiting = Box::pin(wait(body));
     block_on(std::future::poll_fn(|context| {
         let _ = waiting.as_mut().poll(context);
@@ -37,11 +37,11 @@ fn give_up(body: &Arc<TestBody>) {
     }));
 }
 
-fn lease(pool: &Pool) -> TestLease {
+pub(super) fn lease(pool: &Pool) -> TestLease {
     pool.body().take_quiet().expect("opened by the stage")
 }
 
-fn assert_all_idle(pool: &Pool, count: u32) {
+pub(super) fn assert_all_idle(pool: &Pool, count: u32) {
     assert_eq!(pool.body().capacity().open(), count);
     assert_eq!(pool.body().idle_count(), count);
     assert_eq!(pool.body().queue(), Queue::default());

@@ -68,10 +68,20 @@ impl Host<Item> for Stage {
 
 /// A pool of at most `limit` with `idle` of them open.
 pub(super) fn pool(limit: u32, idle: u32, fairness: Fairness) -> Handle<Item, Stage> {
+    pool_in(IdleOrder::Affine, limit, idle, fairness)
+}
+
+/// The same with an order of its own.
+pub(super) fn pool_in(
+    order: IdleOrder,
+    limit: u32,
+    idle: u32,
+    fairness: Fairness,
+) -> Handle<Item, Stage> {
     let settings = Settings {
         limit,
         ceiling: limit,
-        order: IdleOrder::Affine,
+        order,
         workers: 2,
         max_connecting: 2,
         max_waiters: u32::MAX,
