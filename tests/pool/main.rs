@@ -8,6 +8,7 @@ mod budget;
 mod closing;
 mod dials;
 mod hooks;
+mod machine;
 mod metadata;
 mod options;
 mod order;
