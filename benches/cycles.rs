@@ -8,7 +8,7 @@
 //! cycles (plunge | queue | locked | semaphore | old) CYCLES
 //! ```
 
-// Plays one part of the harness; `ratios` plays the rest.
+// Plays one part of the harness; the peers and the suite play the rest.
 #[allow(dead_code, unused_imports)]
 mod harness;
 mod reference;
@@ -16,9 +16,8 @@ mod subjects;
 
 use std::process::ExitCode;
 
-use harness::{LockedPair, QueuePair, SemaphoreQueue, Subject};
+use harness::{Build, LockedPair, QueuePair, SemaphoreQueue, count};
 use subjects::{OldDesign, Ours};
-use tokio::runtime::Builder;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args()
@@ -33,11 +32,11 @@ fn main() -> ExitCode {
     };
     let Ok(cycles) = cycles else { return usage() };
     match subject {
-        "plunge" => count::<Ours>(cycles),
-        "queue" => count::<QueuePair>(cycles),
-        "locked" => count::<LockedPair>(cycles),
-        "semaphore" => count::<SemaphoreQueue>(cycles),
-        "old" => count::<OldDesign>(cycles),
+        "plunge" => count(cycles, Ours::build),
+        "queue" => count(cycles, QueuePair::build),
+        "locked" => count(cycles, LockedPair::build),
+        "semaphore" => count(cycles, SemaphoreQueue::build),
+        "old" => count(cycles, OldDesign::build),
         _ => return usage(),
     }
     ExitCode::SUCCESS
@@ -46,14 +45,4 @@ fn main() -> ExitCode {
 fn usage() -> ExitCode {
     eprintln!("usage: cycles (plunge | queue | locked | semaphore | old) CYCLES");
     ExitCode::from(2)
-}
-
-fn count<S: Subject>(cycles: usize) {
-    let runtime = Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.expect("the machine has a descriptor left");
-    runtime.block_on(async {
-        let subject = S::build(16);
-        drop(subject.acquire().await);
-        subject.cycle(cycles).await;
-    });
 }

@@ -4,7 +4,7 @@
 //! Cost: about a minute. For ratios between pools see `ratios`: criterion runs its cases one after
 //! the other, not in turns.
 
-// Plays one part of the harness; `ratios` plays the rest.
+// Plays one part of the harness; the peers and the suite play the rest.
 #[allow(dead_code, unused_imports)]
 mod harness;
 mod reference;
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main};
-use harness::{LockedPair, QueuePair, SemaphoreQueue, Subject};
+use harness::{Build, LockedPair, QueuePair, SemaphoreQueue};
 use plunge::{Plain, Pool, PoolOptions};
 use subjects::{OldDesign, Ours};
 use tokio::runtime::{Builder, Runtime};
@@ -36,7 +36,7 @@ fn hit(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn cycle<S: Subject>(group: &mut BenchmarkGroup<'_, WallTime>) {
+fn cycle<S: Build>(group: &mut BenchmarkGroup<'_, WallTime>) {
     let runtime = current_thread();
     let subject = runtime.block_on(async { S::build(16) });
     group.bench_function(S::NAME, |bencher| {

@@ -89,7 +89,7 @@ fn the_futures_are_send_and_of_a_known_size() {
     drop(value_is_send(pool.close(Duration::ZERO)));
     drop(value_is_send(pool.close_event()));
     if cfg!(target_pointer_width = "64") {
-        assert_eq!(size_of_val(&acquire), 872);
-        assert_eq!(size_of_val(&timed), 888);
+        assert_eq!(size_of_val(&acquire), 728);
+        assert_eq!(size_of_val(&timed), 744);
     }
 }

@@ -10,10 +10,28 @@ pub enum Shape {
     Solo,
     /// Tasks acquire and release without an await in the hold; enough objects for all.
     Hits,
-    /// Tasks hold an object over one yield; more tasks than objects. Waits are measured.
-    Saturated,
+    /// As `Hits`, holding over one yield; enough objects for all.
+    Yields,
     /// As `Hits`, with operating-system threads in the place of tasks.
     Threads,
+    /// Tasks hold an object over one yield; more tasks than objects. Waits are measured.
+    Saturated,
+    /// As `Saturated`, holding for 1.5 ms of tokio's clock.
+    Sleeps,
+    /// As `Saturated`, every second acquire dropped if it has to wait; nothing may be lost by it.
+    Storm,
+    /// All tasks at once on an empty pool whose factory takes 2 ms; a cycle is one such burst.
+    Spike,
+    /// Arrivals by a schedule of `tasks` a millisecond, whatever happens to those before; a wait is
+    /// counted from the time that the schedule says, so that a stall is not omitted.
+    Arrivals,
+}
+
+impl Shape {
+    /// Whether the case measures how long an acquire takes.
+    pub fn has_waits(self) -> bool {
+        !matches!(self, Self::Solo | Self::Hits | Self::Yields | Self::Threads)
+    }
 }
 
 /// One row of the suite.
@@ -25,7 +43,7 @@ pub struct Case {
     pub shape: Shape,
     /// Worker threads of the runtime; none for a current-thread runtime.
     pub workers: usize,
-    /// How many tasks, or threads.
+    /// How many tasks, or threads, or arrivals a millisecond.
     pub tasks: usize,
     /// How many objects may be open.
     pub size: usize,
@@ -40,12 +58,38 @@ pub const CASES: &[Case] = &[
            isolates: "nothing shared: the length of the hit path" },
     Case { name: "one_worker", shape: Shape::Hits, workers: 1, tasks: 8, size: 16,
            isolates: "task switches beside the hit path; the base of the next case" },
+    Case { name: "hits_2", shape: Shape::Hits, workers: 2, tasks: 2, size: 16,
+           isolates: "one task a core, hits only" },
     Case { name: "two_workers", shape: Shape::Hits, workers: 2, tasks: 8, size: 16,
            isolates: "what two cores that only hit take from each other" },
+    Case { name: "hits_32", shape: Shape::Hits, workers: 2, tasks: 32, size: 64,
+           isolates: "as two_workers, more tasks" },
+    Case { name: "hits_64", shape: Shape::Hits, workers: 2, tasks: 64, size: 64,
+           isolates: "as two_workers, as many tasks as objects" },
+    Case { name: "yields_2", shape: Shape::Yields, workers: 2, tasks: 2, size: 16,
+           isolates: "a hold over a yield: the object may come back on another core" },
+    Case { name: "yields_8", shape: Shape::Yields, workers: 2, tasks: 8, size: 16,
+           isolates: "as yields_2, more tasks" },
+    Case { name: "yields_32", shape: Shape::Yields, workers: 2, tasks: 32, size: 64,
+           isolates: "as yields_2, more tasks" },
+    Case { name: "yields_64", shape: Shape::Yields, workers: 2, tasks: 64, size: 64,
+           isolates: "as yields_2, as many tasks as objects" },
+    Case { name: "threads_2", shape: Shape::Threads, workers: 2, tasks: 2, size: 64,
+           isolates: "one thread a core" },
+    Case { name: "threads_8", shape: Shape::Threads, workers: 2, tasks: 8, size: 64,
+           isolates: "more threads than cores" },
     Case { name: "threads_32", shape: Shape::Threads, workers: 2, tasks: 32, size: 64,
            isolates: "a preempted thread in the middle of a cycle" },
     Case { name: "64_over_8", shape: Shape::Saturated, workers: 2, tasks: 64, size: 8,
            isolates: "hand-off: eight callers an object" },
     Case { name: "1000_over_8", shape: Shape::Saturated, workers: 2, tasks: 1_000, size: 8,
            isolates: "hand-off under a long queue" },
+    Case { name: "1000_over_50", shape: Shape::Sleeps, workers: 2, tasks: 1_000, size: 50,
+           isolates: "holds of 1.5 ms: the pool should not show" },
+    Case { name: "storm", shape: Shape::Storm, workers: 2, tasks: 64, size: 8,
+           isolates: "every second wait is cancelled; afterwards every object must be there" },
+    Case { name: "spike", shape: Shape::Spike, workers: 2, tasks: 64, size: 16,
+           isolates: "everybody at once on an empty pool whose factory takes 2 ms" },
+    Case { name: "arrivals", shape: Shape::Arrivals, workers: 2, tasks: 50, size: 8,
+           isolates: "50,000 arrivals a second by schedule: latency without coordinated omission" },
 ];

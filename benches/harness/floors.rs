@@ -12,7 +12,7 @@ use crossbeam_queue::ArrayQueue;
 use crossbeam_utils::CachePadded;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::Subject;
+use super::{Build, Subject};
 
 /// Two locked instructions on one cache line: an acquire and a release that do nothing else.
 #[derive(Clone)]
@@ -21,10 +21,6 @@ pub struct LockedPair(Arc<CachePadded<AtomicU64>>);
 impl Subject for LockedPair {
     const NAME: &'static str = "two locked instructions";
     type Guard<'a> = ();
-
-    fn build(_size: usize) -> Self {
-        Self(Arc::new(CachePadded::new(AtomicU64::new(1))))
-    }
 
     async fn acquire(&self) {
         black_box(self.0.swap(0, AcqRel));
@@ -39,6 +35,12 @@ impl Subject for LockedPair {
 
     fn opened(&self) -> usize {
         1
+    }
+}
+
+impl Build for LockedPair {
+    fn build(_size: usize) -> Self {
+        Self(Arc::new(CachePadded::new(AtomicU64::new(1))))
     }
 }
 
@@ -59,10 +61,6 @@ impl Subject for QueuePair {
     const NAME: &'static str = "ArrayQueue pop + push";
     type Guard<'a> = QueueGuard<'a>;
 
-    fn build(size: usize) -> Self {
-        Self(Arc::new(queue(size)))
-    }
-
     async fn acquire(&self) -> QueueGuard<'_> {
         QueueGuard(&self.0, pop(&self.0))
     }
@@ -76,6 +74,12 @@ impl Subject for QueuePair {
 
     fn opened(&self) -> usize {
         self.0.len()
+    }
+}
+
+impl Build for QueuePair {
+    fn build(size: usize) -> Self {
+        Self(Arc::new(queue(size)))
     }
 }
 
@@ -118,10 +122,6 @@ impl Subject for SemaphoreQueue {
     const NAME: &'static str = "Semaphore + ArrayQueue";
     type Guard<'a> = SemaphoreGuard<'a>;
 
-    fn build(size: usize) -> Self {
-        Self(Arc::new((Semaphore::new(size), queue(size))))
-    }
-
     async fn acquire(&self) -> SemaphoreGuard<'_> {
         let _permit = self.0.0.acquire().await.ok();
         let queue = &self.0.1;
@@ -134,6 +134,12 @@ impl Subject for SemaphoreQueue {
 
     fn opened(&self) -> usize {
         self.0.1.len()
+    }
+}
+
+impl Build for SemaphoreQueue {
+    fn build(size: usize) -> Self {
+        Self(Arc::new((Semaphore::new(size), queue(size))))
     }
 }
 
@@ -156,12 +162,6 @@ impl Subject for MutexVec {
     const NAME: &'static str = "Mutex<Vec>";
     type Guard<'a> = MutexGuard<'a>;
 
-    fn build(size: usize) -> Self {
-        Self(Arc::new(CachePadded::new(Mutex::new(
-            (0..size as u32).collect(),
-        ))))
-    }
-
     async fn acquire(&self) -> MutexGuard<'_> {
         loop {
             let popped = self.0.lock().ok().and_then(|mut ids| ids.pop());
@@ -174,5 +174,13 @@ impl Subject for MutexVec {
 
     fn opened(&self) -> usize {
         self.0.lock().map_or(0, |ids| ids.len())
+    }
+}
+
+impl Build for MutexVec {
+    fn build(size: usize) -> Self {
+        Self(Arc::new(CachePadded::new(Mutex::new(
+            (0..size as u32).collect(),
+        ))))
     }
 }

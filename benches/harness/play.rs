@@ -1,69 +1,49 @@
 //! Play: one block of a case by one subject, on a runtime of its own.
 //!
-//! Promise: every object is open before the clock starts; the check of the result (objects open) is
-//! part of playing. A task that never got an object shows as an evenness of zero.
+//! Promise: every object is open before the clock starts, except where opening is the case; the
+//! check of the result (objects open, none lost) is part of playing, and a block in which tasks get
+//! stuck ends in a panic, not in silence.
 //! Cost: a fresh runtime and subject a block, so that no lucky placement in memory lasts.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use hdrhistogram::Histogram;
 use tokio::runtime::{Builder, Runtime};
 
-use super::{Case, Shape, Subject};
+use super::task::{MEASURE, STOP, WARM, work};
+use super::{Case, Outcome, Shape, Subject, Tally, arrivals, spike};
 
-const WARM: u8 = 0;
-const MEASURE: u8 = 1;
-const STOP: u8 = 2;
-
-/// Cycles between two looks at the phase where a look would be seen in the result.
-const STRIDE: usize = 16;
-/// Strides after which a task that only hits lets the next one run, whatever its subject does.
-const TURN: usize = 64;
-/// One acquire in so many is timed.
-const TIMED: u64 = 8;
-
-/// What one block gave.
-#[derive(Clone, Debug)]
-pub struct Outcome {
-    /// Nanoseconds a cycle, over all tasks together.
-    pub ns_per_cycle: f64,
-    /// Waits in nanoseconds; empty where the case measures none.
-    pub waits: Histogram<u64>,
-    /// Cycles of the slowest task divided by those of the fastest.
-    pub evenness: f64,
-}
-
-/// What one task counted while the phase was `MEASURE`.
-struct Tally {
-    cycles: u64,
-    waits: Histogram<u64>,
-}
-
-impl Tally {
-    fn new() -> Self {
-        Self {
-            cycles: 0,
-            waits: Histogram::new_with_bounds(1, 60_000_000_000, 2)
-                .expect("constant bounds are valid"),
-        }
-    }
-}
+/// How long tasks may take to end after they were told to, and objects to come back.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Plays one block of `case` that lasts about `millis`, and checks it.
 ///
 /// # Panics
 ///
-/// If more objects were open than the case allows.
-pub fn play<S: Subject>(case: &Case, millis: u64) -> Outcome {
+/// If more objects were open than the case allows, if a task is stuck, or if a storm lost an object.
+pub fn play<S: Subject>(case: &Case, millis: u64, build: impl Fn(usize) -> S) -> Outcome {
     let runtime = runtime(case);
-    let subject = runtime.block_on(async { filled::<S>(case.size).await });
+    if case.shape == Shape::Spike {
+        return spike::play(&runtime, case, millis, build);
+    }
+    let subject = runtime.block_on(async { filled(case.size, &build).await });
     let outcome = match case.shape {
         Shape::Solo => solo(&runtime, &subject, millis),
-        Shape::Hits | Shape::Saturated | Shape::Threads => crowd(&runtime, &subject, case, millis),
+        Shape::Arrivals => arrivals::play(&runtime, &subject, case, millis),
+        _ => crowd(&runtime, &subject, case, millis),
     };
+    check_opened(&subject, case);
+    if case.shape == Shape::Storm {
+        runtime.block_on(check_whole(&subject, case.size));
+    }
+    outcome
+}
+
+/// Fails if more is open than the case allows.
+pub fn check_opened<S: Subject>(subject: &S, case: &Case) {
     let opened = subject.opened();
     assert!(
         opened <= case.size,
@@ -71,7 +51,20 @@ pub fn play<S: Subject>(case: &Case, millis: u64) -> Outcome {
         S::NAME,
         case.size
     );
-    outcome
+}
+
+async fn check_whole<S: Subject>(subject: &S, size: usize) {
+    let mut held = Vec::new();
+    for _ in 0..size {
+        let Ok(guard) = tokio::time::timeout(PATIENCE, subject.acquire()).await else {
+            panic!(
+                "{}: {} of {size} objects left after the storm",
+                S::NAME,
+                held.len()
+            );
+        };
+        held.push(guard);
+    }
 }
 
 fn runtime(case: &Case) -> Runtime {
@@ -85,9 +78,19 @@ fn runtime(case: &Case) -> Runtime {
     built.expect("the machine has a thread and a descriptor left")
 }
 
+/// Builds a subject with every object open and idle, on a runtime that is kept beside it.
+pub fn fill<S: Subject>(size: usize, build: impl Fn(usize) -> S) -> (S, Runtime) {
+    let built = Builder::new_current_thread().enable_all().build();
+    let runtime = built.expect("the machine has a descriptor left");
+    (
+        runtime.block_on(async { filled(size, &build).await }),
+        runtime,
+    )
+}
+
 /// Opens every object before the clock starts.
-async fn filled<S: Subject>(size: usize) -> S {
-    let subject = S::build(size);
+async fn filled<S: Subject>(size: usize, build: &impl Fn(usize) -> S) -> S {
+    let subject = build(size);
     let mut held = Vec::with_capacity(size);
     for _ in 0..size {
         held.push(subject.acquire().await);
@@ -100,42 +103,40 @@ fn solo<S: Subject>(runtime: &Runtime, subject: &S, millis: u64) -> Outcome {
     const BATCH: usize = 10_000;
     runtime.block_on(async {
         subject.cycle(BATCH).await;
+        let mut tally = Tally::new();
         let start = Instant::now();
-        let mut cycles = 0;
         while start.elapsed() < Duration::from_millis(millis) {
             subject.cycle(BATCH).await;
-            cycles += BATCH;
+            tally.cycles += BATCH as u64;
         }
-        Outcome {
-            ns_per_cycle: start.elapsed().as_nanos() as f64 / cycles as f64,
-            waits: Tally::new().waits,
-            evenness: 1.0,
-        }
+        Outcome::alone(start.elapsed(), tally)
     })
 }
 
 fn crowd<S: Subject>(runtime: &Runtime, subject: &S, case: &Case, millis: u64) -> Outcome {
     let phase = Arc::new(AtomicU8::new(WARM));
-    let (sender, receiver) = std::sync::mpsc::channel();
+    let (sender, receiver) = channel();
     for _ in 0..case.tasks {
         let (subject, phase, sender) = (subject.clone(), Arc::clone(&phase), sender.clone());
         let (shape, handle) = (case.shape, runtime.handle().clone());
-        let work = async move {
-            let tally = match shape {
-                Shape::Saturated => hold(&subject, &phase).await,
-                _ => hit(&subject, &phase).await,
-            };
+        let task = async move {
+            let tally = work(&subject, shape, &phase).await;
             drop(subject);
             let _ = sender.send(tally);
         };
         if shape == Shape::Threads {
-            thread::spawn(move || handle.block_on(work));
+            thread::spawn(move || handle.block_on(task));
         } else {
-            runtime.spawn(work);
+            runtime.spawn(task);
         }
     }
     drop(sender);
 
+    // A turn of everybody takes 40 ms and more where holds are long: a block has to see a few.
+    let millis = match case.shape {
+        Shape::Sleeps => millis.max(60) * 5,
+        _ => millis,
+    };
     thread::sleep(Duration::from_millis(millis / 4));
     // Relaxed, here and in the tasks: a phase seen late moves a few cycles across the border.
     phase.store(MEASURE, Relaxed);
@@ -143,64 +144,16 @@ fn crowd<S: Subject>(runtime: &Runtime, subject: &S, case: &Case, millis: u64) -
     thread::sleep(Duration::from_millis(millis));
     phase.store(STOP, Relaxed);
     let elapsed = start.elapsed();
-    sum(&receiver.iter().collect::<Vec<Tally>>(), elapsed)
+    Outcome::of(&collect::<S>(&receiver, case.tasks), elapsed)
 }
 
-fn sum(tallies: &[Tally], elapsed: Duration) -> Outcome {
-    let total: u64 = tallies.iter().map(|tally| tally.cycles).sum();
-    let least = tallies.iter().map(|tally| tally.cycles).min().unwrap_or(0);
-    let most = tallies.iter().map(|tally| tally.cycles).max().unwrap_or(0);
-    let mut waits = Tally::new().waits;
-    for tally in tallies {
-        waits.add(&tally.waits).expect("the bounds are the same");
+fn collect<S: Subject>(receiver: &Receiver<Tally>, tasks: usize) -> Vec<Tally> {
+    let mut tallies = Vec::with_capacity(tasks);
+    while tallies.len() < tasks {
+        let Ok(tally) = receiver.recv_timeout(PATIENCE) else {
+            panic!("{}: {} of {tasks} tasks ended", S::NAME, tallies.len());
+        };
+        tallies.push(tally);
     }
-    Outcome {
-        ns_per_cycle: elapsed.as_nanos() as f64 / total as f64,
-        waits,
-        evenness: least as f64 / most as f64,
-    }
-}
-
-/// Acquires and releases without an await in between.
-async fn hit<S: Subject>(subject: &S, phase: &AtomicU8) -> Tally {
-    let mut tally = Tally::new();
-    let mut strides = 0;
-    loop {
-        let before = phase.load(Relaxed);
-        if before == STOP {
-            return tally;
-        }
-        subject.cycle(STRIDE).await;
-        if before == MEASURE && phase.load(Relaxed) == MEASURE {
-            tally.cycles += STRIDE as u64;
-        }
-        strides += 1;
-        if strides % TURN == 0 {
-            tokio::task::yield_now().await;
-        }
-    }
-}
-
-/// Holds the object over one yield, so that every holder is overtaken by tasks that want it.
-async fn hold<S: Subject>(subject: &S, phase: &AtomicU8) -> Tally {
-    let mut tally = Tally::new();
-    let mut turn = 0;
-    loop {
-        let before = phase.load(Relaxed);
-        if before == STOP {
-            return tally;
-        }
-        turn += 1;
-        let start = (turn % TIMED == 0).then(Instant::now);
-        let guard = subject.acquire().await;
-        let waited = start.map(|start| start.elapsed().as_nanos() as u64);
-        tokio::task::yield_now().await;
-        drop(guard);
-        if before == MEASURE && phase.load(Relaxed) == MEASURE {
-            tally.cycles += 1;
-            if let Some(waited) = waited {
-                tally.waits.saturating_record(waited.max(1));
-            }
-        }
-    }
+    tallies
 }

@@ -3,9 +3,10 @@
 //! Promise: static calls only, so that the harness adds no dispatch to a cycle.
 //! Cost: none; a case is compiled once for each subject.
 
+use std::any::Any;
 use std::future::Future;
 
-use super::{Case, Outcome, play};
+use super::{Case, Outcome, fill, play};
 
 /// Something whose objects can be acquired; the guard's drop releases.
 pub trait Subject: Clone + Send + Sync + 'static {
@@ -14,9 +15,6 @@ pub trait Subject: Clone + Send + Sync + 'static {
 
     /// A leased object.
     type Guard<'a>: Send;
-
-    /// Builds it for at most `size` objects. Called inside the runtime that the case runs on.
-    fn build(size: usize) -> Self;
 
     /// Acquires one object.
     fn acquire(&self) -> impl Future<Output = Self::Guard<'_>> + Send;
@@ -34,6 +32,12 @@ pub trait Subject: Clone + Send + Sync + 'static {
     }
 }
 
+/// A subject whose type can be named, and so built by it.
+pub trait Build: Subject {
+    /// Builds it for at most `size` objects. Called inside the runtime that the case runs on.
+    fn build(size: usize) -> Self;
+}
+
 /// A subject as the table sees it.
 #[derive(Clone, Copy)]
 pub struct Entry {
@@ -43,13 +47,26 @@ pub struct Entry {
     pub cases: &'static [&'static str],
     /// Plays one block of a case.
     pub play: fn(&Case, u64) -> Outcome,
+    /// Acquires and releases so many times on a current-thread runtime, to be counted from outside.
+    pub count: fn(usize),
+    /// Builds one with every object open and idle, to be weighed. Called inside a runtime.
+    pub keep: fn(usize) -> Box<dyn Any>,
 }
 
 /// Makes the entry of a subject that plays these cases, or all if there are none.
-pub fn entry<S: Subject>(cases: &'static [&'static str]) -> Entry {
+pub fn entry<S: Build>(cases: &'static [&'static str]) -> Entry {
     Entry {
         name: S::NAME,
         cases,
-        play: play::<S>,
+        play: |case, millis| play(case, millis, S::build),
+        count: |cycles| super::count(cycles, S::build),
+        keep: |size| Box::new(fill(size, S::build)),
+    }
+}
+
+impl Entry {
+    /// Whether it plays this case.
+    pub fn plays(&self, case: &Case) -> bool {
+        self.cases.is_empty() || self.cases.contains(&case.name)
     }
 }

@@ -4,7 +4,7 @@
 //! minutes; the spread is shown beside every median.
 //! Cost: none while a case runs.
 
-use super::{Case, Outcome, Shape};
+use super::{Case, Outcome, Row, Shape};
 
 /// The median of some numbers; the mean of the middle two if they are even in number.
 pub fn median(mut numbers: Vec<f64>) -> f64 {
@@ -33,34 +33,41 @@ pub fn median_of(outcomes: &[Outcome], number: impl Fn(&Outcome) -> f64) -> f64 
 }
 
 /// Prints one case as a Markdown table. `ours` is the row that ratios refer to.
-pub fn print(case: &Case, rows: &[(&'static str, Vec<Outcome>)], ours: &str) {
+pub fn print(case: &Case, rows: &[Row], ours: &str) {
     println!("\n### {}: {}\n", case.name, case.isolates);
     println!(
         "{} task(s) over {} object(s), {} worker(s); median [fastest, slowest] of {} rounds\n",
         case.tasks,
         case.size,
         case.workers.max(1),
-        rows.first().map_or(0, |(_, outcomes)| outcomes.len()),
+        rows.first().map_or(0, |row| row.outcomes.len()),
     );
-    match case.shape {
-        Shape::Solo => {
-            println!("| subject | ns a cycle | speed, {ours} = 1 |\n| --- | --- | --- |")
-        }
-        Shape::Hits | Shape::Threads => {
-            println!("| subject | million cycles/s | speed, {ours} = 1 |\n| --- | --- | --- |");
-        }
-        Shape::Saturated => println!(
-            "| subject | million cycles/s | speed, {ours} = 1 | p50 wait µs | p99 wait µs | max wait µs | min/max cycles a task |\n\
-             | --- | --- | --- | --- | --- | --- | --- |"
+    let unit = match case.shape {
+        Shape::Solo => "ns a cycle",
+        Shape::Spike => "ms a burst",
+        Shape::Sleeps | Shape::Arrivals => "thousand cycles/s",
+        _ => "million cycles/s",
+    };
+    print!("| subject | {unit} | speed, {ours} = 1 |");
+    match case.shape.has_waits() {
+        true => println!(
+            " p50 wait µs | p95 wait µs | p99 wait µs | max wait µs | min/max cycles a task |\n\
+             | --- | --- | --- | --- | --- | --- | --- | --- |"
         ),
+        false => println!("\n| --- | --- | --- |"),
     }
-    let base = rows.iter().find(|(name, _)| *name == ours);
-    for (name, outcomes) in rows {
-        let ratio = base.map_or(f64::NAN, |(_, base)| speed_ratio(outcomes, base));
+    let base = rows.iter().find(|row| row.name == ours);
+    for row in rows {
+        if let Some(failure) = &row.failure {
+            println!("| {} | FAILED: {failure} |", row.name);
+            continue;
+        }
+        let ratio = base.map_or(f64::NAN, |base| speed_ratio(&row.outcomes, &base.outcomes));
         println!(
-            "| {name} | {} | {ratio:.2} |{}",
-            speed(case, outcomes),
-            waits(case, outcomes)
+            "| {} | {} | {ratio:.2} |{}",
+            row.name,
+            speed(case, &row.outcomes),
+            waits(case, &row.outcomes)
         );
     }
 }
@@ -69,11 +76,13 @@ fn speed(case: &Case, outcomes: &[Outcome]) -> String {
     let times = outcomes.iter().map(|outcome| outcome.ns_per_cycle);
     let numbers: Vec<f64> = match case.shape {
         Shape::Solo => times.collect(),
+        Shape::Spike => times.map(|ns| ns / 1e6).collect(),
+        Shape::Sleeps | Shape::Arrivals => times.map(|ns| 1e6 / ns).collect(),
         _ => times.map(|ns| 1e3 / ns).collect(),
     };
     let least = numbers.iter().copied().fold(f64::INFINITY, f64::min);
     let most = numbers.iter().copied().fold(0.0, f64::max);
-    let (fastest, slowest) = if case.shape == Shape::Solo {
+    let (fastest, slowest) = if matches!(case.shape, Shape::Solo | Shape::Spike) {
         (least, most)
     } else {
         (most, least)
@@ -82,7 +91,7 @@ fn speed(case: &Case, outcomes: &[Outcome]) -> String {
 }
 
 fn waits(case: &Case, outcomes: &[Outcome]) -> String {
-    if case.shape != Shape::Saturated {
+    if !case.shape.has_waits() {
         return String::new();
     }
     let at = |quantile: f64| {
@@ -91,8 +100,9 @@ fn waits(case: &Case, outcomes: &[Outcome]) -> String {
         })
     };
     format!(
-        " {:.1} | {:.1} | {:.0} | {:.2} |",
+        " {:.1} | {:.1} | {:.1} | {:.0} | {:.2} |",
         at(0.5),
+        at(0.95),
         at(0.99),
         at(1.0),
         median_of(outcomes, |outcome| outcome.evenness)

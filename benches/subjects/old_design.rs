@@ -5,7 +5,7 @@
 
 use std::hint::black_box;
 
-use crate::harness::Subject;
+use crate::harness::{Build, Subject};
 use crate::reference::{LegacyGuard, LegacyPool};
 
 /// The mutexed deque with a return channel.
@@ -15,10 +15,6 @@ pub struct OldDesign(LegacyPool<u64>);
 impl Subject for OldDesign {
     const NAME: &'static str = "old design";
     type Guard<'a> = LegacyGuard<u64>;
-
-    fn build(size: usize) -> Self {
-        Self(LegacyPool::new(size, || 0))
-    }
 
     async fn acquire(&self) -> LegacyGuard<u64> {
         self.0.acquire().await
@@ -33,5 +29,11 @@ impl Subject for OldDesign {
 
     fn opened(&self) -> usize {
         self.0.opened()
+    }
+}
+
+impl Build for OldDesign {
+    fn build(size: usize) -> Self {
+        Self(LegacyPool::new(size, || 0))
     }
 }

@@ -8,7 +8,7 @@ use std::hint::black_box;
 
 use plunge::{Plain, Pool, PoolConnection, PoolOptions};
 
-use crate::harness::Subject;
+use crate::harness::{Build, Subject, opening};
 
 /// A pool with default options.
 #[derive(Clone)]
@@ -17,12 +17,6 @@ pub struct Ours(Pool<Plain<u64>>);
 impl Subject for Ours {
     const NAME: &'static str = "plunge";
     type Guard<'a> = PoolConnection<Plain<u64>>;
-
-    fn build(size: usize) -> Self {
-        let options = PoolOptions::new().max_connections(size as u32);
-        let pool = options.connect_with(|| async { Ok::<_, Infallible>(Plain(0)) });
-        Self(pool.expect("the options are valid"))
-    }
 
     async fn acquire(&self) -> PoolConnection<Plain<u64>> {
         self.0
@@ -41,5 +35,16 @@ impl Subject for Ours {
 
     fn opened(&self) -> usize {
         self.0.stats().open as usize
+    }
+}
+
+impl Build for Ours {
+    fn build(size: usize) -> Self {
+        let options = PoolOptions::new().max_connections(size as u32);
+        let pool = options.connect_with(|| async {
+            opening().await;
+            Ok::<_, Infallible>(Plain(0))
+        });
+        Self(pool.expect("the options are valid"))
     }
 }

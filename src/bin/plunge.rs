@@ -87,13 +87,13 @@ struct Forward {
 enum ModeName {
     /// One child for each client session.
     Session,
-    /// One child for each request (not in this version).
+    /// One child for each request, returned after it.
     Exclusive,
     /// Few children for everybody.
     Shared,
     /// As shared, for stateless servers (not in this version).
     Stateless,
-    /// One child for one request (not in this version).
+    /// One child for one request, which answers and exits.
     Oneshot,
 }
 
@@ -186,10 +186,12 @@ async fn serve_until_closed(options: ServeOptions, demo: bool) -> Result<(), Fai
 fn greet(server: &Server, mode: Mode, demo: bool) -> io::Result<()> {
     let (mcp, admin) = (server.mcp_address(), server.admin_address());
     let try_it = match (mode, demo) {
-        (Mode::Shared, true) => {
+        (Mode::Shared | Mode::Exclusive, true) => {
             r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo","arguments":{"message":"hello"}}}"#
         }
-        (Mode::Shared, false) => r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#,
+        (Mode::Shared | Mode::Exclusive | Mode::Oneshot, _) => {
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#
+        }
         _ => {
             r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"curl","version":"1"}}}"#
         }
@@ -227,10 +229,12 @@ fn options(serve: &Serve) -> Result<ServeOptions, Failure> {
     let mode = match serve.mode {
         None if serve.stdio.is_none() => Mode::Shared,
         None | Some(ModeName::Session) => Mode::Session,
+        Some(ModeName::Exclusive) => Mode::Exclusive,
         Some(ModeName::Shared) => Mode::Shared,
-        Some(_) => {
+        Some(ModeName::Oneshot) => Mode::Oneshot,
+        Some(ModeName::Stateless) => {
             return Err(Failure::Usage(String::from(
-                "this mode is not in this version; use `--mode session` or `--mode shared`",
+                "this mode is not in this version; use `--mode session`, `exclusive`, `shared` or `oneshot`",
             )));
         }
     };

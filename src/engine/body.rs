@@ -6,6 +6,7 @@
 use std::ptr::NonNull;
 
 use super::capacity::{Capacity, CapacityWord};
+use super::commons::{Commons, standing};
 use super::gate::{Gate, GateWord};
 use super::hazard;
 use super::host::{Fairness, Host};
@@ -16,7 +17,7 @@ use super::slot::{Slot, SlotId};
 use super::stack::Stack;
 use super::waiters::WaitList;
 use crate::sync::Ordering::{Relaxed, SeqCst};
-use crate::sync::{AtomicU32, AtomicU64, AtomicUsize, CachePadded, Mutex, fence};
+use crate::sync::{Arc, AtomicU32, AtomicU64, AtomicUsize, CachePadded, Mutex, fence};
 use crate::time::{Tick, TickWord};
 
 /// What a body is built with.
@@ -58,6 +59,10 @@ pub(crate) struct Body<T, H: Host<T>> {
     pub(super) free: Stack,
     pub(super) capacity: CachePadded<Capacity>,
     pub(super) waiters: CachePadded<Mutex<WaitList<H::Failure>>>,
+    /// The permits shared with other pools.
+    pub(super) commons: Option<Arc<Commons<T, H>>>,
+    /// What the commons have for this pool; written under their lock. See `commons::standing`.
+    pub(super) standing: AtomicU32,
     /// User handles; counted apart from the references that slots and tasks have.
     pub(super) handles: CachePadded<AtomicUsize>,
 }
@@ -69,12 +74,13 @@ unsafe impl<T: Send, H: Host<T>> Sync for Body<T, H> {}
 unsafe impl<T: Send, H: Host<T>> Send for Body<T, H> {}
 
 impl<T, H: Host<T>> Body<T, H> {
-    pub(crate) fn new(settings: Settings, host: H) -> Self {
+    /// A body; with commons, one that also takes a permit of theirs for each connection.
+    pub(crate) fn new(settings: Settings, host: H, commons: Option<Arc<Commons<T, H>>>) -> Self {
         let slots = (0..settings.ceiling)
             .map(|id| Slot::empty(SlotId::new(id)))
             .collect();
         Self {
-            gate: CachePadded::new(Gate::new()),
+            gate: CachePadded::new(Gate::new(commons.is_some())),
             tick: TickWord::asleep(),
             idle: IdleSet::new(settings.order, settings.ceiling, settings.workers),
             slots,
@@ -87,6 +93,8 @@ impl<T, H: Host<T>> Body<T, H> {
                 settings.max_connecting,
                 settings.max_waiters,
             ))),
+            commons,
+            standing: AtomicU32::new(standing::NONE),
             handles: CachePadded::new(AtomicUsize::new(1)),
         }
     }
@@ -108,6 +116,34 @@ impl<T, H: Host<T>> Body<T, H> {
 
     pub(crate) fn capacity(&self) -> CapacityWord {
         self.capacity.peek()
+    }
+
+    /// Takes a permit for one connection, here and in the commons.
+    pub(super) fn try_take_permit(&self) -> bool {
+        if !self.capacity.try_take() {
+            return false;
+        }
+        let common = self
+            .commons
+            .as_ref()
+            .is_none_or(|commons| commons.try_take(self));
+        if !common {
+            self.capacity.give_back();
+        }
+        common
+    }
+
+    /// Permits that a waiter may be told of: none while the pool is written down as starving, for
+    /// then it is told by the commons. One that is told in vain writes its pool down.
+    pub(super) fn free_permits(&self) -> u32 {
+        let own = self.capacity.peek().free();
+        // Relaxed: set before the commons tell this pool, which they do under the line's mutex; the
+        // caller holds that.
+        match self.standing.load(Relaxed) {
+            standing::STARVING => 0,
+            standing::PROMISED => own.min(1),
+            _ => own,
+        }
     }
 
     pub(crate) fn idle_count(&self) -> u32 {
@@ -183,6 +219,9 @@ impl<T, H: Host<T>> Body<T, H> {
         let Some(id) = body.free.pop() else {
             unreachable!("each permit stands for a free slot")
         };
+        if let Some(commons) = &body.commons {
+            commons.joined(&body);
+        }
         let slot = NonNull::from(&body.slots[id.index()]);
         // SAFETY: the slot is in the slab of `body`, which goes into the slot and lives with it.
         let slot = unsafe { slot.as_ref() };

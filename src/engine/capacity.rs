@@ -85,6 +85,15 @@ impl Capacity {
             .unwrap_or_else(|| self.peek())
     }
 
+    /// From now on no permit is given, unless some are taken. Tells whether it is closed.
+    #[cfg(any(plunge_loom, feature = "keyed"))]
+    pub(super) fn close_if_empty(&self) -> bool {
+        let empty = |word: CapacityWord| {
+            (word.open() == 0).then_some(CapacityWord(word.0 | CapacityWord::CLOSED))
+        };
+        self.update(empty).is_some()
+    }
+
     /// From now on no permit is given.
     pub(super) fn close(&self) {
         // SeqCst: one order with every `try_take`; what was taken before is seen by the closer.

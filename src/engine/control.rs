@@ -27,6 +27,22 @@ impl<T, H: Host<T>> Body<T, H> {
         !before.has(GateWord::CLOSED)
     }
 
+    /// Closes a pool that has nothing open and nobody in line. Tells whether it is closed now; who
+    /// comes meanwhile finds it closed.
+    #[cfg(any(plunge_loom, feature = "keyed"))]
+    pub(crate) fn shut_if_unused(&self) -> bool {
+        let unused = self.gate.peek().waiters() == 0 && self.capacity.close_if_empty();
+        if unused {
+            self.shut();
+        }
+        unused
+    }
+
+    /// When a connection of this pool was last taken or put.
+    pub(super) fn last_use(&self) -> Option<Tick> {
+        self.tenants().map(|tenant| tenant.since()).max()
+    }
+
     pub(crate) fn is_closed(&self) -> bool {
         self.gate.peek().has(GateWord::CLOSED)
     }
@@ -34,6 +50,7 @@ impl<T, H: Host<T>> Body<T, H> {
     /// Nothing is handed out or opened until `resume`; what comes back is kept.
     pub(crate) fn suspend(&self) {
         self.gate.set(GateWord::SUSPENDED);
+        self.settle_promise();
     }
 
     /// Ends a suspension: a put of all that is idle, and of all free permits.
@@ -69,7 +86,7 @@ impl<T, H: Host<T>> Body<T, H> {
         let ((), wakes) = self.line(|list, wakes| {
             list.max_connecting = max_connecting;
             list.max_waiters = max_waiters;
-            list.grant(self.capacity.peek().free(), wakes);
+            list.grant(self.free_permits(), wakes);
         });
         drop(wakes);
         self.settle();
@@ -104,9 +121,14 @@ impl<T, H: Host<T>> Body<T, H> {
 impl<T, H: Host<T>> Body<T, H> {
     /// What lives in each slot: for maintenance. A view may be outdated at once.
     pub(crate) fn tenants(&self) -> impl Iterator<Item = Tenant<'_, T, H>> {
-        self.slots
-            .iter()
-            .filter_map(|slot| slot.tenant().map(|tenancy| Tenant { slot, tenancy }))
+        self.slots.iter().filter_map(|slot| {
+            let (tenancy, noted) = slot.tenant()?;
+            Some(Tenant {
+                slot,
+                tenancy,
+                noted,
+            })
+        })
     }
 
     /// Shows up to `batch` idle connections to `look`, those idle longest first, and puts back
@@ -130,6 +152,11 @@ impl<T, H: Host<T>> Body<T, H> {
             self.idle.restore();
             self.settle();
         }
+    }
+
+    /// How many connections a pass of `sweep` meets.
+    pub(crate) fn shared_count(&self) -> u32 {
+        self.idle.shared_len()
     }
 
     /// Shows what lies in hot places, doomed or not used since `now`, to `look`.
@@ -171,12 +198,18 @@ impl<T, H: Host<T>> Body<T, H> {
 pub(crate) struct Tenant<'a, T, H: Host<T>> {
     slot: &'a Slot<T, H>,
     tenancy: Tenancy,
+    noted: bool,
 }
 
 impl<T, H: Host<T>> Tenant<'_, T, H> {
     /// Marks it to be retired by its next taker, if it still lives there.
     pub(crate) fn doom(&self) {
         self.slot.doom(self.tenancy);
+    }
+
+    /// Whether it was leased, and a note taken of that, when the view was.
+    pub(crate) fn is_noted(&self) -> bool {
+        self.noted
     }
 
     pub(crate) fn created(&self) -> Tick {

@@ -71,7 +71,7 @@ impl<T, H: Host<T>> Ticket<T, H> {
             // The back-end is there: no need to wait for the end of a pause.
             list.resume_dials();
             let more = body.claim_in(list);
-            list.grant(body.capacity.peek().free(), wakes);
+            list.grant(body.free_permits(), wakes);
             (handed, more)
         });
         drop(wakes);
@@ -81,7 +81,7 @@ impl<T, H: Host<T>> Ticket<T, H> {
             // Nobody had it, so it is put, not returned. A waiter may have come meanwhile.
             body.lease(id).put();
         }
-        more.then(|| Self::new(Permit::adopt(body), false))
+        Body::claim_next(body, more)
     }
 
     /// Ends the dial without a connection. `failure` goes to the first in line, and to everybody
@@ -103,6 +103,8 @@ impl<T, H: Host<T>> Ticket<T, H> {
         });
         drop(wakes);
         drop(permit);
+        // What was promised for a second dial is not kept through the pause.
+        body.settle_promise();
         paused.then(|| Pause { body: Some(body) })
     }
 }
@@ -133,11 +135,11 @@ impl<T, H: Host<T>> Pause<T, H> {
         let (claimed, wakes) = body.line(|list, wakes| {
             list.resume_dials();
             let claimed = body.claim_in(list);
-            list.grant(body.capacity.peek().free(), wakes);
+            list.grant(body.free_permits(), wakes);
             claimed
         });
         drop(wakes);
-        claimed.then(|| Ticket::new(Permit::adopt(body), false))
+        Body::claim_next(body, claimed)
     }
 }
 
@@ -146,7 +148,7 @@ impl<T, H: Host<T>> Drop for Pause<T, H> {
         let Some(body) = self.body.take() else { return };
         let ((), wakes) = body.line(|list, wakes| {
             list.resume_dials();
-            list.grant(body.capacity.peek().free(), wakes);
+            list.grant(body.free_permits(), wakes);
         });
         drop(wakes);
     }

@@ -13,7 +13,8 @@ use crate::sync::{AtomicU32, Canary, Ordering};
 /// | 1     | suspended | suspend                     | nothing is handed out, returns are kept    |
 /// | 2     | inspect   | a lowered limit             | more are open than may be: retire returns  |
 /// | 3     | strict    | an overdue head of the line | nobody may overtake                        |
-/// | 4..32 | waiters   | a waiter, under the mutex   | how many are in line                       |
+/// | 4     | keyed     | the build                   | others may miss a permit: ask the commons  |
+/// | 5..32 | waiters   | a waiter, under the mutex   | how many are in line                       |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct GateWord(u32);
 
@@ -22,10 +23,18 @@ impl GateWord {
     pub(crate) const SUSPENDED: Self = Self(1 << 1);
     pub(crate) const INSPECT: Self = Self(1 << 2);
     pub(crate) const STRICT: Self = Self(1 << 3);
-    const WAITER: u32 = 1 << 4;
+    pub(crate) const KEYED: Self = Self(1 << 4);
+    const WAITER: u32 = 1 << 5;
 
+    /// Whether a caller may take what is idle, and a release keep it.
     #[inline(always)]
     pub(crate) const fn is_quiet(self) -> bool {
+        self.0 & !Self::KEYED.0 == 0
+    }
+
+    /// Whether nobody can need what was just published, in this pool or in another.
+    #[inline(always)]
+    pub(crate) const fn is_silent(self) -> bool {
         self.0 == 0
     }
 
@@ -50,9 +59,9 @@ pub(super) struct Gate {
 }
 
 impl Gate {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(keyed: bool) -> Self {
         Self {
-            word: AtomicU32::new(0),
+            word: AtomicU32::new(if keyed { GateWord::KEYED.0 } else { 0 }),
             canary: Canary::new(),
         }
     }
@@ -111,7 +120,7 @@ mod tests {
 
     #[test]
     fn flags_and_waiters_do_not_touch_each_other() {
-        let gate = Gate::new();
+        let gate = Gate::new(false);
         assert!(gate.peek().is_quiet());
         gate.raise();
         gate.raise();

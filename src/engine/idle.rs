@@ -31,7 +31,7 @@ pub enum IdleOrder {
 
 #[derive(Debug)]
 pub(super) struct IdleSet {
-    /// One place per worker; empty unless the order is affine. 0, or an id plus one.
+    /// One place per worker; empty unless the order is affine. 0, or an id as a word.
     hot: Box<[CachePadded<AtomicU32>]>,
     rest: Rest,
 }
@@ -79,7 +79,7 @@ impl IdleSet {
             if own.load(Ordering::Relaxed) == 0
                 // SeqCst: Release for the slot (Acquire in `take_hot`), and ordered before the
                 // caller's load of the gate; pairs with the waiter that raises it and takes again.
-                && own.compare_exchange(0, id.number() + 1, Ordering::SeqCst, Ordering::Relaxed).is_ok()
+                && own.compare_exchange(0, id.as_word(), Ordering::SeqCst, Ordering::Relaxed).is_ok()
             {
                 fence_after_rmw();
                 return;
@@ -130,10 +130,7 @@ impl IdleSet {
     ) -> impl Iterator<Item = SlotId> {
         self.hot.iter().filter_map(move |place| {
             // Relaxed: a hint; the take below decides.
-            let id = place
-                .load(Ordering::Relaxed)
-                .checked_sub(1)
-                .map(SlotId::new)?;
+            let id = SlotId::from_word(place.load(Ordering::Relaxed))?;
             if is_cold(id) { take_hot(place) } else { None }
         })
     }
@@ -168,11 +165,16 @@ impl IdleSet {
             .iter()
             .filter(|place| place.load(Ordering::Relaxed) != 0)
             .count();
-        let rest = match &self.rest {
-            Rest::Queue(queue) => queue.len(),
-            Rest::Stack(stack, aside) => (stack.len() + aside.len()) as usize,
-        };
-        u32::try_from(hot + rest).unwrap_or(u32::MAX)
+        self.shared_len()
+            .saturating_add(u32::try_from(hot).unwrap_or(u32::MAX))
+    }
+
+    /// How many of them lie in no hot place.
+    pub(super) fn shared_len(&self) -> u32 {
+        match &self.rest {
+            Rest::Queue(queue) => u32::try_from(queue.len()).unwrap_or(u32::MAX),
+            Rest::Stack(stack, aside) => stack.len() + aside.len(),
+        }
     }
 }
 
@@ -183,10 +185,7 @@ fn take_hot(place: &AtomicU32) -> Option<SlotId> {
         return None;
     }
     // Acquire: pairs with the exchange in `put`; the taker sees the slot as it was left.
-    place
-        .swap(0, Ordering::AcqRel)
-        .checked_sub(1)
-        .map(SlotId::new)
+    SlotId::from_word(place.swap(0, Ordering::AcqRel))
 }
 
 /// A power of two, at most the workers, the connections and 64.

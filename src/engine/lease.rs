@@ -37,7 +37,7 @@ impl<T, H: Host<T>> Lease<T, H> {
     }
 
     #[inline(always)]
-    fn slot(&self) -> &Slot<T, H> {
+    pub(super) fn slot(&self) -> &Slot<T, H> {
         // SAFETY: the slot is in the slab of the body, which the slot keeps alive while leased.
         unsafe { self.0.as_ref() }
     }
@@ -68,6 +68,21 @@ impl<T, H: Host<T>> Lease<T, H> {
     /// Lets the connection be retired when it is put back.
     pub(crate) fn doom(&self) {
         self.slot().doom(self.slot().tenancy());
+    }
+
+    /// Whether the floor above took a note of this lease.
+    pub(crate) fn is_noted(&self) -> bool {
+        self.slot().is_noted()
+    }
+
+    /// Marks the lease as noted: its return, and whoever looks from outside, sees that.
+    pub(crate) fn note(&self, noted: bool) {
+        self.slot().note(noted);
+    }
+
+    /// The number of its slot.
+    pub(crate) fn number(&self) -> u32 {
+        self.slot().id().number()
     }
 
     #[inline(always)]
@@ -117,6 +132,9 @@ impl<T, H: Host<T>> Lease<T, H> {
         };
         // SAFETY: the slot is in the slab of `owner`.
         owner.free.push(unsafe { slot.as_ref() }.id());
+        if let Some(commons) = &owner.commons {
+            commons.left(&owner);
+        }
         (value, Permit::adopt(owner))
     }
 }
@@ -128,7 +146,7 @@ impl<T, H: Host<T>> Drop for Lease<T, H> {
         let tick = body.tick.load();
         if body.gate.peek().is_quiet()
             && tick != Tick::NEVER
-            && !self.is_doomed()
+            && !self.slot().is_marked()
             && !std::thread::panicking()
             && body.host().keeps(self.value())
         {

@@ -6,6 +6,7 @@
 //! Cost: touched only when the idle set is empty.
 
 use super::body::Body;
+use super::commons::standing;
 use super::dial::Ticket;
 use super::gate::GateWord;
 use super::host::Host;
@@ -95,35 +96,121 @@ impl<T, H: Host<T>> Body<T, H> {
 
     /// Takes a permit for one more dial that the line wants, unless nothing may be opened.
     pub(super) fn claim_in(&self, list: &mut WaitList<H::Failure>) -> bool {
-        !self.is_suspended() && list.claim(&self.capacity)
+        !self.is_suspended() && list.claim(|| self.try_take_permit())
     }
 
     /// Ends a pause of the dials that is long over, because whoever was to end it does not run.
     pub(crate) fn resume_overdue_dials(&self, now: Tick) {
         let ((), wakes) = self.line(|list, wakes| {
             if list.resume_overdue(now) {
-                list.grant(self.capacity.peek().free(), wakes);
+                list.grant(self.free_permits(), wakes);
             }
         });
         drop(wakes);
     }
 
-    /// Takes a permit for a dial, if one is wanted.
+    /// Takes a permit for a dial, if one is wanted. Where the commons have none, the pool starves.
     pub(super) fn claim(this: &Arc<Self>) -> Option<Ticket<T, H>> {
-        if this.capacity.peek().free() == 0 {
-            return None;
+        loop {
+            // With commons it is looked at under the mutex: a refused take lowers it for a moment.
+            if this.commons.is_none() && this.capacity.peek().free() == 0 {
+                return None;
+            }
+            let ((claimed, starving), wakes) = this.line(|list, _| {
+                let claimed = this.claim_in(list);
+                (claimed, (!claimed).then(|| this.starves(list)).flatten())
+            });
+            drop(wakes);
+            if claimed {
+                return Some(Ticket::new(Permit::adopt(Arc::clone(this)), false));
+            }
+            let again = match (&this.commons, starving) {
+                (Some(commons), Some(since)) => commons.starve(this, since),
+                _ => false,
+            };
+            if !again {
+                this.settle_promise();
+                return None;
+            }
         }
-        let (claimed, wakes) = this.line(|list, _| this.claim_in(list));
+    }
+
+    /// Another ticket after a dial that ended: the one claimed with its end, or, where the commons
+    /// may have refused that, a claim of its own, which is not forgotten.
+    pub(super) fn claim_next(this: Arc<Self>, claimed: bool) -> Option<Ticket<T, H>> {
+        if claimed {
+            return Some(Ticket::new(Permit::adopt(this), false));
+        }
+        this.commons.as_ref()?;
+        Self::claim(&this)
+    }
+
+    /// Since when the first in line waits, if all that it misses is a permit of the commons.
+    fn starves(&self, list: &WaitList<H::Failure>) -> Option<Tick> {
+        let missed = !self.is_suspended() && list.is_wanting() && self.capacity.peek().free() > 0;
+        let (since, _) = missed.then(|| list.head_times()).flatten()?;
+        Some(since)
+    }
+
+    /// A permit of the commons is free: tells a waiter. Tells whether somebody wants it.
+    pub(super) fn grant_starved(&self) -> bool {
+        let (wanted, wakes) = self.line(|list, wakes| {
+            let wanted = self.starves(list).is_some();
+            // Whether or not it is still free: who finds it gone writes its pool down again.
+            list.grant(1, wakes);
+            wanted
+        });
         drop(wakes);
-        claimed.then(|| Ticket::new(Permit::adopt(Arc::clone(this)), false))
+        wanted
+    }
+
+    /// Tells other pools of permits that are free in the commons. Called without a lock, and where
+    /// wakers may run.
+    pub(super) fn tend(&self) {
+        if let Some(commons) = &self.commons
+            && commons.is_pressed()
+        {
+            commons.tend();
+        }
+    }
+
+    /// A wait ended: a pool without a line misses nothing, and what was granted to it goes on.
+    pub(super) fn after_wait(&self) {
+        let Some(commons) = &self.commons else { return };
+        if commons.is_pressed() {
+            if self.gate.peek().waiters() == 0 {
+                commons.forget(self);
+            }
+            commons.tend();
+        }
+        self.settle_promise();
+    }
+
+    /// Passes a permit on that the commons keep for this pool, if nobody here can use it. Called as
+    /// `tend`.
+    pub(super) fn settle_promise(&self) {
+        let Some(commons) = &self.commons else { return };
+        // Relaxed: a promise made later is seen to by whoever makes it, under the line's mutex.
+        if self.standing.load(Relaxed) != standing::PROMISED {
+            return;
+        }
+        if !self.grant_starved() && commons.decline(self) {
+            commons.tend();
+        }
     }
 
     /// Takes a permit for a dial that fills the idle set, unless `most` such are under way.
     pub(crate) fn claim_spare(this: &Arc<Self>, most: u32) -> Option<Ticket<T, H>> {
-        if this.is_suspended() {
+        // Others wait for what this would only keep ready.
+        let pressed = this
+            .commons
+            .as_ref()
+            .is_some_and(|commons| commons.is_pressed());
+        if this.is_suspended() || pressed {
             return None;
         }
-        let (claimed, wakes) = this.line(|list, _| list.claim_spare(&this.capacity, most));
+        let (claimed, wakes) =
+            this.line(|list, _| list.claim_spare(|| this.try_take_permit(), most));
         drop(wakes);
         claimed.then(|| Ticket::new(Permit::adopt(Arc::clone(this)), true))
     }
@@ -135,8 +222,7 @@ impl<T, H: Host<T>> Body<T, H> {
             self.refresh_inspect();
         }
         if gate.waiters() > 0 && !gate.has(GateWord::SUSPENDED) {
-            let ((), wakes) =
-                self.line(|list, wakes| list.grant(self.capacity.peek().free(), wakes));
+            let ((), wakes) = self.line(|list, wakes| list.grant(self.free_permits(), wakes));
             drop(wakes);
         }
     }

@@ -7,6 +7,7 @@
 
 mod body;
 mod capacity;
+mod commons;
 mod control;
 mod dial;
 mod gate;
@@ -18,9 +19,12 @@ mod late;
 mod lease;
 mod line;
 mod permit;
+#[cfg(not(plunge_loom))]
+mod place;
 mod put;
 mod slot;
 mod stack;
+mod stay;
 mod wait;
 mod waiters;
 mod wakes;
@@ -31,6 +35,9 @@ mod tests;
 #[cfg(plunge_loom)]
 pub(crate) use body::Queue;
 pub(crate) use body::{Body, Settings};
+pub(crate) use commons::Commons;
+#[cfg(not(plunge_loom))]
+pub(crate) use control::Tenant;
 pub(crate) use dial::Ticket;
 #[cfg(not(plunge_loom))]
 pub(crate) use gate::GateWord;
@@ -45,4 +52,7 @@ pub(crate) use late::Late;
 pub(crate) use lease::Lease;
 #[cfg(not(plunge_loom))]
 pub(crate) use permit::Permit;
+#[cfg(not(plunge_loom))]
+pub(crate) use place::{Caller, Place};
+pub(crate) use stay::Stay;
 pub(crate) use wait::{Wait, WaitError};

@@ -30,6 +30,11 @@ impl<T, H: Host<T>> Drop for Permit<T, H> {
         let Some(body) = self.0.take() else { return };
         let after = body.capacity.give_back();
         fence_after_rmw();
+        if let Some(commons) = &body.commons {
+            commons.give_back();
+        }
+        // Others first: who waits there for longer than anybody here is to have it.
+        body.tend();
         body.grant();
         if after.is_closed() && after.open() == 0 {
             body.host().drained();

@@ -49,6 +49,12 @@ impl<T, H: Host<T>> Body<T, H> {
             // SAFETY: as above.
             return unsafe { Self::publish(body, id, thread, guard) };
         }
+        if gate.has(GateWord::KEYED) && this.owes_others() {
+            // A lease keeps the body by its slot; the guard has to go before user code runs.
+            let lease = this.lease(id);
+            drop(guard);
+            return H::evicted(lease);
+        }
         // The wakers run user code, so they outlive the guard in both ways out.
         let (handed, wakes) = this.hand_off(id);
         if handed {
@@ -75,7 +81,7 @@ impl<T, H: Host<T>> Body<T, H> {
         // SAFETY: kept by `guard`.
         let this = unsafe { &*body };
         this.idle.put(id, thread);
-        if this.gate.after_publish().is_quiet() {
+        if this.gate.after_publish().is_silent() {
             return drop(guard);
         }
         // SAFETY: as above.
@@ -103,7 +109,24 @@ impl<T, H: Host<T>> Body<T, H> {
     /// Whether an idle connection would be of use to somebody.
     fn is_unsettled(&self) -> bool {
         let gate = self.gate.after_publish();
-        gate.has(GateWord::CLOSED) || (gate.waiters() > 0 && !gate.has(GateWord::SUSPENDED))
+        gate.has(GateWord::CLOSED)
+            || (gate.waiters() > 0 && !gate.has(GateWord::SUSPENDED))
+            || self.is_pressed(gate)
+    }
+
+    /// Whether another pool may miss a permit.
+    fn is_pressed(&self, gate: GateWord) -> bool {
+        let commons = self.commons.as_ref();
+        gate.has(GateWord::KEYED) && commons.is_some_and(|commons| commons.is_pressed())
+    }
+
+    /// Whether somebody in another pool waits for longer than anybody in this line, for a permit.
+    fn owes_others(&self) -> bool {
+        let Some(commons) = self.commons.as_ref().filter(|commons| commons.is_pressed()) else {
+            return false;
+        };
+        let times = self.waiters.lock().head_times();
+        times.is_some_and(|(since, _)| commons.claims_before(self, since))
     }
 
     /// Brings what is idle to whoever needs it, until one side is empty.
@@ -120,6 +143,12 @@ impl<T, H: Host<T>> Body<T, H> {
             let gate = self.gate.after_publish();
             if gate.has(GateWord::CLOSED) {
                 H::returned(lease);
+            } else if gate.waiters() > 0 && self.is_pressed(gate) && self.owes_others() {
+                H::evicted(lease);
+            } else if gate.waiters() == 0 && self.is_pressed(gate) {
+                if !self.give_up_or_keep(lease) {
+                    return;
+                }
             } else if self.settle_one(lease.into_id(), gate) {
                 return;
             }
@@ -128,6 +157,21 @@ impl<T, H: Host<T>> Body<T, H> {
                 None => return,
             }
         }
+    }
+
+    /// Retires a connection for another pool that misses its permit, or puts it back. `false`:
+    /// nothing idle is of use to anybody elsewhere.
+    fn give_up_or_keep(&self, lease: Lease<T, H>) -> bool {
+        let Some(commons) = &self.commons else {
+            return false;
+        };
+        if commons.claims_one() {
+            H::evicted(lease);
+            return true;
+        }
+        self.idle.put(lease.into_id(), thread_index());
+        // After the put: who began to starve meanwhile did not find it in the idle set.
+        commons.wants_more() || self.gate.after_publish().waiters() > 0
     }
 
     /// Hands one connection on. `true`: the rest is up to somebody else.
@@ -154,7 +198,7 @@ impl<T, H: Host<T>> Body<T, H> {
         self.line(|list, wakes| {
             list.expire(self.time_for(list), wakes);
             let handed = list.serve_head(id, wakes);
-            list.grant(self.capacity.peek().free(), wakes);
+            list.grant(self.free_permits(), wakes);
             handed
         })
     }

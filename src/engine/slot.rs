@@ -4,27 +4,46 @@
 //! Cost: one cache line of its own beside the connection, so that neighbours do not slow down.
 
 use std::mem::MaybeUninit;
+use std::num::NonZero;
 
 use super::body::Body;
 use super::host::Host;
 use crate::sync::{Arc, AtomicU32, AtomicU64, Ordering, UnsafeCell};
 use crate::time::Tick;
 
-/// The number of a slot.
+/// The number of a slot. Kept one higher, so that zero means none, here and in a hot place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct SlotId(u32);
+pub(crate) struct SlotId(NonZero<u32>);
 
 impl SlotId {
+    /// # Panics
+    ///
+    /// On the highest number; there are fewer slots.
     pub(super) const fn new(number: u32) -> Self {
-        Self(number)
+        match NonZero::new(number.wrapping_add(1)) {
+            Some(word) => Self(word),
+            None => panic!("a pool has fewer slots"),
+        }
+    }
+
+    /// What [`as_word`](Self::as_word) made; zero is no slot.
+    #[inline(always)]
+    pub(super) fn from_word(word: u32) -> Option<Self> {
+        NonZero::new(word).map(Self)
+    }
+
+    #[inline(always)]
+    pub(super) const fn as_word(self) -> u32 {
+        self.0.get()
     }
 
     pub(super) const fn number(self) -> u32 {
-        self.0
+        self.0.get() - 1
     }
 
+    #[inline(always)]
     pub(super) const fn index(self) -> usize {
-        self.0 as usize
+        self.0.get() as usize - 1
     }
 }
 
@@ -45,7 +64,7 @@ pub(super) struct Slot<T, H: Host<T>> {
     created: AtomicU64,
     /// Takes of this connection; written by the holder only.
     uses: AtomicU64,
-    /// Which connection lives here: a count in bits 2..32, and the flags below.
+    /// Which connection lives here: a count in bits 3..32, and the flags below.
     tenancy: AtomicU32,
     generation: AtomicU32,
     id: SlotId,
@@ -55,9 +74,14 @@ pub(super) struct Slot<T, H: Host<T>> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Tenancy(u32);
 
-/// In the word: somebody lives there; and: not for long.
-const OPEN: u32 = 1 << 1;
+/// In the word: not for long.
 const DOOMED: u32 = 1;
+/// Somebody lives there.
+const OPEN: u32 = 1 << 1;
+/// The floor above took a note of this lease; its return is not a plain one.
+const NOTED: u32 = 1 << 2;
+const FLAGS: u32 = DOOMED | OPEN | NOTED;
+const STAY: u32 = FLAGS + 1;
 
 impl<T, H: Host<T>> Slot<T, H> {
     pub(super) fn empty(id: SlotId) -> Self {
@@ -102,7 +126,7 @@ impl<T, H: Host<T>> Slot<T, H> {
         // SeqCst: ordered before the installer's look at the pool's generation; the other variable
         // is that one. Release: pairs with `tenant`, for the stamps above.
         self.tenancy.store(
-            (tenancy & !(OPEN | DOOMED)).wrapping_add(4) | OPEN,
+            (tenancy & !FLAGS).wrapping_add(STAY) | OPEN,
             Ordering::SeqCst,
         );
     }
@@ -121,9 +145,9 @@ impl<T, H: Host<T>> Slot<T, H> {
         let owner = self.owner.with_mut(|cell| unsafe { (*cell).take() });
         // Relaxed: a statistic; the retirer has counted them.
         self.uses.store(0, Ordering::Relaxed);
-        // Relaxed: from here on a doom of this tenancy fails its compare-exchange. One step, so that
-        // a doom comes before it or after it.
-        self.tenancy.fetch_and(!(OPEN | DOOMED), Ordering::Relaxed);
+        // Relaxed: a word on its own. One step: a doom of this tenancy came before it and is wiped
+        // out, or fails its compare-exchange.
+        self.tenancy.fetch_and(!FLAGS, Ordering::Relaxed);
         (value, owner)
     }
 
@@ -208,28 +232,50 @@ impl<T, H: Host<T>> Slot<T, H> {
         self.tenancy.load(Ordering::Relaxed) & DOOMED != 0
     }
 
-    pub(super) fn tenancy(&self) -> Tenancy {
-        // Relaxed: the holder sees it with the id.
-        Tenancy(self.tenancy.load(Ordering::Relaxed) & !DOOMED)
+    /// Whether a return has to look closer: the connection is doomed, or its lease noted.
+    #[inline(always)]
+    pub(super) fn is_marked(&self) -> bool {
+        // Relaxed: as in `is_doomed`; the note is the holder's own.
+        self.tenancy.load(Ordering::Relaxed) & (DOOMED | NOTED) != 0
     }
 
-    /// The connection that lives here, for whoever does not hold it.
-    pub(super) fn tenant(&self) -> Option<Tenancy> {
+    pub(super) fn is_noted(&self) -> bool {
+        // Relaxed: set and cleared by the holder, who asks.
+        self.tenancy.load(Ordering::Relaxed) & NOTED != 0
+    }
+
+    /// Marks the lease as noted, or no longer so. The holder alone does this; a doom may come at the
+    /// same time, so it is a read-modify-write.
+    pub(super) fn note(&self, noted: bool) {
+        if noted {
+            // Release: pairs with `tenant`; who sees the mark sees what was noted, and the stamp.
+            self.tenancy.fetch_or(NOTED, Ordering::Release);
+        } else {
+            // Relaxed: nothing is read because it is gone.
+            self.tenancy.fetch_and(!NOTED, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn tenancy(&self) -> Tenancy {
+        // Relaxed: the holder sees it with the id.
+        Tenancy(self.tenancy.load(Ordering::Relaxed) & !(DOOMED | NOTED))
+    }
+
+    /// The connection that lives here, for whoever does not hold it, and whether its lease is noted.
+    pub(super) fn tenant(&self) -> Option<(Tenancy, bool)> {
         // SeqCst: one side of the order named in `install`. Acquire: its stamps are seen.
         let word = self.tenancy.load(Ordering::SeqCst);
-        (word & OPEN != 0).then_some(Tenancy(word & !DOOMED))
+        let noted = word & NOTED != 0;
+        (word & OPEN != 0).then_some((Tenancy(word & !(DOOMED | NOTED)), noted))
     }
 
     /// Marks the connection to be retired by its next taker, if it still lives here.
     pub(super) fn doom(&self, tenancy: Tenancy) -> bool {
-        // Relaxed: a flag on its own.
+        // Relaxed: a flag on its own. Goes round when its holder takes a note of the lease.
         self.tenancy
-            .compare_exchange(
-                tenancy.0,
-                tenancy.0 | DOOMED,
-                Ordering::Relaxed,
-                Ordering::Relaxed,
-            )
-            .is_ok()
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |word| {
+                (word & !(DOOMED | NOTED) == tenancy.0).then_some(word | DOOMED)
+            })
+            .is_ok_and(|before| before & DOOMED == 0)
     }
 }

@@ -63,7 +63,7 @@ impl Stack {
         loop {
             // Relaxed: published by the compare-exchange below.
             self.below[id.index()].store(head.top(), Ordering::Relaxed);
-            let pushed = head.next(id.number() + 1);
+            let pushed = head.next(id.as_word());
             // SeqCst: Release for `below` and for the slot, read after the Acquire in `pop`; and
             // ordered before the pusher's look at the gate.
             match self.head.compare_exchange_weak(
@@ -98,7 +98,7 @@ impl Stack {
         }
         // Relaxed: moves after the id was taken, so that no reader sees it wrap.
         self.len.fetch_sub(1, Ordering::Relaxed);
-        Some(SlotId::new(head.top() - 1))
+        SlotId::from_word(head.top())
     }
 
     pub(super) fn len(&self) -> u32 {

@@ -145,7 +145,7 @@ impl<'a, T, H: Host<T>> Wait<'a, T, H> {
             if waiting {
                 // SAFETY: without a verdict it is in the list.
                 unsafe { list.remove(self.node()) };
-                list.grant(self.body.capacity().free(), wakes);
+                list.grant(self.body.free_permits(), wakes);
             }
             waiting
         });
@@ -166,6 +166,7 @@ impl<'a, T, H: Host<T>> Wait<'a, T, H> {
         self.enlisted = false;
         // SAFETY: initialised, and in no list any more: ours alone.
         unsafe { self.node().drop_in_place() };
+        self.body.after_wait();
     }
 
     fn collect(&mut self) -> Option<Outcome<T, H>> {

@@ -10,7 +10,6 @@
 use std::ptr;
 use std::task::Waker;
 
-use super::capacity::Capacity;
 use super::slot::SlotId;
 use super::wakes::Wakes;
 use crate::sync::{AtomicU32, Ordering, UnsafeCell};
@@ -348,17 +347,22 @@ impl<F: Clone> WaitList<F> {
         }
     }
 
+    /// Whether one more dial is wanted.
+    pub(super) fn is_wanting(&self) -> bool {
+        self.wanted() > 0
+    }
+
     /// Takes a permit for one more dial, if one is wanted.
-    pub(super) fn claim(&mut self, capacity: &Capacity) -> bool {
-        let claimed = self.wanted() > 0 && capacity.try_take();
+    pub(super) fn claim(&mut self, take: impl FnOnce() -> bool) -> bool {
+        let claimed = self.wanted() > 0 && take();
         self.pending += u32::from(claimed);
         claimed
     }
 
     /// Takes a permit for a dial that nobody in line asked for, up to `most` of them at once.
-    pub(super) fn claim_spare(&mut self, capacity: &Capacity, most: u32) -> bool {
+    pub(super) fn claim_spare(&mut self, take: impl FnOnce() -> bool, most: u32) -> bool {
         let room = !self.is_paused() && self.spare < most && self.pending < self.max_connecting;
-        let claimed = room && capacity.try_take();
+        let claimed = room && take();
         self.pending += u32::from(claimed);
         self.spare += u32::from(claimed);
         claimed

@@ -10,14 +10,14 @@ use tokio::runtime::Handle;
 use tokio::task::coop;
 use tokio::time::Instant;
 
-use super::admit::{Admission, admit};
+use super::admit::{self, Admission};
 use super::connection::PoolConnection;
 use super::deadline::{Expiry, timeout_at, timeout_unless};
 use super::error::{AcquireError, AcquireErrorKind, AcquirePhase};
 use super::handle::Pool;
 use super::maintenance;
-use super::shared::{Body, Failure, Lease, Shared, far};
-use crate::engine::{Late, Wait, WaitError};
+use super::shared::{Body, Failure, Lease, far};
+use crate::engine::{Caller, Late, Wait, WaitError};
 use crate::sync::Arc;
 use crate::time::Tick;
 
@@ -41,6 +41,7 @@ pin_project! {
         T: 'static,
     {
         pool: &'a Pool<T>,
+        caller: Caller,
         slow: S,
         #[pin]
         future: Late<F>,
@@ -54,9 +55,10 @@ where
     F: Future<Output = Result<Lease<T>, AcquireError>>,
 {
     #[inline(always)]
-    pub(crate) fn new(pool: &'a Pool<T>, slow: S) -> Self {
+    pub(crate) fn new(pool: &'a Pool<T>, caller: Caller, slow: S) -> Self {
         Self {
             pool,
+            caller,
             slow,
             future: Late::empty(),
         }
@@ -70,19 +72,20 @@ where
         found: Option<Lease<T>>,
     ) -> Poll<Result<PoolConnection<T>, AcquireError>> {
         let this = self.project();
-        let (pool, slow) = (*this.pool, &*this.slow);
-        match found {
-            Some(lease) if pool.admits(&lease) => Self::poll_hit(context, lease),
+        let (pool, caller, slow) = (*this.pool, *this.caller, &*this.slow);
+        let outcome = match found {
+            Some(lease) if admit::soon(pool.body(), &lease) => Self::poll_hit(context, lease),
             // A look that has nothing to wait for would starve others as a hit would.
             found if !this.future.is_made() && Self::charge(context).is_pending() => {
                 found.into_iter().for_each(Lease::put);
-                Poll::Pending
+                return Poll::Pending;
             }
             found => this
                 .future
                 .poll(context, || slow(pool, found))
                 .map_ok(PoolConnection::new),
-        }
+        };
+        outcome.map_ok(|connection| connection.entered(caller))
     }
 
     #[inline(always)]
@@ -129,13 +132,15 @@ where
 
     #[inline(always)]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        // The body itself, not the way to it: each atomic operation would have that loaded anew.
+        let body: &Body<T> = self.pool.body();
         let found = if self.future.is_made() {
             None
         } else {
-            self.pool.take_idle()
+            body.take_quiet()
         };
         match found {
-            Some(lease) if self.pool.admits_at_once(&lease) => Self::poll_hit(context, lease),
+            Some(lease) if admit::at_once(body, &lease) => Self::poll_hit(context, lease),
             found => self.poll_slow(context, found),
         }
     }
@@ -163,19 +168,21 @@ pub(crate) async fn acquire_slow<T: Send + 'static>(
         let lease = match found.take() {
             Some(lease) => lease,
             None => {
-                let deadline = since.after(limit);
-                let wait = Wait::new(
-                    body,
-                    since,
-                    deadline,
-                    std::mem::replace(&mut in_front, true),
-                );
-                waited(body, wait, now, until).await?
+                let in_front = std::mem::replace(&mut in_front, true);
+                let turn = Turn {
+                    now,
+                    until,
+                    in_front,
+                };
+                waited(body, turn).await?
             }
         };
         let opened_for_this = lease.uses() == 0 && lease.created() >= since;
-        match admit(body, lease, opened_for_this, until).await {
-            Ok(Admission::Admitted(lease)) => return Ok(lease),
+        match admit::admit(body, lease, opened_for_this, until).await {
+            Ok(Admission::Admitted(lease)) => {
+                shared.served(since);
+                return Ok(lease);
+            }
             Ok(Admission::Dead) if opened_for_this => rest(body, &mut refused, until).await,
             Ok(Admission::Dead) => dead += 1,
             Err(kind) => return Err(give_up(body, kind)),
@@ -212,17 +219,23 @@ async fn rest<T: Send + 'static>(body: &Body<T>, refused: &mut u32, until: Insta
     }
 }
 
+/// Since when and until when a caller waits, and whether it was in line before.
+#[derive(Clone, Copy)]
+struct Turn {
+    now: Instant,
+    until: Instant,
+    in_front: bool,
+}
+
 /// Waits in line; says why it was in vain.
 async fn waited<T: Send + 'static>(
     body: &Arc<Body<T>>,
-    wait: Wait<'_, T, Shared<T>>,
-    now: Instant,
-    until: Instant,
+    turn: Turn,
 ) -> Result<Lease<T>, AcquireError> {
     let shared = body.host();
     let failures = shared.counters.connect_failures.get();
     // Out of the line before the statistics are taken.
-    let kind = match in_line(body, wait, now, until).await {
+    let kind = match in_line(body, turn).await {
         Ok(lease) => return Ok(lease),
         Err(WaitError::Closed) => AcquireErrorKind::Closed,
         Err(WaitError::Full) => AcquireErrorKind::TooManyWaiters,
@@ -230,30 +243,46 @@ async fn waited<T: Send + 'static>(
         Err(WaitError::Failed(Failure::Connect(error))) => {
             return Err(shared.refuse(body, AcquireErrorKind::Connect, Some(error)));
         }
-        Err(WaitError::Expired) => {
-            let queue = body.queue();
-            let failed = shared.counters.connect_failures.get() != failures;
-            let connecting = queue.connecting > 0 || queue.paused || failed;
-            AcquireErrorKind::TimedOut(if connecting {
-                AcquirePhase::Connect
-            } else {
-                AcquirePhase::Wait
-            })
-        }
+        Err(WaitError::Expired) => return Err(timed_out(body, failures)),
     };
     Err(give_up(body, kind))
+}
+
+/// The time ran out in line. The last failure to connect is named if it may be why: it came since
+/// the wait began, after `failures` before it, or nothing was opened after it.
+#[cold]
+fn timed_out<T: Send + 'static>(body: &Body<T>, failures: u64) -> AcquireError {
+    let shared = body.host();
+    let queue = body.queue();
+    let failed = shared.counters.connect_failures.get() != failures;
+    let connecting = queue.connecting > 0 || queue.paused || failed;
+    let phase = if connecting {
+        AcquirePhase::Connect
+    } else {
+        AcquirePhase::Wait
+    };
+    shared.counters.timed_out.add(1);
+    let named = failed || (connecting && shared.backoff.failures() > 0);
+    let error = named.then(|| shared.last_error()).flatten();
+    shared.refuse(body, AcquireErrorKind::TimedOut(phase), error)
 }
 
 /// Waits in line to the end. Now and then it sees to it that somebody still works for the line:
 /// the runtime that does may be one that nobody drives any more.
 async fn in_line<T: Send + 'static>(
     body: &Arc<Body<T>>,
-    wait: Wait<'_, T, Shared<T>>,
-    now: Instant,
-    until: Instant,
+    turn: Turn,
 ) -> Result<Lease<T>, WaitError<Failure>> {
     let shared = body.host();
-    let mut wait = pin!(wait);
+    let Turn {
+        now,
+        until,
+        in_front,
+    } = turn;
+    let since = shared.clock.tick(now);
+    let deadline = since.after(until.saturating_duration_since(now));
+    // Made where it stays: it is moved nowhere, and the future holds it once.
+    let mut wait = pin!(Wait::new(body, since, deadline, in_front));
     let mut look = until.min(now + LOOK);
     // Most waits are far shorter than a tick: their timer is armed when the next tick finds them
     // still in line, if there is one to come. A timer costs more than a hand-off.
@@ -283,9 +312,5 @@ fn give_up<T: Send + 'static>(body: &Body<T>, kind: AcquireErrorKind) -> Acquire
     if matches!(kind, AcquireErrorKind::TimedOut(_)) {
         shared.counters.timed_out.add(1);
     }
-    let error = match kind {
-        AcquireErrorKind::TimedOut(AcquirePhase::Connect) => shared.last_error(),
-        _ => None,
-    };
-    shared.refuse(body, kind, error)
+    shared.refuse(body, kind, None)
 }

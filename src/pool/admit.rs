@@ -21,15 +21,35 @@ pub(crate) enum Admission<T: Send + 'static> {
     Dead,
 }
 
+/// The look at a hit: it came back in this very tick, is not doomed, and nobody wants to see it.
+#[inline(always)]
+pub(crate) fn at_once<T: Send + 'static>(body: &Body<T>, lease: &Lease<T>) -> bool {
+    lease.since() == body.tick().load() && !lease.is_doomed() && body.host().admits_all()
+}
+
+/// The longer look at a hit: it was idle for a tick or more, or has a health test.
+pub(crate) fn soon<T: Send + 'static>(body: &Body<T>, lease: &Lease<T>) -> bool {
+    let tick = body.tick().load();
+    let admitted = body.host().admits(lease, tick);
+    if admitted {
+        lease.stamp(tick);
+    }
+    admitted
+}
+
 /// What needs no await: marks, generation, health. `None`: it was retired.
 pub(crate) fn pass_marks<T: Send + 'static>(body: &Body<T>, lease: Lease<T>) -> Option<Lease<T>> {
     let shared = body.host();
-    if lease.is_doomed() || !shared.is_healthy(lease.value()) {
+    if lease.is_doomed() {
+        // Whoever doomed it has told maintenance.
         shared.counters.found_dead.add(1);
-        retire::bury(lease);
-        return None;
+    } else if shared.is_healthy(lease.value()) {
+        return Some(lease);
+    } else {
+        shared.found_dead();
     }
-    Some(lease)
+    retire::bury(lease);
+    None
 }
 
 /// Looks at a connection in all ways that the pool was told to. One that was opened for this very
@@ -49,6 +69,8 @@ pub(crate) async fn admit<T: Send + 'static>(
     };
     let now = retire::wake_clock(body);
     if !fresh && body.host().is_stale(&lease, now) {
+        // What a check makes the peer say is no death.
+        body.host().unwatch(&lease);
         let mut probation = Probation::new(lease);
         let checked = check(body, &mut probation, until).await;
         return match verdict(checked, until, AcquirePhase::Check)? {
@@ -79,7 +101,7 @@ async fn check<T: Send + 'static>(
     )
     .await;
     if !matches!(checked, Ok(Ok(()))) {
-        shared.counters.found_dead.add(1);
+        shared.found_dead();
     }
     Ok(match checked? {
         Ok(()) => Verdict::Keep,
@@ -100,6 +122,7 @@ async fn greet<T: Send + 'static>(
         lease.count_use();
         return Ok(Admission::Admitted(lease));
     }
+    shared.unwatch(&lease);
     let mut metadata = shared.metadata(&lease, now);
     metadata.uses = metadata.uses.wrapping_add(1);
     let tuning = shared.tuning();

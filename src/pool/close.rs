@@ -1,10 +1,11 @@
 //! Closing a pool: at once for callers, to a deadline for connections.
 
+use std::cmp::Reverse;
 use std::time::Duration;
 
 use super::deadline::timeout_at;
 use super::handle::Pool;
-use super::metadata::ResourceMetadata;
+use super::ledger::{self, Holder};
 use super::shared::Body;
 use crate::sync::Arc;
 
@@ -16,8 +17,8 @@ pub struct CloseReport {
     pub still_leased: u32,
     /// Connections whose closing was not over.
     pub still_closing: u32,
-    /// What is known of those still held: since when, and how old. The one held longest first.
-    pub stragglers: Vec<ResourceMetadata>,
+    /// Who still holds one, and since when; the longest first.
+    pub stragglers: Vec<Holder>,
 }
 
 impl CloseReport {
@@ -26,19 +27,25 @@ impl CloseReport {
         *self == Self::default()
     }
 
+    /// Adds what was left of another pool.
+    #[cfg(feature = "keyed")]
+    pub(crate) fn add(&mut self, other: Self) {
+        self.still_leased += other.still_leased;
+        self.still_closing += other.still_closing;
+        self.stragglers.extend(other.stragglers);
+        self.stragglers
+            .sort_by_key(|straggler| Reverse(straggler.metadata.held));
+    }
+
     fn of<T: Send + 'static>(pool: &Pool<T>) -> Self {
         let body = pool.body();
         let (stats, now) = (pool.stats(), body.host().clock.now());
         // The idle set is empty, so whatever lives in a slot is held.
-        let held = body.tenants().map(|tenant| ResourceMetadata {
-            age: now.since(tenant.created()),
-            idle: Duration::ZERO,
-            held: now.since(tenant.since()),
-            uses: tenant.uses(),
-            generation: tenant.generation(),
-        });
+        let held = body
+            .tenants()
+            .map(|tenant| ledger::holder(body, &tenant, now));
         let mut stragglers = held.collect::<Vec<_>>();
-        stragglers.sort_by_key(|straggler| std::cmp::Reverse(straggler.held));
+        stragglers.sort_by_key(|straggler| Reverse(straggler.metadata.held));
         stragglers.truncate(stats.leased as usize);
         let still_closing = stats.idle + stats.closing + stats.recycling + stats.connecting;
         Self {

@@ -7,6 +7,7 @@ use super::care::{self, Grave};
 use super::metadata::ResourceMetadata;
 use super::retire;
 use super::shared::Lease;
+use crate::engine::Caller;
 use crate::sync::Arc;
 
 /// A connection that a caller holds; dropped, it goes back to its pool.
@@ -21,6 +22,21 @@ impl<T: Send + 'static> PoolConnection<T> {
     #[inline(always)]
     pub(crate) fn new(lease: Lease<T>) -> Self {
         Self { lease }
+    }
+
+    /// Takes down who acquired it, where the pool was asked to. For slow paths.
+    pub(crate) fn entered(self, caller: Caller) -> Self {
+        let shared = self.lease.body().host();
+        if shared.enters() {
+            shared.ledger.enter(&self.lease, caller);
+        }
+        self
+    }
+
+    /// How often it was taken, this time included.
+    #[cfg(feature = "keyed")]
+    pub(crate) fn uses(&self) -> u64 {
+        self.lease.uses()
     }
 
     /// Lets the connection be retired, not returned, when it is dropped.

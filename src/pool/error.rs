@@ -55,6 +55,8 @@ pub enum AcquireErrorKind {
     TooManyWaiters,
     /// There is no runtime to open a connection on: call from within one, or set `runtime`.
     NoRuntime,
+    /// The settings of this key of a keyed pool contradict each other.
+    InvalidOptions,
 }
 
 /// A step of an acquire.
@@ -160,6 +162,7 @@ impl fmt::Display for AcquireError {
                     stats.waiting
                 )
             }
+            AcquireErrorKind::InvalidOptions => write!(f, "the settings of this key are refused"),
             AcquireErrorKind::NoRuntime => {
                 write!(
                     f,

@@ -3,10 +3,11 @@
 use std::fmt;
 use std::future::Future;
 use std::num::NonZero;
+use std::panic::Location;
 use std::time::Duration;
 
 use super::acquire::{Acquire, acquire_slow};
-use super::admit::pass_marks;
+use super::admit::{self, pass_marks};
 use super::connection::PoolConnection;
 use super::error::{AcquireError, TryAcquireError};
 use super::guarded;
@@ -17,8 +18,9 @@ use super::options::PoolOptions;
 use super::retire;
 use super::shared::{Body, Lease, Shared};
 use super::stats::PoolStats;
-use crate::engine::{self, Handle, Settings, WeakHandle};
+use crate::engine::{Caller, Commons, Handle, Settings, WeakHandle};
 use crate::sync::Arc;
+use crate::time::Clock;
 
 /// A pool of connections. A cheap handle: clones are of the same pool.
 ///
@@ -45,31 +47,38 @@ pub struct Pool<T: Send + 'static> {
 }
 
 impl<T: Send + 'static> Pool<T> {
-    pub(crate) fn build<M>(options: PoolOptions<T>, manager: M) -> Self
+    pub(crate) fn build<M>(options: PoolOptions<T>, manager: M, commune: Option<Commune<T>>) -> Self
     where
         M: Manager<Connection = T>,
     {
         let tuning = &options.tuning;
         let settings = Settings {
             limit: tuning.max_connections,
-            ceiling: options
-                .max_connections_ceiling
-                .unwrap_or(tuning.max_connections),
+            ceiling: options.ceiling(),
             order: options.idle_order,
-            workers: workers(options.runtime.as_ref()),
+            // The pools of many keys have no places of their own for threads.
+            workers: match &commune {
+                Some(_) => 0,
+                None => workers(options.runtime.as_ref()),
+            },
             max_connecting: tuning.max_connecting,
             max_waiters: tuning.max_waiters,
             fairness: tuning.fairness,
         };
         let prewarm = tuning.min_idle > 0;
+        let (commons, clock) = match commune {
+            Some(commune) => (Some(commune.commons), commune.clock),
+            None => (None, Clock::start()),
+        };
         let shared = Shared::new(
             options,
+            clock,
             Box::new(manager),
             M::HAS_HEALTH_TEST,
             M::HAS_ASYNC_CLOSE,
         );
         let pool = Self {
-            handle: Handle::first(Arc::new(engine::Body::new(settings, shared))),
+            handle: Handle::first(Arc::new(Body::new(settings, shared, commons))),
         };
         if prewarm {
             // Without a runtime the first acquire begins it.
@@ -100,10 +109,11 @@ impl<T: Send + 'static> Pool<T> {
     /// A hit is two locked instructions with the release: no lock, no allocation, no clock. A wait
     /// takes a short lock and arms one timer, and allocates nothing.
     #[inline]
+    #[track_caller]
     pub fn acquire(
         &self,
     ) -> impl Future<Output = Result<PoolConnection<T>, AcquireError>> + Send + use<'_, T> {
-        Acquire::new(self, |pool, found| {
+        Acquire::new(self, Location::caller(), |pool, found| {
             acquire_slow(
                 pool.body(),
                 found,
@@ -122,11 +132,12 @@ impl<T: Send + 'static> Pool<T> {
     ///
     /// As [`acquire`](Self::acquire).
     #[inline]
+    #[track_caller]
     pub fn acquire_timeout(
         &self,
         limit: Duration,
     ) -> impl Future<Output = Result<PoolConnection<T>, AcquireError>> + Send + use<'_, T> {
-        Acquire::new(self, move |pool, found| {
+        Acquire::new(self, Location::caller(), move |pool, found| {
             acquire_slow(pool.body(), found, limit)
         })
     }
@@ -140,14 +151,23 @@ impl<T: Send + 'static> Pool<T> {
     ///
     /// Closed, nothing idle, or an async `before_acquire` is set.
     #[inline]
+    #[track_caller]
     pub fn try_acquire(&self) -> Result<PoolConnection<T>, TryAcquireError> {
-        let found = self.take_idle();
-        match found {
-            Some(lease) if self.admits_at_once(&lease) => {
+        self.try_acquire_from(Location::caller())
+    }
+
+    #[inline(always)]
+    pub(crate) fn try_acquire_from(
+        &self,
+        caller: Caller,
+    ) -> Result<PoolConnection<T>, TryAcquireError> {
+        let body: &Body<T> = self.body();
+        match body.take_quiet() {
+            Some(lease) if admit::at_once(body, &lease) => {
                 lease.count_use();
                 Ok(PoolConnection::new(lease))
             }
-            other => self.try_acquire_slow(other),
+            other => self.try_acquire_slow(other, caller),
         }
     }
 
@@ -163,28 +183,35 @@ impl<T: Send + 'static> Pool<T> {
         }
     }
 
-    /// The first step of a hit: something idle, while nobody needs anything.
-    #[inline(always)]
-    pub(crate) fn take_idle(&self) -> Option<Lease<T>> {
-        self.body().take_quiet()
+    /// [`acquire_timeout`](Self::acquire_timeout) on behalf of `caller`.
+    #[cfg(feature = "keyed")]
+    pub(crate) fn acquire_from(
+        &self,
+        limit: Duration,
+        caller: Caller,
+    ) -> impl Future<Output = Result<PoolConnection<T>, AcquireError>> + Send + use<'_, T> {
+        Acquire::new(self, caller, move |pool, found| {
+            acquire_slow(pool.body(), found, limit)
+        })
     }
 
-    /// The second step: it came back in this very tick, is not doomed, and nobody wants to see it.
-    #[inline(always)]
-    pub(crate) fn admits_at_once(&self, lease: &Lease<T>) -> bool {
-        let body = self.body();
-        lease.since() == body.tick().load() && !lease.is_doomed() && body.host().admits_all()
-    }
-
-    /// The longer second step: it was idle for a tick or more, or has a health test.
-    pub(crate) fn admits(&self, lease: &Lease<T>) -> bool {
-        let body = self.body();
-        let tick = body.tick().load();
-        let admitted = body.host().admits(lease, tick);
-        if admitted {
-            lease.stamp(tick);
+    /// A hit of a caller that has nothing to await: idle, and in no need of a closer look.
+    #[cfg(feature = "keyed")]
+    #[inline]
+    pub(crate) fn hit(&self, caller: Caller) -> Option<PoolConnection<T>> {
+        let body: &Body<T> = self.body();
+        let lease = body.take_quiet()?;
+        if admit::at_once(body, &lease) {
+            lease.count_use();
+            return Some(PoolConnection::new(lease));
         }
-        admitted
+        if admit::soon(body, &lease) {
+            lease.count_use();
+            return Some(PoolConnection::new(lease).entered(caller));
+        }
+        // As it was: nobody had it.
+        lease.put();
+        None
     }
 
     #[cold]
@@ -192,6 +219,7 @@ impl<T: Send + 'static> Pool<T> {
     fn try_acquire_slow(
         &self,
         found: Option<Lease<T>>,
+        caller: Caller,
     ) -> Result<PoolConnection<T>, TryAcquireError> {
         let body = self.body();
         let tuning = body.host().tuning();
@@ -207,7 +235,7 @@ impl<T: Send + 'static> Pool<T> {
         while let Some(lease) = found {
             let lease = pass_marks(body, lease).filter(|_| !body.is_closed());
             if let Some(lease) = lease.and_then(|lease| self.greet(lease)) {
-                return Ok(PoolConnection::new(lease));
+                return Ok(PoolConnection::new(lease).entered(caller));
             }
             found = body.take_quiet();
         }
@@ -223,6 +251,7 @@ impl<T: Send + 'static> Pool<T> {
         let now = retire::wake_clock(&body);
         let tuning = body.host().tuning();
         if let Some(Hook::Sync(hook)) = &tuning.hooks.before_acquire {
+            body.host().unwatch(&lease);
             let mut metadata = body.host().metadata(&lease, now);
             metadata.uses = metadata.uses.wrapping_add(1);
             let verdict = guarded::call("before_acquire", || hook(lease.value_mut(), &metadata));
@@ -239,6 +268,22 @@ impl<T: Send + 'static> Pool<T> {
         lease.stamp(now);
         lease.count_use();
         Some(lease)
+    }
+}
+
+/// What the pools of a keyed pool share.
+pub(crate) struct Commune<T: Send + 'static> {
+    pub(crate) commons: Arc<Commons<T, Shared<T>>>,
+    /// One clock, so that times of one pool can be compared with those of another.
+    pub(crate) clock: Clock,
+}
+
+impl<T: Send + 'static> Clone for Commune<T> {
+    fn clone(&self) -> Self {
+        Self {
+            commons: Arc::clone(&self.commons),
+            clock: self.clock,
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use super::ledger::{Holder, LeakHook};
 use super::manager::BoxFuture;
 use super::metadata::ResourceMetadata;
 use super::resource::BoxError;
@@ -49,6 +50,7 @@ pub struct PoolHooks<T> {
     pub(crate) after_create: Option<Hook<T>>,
     pub(crate) before_acquire: Option<Hook<T>>,
     pub(crate) after_release: Option<Hook<T>>,
+    pub(crate) on_leak: Option<LeakHook>,
 }
 
 macro_rules! setters {
@@ -87,6 +89,7 @@ impl<T> PoolHooks<T> {
             after_create: None,
             before_acquire: None,
             after_release: None,
+            on_leak: None,
         }
     }
 
@@ -107,6 +110,16 @@ impl<T> PoolHooks<T> {
     );
 }
 
+impl<T> PoolHooks<T> {
+    /// Called by maintenance, once for each lease that is held for longer than
+    /// [`leak_after`](super::PoolOptions::leak_after). It delays maintenance, so it should be short.
+    #[must_use]
+    pub fn on_leak(mut self, hook: impl Fn(&Holder) + Send + Sync + 'static) -> Self {
+        self.on_leak = Some(Box::new(hook));
+        self
+    }
+}
+
 impl<T> Default for PoolHooks<T> {
     fn default() -> Self {
         Self::new()
@@ -119,6 +132,7 @@ impl<T> fmt::Debug for PoolHooks<T> {
             .field("after_create", &self.after_create.is_some())
             .field("before_acquire", &self.before_acquire.is_some())
             .field("after_release", &self.after_release.is_some())
+            .field("on_leak", &self.on_leak.is_some())
             .finish()
     }
 }

@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use super::agenda::Agenda;
 use super::care;
 use super::deadline::timeout_at;
 use super::guarded;
 use super::retire;
 use super::runtime::NoRuntime;
 use super::shared::{Body, Lease, Permit};
-use super::upkeep;
 use super::watchdog;
 use crate::sync::{Arc, ArcSwap, AtomicBool, AtomicU32, AtomicU64, Mutex, Ordering, Weak};
 use crate::time::{Tick, TickWord, uptime_millis};
@@ -35,6 +35,8 @@ pub(crate) struct Maintenance<T: Send + 'static> {
     wake: ArcSwap<Notify>,
     /// Upkeep is due, whatever the time.
     requested: AtomicBool,
+    /// An idle connection was found dead: the others are suspect.
+    suspicion: AtomicBool,
     /// Until when a shift is on time, in milliseconds; 0: none attends.
     on_time_until: AtomicU64,
     /// The real time of the last look around; see `watchdog`.
@@ -70,6 +72,7 @@ impl<T: Send + 'static> Maintenance<T> {
             desk: Mutex::new(desk),
             wake: ArcSwap::from_pointee(Notify::new()),
             requested: AtomicBool::new(false),
+            suspicion: AtomicBool::new(false),
             on_time_until: AtomicU64::new(0),
             beat: AtomicU64::new(0),
             watched: AtomicBool::new(false),
@@ -89,9 +92,27 @@ impl<T: Send + 'static> Maintenance<T> {
         self.wake();
     }
 
-    fn take_request(&self) -> bool {
+    pub(super) fn take_request(&self) -> bool {
         // Relaxed: as above.
         self.requested.swap(false, Ordering::Relaxed)
+    }
+
+    /// An idle connection was found dead or was doomed: has the others looked at soon.
+    pub(crate) fn suspect(&self) {
+        // Relaxed: the wake-up that follows synchronizes. A crowd that finds many dead wakes once.
+        if !self.has_suspicion() && !self.suspicion.swap(true, Ordering::Relaxed) {
+            self.wake();
+        }
+    }
+
+    pub(super) fn has_suspicion(&self) -> bool {
+        // Relaxed: as above.
+        self.suspicion.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn clear_suspicion(&self) {
+        // Relaxed: as above.
+        self.suspicion.store(false, Ordering::Relaxed);
     }
 
     /// Whether a task attends.
@@ -307,7 +328,7 @@ impl<T: Send + 'static> Drop for Seat<T> {
 }
 
 async fn attend<T: Send + 'static>(seat: Seat<T>, wake: Arc<Notify>) {
-    let (mut seen, mut due) = (u64::MAX, Tick::from_millis(0));
+    let (mut seen, mut moved, mut agenda) = (u64::MAX, false, Agenda::new());
     if let Some(body) = seat.body.upgrade() {
         watch(&body);
     }
@@ -324,14 +345,9 @@ async fn attend<T: Send + 'static>(seat: Seat<T>, wake: Arc<Notify>) {
                 return;
             }
             care::dispatch(&body);
-            let now = shared.clock.now();
-            if now >= due || shared.maintenance.take_request() {
-                due = upkeep::run(&body, now).await;
-            } else {
-                upkeep::refill(&body, &shared.tuning());
-            }
+            let due = agenda.attend(&body, moved).await;
             let activity = activity(&body);
-            let moved = std::mem::replace(&mut seen, activity) != activity;
+            moved = std::mem::replace(&mut seen, activity) != activity;
             // Whoever waits counts on the next tick.
             let ticking = (moved || body.queue().waiting > 0) && !body.is_closed();
             let now = shared.clock.now();

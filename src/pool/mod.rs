@@ -2,6 +2,8 @@
 
 mod acquire;
 mod admit;
+mod agenda;
+mod alarm;
 mod backoff;
 mod care;
 mod close;
@@ -12,6 +14,9 @@ mod error;
 mod guarded;
 mod handle;
 mod hooks;
+#[cfg(feature = "keyed")]
+mod keyed;
+mod ledger;
 mod maintenance;
 mod manager;
 mod metadata;
@@ -23,10 +28,14 @@ mod retire;
 mod runtime;
 mod shared;
 mod stats;
+mod sweep;
 mod tuning;
 mod upkeep;
 mod watchdog;
+mod watcher;
+mod watches;
 
+pub use alarm::IdleAlarm;
 pub use close::CloseReport;
 pub use connection::PoolConnection;
 pub use error::{
@@ -34,9 +43,13 @@ pub use error::{
 };
 pub use handle::{Pool, WeakPool};
 pub use hooks::{PoolHooks, Verdict};
+#[cfg(feature = "keyed")]
+pub use keyed::{KeyHandle, KeyedOptions, KeyedPool, KeyedStats};
+pub use ledger::Holder;
 pub use manager::{BoxFuture, ConnectContext, Manager};
 pub use metadata::ResourceMetadata;
 pub use options::PoolOptions;
 pub use resource::{BoxError, Plain, PoolableResource};
 pub use stats::PoolStats;
 pub use tuning::PoolTuning;
+pub use watcher::{IdleBytes, IdleWatcher, WatchKey};

@@ -15,6 +15,9 @@ use crate::time::Tick;
 /// Puts a returned connection where it belongs: back, to a hook, or away.
 #[inline(never)]
 pub(crate) fn take_back<T: Send + 'static>(lease: Lease<T>) {
+    if lease.is_noted() {
+        lease.note(false);
+    }
     let body = lease.body();
     let tick = body.tick().load();
     // Somebody waits and all else is well, the usual case: no reference to the body is taken, for
@@ -85,6 +88,7 @@ pub(crate) fn wake_clock<T: Send + 'static>(body: &Body<T>) -> Tick {
 
 /// Takes a connection out of the pool, and counts that.
 pub(crate) fn retire<T: Send + 'static>(shared: &Shared<T>, lease: Lease<T>) -> (T, Permit<T>) {
+    shared.unwatch(&lease);
     let uses = lease.uses();
     let retired = lease.retire();
     shared.counters.retired.add(1);

@@ -9,6 +9,7 @@ use super::backoff::ConnectBackoff;
 use super::dial;
 use super::error::{AcquireError, AcquireErrorKind, SharedError};
 use super::guarded;
+use super::ledger::Ledger;
 use super::maintenance::Maintenance;
 use super::manager::AnyManager;
 use super::metadata::ResourceMetadata;
@@ -17,6 +18,7 @@ use super::retire;
 use super::runtime::Runtimes;
 use super::stats::{Counters, PoolStats};
 use super::tuning::PoolTuning;
+use super::watches::Watches;
 use crate::engine::{self, Host};
 use crate::sync::{
     Arc, ArcSwap, ArcSwapOption, AtomicBool, AtomicU64, CachePadded, Mutex, Ordering,
@@ -26,6 +28,7 @@ use crate::time::{Clock, Tick};
 pub(crate) type Body<T> = engine::Body<T, Shared<T>>;
 pub(crate) type Lease<T> = engine::Lease<T, Shared<T>>;
 pub(crate) type Permit<T> = engine::Permit<T, Shared<T>>;
+pub(crate) type Tenant<'a, T> = engine::Tenant<'a, T, Shared<T>>;
 pub(crate) type Ticket<T> = engine::Ticket<T, Shared<T>>;
 
 /// Why a waiter gets no connection.
@@ -45,10 +48,15 @@ pub(crate) struct Shared<T: Send + 'static> {
     /// No health test and no hook: what comes back is kept.
     keeps_all: AtomicBool,
     // Read on slow paths.
+    /// Leases are entered in the ledger.
+    enters: AtomicBool,
     greets: AtomicBool,
     /// After how long idle a connection is checked.
     check_after_millis: AtomicU64,
+    /// After how long an acquire is slow; `u64::MAX`: never.
+    slow_millis: AtomicU64,
     pub(crate) closes_async: bool,
+    pub(crate) watches: Option<Watches<T>>,
     pub(crate) tuning: ArcSwap<PoolTuning<T>>,
     /// Held while the settings are applied; no user code runs under it.
     pub(crate) tuner: Mutex<()>,
@@ -57,6 +65,7 @@ pub(crate) struct Shared<T: Send + 'static> {
     pub(crate) runtimes: Runtimes,
     pub(crate) backoff: ConnectBackoff,
     pub(crate) maintenance: Maintenance<T>,
+    pub(crate) ledger: Ledger,
     pub(crate) last_error: ArcSwapOption<SharedError>,
     /// The pool was closed.
     pub(crate) closing: Notify,
@@ -70,22 +79,28 @@ pub(crate) struct Shared<T: Send + 'static> {
 impl<T: Send + 'static> Shared<T> {
     pub(crate) fn new(
         options: PoolOptions<T>,
+        clock: Clock,
         manager: Box<dyn AnyManager<T>>,
         health: bool,
         close: bool,
     ) -> Self {
+        let slots = options.ceiling();
         let shared = Self {
             plain_idle_millis: AtomicU64::new(0),
             tests_health: health,
             admits_all: AtomicBool::new(false),
             keeps_all: AtomicBool::new(false),
+            enters: AtomicBool::new(false),
             greets: AtomicBool::new(false),
             check_after_millis: AtomicU64::new(0),
+            slow_millis: AtomicU64::new(u64::MAX),
             closes_async: close,
+            watches: options.watcher.map(|watcher| Watches::new(watcher, slots)),
             tuning: ArcSwap::from_pointee(options.tuning.clone()),
             tuner: Mutex::new(()),
-            clock: Clock::start(),
+            clock,
             manager,
+            ledger: Ledger::new(slots),
             runtimes: Runtimes::new(options.runtime),
             backoff: ConnectBackoff::new(options.connect_backoff),
             maintenance: Maintenance::new(),
@@ -115,16 +130,22 @@ impl<T: Send + 'static> Shared<T> {
             None => millis(tuning.check_after_idle).min(u64::MAX / 2),
             Some(_) => 0,
         };
-        let admits_all = !self.tests_health && plain > 0;
+        let enters = tuning.leak_after.is_some();
+        let admits_all = !self.tests_health && plain > 0 && !enters;
         let keeps_all = !self.tests_health && tuning.hooks.after_release.is_none();
         // Relaxed, all of them: settings on their own; a hit may see them a moment late.
         self.plain_idle_millis.store(plain, Ordering::Relaxed);
         self.admits_all.store(admits_all, Ordering::Relaxed);
         self.keeps_all.store(keeps_all, Ordering::Relaxed);
+        self.enters.store(enters, Ordering::Relaxed);
         self.greets
             .store(tuning.hooks.before_acquire.is_some(), Ordering::Relaxed);
         self.check_after_millis
             .store(millis(tuning.check_after_idle), Ordering::Relaxed);
+        self.slow_millis.store(
+            tuning.slow_acquire.map_or(u64::MAX, millis),
+            Ordering::Relaxed,
+        );
     }
 
     /// The settings in force.
@@ -137,6 +158,21 @@ impl<T: Send + 'static> Shared<T> {
     pub(crate) fn admits_all(&self) -> bool {
         // Relaxed: a setting on its own.
         self.admits_all.load(Ordering::Relaxed)
+    }
+
+    /// An acquire that began at `since` and was no hit gets its connection now.
+    pub(crate) fn served(&self, since: Tick) {
+        // Relaxed: a setting on its own. Unless it is set, no clock is read.
+        let limit = self.slow_millis.load(Ordering::Relaxed);
+        if limit != u64::MAX && self.now().since(since) > Duration::from_millis(limit) {
+            self.counters.slow_acquires.add(1);
+        }
+    }
+
+    /// Whether leases are entered in the ledger.
+    pub(crate) fn enters(&self) -> bool {
+        // Relaxed: a setting on its own.
+        self.enters.load(Ordering::Relaxed)
     }
 
     /// Whether a hook wants to see connections before they are handed out.
@@ -160,6 +196,26 @@ impl<T: Send + 'static> Shared<T> {
         // Relaxed: a setting on its own.
         let limit = self.check_after_millis.load(Ordering::Relaxed);
         now.since(lease.since()).as_millis() >= u128::from(limit)
+    }
+
+    /// Whether a health test says anything.
+    pub(crate) fn tests_health(&self) -> bool {
+        self.tests_health
+    }
+
+    /// An idle connection was found dead: what killed it may have killed the others.
+    pub(crate) fn found_dead(&self) {
+        self.counters.found_dead.add(1);
+        if self.tests_health {
+            self.maintenance.suspect();
+        }
+    }
+
+    /// Ends the watch of a connection that leaves, or that the pool itself is about to use.
+    pub(crate) fn unwatch(&self, lease: &Lease<T>) {
+        if let Some(watches) = &self.watches {
+            watches.end(lease);
+        }
     }
 
     #[inline(always)]
@@ -237,6 +293,9 @@ impl<T: Send + 'static> Shared<T> {
             timed_out: counters.timed_out.get(),
             connect_failures: counters.connect_failures.get(),
             found_dead: counters.found_dead.get(),
+            slow_acquires: counters.slow_acquires.get(),
+            leaks: counters.leaks.get(),
+            seen_dying: counters.seen_dying.get(),
             last_connect_error: self.last_error.load().as_deref().map(ToString::to_string),
         }
     }
@@ -280,6 +339,10 @@ impl<T: Send + 'static> Host<T> for Shared<T> {
 
     fn returned(lease: Lease<T>) {
         retire::take_back(lease);
+    }
+
+    fn evicted(lease: Lease<T>) {
+        retire::bury(lease);
     }
 
     fn dial(ticket: Ticket<T>) -> Result<(), Failure> {

@@ -42,6 +42,12 @@ pub struct PoolStats {
     pub connect_failures: u64,
     /// Idle connections found dead, by health test or check, so far.
     pub found_dead: u64,
+    /// Acquires that were served later than `slow_acquire` allows so far.
+    pub slow_acquires: u64,
+    /// Leases that were held for longer than `leak_after`, and reported, so far.
+    pub leaks: u64,
+    /// Idle connections that a watcher saw die, so far.
+    pub seen_dying: u64,
     /// The last failure to open a connection.
     pub last_connect_error: Option<String>,
 }
@@ -57,6 +63,9 @@ pub(crate) struct Counters {
     /// Those of them that were not transient.
     pub(crate) connect_refusals: Counter,
     pub(crate) found_dead: Counter,
+    pub(crate) slow_acquires: Counter,
+    pub(crate) leaks: Counter,
+    pub(crate) seen_dying: Counter,
 }
 
 #[derive(Debug, Default)]

@@ -41,6 +41,10 @@ pub struct PoolTuning<T> {
     /// At what age a connection is retired; up to a tenth earlier, so that connections opened
     /// together do not go together.
     pub max_lifetime: Option<Duration>,
+    /// After how long a lease is taken for leaked, and reported.
+    pub leak_after: Option<Duration>,
+    /// After how long an acquire is counted as slow.
+    pub slow_acquire: Option<Duration>,
     /// Who is served first.
     pub fairness: Fairness,
     /// Code to run at certain points of a connection's life.
@@ -61,6 +65,8 @@ impl<T> PoolTuning<T> {
             close_timeout: Duration::from_secs(5),
             idle_timeout: None,
             max_lifetime: None,
+            leak_after: None,
+            slow_acquire: None,
             fairness: Fairness::Fifo,
             hooks: Arc::new(PoolHooks::new()),
         }
@@ -101,6 +107,8 @@ impl<T> PoolTuning<T> {
             ("close_timeout", Some(self.close_timeout)),
             ("idle_timeout", self.idle_timeout),
             ("max_lifetime", self.max_lifetime),
+            ("leak_after", self.leak_after),
+            ("slow_acquire", self.slow_acquire),
         ];
         match times
             .iter()

@@ -1,24 +1,22 @@
 //! Upkeep: what maintenance does for connections that nobody is using.
 //!
-//! Dooms what is too old, retires what was idle for too long or is one too many, and fills the idle
-//! set up to `min_idle`.
+//! Dooms what is too old, retires what is dead, was idle for too long or is one too many, and fills
+//! the idle set up to `min_idle`.
 //!
-//! Promise: looks at idle connections one at a time, so that an acquire misses one at most; keeps
-//! their stamps; stands back while somebody waits. Cost: one pass over the slots when the first
-//! deadline among them is due, not before.
+//! Promise: nobody who acquires waits for it; see `sweep`. Cost: one pass over the slots when the
+//! agenda says so, not before.
 
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::time::Duration;
 
 use super::dial;
+use super::ledger;
 use super::retire;
-use super::shared::{Body, Lease};
+use super::shared::Body;
+use super::sweep::Sweep;
 use super::tuning::PoolTuning;
 use crate::sync::Arc;
 use crate::time::Tick;
-
-/// How many idle connections are looked at between two yields.
-const BATCH: u32 = 32;
 
 /// Does what is due; tells when to look again.
 pub(crate) async fn run<T: Send + 'static>(body: &Arc<Body<T>>, now: Tick) -> Tick {
@@ -26,10 +24,10 @@ pub(crate) async fn run<T: Send + 'static>(body: &Arc<Body<T>>, now: Tick) -> Ti
     let oldest = tuning
         .max_lifetime
         .map_or(Tick::NEVER, |limit| doom_old(body, limit, now));
-    let idlest = reap(body, &tuning, now).await;
+    let idlest = Sweep::new(body, &tuning, now).run().await;
     shrink(body);
     refill(body, &tuning);
-    oldest.min(idlest)
+    oldest.min(idlest).min(ledger::report(body, &tuning, now))
 }
 
 /// Marks connections past their lifetime; tells when the next one will be.
@@ -54,37 +52,6 @@ fn lifetime(limit: Duration, created: Tick, number: u32) -> Duration {
     let hash =
         BuildHasherDefault::<DefaultHasher>::default().hash_one((created.as_millis(), number));
     limit - (limit / 10).mul_f64((hash % 1024) as f64 / 1024.0)
-}
-
-/// Retires idle connections that are doomed or were idle for too long; tells when the next is.
-async fn reap<T: Send + 'static>(body: &Arc<Body<T>>, tuning: &PoolTuning<T>, now: Tick) -> Tick {
-    let limit = tuning.idle_timeout;
-    let mut next = limit.map_or(Tick::NEVER, |limit| now.after(limit));
-    let mut look = |lease: Lease<T>| {
-        if lease.is_doomed() {
-            retire::bury(lease);
-            return None;
-        }
-        let Some(limit) = limit else {
-            return Some(lease);
-        };
-        // This one is out of the set, so the others are counted.
-        if now.since(lease.since()) >= limit && body.idle_count() >= tuning.min_idle {
-            retire::bury(lease);
-            return None;
-        }
-        next = next
-            .min(lease.since().after(limit))
-            .max(now.after(Duration::from_millis(100)));
-        Some(lease)
-    };
-    body.sweep_hot(now, &mut look);
-    let mut left = body.idle_count();
-    while left > 0 && body.queue().waiting == 0 {
-        body.sweep(&mut left, BATCH, &mut look);
-        tokio::task::yield_now().await;
-    }
-    next
 }
 
 /// Retires idle connections while more are open than may be.

@@ -5,22 +5,39 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Deserialize;
+use tokio::time::Instant;
 
 use super::call::{Call, Flight, Owner, Step};
+use super::guard::Guard;
 use super::http::{Accepts, Version};
+use super::leased::{Exclusive, Oneshot};
 use super::options::{Mode, ServeOptions, Upstream};
 use super::session::{Nursery, Session, SessionTable};
 use super::shared::{Group, Request};
 use super::tasks::Tasks;
 use super::wire::{self, Code, Envelope, Fault, RawId, RequestId};
+use crate::resilience::{Deadline, Outcome, Timeouts};
 use crate::{BoxError, CloseReport};
 
-/// The way to the children.
-pub enum Backend {
+/// The way to the children of one upstream.
+pub struct Backend {
+    /// How they are shared.
+    pub way: Way,
+    /// What keeps calls from an upstream that fails.
+    pub guard: Arc<Guard>,
+    options: Arc<ServeOptions>,
+}
+
+/// How children are shared.
+pub enum Way {
     /// A child a session.
     Session(Nursery),
+    /// A handshaken child a request.
+    Exclusive(Exclusive),
     /// Few children for everybody.
     Shared(Arc<Group>),
+    /// A child a request, which exits after it.
+    Oneshot(Oneshot),
 }
 
 /// One message of a client.
@@ -33,6 +50,8 @@ pub struct Exchange<'a> {
     pub accepts: Accepts,
     /// The session it names.
     pub session: Option<&'a Arc<Session>>,
+    /// Until when it may take; begun at its arrival.
+    pub deadline: Deadline,
 }
 
 /// What a client's `initialize` led to.
@@ -55,9 +74,17 @@ impl Backend {
         tasks: &Tasks,
     ) -> Result<Self, BoxError> {
         let Upstream::Stdio(command) = &options.upstream;
-        Ok(match options.mode {
-            Mode::Session => Self::Session(Nursery::new(command, options, tasks)?),
-            Mode::Shared => Self::Shared(Group::new(command, options, sessions, tasks)?),
+        let guard = Guard::new(options.breaker);
+        let way = match options.mode {
+            Mode::Session => Way::Session(Nursery::new(command, options)?),
+            Mode::Exclusive => Way::Exclusive(Exclusive::new(command, options, sessions, &guard)?),
+            Mode::Oneshot => Way::Oneshot(Oneshot::new(command, options)?),
+            Mode::Shared => Way::Shared(Group::new(command, options, sessions, tasks, &guard)?),
+        };
+        Ok(Self {
+            way,
+            guard,
+            options: options.clone(),
         })
     }
 
@@ -67,9 +94,11 @@ impl Backend {
     ///
     /// Why it cannot be started.
     pub async fn warm(&self) -> Result<(), Fault> {
-        match self {
-            Self::Session(nursery) => nursery.warm().await,
-            Self::Shared(group) => group.warm().await,
+        match &self.way {
+            Way::Session(nursery) => nursery.warm().await,
+            Way::Shared(group) => group.warm().await,
+            Way::Exclusive(children) => children.warm().await,
+            Way::Oneshot(children) => children.nursery().warm().await,
         }
     }
 
@@ -80,17 +109,31 @@ impl Backend {
     /// The fault to answer with.
     pub async fn initialize(
         &self,
-        options: &ServeOptions,
         sessions: &SessionTable,
         id: RawId,
         exchange: &Exchange<'_>,
     ) -> Result<Initialized, Fault> {
-        match self {
-            Self::Session(nursery) => {
-                relay_initialize(nursery, options, sessions, id, exchange).await
+        match &self.way {
+            Way::Session(nursery) => {
+                let ticket = self.guard.admit()?;
+                let begun = relay_initialize(nursery, &self.options, sessions, id, exchange).await;
+                ticket.end(match &begun {
+                    Ok(_) => Outcome::Success,
+                    Err(fault) if fault.code == Code::Busy => Outcome::Abandoned,
+                    Err(_) => Outcome::Failure,
+                });
+                begun
             }
-            Self::Shared(group) => {
-                let hello = group.hello().await?;
+            Way::Oneshot(_) => {
+                let text = "a program that answers once keeps no session";
+                Err(Fault::new(Code::NotOffered, text))
+            }
+            Way::Shared(_) | Way::Exclusive(_) => {
+                let hello = match &self.way {
+                    Way::Exclusive(children) => children.hello().await?,
+                    Way::Shared(group) => group.hello().await?,
+                    _ => return Err(no_session()),
+                };
                 let version = hello.agree(wanted_version(exchange.message.params));
                 let session = sessions.begin(version, None)?;
                 Ok(Initialized {
@@ -106,36 +149,37 @@ impl Backend {
     /// # Errors
     ///
     /// The fault to answer with.
-    pub async fn call(
-        &self,
-        options: &ServeOptions,
-        raw_id: &str,
-        exchange: &Exchange<'_>,
-    ) -> Result<Call, Fault> {
+    pub async fn call(&self, raw_id: &str, exchange: &Exchange<'_>) -> Result<Call, Fault> {
         let token = wire::progress_token(exchange.message.params)
             .map_err(|reason| Fault::new(Code::BadMessage, reason))?;
         let owner = exchange
             .session
             .map_or(Owner::Nobody, |session| session.owner());
-        let flight = Flight::new(
-            RawId::new(raw_id),
-            token.map(RawId::new),
-            owner,
-            exchange.accepts.stream,
-        );
+        let new_flight = |ticket| {
+            let (id, token) = (RawId::new(raw_id), token.map(RawId::new));
+            Flight::admitted(id, token, owner, exchange.accepts.stream, ticket)
+        };
         let line = wire::single_line(exchange.body.clone());
-        match self {
-            Self::Session(_) => {
+        match &self.way {
+            Way::Session(_) => {
                 let child = exchange
                     .session
                     .and_then(|session| session.child())
                     .ok_or_else(no_session)?;
-                let patience = options.request_timeout.min(options.response_timeout);
+                let limit = self.options.max_in_flight;
                 child
-                    .call(flight, line, patience, options.max_in_flight)
+                    .call(new_flight(None), line, exchange.deadline, limit)
                     .await
             }
-            Self::Shared(group) => {
+            Way::Oneshot(children) => {
+                let flight = new_flight(Some(self.guard.admit()?));
+                let called = children.call(flight.clone(), line, exchange.deadline).await;
+                if let Err(fault) = &called {
+                    flight.fail(fault.clone());
+                }
+                called
+            }
+            Way::Shared(_) | Way::Exclusive(_) => {
                 let method = exchange.message.method().unwrap_or_default();
                 if let "logging/setLevel" | "resources/subscribe" | "resources/unsubscribe" = method
                 {
@@ -144,17 +188,30 @@ impl Backend {
                     );
                     return Err(Fault::new(Code::NotOffered, text));
                 }
-                group
-                    .call(
-                        flight,
-                        &Request {
-                            message: exchange.message,
-                            line: &line,
-                            id: raw_id,
-                            token,
-                        },
-                    )
-                    .await
+                let flight = new_flight(Some(self.guard.admit()?));
+                let request = Request {
+                    message: exchange.message,
+                    line: &line,
+                    id: raw_id,
+                    token,
+                };
+                let called = match &self.way {
+                    Way::Shared(group) => {
+                        group
+                            .call(flight.clone(), &request, exchange.deadline)
+                            .await
+                    }
+                    Way::Exclusive(children) => {
+                        children
+                            .call(flight.clone(), &request, exchange.deadline)
+                            .await
+                    }
+                    _ => Err(no_session()),
+                };
+                if let Err(fault) = &called {
+                    flight.fail(fault.clone());
+                }
+                called
             }
         }
     }
@@ -164,14 +221,14 @@ impl Backend {
     /// # Errors
     ///
     /// The fault to answer with.
-    pub async fn tell(&self, options: &ServeOptions, exchange: &Exchange<'_>) -> Result<(), Fault> {
+    pub async fn tell(&self, exchange: &Exchange<'_>) -> Result<(), Fault> {
         let cancelled = match exchange.message.method() {
             Some("notifications/cancelled") => wire::cancelled_request(exchange.message.params),
             _ => None,
         };
         let cancelled = cancelled.and_then(|named| RequestId::from_raw(named.request));
-        match self {
-            Self::Session(_) => {
+        match &self.way {
+            Way::Session(_) => {
                 let child = exchange
                     .session
                     .and_then(|session| session.child())
@@ -187,14 +244,20 @@ impl Backend {
                 child
                     .write(
                         wire::single_line(exchange.body.clone()),
-                        options.request_timeout,
+                        self.options.request_timeout,
                     )
                     .await?;
                 if let Some(id) = cancelled {
                     child.cancelled(&id);
                 }
             }
-            Self::Shared(group) => {
+            Way::Oneshot(_) => {}
+            Way::Exclusive(children) => {
+                if let (Some(id), Some(session)) = (cancelled, exchange.session) {
+                    children.cancel(session.owner(), &id);
+                }
+            }
+            Way::Shared(group) => {
                 // Outside a session a request cannot be told from another client's with the same id.
                 if let (Some(id), Some(session)) = (cancelled, exchange.session) {
                     group.cancel(session.owner(), &id);
@@ -204,27 +267,94 @@ impl Backend {
         Ok(())
     }
 
+    /// Whether even `initialize` is a request like any other: no child is there before or after it.
+    pub fn is_oneshot(&self) -> bool {
+        matches!(self.way, Way::Oneshot(_))
+    }
+
+    /// Whether a request that was lost with its child may be sent to another one: only what changes
+    /// nothing, and only while there is a budget for it. A session's own child has no other.
+    pub fn may_retry(&self, exchange: &Exchange<'_>) -> bool {
+        let again = matches!(
+            exchange.message.method(),
+            Some(
+                "ping"
+                    | "tools/list"
+                    | "prompts/list"
+                    | "resources/list"
+                    | "resources/templates/list"
+                    | "resources/read"
+                    | "prompts/get"
+                    | "completion/complete"
+                    | "server/discover"
+            )
+        );
+        again
+            && !matches!(self.way, Way::Session(_))
+            && !exchange.deadline.left(Instant::now()).is_zero()
+            && self.guard.may_retry()
+    }
+
     /// Whether a request would be served, or why not.
     ///
     /// # Errors
     ///
     /// The reason.
     pub fn ready(&self) -> Result<(), String> {
-        match self {
-            Self::Session(nursery) => nursery.ready(),
-            Self::Shared(group) if group.is_ready() => Ok(()),
-            Self::Shared(group) => Err(group.last_failure().map_or_else(
+        if self.guard.is_open() {
+            return Err(String::from("the server failed too often lately"));
+        }
+        match &self.way {
+            Way::Session(nursery) => nursery.ready(),
+            Way::Exclusive(children) => children.ready(),
+            Way::Oneshot(_) => Ok(()),
+            Way::Shared(group) if group.is_ready() => Ok(()),
+            Way::Shared(group) => Err(group.last_failure().map_or_else(
                 || String::from("no server process is running"),
                 |fault| fault.message,
             )),
         }
     }
 
+    /// Ends overdue requests, gives up children that are dead or hang.
+    pub fn sweep(&self, sessions: &SessionTable, now: Instant) {
+        match &self.way {
+            Way::Session(_) => {
+                for _ in 0..sessions.expire(now) {
+                    self.guard.count_ejected();
+                }
+            }
+            Way::Exclusive(children) => children.sweep(now),
+            Way::Oneshot(children) => children.sweep(now),
+            Way::Shared(group) => group.sweep(now),
+        }
+    }
+
+    /// Starts children in the background where fewer are ready than should be.
+    pub fn fill(&self) {
+        match &self.way {
+            Way::Session(_) | Way::Exclusive(_) | Way::Oneshot(_) => {} // the pool does
+            Way::Shared(group) => group.fill(),
+        }
+    }
+
+    /// Takes no more requests.
+    pub fn abandon(&self) {
+        match &self.way {
+            Way::Session(_) => {}
+            Way::Exclusive(children) => children.abandon(),
+            Way::Oneshot(children) => children.abandon(),
+            Way::Shared(group) => group.abandon(),
+        }
+    }
+
     /// Ends every child that sessions do not own, and closes the pool.
     pub async fn close(&self, deadline: Duration) -> CloseReport {
-        match self {
-            Self::Session(nursery) => nursery.close(deadline).await,
-            Self::Shared(group) => group.close(deadline).await,
+        match &self.way {
+            Way::Session(nursery) => nursery.close(deadline).await,
+            Way::Exclusive(children) => children.close(deadline).await,
+            Way::Oneshot(children) => children.close(deadline).await,
+            Way::Shared(group) => group.close(deadline).await,
         }
     }
 }
@@ -242,8 +372,17 @@ async fn relay_initialize(
     let line = wire::single_line(exchange.body.clone());
     // A child may start slowly: the handshake has a time of its own.
     let patience = options.connect_timeout.max(options.request_timeout);
+    let limits = Timeouts {
+        request: patience,
+        ..options.timeouts()
+    };
     let mut call = child
-        .call(flight, line, patience, options.max_in_flight)
+        .call(
+            flight,
+            line,
+            Deadline::new(&limits, Instant::now()),
+            options.max_in_flight,
+        )
         .await?;
     match tokio::time::timeout(patience, call.step()).await {
         Ok(Step::Answer {

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
+use crate::resilience::{BreakerOptions, ProbeOptions, Timeouts};
 use crate::transport::Command;
 
 /// How children are shared.
@@ -12,8 +13,13 @@ use crate::transport::Command;
 pub enum Mode {
     /// One child for each client session; fits any server.
     Session,
+    /// A handshaken child for each request, returned after it; for servers without state that do one
+    /// thing at a time.
+    Exclusive,
     /// Few children for everybody, many requests in flight on each; for servers without state.
     Shared,
+    /// A child for each request, which answers it and exits; for programs without a handshake.
+    Oneshot,
 }
 
 impl Mode {
@@ -21,7 +27,9 @@ impl Mode {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Session => "session",
+            Self::Exclusive => "exclusive",
             Self::Shared => "shared",
+            Self::Oneshot => "oneshot",
         }
     }
 }
@@ -45,8 +53,8 @@ pub struct ServeOptions {
     pub upstream: Upstream,
     /// How children are shared.
     pub mode: Mode,
-    /// The most children at a time; by default 64 for sessions, and for shared children one a core
-    /// and four at most.
+    /// The most children at a time; by default 64 for sessions, 16 for requests of their own, and for
+    /// shared children one a core and four at most.
     pub max_connections: Option<u32>,
     /// Children that are kept ready.
     pub min_idle: u32,
@@ -58,6 +66,14 @@ pub struct ServeOptions {
     pub request_timeout: Duration,
     /// How long a child may be silent over a request.
     pub response_timeout: Duration,
+    /// How long an answer may take from its first message to its end, whatever progress it makes.
+    pub response_cap: Duration,
+    /// How long a call may take in all, waiting, retries and questions to its client included.
+    pub call_timeout: Duration,
+    /// When an upstream that fails is left alone.
+    pub breaker: BreakerOptions,
+    /// When a silent child is asked for a sign of life, and given up.
+    pub probe: ProbeOptions,
     /// How long a session may be unused.
     pub session_idle: Duration,
     /// The most sessions at a time.
@@ -86,6 +102,10 @@ impl ServeOptions {
             acquire_timeout: Duration::from_secs(2),
             request_timeout: Duration::from_secs(30),
             response_timeout: Duration::from_secs(30),
+            response_cap: Duration::from_secs(10 * 60),
+            call_timeout: Duration::from_secs(15 * 60),
+            breaker: BreakerOptions::default(),
+            probe: ProbeOptions::default(),
             session_idle: Duration::from_secs(30 * 60),
             max_sessions: 100_000,
             max_body_bytes: 16 << 20,
@@ -99,8 +119,20 @@ impl ServeOptions {
     pub fn children(&self) -> u32 {
         self.max_connections.unwrap_or_else(|| match self.mode {
             Mode::Session => 64,
+            Mode::Exclusive | Mode::Oneshot => 16,
             Mode::Shared => available_parallelism().map_or(1, |cores| cores.get().min(4) as u32),
         })
+    }
+
+    /// The limits of calls.
+    pub fn timeouts(&self) -> Timeouts {
+        Timeouts {
+            connect: self.connect_timeout,
+            request: self.request_timeout.min(self.response_timeout),
+            idle: self.response_timeout,
+            response: self.response_cap,
+            overall: self.call_timeout,
+        }
     }
 
     /// Refuses values that contradict each other.
@@ -114,6 +146,12 @@ impl ServeOptions {
             ("acquire_timeout", self.acquire_timeout),
             ("request_timeout", self.request_timeout),
             ("response_timeout", self.response_timeout),
+            ("response_cap", self.response_cap),
+            ("call_timeout", self.call_timeout),
+            ("breaker.cooldown", self.breaker.cooldown),
+            ("breaker.window", self.breaker.window),
+            ("probe.interval", self.probe.interval),
+            ("probe.patience", self.probe.patience),
             ("session_idle", self.session_idle),
         ];
         if let Some((name, _)) = durations.iter().find(|(_, duration)| duration.is_zero()) {

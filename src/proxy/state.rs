@@ -93,17 +93,11 @@ impl AppState {
         let mut sessions_swept = Instant::now();
         loop {
             let now = ticks.tick().await;
-            match &self.backend {
-                Backend::Session(_) => self.sessions.expire(now),
-                Backend::Shared(group) => group.sweep(now),
-            }
+            self.backend.sweep(&self.sessions, now);
             if now.duration_since(sessions_swept) >= SESSION_SWEEP {
                 sessions_swept = now;
                 self.sessions.sweep(self.options.session_idle);
-                match &self.backend {
-                    Backend::Session(nursery) => nursery.refill(),
-                    Backend::Shared(group) => group.fill(),
-                }
+                self.backend.fill();
             }
         }
     }
@@ -141,9 +135,7 @@ impl AppState {
     pub fn abandon(&self) {
         self.closing.send_replace(true);
         self.sessions.end_all();
-        if let Backend::Shared(group) = &self.backend {
-            group.abandon();
-        }
+        self.backend.abandon();
         self.tasks.abort();
     }
 }

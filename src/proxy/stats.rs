@@ -1,25 +1,29 @@
 //! The figures of a running proxy, as JSON.
 
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{Arc, AtomicU64, Ordering};
 
 use serde_json::{Value, json};
 
-use super::backend::Backend;
+use super::backend::Way;
+use super::session::OwnedChild;
+use super::shared::SharedChild;
 use super::state::AppState;
 use crate::PoolStats;
 
 /// A snapshot; its parts are read one after the other.
 pub fn snapshot(state: &AppState) -> Value {
-    let (pool, children) = match &state.backend {
-        Backend::Session(nursery) => (nursery.pool_stats(), owned(state)),
-        Backend::Shared(group) => (
-            group.pool_stats(),
-            group
+    let (pool, children) = match &state.backend.way {
+        Way::Session(nursery) => (nursery.pool_stats(), owned(state)),
+        Way::Shared(group) => (group.pool_stats(), shared(&group.children())),
+        Way::Exclusive(children) => (children.pool_stats(), shared(&children.children())),
+        Way::Oneshot(children) => {
+            let busy = children
                 .children()
                 .iter()
-                .map(|child| json!({"pid": child.pid(), "in_flight": child.load(), "alive": child.is_alive(), "dropped_lines": child.dropped()}))
-                .collect(),
-        ),
+                .map(|child| owned_child(child))
+                .collect();
+            (children.pool_stats(), busy)
+        }
     };
     json!({
         "mode": state.options.mode.as_str(),
@@ -29,15 +33,30 @@ pub fn snapshot(state: &AppState) -> Value {
         "faults": read(&state.counts.faults),
         "connections": state.tasks.serving(),
         "sessions": state.sessions.len(),
+        "upstream": state.backend.guard.snapshot(),
         "pool": pool_figures(&pool),
         "children": children,
     })
 }
 
+fn shared(children: &[Arc<SharedChild>]) -> Vec<Value> {
+    children
+        .iter()
+        .map(|child| json!({"pid": child.pid(), "in_flight": child.load(), "alive": child.is_alive(), "dropped_lines": child.dropped()}))
+        .collect()
+}
+
 fn owned(state: &AppState) -> Vec<Value> {
     let owners = state.sessions.owners();
-    let children = owners.iter().filter_map(|session| session.child());
-    children.map(|child| json!({"pid": child.pid(), "in_flight": child.routes.in_flight(), "dropped_lines": child.routes.dropped()})).collect()
+    owners
+        .iter()
+        .filter_map(|session| session.child())
+        .map(owned_child)
+        .collect()
+}
+
+fn owned_child(child: &OwnedChild) -> Value {
+    json!({"pid": child.pid(), "in_flight": child.routes.in_flight(), "dropped_lines": child.routes.dropped()})
 }
 
 fn pool_figures(pool: &PoolStats) -> Value {

@@ -1,7 +1,9 @@
-//! Connections that plunge knows how to make: a child process, later sockets.
+//! Connections that plunge knows how to make: a child process, a TCP stream.
 
 #[cfg(all(feature = "subprocess", target_os = "linux"))]
 pub mod subprocess;
+#[cfg(all(feature = "tcp", unix))]
+pub mod tcp;
 
 #[cfg(all(feature = "subprocess", target_os = "linux"))]
 pub use subprocess::{

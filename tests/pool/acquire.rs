@@ -196,6 +196,32 @@ async fn a_transient_failure_that_stays_is_named_when_time_is_over() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_failure_that_was_overcome_is_named_no_more() {
+    let theatre = Theatre::new(Gates {
+        factory: Gate::Transient,
+        ..Gates::default()
+    });
+    let pool = theatre.pool(options(2)).unwrap();
+    let (held, ()) = tokio::join!(pool.acquire(), async {
+        sleep(SECOND / 3).await;
+        theatre.calm();
+    });
+    theatre.set(Gates {
+        factory: Gate::Never,
+        ..Gates::default()
+    });
+    let error = pool.acquire().await.unwrap_err();
+    assert_eq!(
+        error.kind(),
+        AcquireErrorKind::TimedOut(AcquirePhase::Connect)
+    );
+    assert!(error.connect_error().is_none(), "{error}");
+    let kept = pool.stats().last_connect_error.unwrap();
+    assert!(kept.contains("shut for now"), "kept in the statistics");
+    drop(held);
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_more_than_max_waiters_is_told_at_once() {
     let theatre = Theatre::new(Gates::default());
     let pool = theatre.pool(options(1).max_waiters(1)).unwrap();

@@ -1,13 +1,13 @@
 //! Closing: what callers, holders and closers see, and what is left.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use plunge::{Pool, PoolOptions};
-use tokio::time::Instant;
+use plunge::{Plain, Pool, PoolHooks, PoolOptions, Verdict, WeakPool};
+use tokio::time::{Instant, sleep};
 
-use crate::support::{Closing, Gate, Gates, Theatre, Unit, until};
+use crate::support::{Closing, Gate, Gates, Theatre, Unit, plain, until};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -147,4 +147,82 @@ fn a_pool_closed_outside_a_runtime_drops_in_place() {
     assert_eq!((pool.stats().idle, theatre.live()), (1, 1));
     drop(pool);
     assert_eq!(theatre.live(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_during_connects_leaves_nothing() {
+    for gate in [Gate::Slow, Gate::Never, Gate::Transient, Gate::Error] {
+        let theatre = Theatre::new(Gates {
+            factory: gate,
+            ..Gates::default()
+        });
+        let pool = theatre
+            .pool(PoolOptions::new().max_connections(4).min_idle(2))
+            .unwrap();
+        let (first, report) = tokio::join!(pool.acquire(), async {
+            until("a dial is under way", || pool.stats().connecting > 0).await;
+            pool.close(SECOND).await
+        });
+        assert!(first.is_err(), "{gate:?}");
+        assert!(report.is_clean(), "{gate:?}: {report:?}");
+        assert_eq!((pool.stats().open, theatre.live()), (0, 0), "{gate:?}");
+    }
+}
+
+/// Closes the pool from within a hook, awaiting the close where it may.
+fn closing_hooks(late: &Arc<OnceLock<WeakPool<Plain<u64>>>>, at: &str) -> PoolHooks<Plain<u64>> {
+    let late = Arc::clone(late);
+    let close = move || {
+        let pool = late.get().and_then(WeakPool::upgrade);
+        async move {
+            if let Some(pool) = pool {
+                pool.close(Duration::from_millis(100)).await;
+            }
+            Ok(Verdict::Keep)
+        }
+    };
+    match at {
+        "after_create" => PoolHooks::new().after_create(move |_, _| Box::pin(close())),
+        "before_acquire" => PoolHooks::new().before_acquire(move |_, _| Box::pin(close())),
+        _ => PoolHooks::new().after_release(move |_, _| Box::pin(close())),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_that_a_hook_awaits_ends_and_leaves_nothing() {
+    for at in ["after_create", "before_acquire", "after_release"] {
+        let late = Arc::new(OnceLock::new());
+        let options = PoolOptions::new().max_connections(2);
+        let pool = plain(options.hooks(closing_hooks(&late, at)));
+        late.set(pool.downgrade()).unwrap();
+        let begun = Instant::now();
+        match pool.acquire().await {
+            Ok(held) => {
+                assert_eq!(at, "after_release");
+                drop(held);
+            }
+            Err(error) => assert!(error.is_closed(), "{at}: {error}"),
+        }
+        until("it is closed", || pool.is_closed()).await;
+        assert!(pool.close(SECOND).await.is_clean(), "{at}");
+        assert!(begun.elapsed() < SECOND, "{at}");
+        assert_eq!(pool.stats().open, 0, "{at}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn stragglers_are_told_with_the_time_they_are_held() {
+    let pool = plain(PoolOptions::new().max_connections(3));
+    let first = pool.acquire().await.unwrap();
+    sleep(SECOND * 5).await;
+    let second = pool.acquire().await.unwrap();
+    drop(pool.acquire().await.unwrap());
+    let report = pool.close(SECOND).await;
+    assert_eq!((report.still_leased, report.stragglers.len()), (2, 2));
+    let held = [0, 1].map(|at: usize| report.stragglers[at].metadata.held);
+    assert!(
+        held[0] >= SECOND * 6 && held[1] >= SECOND && held[1] < SECOND * 2,
+        "{held:?}"
+    );
+    drop((first, second));
 }

@@ -5,9 +5,14 @@
 
 mod acquire;
 mod budget;
+mod burst;
 mod closing;
 mod dials;
 mod hooks;
+#[cfg(feature = "keyed")]
+mod keyed;
+mod leaks;
+mod lifecycle;
 mod machine;
 mod metadata;
 mod options;
@@ -16,3 +21,5 @@ mod product;
 mod refusals;
 mod runtimes;
 mod support;
+mod suspects;
+mod watching;

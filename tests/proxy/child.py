@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 import threading
 import time
@@ -64,6 +65,13 @@ def call(message_id, name, arguments, meta):
         text(message_id, "late")
     elif name == "sleep":
         threading.Timer(arguments["ms"] / 1000, text, (message_id, "slept")).start()
+    elif name == "freeze":
+        os.kill(os.getpid(), signal.SIGSTOP)
+    elif name == "endless":
+        def tick(step=0):
+            send({"method": "notifications/progress", "params": {"progressToken": meta.get("progressToken"), "progress": step}})
+            threading.Timer(0.02, tick, (step + 1,)).start()
+        tick()
     elif name == "die":
         os._exit(3)
     elif name == "close_stdout":
@@ -88,6 +96,12 @@ def main():
                                                "serverInfo": {"name": "scripted", "version": str(os.getpid())}, "offered": params.get("capabilities")}})
         elif method == "tools/call":
             call(message_id, params.get("name"), params.get("arguments") or {}, params.get("_meta") or {})
+        elif method == "resources/read" and params.get("uri", "").startswith("die-once:"):
+            mark = params["uri"].removeprefix("die-once:")
+            if not os.path.exists(mark):
+                open(mark, "w").close()
+                os._exit(3)
+            send({"id": message_id, "result": {"contents": [{"uri": params["uri"], "text": str(os.getpid())}]}})
         elif method == "notifications/cancelled":
             cancelled.append(params)
         elif method is None and message_id in asked:

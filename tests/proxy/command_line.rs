@@ -103,13 +103,11 @@ async fn both_signals_end_it_in_order_with_its_children() {
 
 #[test]
 fn what_comes_later_and_what_makes_no_sense_is_refused_with_2() {
-    let table: [(&[&str], &str); 16] = [
+    let table: [(&[&str], &str); 14] = [
         (&["serve", "--config", "plunge.toml"], "--config"),
         (&["serve", "--mcp-http", "http://localhost"], "--mcp-http"),
         (&["serve", "--http", "http://localhost"], "--http"),
-        (&["serve", "--mode", "exclusive"], "mode"),
         (&["serve", "--mode", "stateless"], "mode"),
-        (&["serve", "--mode", "oneshot"], "mode"),
         (&["serve", "--mode", "nonsense"], "mode"),
         (&["forward", "--stdio", "cat"], "forward"),
         (&["serve", "--stdio", "cat 'open"], "quote"),

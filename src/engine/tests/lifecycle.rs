@@ -9,7 +9,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use super::models::{Pool, acquire, assert_all_idle, give_up, lease, model, wait};
-use super::stage::{Item, Stage, TestBody, TestTicket, close, finish_dial, open, pool, pool_in};
+use super::stage::{
+    Item, Stage, TestBody, TestTicket, close, finish_dial, open, pool, pool_ordered,
+};
 use crate::engine::gate::GateWord;
 use crate::engine::{Fairness, IdleOrder, Lease, Queue, Wait, WaitError};
 use crate::sync::Arc;
@@ -164,7 +166,7 @@ fn eviction_against_replacement() {
 fn look_at_the_only_idle_one_against_acquire() {
     for order in [IdleOrder::Fifo, IdleOrder::Lifo] {
         model(3, move || {
-            let pool = pool_in(order, 1, 1, Fairness::Fifo);
+            let pool = pool_ordered(order, 1, 1, Fairness::Fifo);
             // Two left of which one is looked at: the pass is not over.
             let looking = on_a_thread(&pool, |pool| pool.body().sweep(&mut 2, 1, keep));
             drop(acquire(pool.body()).expect("served"));
@@ -179,7 +181,7 @@ fn look_at_the_only_idle_one_against_acquire() {
 #[test]
 fn end_of_a_pass_against_acquire() {
     model(3, || {
-        let pool = pool_in(IdleOrder::Lifo, 1, 1, Fairness::Fifo);
+        let pool = pool_ordered(IdleOrder::Lifo, 1, 1, Fairness::Fifo);
         pool.body().sweep(&mut 2, 1, keep);
         let ending = on_a_thread(&pool, |pool| pool.body().sweep(&mut 0, 1, keep));
         drop(acquire(pool.body()).expect("served"));
@@ -192,7 +194,7 @@ fn end_of_a_pass_against_acquire() {
 #[test]
 fn reap_against_acquire() {
     model(3, || {
-        let pool = pool_in(IdleOrder::Fifo, 1, 1, Fairness::Fifo);
+        let pool = pool_ordered(IdleOrder::Fifo, 1, 1, Fairness::Fifo);
         let reaping = on_a_thread(&pool, |pool| pool.body().sweep(&mut 1, 1, retire));
         drop(acquire_dialling(pool.body()));
         reaping.join().unwrap();
@@ -209,7 +211,7 @@ fn reap_against_acquire() {
 fn reap_against_acquire_against_close() {
     for look in [keep, retire] {
         model(2, move || {
-            let pool = pool_in(IdleOrder::Fifo, 1, 1, Fairness::Fifo);
+            let pool = pool_ordered(IdleOrder::Fifo, 1, 1, Fairness::Fifo);
             let reaping = on_a_thread(&pool, move |pool| pool.body().sweep(&mut 1, 1, look));
             let closing = on_a_thread(&pool, |pool| close(pool.body()));
             match acquire(pool.body()) {

@@ -1,5 +1,7 @@
 //! Models and facts of the engine.
 
+#[cfg(plunge_loom)]
+mod commons;
 #[cfg(not(plunge_loom))]
 mod facts;
 #[cfg(plunge_loom)]
@@ -7,3 +9,5 @@ mod lifecycle;
 #[cfg(plunge_loom)]
 mod models;
 mod stage;
+#[cfg(plunge_loom)]
+mod watching;

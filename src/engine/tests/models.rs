@@ -395,3 +395,44 @@ fn two_dials_and_a_put_serve_whoever_waits() {
         assert_all_idle(&pool, 2);
     });
 }
+
+/// Would catch: a note taken of a lease undoes the doom that comes at the same time.
+#[test]
+fn a_note_and_a_doom_lose_neither() {
+    model(3, || {
+        let pool = pool(1, 1, Fairness::Fifo);
+        let held = lease(&pool);
+        let holder = thread::spawn(move || {
+            held.note(true);
+            held.note(false);
+            held
+        });
+        pool.body().evict_all();
+        let held = holder.join().unwrap();
+        assert!(held.is_doomed() && !held.is_noted());
+        drop(held);
+        assert_eq!(pool.body().capacity().open(), 0);
+    });
+}
+
+/// Would catch: whoever sees the note of a lease takes the time of its last return for the time
+/// since which it is held.
+#[test]
+fn a_note_that_is_seen_comes_with_its_stamp() {
+    model(3, || {
+        let pool = pool(1, 1, Fairness::Fifo);
+        let held = lease(&pool);
+        let holder = thread::spawn(move || {
+            held.stamp(Tick::from_millis(5));
+            held.note(true);
+            held
+        });
+        for tenant in pool.body().tenants() {
+            assert!(!tenant.is_noted() || tenant.since() == Tick::from_millis(5));
+        }
+        let held = holder.join().unwrap();
+        held.note(false);
+        drop(held);
+        assert_all_idle(&pool, 1);
+    });
+}

@@ -1,7 +1,7 @@
 //! A host for the engine's tests: no clock, no runtime; dials are left on a table.
 
 use crate::engine::permit::Permit;
-use crate::engine::{Body, Fairness, Handle, Host, IdleOrder, Lease, Settings, Ticket};
+use crate::engine::{Body, Commons, Fairness, Handle, Host, IdleOrder, Lease, Settings, Ticket};
 use crate::sync::{Arc, AtomicU32, AtomicU64, Mutex, Ordering};
 use crate::time::Tick;
 
@@ -51,6 +51,12 @@ impl Host<Item> for Stage {
         }
     }
 
+    fn evicted(lease: TestLease) {
+        // Relaxed: as above.
+        lease.body().host().retired.fetch_add(1, Ordering::Relaxed);
+        drop(lease.retire());
+    }
+
     fn dial(ticket: TestTicket) -> Result<(), u32> {
         let Some(body) = ticket.body().map(Arc::clone) else {
             return Ok(());
@@ -68,11 +74,36 @@ impl Host<Item> for Stage {
 
 /// A pool of at most `limit` with `idle` of them open.
 pub(super) fn pool(limit: u32, idle: u32, fairness: Fairness) -> Handle<Item, Stage> {
-    pool_in(IdleOrder::Affine, limit, idle, fairness)
+    build(None, IdleOrder::Affine, limit, idle, fairness)
 }
 
-/// The same with an order of its own.
+/// As `pool`, with an order of its own.
+pub(super) fn pool_ordered(
+    order: IdleOrder,
+    limit: u32,
+    idle: u32,
+    fairness: Fairness,
+) -> Handle<Item, Stage> {
+    build(None, order, limit, idle, fairness)
+}
+
+/// As `pool`, with permits from the commons and no hot places, as a keyed pool has it.
 pub(super) fn pool_in(
+    commons: Option<Arc<Commons<Item, Stage>>>,
+    limit: u32,
+    idle: u32,
+    fairness: Fairness,
+) -> Handle<Item, Stage> {
+    let order = if commons.is_some() {
+        IdleOrder::Fifo
+    } else {
+        IdleOrder::Affine
+    };
+    build(commons, order, limit, idle, fairness)
+}
+
+fn build(
+    commons: Option<Arc<Commons<Item, Stage>>>,
     order: IdleOrder,
     limit: u32,
     idle: u32,
@@ -92,7 +123,7 @@ pub(super) fn pool_in(
         retired: AtomicU32::new(0),
         time: AtomicU64::new(0),
     };
-    let body = Arc::new(Body::new(settings, stage));
+    let body = Arc::new(Body::new(settings, stage, commons));
     body.tick().store(Tick::from_millis(0));
     for _ in 0..idle {
         drop(open(&body));
@@ -122,7 +153,7 @@ pub(super) fn finish_dial(body: &Arc<TestBody>) {
 
 /// Opens a connection that nobody dialled.
 pub(super) fn open(body: &Arc<TestBody>) -> TestLease {
-    assert!(body.capacity.try_take(), "a free permit");
+    assert!(body.try_take_permit(), "a free permit");
     let permit = Permit::adopt(Arc::clone(body));
     Body::install(permit, Item, body.generation(), Tick::from_millis(0))
 }

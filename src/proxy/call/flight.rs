@@ -3,7 +3,7 @@
 //! Promise: a flight gets one end; a call that is dropped leaves its flight in the table, so that a
 //! late answer is recognized and thrown away. A client that goes away cancels nothing by that.
 
-use crate::sync::Arc;
+use crate::sync::{Arc, Mutex};
 use std::future::poll_fn;
 use std::ops::Range;
 use std::task::{Context, Poll};
@@ -11,7 +11,9 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 
 use super::{Inbox, Item};
-use crate::proxy::wire::{Fault, RawId, Splice};
+use crate::proxy::guard::Ticket;
+use crate::proxy::wire::{Code, Fault, RawId, Splice};
+use crate::resilience::Outcome;
 
 /// Who sent a request: a session's key, or nobody that could be named again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +36,16 @@ pub struct Flight {
     /// Whether the client takes messages before the answer.
     pub takes_stream: bool,
     inbox: Inbox<Result<Answer, Fault>>,
+    ticket: Option<Ticket>,
+    hold: Mutex<Hold>,
+}
+
+/// What a request keeps until its end.
+enum Hold {
+    Nothing,
+    #[expect(dead_code, reason = "kept to be dropped")]
+    Kept(Box<dyn Send>),
+    Ended,
 }
 
 /// The child's response, still with the id that the child saw.
@@ -63,16 +75,56 @@ pub enum Step {
     Fault(Fault),
 }
 
+impl std::fmt::Debug for Hold {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Nothing => "nothing",
+            Self::Kept(_) => "kept",
+            Self::Ended => "ended",
+        })
+    }
+}
+
 impl Flight {
     /// A request that is about to be written.
     pub fn new(id: RawId, token: Option<RawId>, owner: Owner, takes_stream: bool) -> Arc<Self> {
+        Self::admitted(id, token, owner, takes_stream, None)
+    }
+
+    /// A request that the upstream's breaker let in: its end is reported there.
+    pub fn admitted(
+        id: RawId,
+        token: Option<RawId>,
+        owner: Owner,
+        takes_stream: bool,
+        ticket: Option<Ticket>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             id,
             token,
             owner,
             takes_stream,
             inbox: Inbox::default(),
+            ticket,
+            hold: Mutex::new(Hold::Nothing),
         })
+    }
+
+    /// Keeps something until the end of the request; drops it at once where that was.
+    pub fn hold(&self, kept: Box<dyn Send>) {
+        let mut hold = self.hold.lock();
+        let unused = if matches!(*hold, Hold::Ended) {
+            Hold::Kept(kept)
+        } else {
+            std::mem::replace(&mut *hold, Hold::Kept(kept))
+        };
+        drop(hold);
+        drop(unused); // a drop may do anything
+    }
+
+    fn let_go(&self) {
+        let kept = std::mem::replace(&mut *self.hold.lock(), Hold::Ended);
+        drop(kept);
     }
 
     /// Passes on a message that comes before the answer; gives it back if the client cannot take it.
@@ -85,12 +137,27 @@ impl Flight {
 
     /// Ends it with the child's answer.
     pub fn answer(&self, answer: Answer) -> bool {
-        self.inbox.finish(Ok(answer))
+        self.report(Outcome::Success);
+        let taken = self.inbox.finish(Ok(answer));
+        self.let_go();
+        taken
     }
 
     /// Ends it without an answer.
     pub fn fail(&self, fault: Fault) -> bool {
-        self.inbox.finish(Err(fault))
+        self.report(match fault.code {
+            Code::ChildDied | Code::NoChild | Code::TimedOut => Outcome::Failure,
+            _ => Outcome::Abandoned,
+        });
+        let taken = self.inbox.finish(Err(fault));
+        self.let_go();
+        taken
+    }
+
+    fn report(&self, outcome: Outcome) {
+        if let Some(ticket) = &self.ticket {
+            ticket.end(outcome);
+        }
     }
 
     /// Whether somebody still waits for it.

@@ -5,6 +5,7 @@
 use crate::sync::Arc;
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use super::Refusal;
 use super::post::{unreadable, untold, whole};
@@ -14,6 +15,7 @@ use crate::proxy::http::{self, Accepts, Reply, Version};
 use crate::proxy::session::Session;
 use crate::proxy::state::AppState;
 use crate::proxy::wire::{self, Code, Fault, Kind};
+use crate::resilience::Deadline;
 
 /// Messages that one batch may have.
 const MAX_MESSAGES: usize = 100;
@@ -68,16 +70,11 @@ pub async fn batch(
             body: item,
             accepts,
             session: session.as_ref(),
+            deadline: Deadline::new(&state.options.timeouts(), Instant::now()),
         };
         match &message.kind {
-            Kind::Request { id, .. } => {
-                calls.push((*id, state.backend.call(&state.options, id, &exchange).await))
-            }
-            _ => state
-                .backend
-                .tell(&state.options, &exchange)
-                .await
-                .map_err(untold)?,
+            Kind::Request { id, .. } => calls.push((*id, state.backend.call(id, &exchange).await)),
+            _ => state.backend.tell(&exchange).await.map_err(untold)?,
         }
     }
     if calls.is_empty() {

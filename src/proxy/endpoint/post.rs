@@ -5,6 +5,7 @@ use crate::sync::Arc;
 use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::header::{HeaderMap, HeaderValue};
+use tokio::time::Instant;
 
 use super::Refusal;
 use super::batch::batch;
@@ -15,6 +16,7 @@ use crate::proxy::http::{self, Accepts, EventStream, Reply, SESSION, Source};
 use crate::proxy::session::Session;
 use crate::proxy::state::AppState;
 use crate::proxy::wire::{self, Code, EnvelopeError, Fault, Kind, RawId};
+use crate::resilience::Deadline;
 
 /// Serves a POST.
 ///
@@ -62,21 +64,26 @@ async fn one(
         body,
         accepts,
         session: session.as_ref(),
+        deadline: Deadline::new(&state.options.timeouts(), Instant::now()),
     };
     let Kind::Request { id, method } = &message.kind else {
-        state
-            .backend
-            .tell(&state.options, &exchange)
-            .await
-            .map_err(untold)?;
+        state.backend.tell(&exchange).await.map_err(untold)?;
         return Ok(http::accepted());
     };
-    if method == "initialize" {
+    if method == "initialize" && !state.backend.is_oneshot() {
         return initialize(state, RawId::new(id), &exchange).await;
     }
-    match state.backend.call(&state.options, id, &exchange).await {
-        Ok(call) => answer(call, accepts).await,
-        Err(fault) => Err(Refusal::of(fault, &RawId::new(id))),
+    loop {
+        let called = state.backend.call(id, &exchange).await;
+        let call = called.map_err(|fault| Refusal::of(fault, &RawId::new(id)))?;
+        let answered = answer(call, accepts).await;
+        if let Err(refusal) = &answered
+            && refusal.fault.code == Code::ChildDied
+            && state.backend.may_retry(&exchange)
+        {
+            continue;
+        }
+        return answered;
     }
 }
 
@@ -92,7 +99,7 @@ async fn initialize(
     }
     let begun = state
         .backend
-        .initialize(&state.options, &state.sessions, id.clone(), exchange)
+        .initialize(&state.sessions, id.clone(), exchange)
         .await;
     let begun = begun.map_err(|fault| Refusal::of(fault, &id))?;
     let mut reply = whole(begun.message, exchange.accepts);

@@ -46,10 +46,10 @@ pub fn stream(events: EventStream) -> Reply {
 pub fn fault(fault: &Fault, id: Option<&[u8]>) -> Reply {
     let mut reply = json(fault.to_json(id).into());
     *reply.status_mut() = fault.code.status();
-    if let Some(seconds) = fault.code.retry_after() {
+    if let Some(seconds) = fault.retry_after {
         reply
             .headers_mut()
-            .insert(RETRY_AFTER, HeaderValue::from_static(seconds));
+            .insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     if fault.code == Code::WrongHttpMethod {
         reply

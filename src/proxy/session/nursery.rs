@@ -1,15 +1,13 @@
 //! Children that nobody has spoken to yet, for sessions to come.
 //!
-//! Promise: a child is given to one session and never comes back; the next ones are started in the
+//! Promise: a child is given to one session and never comes back; the pool starts the next ones in the
 //! background, so that a session does not wait for a process to start.
 
 use crate::sync::Arc;
-use crate::sync::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::OwnedChild;
 use crate::proxy::options::ServeOptions;
-use crate::proxy::tasks::Tasks;
 use crate::proxy::wire::{Code, Fault};
 use crate::transport::{Command, Subprocess};
 use crate::{BoxError, CloseReport, Pool, PoolConnection, PoolOptions, PoolStats};
@@ -17,8 +15,6 @@ use crate::{BoxError, CloseReport, Pool, PoolConnection, PoolOptions, PoolStats}
 /// The pool of children without a session.
 pub struct Nursery {
     pool: Pool<Subprocess>,
-    refilling: Arc<AtomicBool>,
-    tasks: Tasks,
     options: Arc<ServeOptions>,
 }
 
@@ -28,21 +24,16 @@ impl Nursery {
     /// # Errors
     ///
     /// That of the pool's options.
-    pub fn new(
-        command: &Command,
-        options: &Arc<ServeOptions>,
-        tasks: &Tasks,
-    ) -> Result<Self, BoxError> {
+    pub fn new(command: &Command, options: &Arc<ServeOptions>) -> Result<Self, BoxError> {
         let command = command.clone();
         let pool = PoolOptions::new()
             .max_connections(options.children())
+            .min_idle(options.min_idle)
             .connect_timeout(options.connect_timeout)
             .acquire_timeout(options.acquire_timeout)
             .connect_with(move || Subprocess::spawn(&command))?;
         Ok(Self {
             pool,
-            refilling: Arc::default(),
-            tasks: tasks.clone(),
             options: options.clone(),
         })
     }
@@ -54,8 +45,11 @@ impl Nursery {
     /// [`Code::NoChild`] if none could be started in time.
     pub async fn take(&self) -> Result<OwnedChild, Fault> {
         let lease = self.acquire().await?;
-        self.refill();
-        Ok(OwnedChild::new(lease, self.options.response_timeout))
+        Ok(OwnedChild::new(
+            lease,
+            self.options.timeouts(),
+            self.options.probe,
+        ))
     }
 
     async fn acquire(&self) -> Result<PoolConnection<Subprocess>, Fault> {
@@ -71,35 +65,12 @@ impl Nursery {
     ///
     /// Why it cannot.
     pub async fn warm(&self) -> Result<(), Fault> {
-        drop(self.acquire().await?);
-        self.refill();
-        Ok(())
-    }
-
-    /// Starts children in the background until enough wait, as far as the limit allows.
-    pub fn refill(&self) {
-        let (wanted, stats) = (self.options.min_idle, self.pool.stats());
-        if stats.idle >= wanted || stats.capacity_free == 0 {
-            return;
+        if self.options.min_idle == 0 {
+            return self.acquire().await.map(drop);
         }
-        // AcqRel: pairs with the Release below; one refill at a time.
-        if self.refilling.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        let (pool, refilling) = (self.pool.clone(), self.refilling.clone());
-        self.tasks.spawn(async move {
-            let mut held = Vec::new();
-            while held.len() < wanted as usize {
-                match pool.acquire().await {
-                    Ok(lease) => held.push(lease),
-                    // At the limit, closed, or the command fails: the next session sees which.
-                    Err(_) => break,
-                }
-            }
-            drop(held);
-            // Release: see above.
-            refilling.store(false, Ordering::Release);
-        });
+        // An acquire would open a child beside those that the pool opens by itself.
+        let ready = self.pool.wait_ready().await;
+        ready.map_err(|error| Fault::new(Code::NoChild, error.to_string()))
     }
 
     /// Whether a new session would get a child, as far as is known.

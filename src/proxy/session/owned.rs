@@ -2,7 +2,7 @@
 //!
 //! Promise: it is never handed to another session, whatever drops it: its lease retires it.
 
-use crate::sync::Arc;
+use crate::sync::{Arc, AtomicBool, Mutex, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,42 +11,74 @@ use tokio::time::Instant;
 use super::routes::Routes;
 use crate::PoolConnection;
 use crate::proxy::call::{Call, Flight};
+use crate::proxy::guard::ping;
 use crate::proxy::wire::{Code, Fault, RequestId};
+use crate::resilience::{Deadline, HealthProbe, ProbeOptions, ProbeStep, Timeouts};
 use crate::transport::{LineWriter, Subprocess, WriteError};
 
 /// A leased child with state in it.
 pub struct OwnedChild {
     lease: OneSession,
+    probe: Mutex<HealthProbe>,
     writer: LineWriter,
     /// Where its lines go.
     pub routes: Arc<Routes>,
 }
 
 /// A lease that never goes back to the idle ones.
-struct OneSession(PoolConnection<Subprocess>);
+struct OneSession {
+    lease: Option<PoolConnection<Subprocess>>,
+    pid: u32,
+    hung: AtomicBool,
+}
 
 impl Drop for OneSession {
     fn drop(&mut self) {
-        self.0.mark_broken();
+        let Some(mut lease) = self.lease.take() else {
+            return;
+        };
+        if *self.hung.get_mut() {
+            // It reads nothing: there is no use in asking it to end.
+            lease.detach().kill();
+        } else {
+            lease.mark_broken();
+        }
     }
 }
 
 impl OwnedChild {
     /// Takes over a child that nobody has spoken to yet.
-    pub fn new(lease: PoolConnection<Subprocess>, silence: Duration) -> Self {
-        let routes = Routes::new(silence);
-        let lease = OneSession(lease);
-        lease.0.attach(routes.clone());
+    pub fn new(lease: PoolConnection<Subprocess>, limits: Timeouts, probe: ProbeOptions) -> Self {
+        let routes = Routes::new(limits);
+        lease.attach(routes.clone());
+        let (writer, pid) = (lease.writer(), lease.pid());
+        let lease = OneSession {
+            lease: Some(lease),
+            pid,
+            hung: AtomicBool::new(false),
+        };
         Self {
-            writer: lease.0.writer(),
+            writer,
             lease,
+            probe: Mutex::new(HealthProbe::new(probe, Instant::now())),
             routes,
         }
     }
 
+    /// Nobody answers what this child asks: its questions are dropped.
+    pub fn without_answers(self) -> Self {
+        self.routes.drop_questions();
+        self
+    }
+
+    /// Ends its input after what was written.
+    pub fn finish(&self) {
+        self.writer.finish();
+    }
+
     /// The process id.
     pub fn pid(&self) -> u32 {
-        self.lease.0.pid()
+        self.lease.pid
     }
 
     /// Writes a request and returns the call that waits for its answer.
@@ -62,12 +94,12 @@ impl OwnedChild {
         &self,
         flight: Arc<Flight>,
         line: Bytes,
-        patience: Duration,
+        deadline: Deadline,
         limit: usize,
     ) -> Result<Call, Fault> {
-        self.routes
-            .insert(&flight, Instant::now() + patience, limit)?;
+        self.routes.insert(&flight, deadline, limit)?;
         let call = Call::new(flight.clone());
+        let patience = deadline.expires().saturating_duration_since(Instant::now());
         if let Err(fault) = self.write(line, patience).await {
             if let Some(id) = flight.id.value() {
                 self.routes.remove(&id);
@@ -88,12 +120,46 @@ impl OwnedChild {
 
     /// Ends the requests whose time is over and tells the child so.
     pub fn expire(&self, now: Instant) {
-        for flight in self.routes.expired(now) {
+        let expired = self.routes.expired(now);
+        if !expired.is_empty() {
+            self.probe.lock().timed_out();
+        }
+        for flight in expired {
             self.cancel(&flight);
             flight.fail(Fault::new(
                 Code::TimedOut,
                 "the server did not answer in time; the request was cancelled",
             ));
+        }
+    }
+
+    /// Asks a child that let a request time out for a sign of life; gives it up, and with it the
+    /// session, if there is none. `true`: it was given up now.
+    pub fn probe(&self, now: Instant) -> bool {
+        let mut probe = self.probe.lock();
+        if self.routes.was_heard() {
+            probe.heard();
+        }
+        // A session that is not used says nothing by its silence.
+        let step = probe.look(true, now);
+        drop(probe);
+        match step {
+            ProbeStep::Wait => false,
+            ProbeStep::Ask => {
+                // A full queue is a miss of its own.
+                let _ = self.writer.try_write(ping());
+                false
+            }
+            ProbeStep::GiveUp if self.routes.is_over() => false,
+            ProbeStep::GiveUp => {
+                // Relaxed: read by the drop alone, which comes after.
+                self.lease.hung.store(true, Ordering::Relaxed);
+                self.routes.end(Fault::new(
+                    Code::ChildDied,
+                    "the server process of this session does not answer and was ended; initialize a new session",
+                ));
+                true
+            }
         }
     }
 

@@ -5,7 +5,6 @@
 
 use crate::sync::Arc;
 use crate::sync::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
 
 use crate::sync::Mutex;
 use bytes::Bytes;
@@ -13,7 +12,9 @@ use tokio::time::Instant;
 
 use super::Outbox;
 use crate::proxy::call::{Answer, Flight};
+use crate::proxy::guard::is_pong;
 use crate::proxy::wire::{self, Code, Envelope, Fault, Kind, RequestId};
+use crate::resilience::{Deadline, Timeouts};
 use crate::transport::{Death, LineSink};
 
 /// Requests of a child to its client that may be open.
@@ -25,7 +26,9 @@ pub struct Routes {
     tables: Mutex<Tables>,
     /// The way out for what belongs to no request.
     pub outbox: Outbox,
-    silence: Duration,
+    limits: Timeouts,
+    heard: AtomicBool,
+    unasked: AtomicBool,
     over: AtomicBool,
     dropped: AtomicU64,
 }
@@ -43,16 +46,18 @@ struct Tables {
 struct Entry {
     id: RequestId,
     flight: Arc<Flight>,
-    expires: Instant,
+    deadline: Deadline,
 }
 
 impl Routes {
-    /// Empty tables; a child may be silent for `silence` over a request that it has begun to answer.
-    pub fn new(silence: Duration) -> Arc<Self> {
+    /// Empty tables for requests with these limits.
+    pub fn new(limits: Timeouts) -> Arc<Self> {
         Arc::new(Self {
             tables: Mutex::default(),
             outbox: Outbox::default(),
-            silence,
+            limits,
+            heard: AtomicBool::new(false),
+            unasked: AtomicBool::new(false),
             over: AtomicBool::new(false),
             dropped: AtomicU64::new(0),
         })
@@ -66,7 +71,7 @@ impl Routes {
     pub fn insert(
         &self,
         flight: &Arc<Flight>,
-        expires: Instant,
+        deadline: Deadline,
         limit: usize,
     ) -> Result<(), Fault> {
         let Some(id) = flight.id.value() else {
@@ -91,11 +96,15 @@ impl Routes {
                 format!("{limit} requests of this session are in flight; wait for one"),
             ));
         }
-        tables.flights.push(Entry {
+        let mut entry = Entry {
             id,
             flight: flight.clone(),
-            expires,
-        });
+            deadline,
+        };
+        if !tables.asked.is_empty() {
+            entry.deadline.pause(Instant::now());
+        }
+        tables.flights.push(entry);
         Ok(())
     }
 
@@ -114,22 +123,24 @@ impl Routes {
         };
         tables.asked.swap_remove(at);
         // The child goes on where a person's answer held it up: its clocks start again.
-        let expires = Instant::now() + self.silence;
-        for entry in &mut tables.flights {
-            entry.expires = entry.expires.max(expires);
-        }
+        tables.resume(&self.limits);
         true
     }
 
-    /// Takes out the requests whose time is over. None are while the child waits for its client.
+    /// Takes out the requests whose time is over. While the child waits for its client only their
+    /// whole time runs.
     pub fn expired(&self, now: Instant) -> Vec<Arc<Flight>> {
         let mut tables = self.tables.lock();
-        if !tables.asked.is_empty() || tables.flights.iter().all(|entry| entry.expires > now) {
+        if tables
+            .flights
+            .iter()
+            .all(|entry| entry.deadline.expires() > now)
+        {
             return Vec::new();
         }
         tables
             .flights
-            .extract_if(.., |entry| entry.expires <= now)
+            .extract_if(.., |entry| entry.deadline.expires() <= now)
             .map(|entry| entry.flight)
             .collect()
     }
@@ -153,6 +164,12 @@ impl Routes {
     pub fn is_over(&self) -> bool {
         // Acquire: pairs with the Release in `end`; who sees it finds the tables emptied.
         self.over.load(Ordering::Acquire)
+    }
+
+    /// Whether the child wrote anything since this was asked last.
+    pub fn was_heard(&self) -> bool {
+        // Relaxed: a flag on its own, for a probe that looks again soon.
+        self.heard.swap(false, Ordering::Relaxed)
     }
 
     /// Requests in flight.
@@ -187,12 +204,11 @@ impl Routes {
 
     fn on_progress(&self, line: Bytes, token: Option<RequestId>) {
         let mut tables = self.tables.lock();
-        let expires = Instant::now() + self.silence;
         let asked_for = |entry: &&mut Entry| {
             token.is_some() && entry.flight.token.as_ref().and_then(|token| token.value()) == token
         };
         let flight = tables.flights.iter_mut().find(asked_for).map(|entry| {
-            entry.expires = expires;
+            entry.deadline.progress(&self.limits, Instant::now());
             entry.flight.clone()
         });
         drop(tables);
@@ -241,7 +257,17 @@ impl Routes {
         }
     }
 
+    /// Drops what the child asks from now on.
+    pub fn drop_questions(&self) {
+        // Relaxed: set before the first line is written to the child.
+        self.unasked.store(true, Ordering::Relaxed);
+    }
+
     fn on_request(&self, line: Bytes, id: &str) {
+        // Relaxed: see `drop_questions`.
+        if self.unasked.load(Ordering::Relaxed) {
+            return self.drop_line();
+        }
         let Some(id) = RequestId::from_raw(id) else {
             return;
         };
@@ -251,6 +277,10 @@ impl Routes {
             tables.asked.remove(0);
         }
         tables.asked.push(id);
+        let now = Instant::now();
+        for entry in &mut tables.flights {
+            entry.deadline.pause(now);
+        }
         drop(tables);
         self.on_unnamed(line, true);
     }
@@ -276,14 +306,29 @@ impl Routes {
     }
 }
 
+impl Tables {
+    /// Lets the clocks go on, once nobody is asked for anything.
+    fn resume(&mut self, limits: &Timeouts) {
+        if self.asked.is_empty() {
+            let now = Instant::now();
+            for entry in &mut self.flights {
+                entry.deadline.resume(limits, now);
+            }
+        }
+    }
+}
+
 impl LineSink for Routes {
     fn on_line(&self, line: Bytes) {
+        // Relaxed: see `was_heard`.
+        self.heard.store(true, Ordering::Relaxed);
         let copy = line.clone();
         let Ok(message) = wire::parse(&copy) else {
             self.drop_line();
             return;
         };
         match &message.kind {
+            Kind::Response { id, .. } if is_pong(*id) => {}
             Kind::Response { id, is_result } => {
                 self.on_answer(line, id.and_then(RequestId::from_raw), *is_result)
             }

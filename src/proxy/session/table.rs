@@ -123,13 +123,16 @@ impl SessionTable {
         }
     }
 
-    /// Ends requests whose time is over.
-    pub fn expire(&self, now: Instant) {
+    /// Ends requests whose time is over, and gives up children that show no sign of life; says how many.
+    pub fn expire(&self, now: Instant) -> usize {
+        let mut given_up = 0;
         for session in self.owners() {
             if let Some(child) = session.child() {
                 child.expire(now);
+                given_up += usize::from(child.probe(now));
             }
         }
+        given_up
     }
 
     /// Sends a message to every session that listens.

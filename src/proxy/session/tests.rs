@@ -11,10 +11,23 @@ use super::*;
 use crate::proxy::call::{Call, Flight, Owner, Step};
 use crate::proxy::http::{EventStream, SessionStream, Source, Version};
 use crate::proxy::wire::{Code, RawId, RequestId};
+use crate::resilience::{Deadline, Timeouts};
 use crate::sync::Arc;
 use crate::transport::{Death, LineSink};
 
 const SILENCE: Duration = Duration::from_secs(30);
+
+fn limits() -> Timeouts {
+    Timeouts {
+        request: SILENCE,
+        idle: SILENCE,
+        ..Timeouts::default()
+    }
+}
+
+fn begun() -> Deadline {
+    Deadline::new(&limits(), Instant::now())
+}
 
 fn fly(routes: &Routes, id: &str, token: Option<&str>, takes_stream: bool) -> Call {
     let flight = Flight::new(
@@ -23,9 +36,7 @@ fn fly(routes: &Routes, id: &str, token: Option<&str>, takes_stream: bool) -> Ca
         Owner::Nobody,
         takes_stream,
     );
-    routes
-        .insert(&flight, Instant::now() + SILENCE, 10)
-        .unwrap();
+    routes.insert(&flight, begun(), 10).unwrap();
     Call::new(flight)
 }
 
@@ -90,7 +101,7 @@ fn a_closed_outbox_opens_no_stream() {
 
 #[tokio::test]
 async fn an_answer_finds_its_request_by_value_and_keeps_its_bytes() {
-    let routes = Routes::new(SILENCE);
+    let routes = Routes::new(limits());
     let (mut text, mut number) = (
         fly(&routes, "\"1\"", None, false),
         fly(&routes, "1", None, false),
@@ -103,20 +114,20 @@ async fn an_answer_finds_its_request_by_value_and_keeps_its_bytes() {
 
 #[tokio::test]
 async fn an_id_that_is_in_flight_is_refused_and_usable_afterwards() {
-    let routes = Routes::new(SILENCE);
+    let routes = Routes::new(limits());
     let _call = fly(&routes, "1", None, false);
     let twin = Flight::new(RawId::new("1"), None, Owner::Nobody, false);
-    let fault = routes.insert(&twin, Instant::now(), 10).unwrap_err();
+    let fault = routes.insert(&twin, begun(), 10).unwrap_err();
     assert_eq!(fault.code, Code::BadMessage);
     routes.on_line(Bytes::from_static(
         br#"{"jsonrpc":"2.0","id":1,"result":{}}"#,
     ));
-    assert!(routes.insert(&twin, Instant::now(), 10).is_ok());
+    assert!(routes.insert(&twin, begun(), 10).is_ok());
 }
 
 #[tokio::test]
 async fn progress_goes_to_the_request_with_its_token() {
-    let routes = Routes::new(SILENCE);
+    let routes = Routes::new(limits());
     let (mut first, mut second) = (
         fly(&routes, "1", Some("\"a\""), true),
         fly(&routes, "2", Some("\"b\""), true),
@@ -129,7 +140,7 @@ async fn progress_goes_to_the_request_with_its_token() {
 
 #[tokio::test]
 async fn a_question_goes_with_the_only_request_in_flight_else_to_the_stream() {
-    let routes = Routes::new(SILENCE);
+    let routes = Routes::new(limits());
     let question = |id: u32| {
         Bytes::from(format!(
             r#"{{"jsonrpc":"2.0","id":{id},"method":"sampling/createMessage"}}"#
@@ -150,7 +161,7 @@ async fn a_question_goes_with_the_only_request_in_flight_else_to_the_stream() {
 
 #[tokio::test]
 async fn a_change_of_a_list_never_goes_with_a_request() {
-    let routes = Routes::new(SILENCE);
+    let routes = Routes::new(limits());
     let mut call = fly(&routes, "1", None, true);
     routes.on_line(Bytes::from_static(
         br#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#,
@@ -161,7 +172,7 @@ async fn a_change_of_a_list_never_goes_with_a_request() {
 
 #[tokio::test]
 async fn noise_and_answers_to_nobody_are_counted() {
-    let routes = Routes::new(SILENCE);
+    let routes = Routes::new(limits());
     for line in [
         &b"npm warn"[..],
         b"",
@@ -175,13 +186,13 @@ async fn noise_and_answers_to_nobody_are_counted() {
 
 #[tokio::test]
 async fn a_death_reaches_every_request_and_what_comes_after_it() {
-    let routes = Routes::new(SILENCE);
+    let routes = Routes::new(limits());
     let mut call = fly(&routes, "1", None, false);
     routes.on_death(&Death::StdoutClosed);
     assert!(matches!(step(&mut call), Some(Step::Fault(fault)) if fault.code == Code::ChildDied));
     let late = Flight::new(RawId::new("2"), None, Owner::Nobody, false);
     assert_eq!(
-        routes.insert(&late, Instant::now(), 10).unwrap_err().code,
+        routes.insert(&late, begun(), 10).unwrap_err().code,
         Code::ChildDied
     );
     assert!(routes.is_over());
@@ -189,7 +200,7 @@ async fn a_death_reaches_every_request_and_what_comes_after_it() {
 
 #[tokio::test(start_paused = true)]
 async fn no_request_times_out_while_the_child_waits_for_its_client() {
-    let routes = Routes::new(SILENCE);
+    let routes = Routes::new(limits());
     let _call = fly(&routes, "1", None, false);
     routes.on_line(Bytes::from_static(
         br#"{"jsonrpc":"2.0","id":5,"method":"elicitation/create"}"#,

@@ -1,7 +1,6 @@
 //! A shared child in service.
 
-use crate::sync::Arc;
-use std::time::Duration;
+use crate::sync::{Arc, AtomicBool, Mutex, Ordering};
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -11,14 +10,22 @@ use super::handshake::Handshaken;
 use super::hello::Hello;
 use super::router::ChildRouter;
 use crate::proxy::call::{Call, Flight, Owner};
+use crate::proxy::guard::ping;
 use crate::proxy::session::{cancellation, write_line};
 use crate::proxy::wire::{Code, Envelope, Fault, RequestId, Splice};
+use crate::resilience::{Deadline, HealthProbe, ProbeOptions, ProbeStep};
 use crate::transport::LineWriter;
 use crate::{PoolConnection, PoolableResource};
 
 /// A leased child that takes requests of everybody.
 pub struct SharedChild {
-    lease: PoolConnection<Handshaken>,
+    /// There until the drop.
+    lease: Option<PoolConnection<Handshaken>>,
+    hello: Arc<Hello>,
+    pid: u32,
+    probe: Mutex<HealthProbe>,
+    /// It was given up: ended at once, and not put back.
+    hung: AtomicBool,
     writer: LineWriter,
     router: Arc<ChildRouter>,
     /// When it came into service.
@@ -39,10 +46,14 @@ pub struct Request<'a> {
 
 impl SharedChild {
     /// Takes a child into service.
-    pub fn new(lease: PoolConnection<Handshaken>) -> Self {
+    pub fn new(lease: PoolConnection<Handshaken>, probe: ProbeOptions) -> Self {
         let (writer, router) = (lease.process.writer(), lease.router.clone());
         Self {
-            lease,
+            hello: lease.hello.clone(),
+            pid: lease.process.pid(),
+            probe: Mutex::new(HealthProbe::new(probe, Instant::now())),
+            hung: AtomicBool::new(false),
+            lease: Some(lease),
             writer,
             router,
             since: Instant::now(),
@@ -51,17 +62,22 @@ impl SharedChild {
 
     /// What it said of itself.
     pub fn hello(&self) -> &Arc<Hello> {
-        &self.lease.hello
+        &self.hello
     }
 
     /// The process id.
     pub fn pid(&self) -> u32 {
-        self.lease.process.pid()
+        self.pid
     }
 
     /// Whether it is still there.
     pub fn is_alive(&self) -> bool {
-        self.lease.process.is_healthy()
+        // Relaxed: who sees it late finds the table of requests closed.
+        !self.hung.load(Ordering::Relaxed)
+            && self
+                .lease
+                .as_ref()
+                .is_some_and(|lease| lease.process.is_healthy())
     }
 
     /// Requests in flight.
@@ -87,12 +103,10 @@ impl SharedChild {
         &self,
         flight: &Arc<Flight>,
         request: &Request<'_>,
-        patience: Duration,
+        deadline: Deadline,
     ) -> Result<Result<Call, Fault>, Refused> {
-        let own = self
-            .router
-            .flights
-            .insert(flight, Instant::now() + patience)?;
+        let own = self.router.flights.insert(flight, deadline)?;
+        let patience = deadline.expires().saturating_duration_since(Instant::now());
         let digits = own.to_string();
         let digits = digits.as_bytes();
         let mut splice = Splice::one(request.message.span(request.id), digits);
@@ -119,6 +133,7 @@ impl SharedChild {
         let Some((own, flight)) = self.router.flights.take_owned(owner, request) else {
             return false;
         };
+        self.router.stain();
         self.tell_cancelled(own, "cancelled by the client");
         flight.fail(Fault::new(
             Code::Cancelled,
@@ -130,7 +145,12 @@ impl SharedChild {
 
     /// Ends the requests whose time is over and tells the child so.
     pub fn expire(&self, now: Instant) {
-        for (own, flight) in self.router.flights.take_expired(now) {
+        let expired = self.router.flights.take_expired(now);
+        if !expired.is_empty() {
+            self.probe.lock().timed_out();
+        }
+        for (own, flight) in expired {
+            self.router.stain();
             self.tell_cancelled(own, "timed out");
             flight.fail(Fault::new(
                 Code::TimedOut,
@@ -138,6 +158,33 @@ impl SharedChild {
             ));
             self.router.freed.notify_one();
         }
+    }
+
+    /// Asks a silent child for a sign of life. `true`: there was none, and it is given up now.
+    pub fn probe(&self, now: Instant) -> bool {
+        let mut probe = self.probe.lock();
+        if self.router.was_heard() {
+            probe.heard();
+        }
+        let step = probe.look(self.load() > 0, now);
+        drop(probe);
+        match step {
+            ProbeStep::Wait => return false,
+            ProbeStep::Ask => {
+                // A full queue is a miss of its own.
+                let _ = self.writer.try_write(ping());
+                return false;
+            }
+            ProbeStep::GiveUp => {}
+        }
+        // Relaxed: see `is_alive`.
+        let first = !self.hung.swap(true, Ordering::Relaxed);
+        self.end(Fault::new(
+            Code::ChildDied,
+            "the server process does not answer and was ended; send the request again",
+        ));
+        self.router.freed.notify_waiters();
+        first
     }
 
     /// Ends every request with this fault and takes no more.
@@ -152,5 +199,17 @@ impl SharedChild {
         let _ = self
             .writer
             .try_write(cancellation(own.to_string().as_bytes(), reason));
+    }
+}
+
+impl Drop for SharedChild {
+    fn drop(&mut self) {
+        // Otherwise it goes back to the pool, which sees whether it is dead.
+        if *self.hung.get_mut()
+            && let Some(lease) = self.lease.take()
+        {
+            // It reads nothing: there is no use in asking it to end.
+            lease.detach().process.kill();
+        }
     }
 }

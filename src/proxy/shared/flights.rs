@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use crate::proxy::call::{Flight, Owner};
 use crate::proxy::options::MAX_IN_FLIGHT;
 use crate::proxy::wire::{Fault, RequestId};
+use crate::resilience::{Deadline, Timeouts};
 
 /// Low bits of an id: the place in the table. The rest counts the uses of the place.
 ///
@@ -49,7 +50,7 @@ struct Slot {
 #[derive(Debug)]
 struct Entry {
     flight: Arc<Flight>,
-    expires: Instant,
+    deadline: Deadline,
 }
 
 /// Why a request was not taken.
@@ -76,7 +77,7 @@ impl Flights {
     /// # Errors
     ///
     /// [`Refused`].
-    pub fn insert(&self, flight: &Arc<Flight>, expires: Instant) -> Result<u64, Refused> {
+    pub fn insert(&self, flight: &Arc<Flight>, deadline: Deadline) -> Result<u64, Refused> {
         let mut table = self.table.lock();
         if let Some(fault) = &table.end {
             return Err(Refused::Over(fault.clone()));
@@ -100,7 +101,7 @@ impl Flights {
         };
         slot.entry = Some(Entry {
             flight: flight.clone(),
-            expires,
+            deadline,
         });
         let id = slot.uses << INDEX_BITS | index as u64;
         self.shift(1);
@@ -117,10 +118,10 @@ impl Flights {
     }
 
     /// Finds a request and starts its clock again.
-    pub fn renew(&self, id: u64, expires: Instant) -> Option<Arc<Flight>> {
+    pub fn renew(&self, id: u64, limits: &Timeouts, now: Instant) -> Option<Arc<Flight>> {
         let mut table = self.table.lock();
         let entry = table.slot(id)?.entry.as_mut()?;
-        entry.expires = expires;
+        entry.deadline.progress(limits, now);
         Some(entry.flight.clone())
     }
 
@@ -142,7 +143,7 @@ impl Flights {
 
     /// Takes out the requests whose time is over.
     pub fn take_expired(&self, now: Instant) -> Vec<(u64, Arc<Flight>)> {
-        self.take_where(|entry| entry.expires <= now)
+        self.take_where(|entry| entry.deadline.expires() <= now)
     }
 
     /// Takes all out, and nothing more in.

@@ -19,10 +19,12 @@ use super::handshake::Handshaken;
 use super::hello::Hello;
 use super::router::ChildRouter;
 use crate::proxy::call::{Call, Flight, Owner};
+use crate::proxy::guard::Guard;
 use crate::proxy::options::ServeOptions;
 use crate::proxy::session::SessionTable;
 use crate::proxy::tasks::Tasks;
 use crate::proxy::wire::{Code, Fault, RequestId};
+use crate::resilience::{Deadline, Timeouts};
 use crate::transport::Command;
 use crate::{BoxError, CloseReport, Pool, PoolOptions, PoolStats};
 
@@ -55,6 +57,8 @@ pub struct Group {
     tasks: Tasks,
     limit: usize,
     options: Arc<ServeOptions>,
+    limits: Timeouts,
+    guard: Arc<Guard>,
 }
 
 impl Group {
@@ -68,6 +72,7 @@ impl Group {
         options: &Arc<ServeOptions>,
         audience: &Arc<SessionTable>,
         tasks: &Tasks,
+        guard: &Arc<Guard>,
     ) -> Result<Arc<Self>, BoxError> {
         let freed = Arc::new(Notify::new());
         let factory = {
@@ -81,7 +86,7 @@ impl Group {
                 let (command, options) = (command.clone(), options.clone());
                 let router = ChildRouter::new(
                     options.max_in_flight,
-                    options.response_timeout,
+                    options.timeouts(),
                     audience.clone(),
                     freed.clone(),
                 );
@@ -104,6 +109,8 @@ impl Group {
             tasks: tasks.clone(),
             limit: options.children() as usize,
             options: options.clone(),
+            limits: options.timeouts(),
+            guard: guard.clone(),
         }))
     }
 
@@ -116,15 +123,13 @@ impl Group {
         self: &Arc<Self>,
         flight: Arc<Flight>,
         request: &Request<'_>,
+        mut deadline: Deadline,
     ) -> Result<Call, Fault> {
-        let patience = self
-            .options
-            .request_timeout
-            .min(self.options.response_timeout);
         let mut died = 0;
         loop {
             let child = self.ready().await?;
-            match child.call(&flight, request, patience).await {
+            deadline.again(&self.limits, Instant::now());
+            match child.call(&flight, request, deadline).await {
                 Ok(called) => return called,
                 Err(Refused::Full) => {}
                 Err(Refused::Over(fault)) => {
@@ -272,7 +277,7 @@ impl Group {
             .acquire()
             .await
             .map_err(|error| Fault::new(Code::NoChild, error.to_string()))?;
-        let child = Arc::new(SharedChild::new(lease));
+        let child = Arc::new(SharedChild::new(lease, self.options.probe));
         let mut children = self.children.lock();
         // Under the lock that `close` takes: no child slips in behind it.
         if !self.is_closed() {
@@ -300,6 +305,13 @@ impl Group {
     pub fn sweep(self: &Arc<Self>, now: Instant) {
         for child in self.children() {
             child.expire(now);
+            if child.is_alive() && child.probe(now) {
+                tracing::warn!(
+                    pid = child.pid(),
+                    "a server process does not answer and is ended"
+                );
+                self.guard.count_ejected();
+            }
             if !child.is_alive() {
                 let lived = now.duration_since(child.since) >= LIVED;
                 self.dismiss(&child);

@@ -14,6 +14,7 @@ use crate::proxy::call::{Call, Flight, Owner, Step};
 use crate::proxy::http::Version;
 use crate::proxy::options::ServeOptions;
 use crate::proxy::wire::RawId;
+use crate::resilience::{Deadline, Timeouts};
 use crate::transport::{Command, Subprocess};
 use crate::{BoxError, PoolableResource};
 
@@ -46,7 +47,7 @@ impl Handshaken {
         let flight = Flight::new(RawId::new("0"), None, Owner::Nobody, false);
         let id = router
             .flights
-            .insert(&flight, Instant::now() + options.connect_timeout)
+            .insert(&flight, patient(options))
             .map_err(|_| "the server process ended at once")?;
         let mut call = Call::new(flight);
         process.writer().write(initialize(id)).await?;
@@ -69,6 +70,15 @@ impl Handshaken {
     }
 }
 
+/// The pool's own time-out is the one that counts.
+fn patient(options: &ServeOptions) -> Deadline {
+    let limits = Timeouts {
+        request: options.connect_timeout,
+        ..options.timeouts()
+    };
+    Deadline::new(&limits, Instant::now())
+}
+
 const INITIALIZED: &[u8] = b"{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}";
 
 fn initialize(id: u64) -> Bytes {
@@ -82,7 +92,7 @@ fn initialize(id: u64) -> Bytes {
 
 impl PoolableResource for Handshaken {
     fn is_healthy(&self) -> bool {
-        self.process.is_healthy()
+        self.process.is_healthy() && !self.router.is_stained()
     }
 
     async fn close(self) {

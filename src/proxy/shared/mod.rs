@@ -9,5 +9,9 @@ mod router;
 #[cfg(test)]
 mod tests;
 
-pub use child::Request;
+pub use child::{Request, SharedChild};
+pub use flights::Refused;
 pub use group::Group;
+pub use handshake::Handshaken;
+pub use hello::Hello;
+pub use router::ChildRouter;

@@ -4,8 +4,7 @@
 //! that concern everybody; a question that has no addressee is refused to the child.
 
 use crate::sync::Arc;
-use crate::sync::{AtomicU64, Ordering};
-use std::time::Duration;
+use crate::sync::{AtomicBool, AtomicU64, Ordering};
 
 use crate::sync::Mutex;
 use bytes::Bytes;
@@ -14,8 +13,10 @@ use tokio::time::Instant;
 
 use super::flights::Flights;
 use crate::proxy::call::Answer;
+use crate::proxy::guard::is_pong;
 use crate::proxy::session::SessionTable;
 use crate::proxy::wire::{self, Code, Envelope, Fault, Kind, Splice};
+use crate::resilience::Timeouts;
 use crate::transport::{Death, LineSink, LineWriter};
 
 /// The routing of one child.
@@ -25,8 +26,12 @@ pub struct ChildRouter {
     audience: Arc<SessionTable>,
     /// Gone with the child: a writer may keep its child's pipe open.
     writer: Mutex<Option<LineWriter>>,
-    silence: Duration,
+    limits: Timeouts,
     dropped: AtomicU64,
+    heard: AtomicBool,
+    /// One request at a time, and a line that is not for it means that the child is not clean.
+    strict: bool,
+    stained: AtomicBool,
     /// Rung when a place in the table is free again, and at the child's death.
     pub freed: Arc<Notify>,
 }
@@ -35,7 +40,7 @@ impl ChildRouter {
     /// A router for a child that is not spoken to yet.
     pub fn new(
         limit: usize,
-        silence: Duration,
+        limits: Timeouts,
         audience: Arc<SessionTable>,
         freed: Arc<Notify>,
     ) -> Self {
@@ -44,9 +49,34 @@ impl ChildRouter {
             flights: Flights::new(limit),
             audience,
             writer,
-            silence,
+            limits,
             dropped,
+            heard: AtomicBool::new(false),
+            strict: false,
+            stained: AtomicBool::new(false),
             freed,
+        }
+    }
+
+    /// A router for a child that has one request at a time.
+    pub fn of_one(limits: Timeouts, audience: Arc<SessionTable>) -> Self {
+        Self {
+            strict: true,
+            ..Self::new(1, limits, audience, Arc::new(Notify::new()))
+        }
+    }
+
+    /// Whether a child that may have one request at a time did something that would meet the next one.
+    pub fn is_stained(&self) -> bool {
+        // Relaxed: nothing is published with it; a line that is read later is dropped all the same.
+        self.stained.load(Ordering::Relaxed)
+    }
+
+    /// Marks a child that is not to have another request.
+    pub fn stain(&self) {
+        if self.strict {
+            // Relaxed: see `is_stained`.
+            self.stained.store(true, Ordering::Relaxed);
         }
     }
 
@@ -61,6 +91,12 @@ impl ChildRouter {
         self.dropped.load(Ordering::Relaxed)
     }
 
+    /// Whether it wrote anything since this was asked last.
+    pub fn was_heard(&self) -> bool {
+        // Relaxed: a flag on its own, for a probe that looks again soon.
+        self.heard.swap(false, Ordering::Relaxed)
+    }
+
     fn drop_line(&self) {
         // Relaxed: a count for a page.
         self.dropped.fetch_add(1, Ordering::Relaxed);
@@ -69,6 +105,7 @@ impl ChildRouter {
     fn on_answer(&self, line: Bytes, message: &Envelope<'_>, id: Option<&str>, is_result: bool) {
         let flight = id.and_then(own_id).and_then(|own| self.flights.take(own));
         let (Some(flight), Some(id)) = (flight, id) else {
+            self.stain();
             self.drop_line();
             return;
         };
@@ -86,7 +123,7 @@ impl ChildRouter {
             return;
         };
         let flight = own_id(progress.token)
-            .and_then(|own| self.flights.renew(own, Instant::now() + self.silence));
+            .and_then(|own| self.flights.renew(own, &self.limits, Instant::now()));
         let Some((flight, token)) = flight
             .as_ref()
             .and_then(|flight| Some((flight, flight.token.as_ref()?)))
@@ -104,6 +141,13 @@ impl ChildRouter {
         match method {
             "notifications/progress" => self.on_progress(&line, message),
             // A log line names nobody: it may only go where nobody else could be meant.
+            "notifications/message" if self.strict => {
+                // It may be about the request before: nobody can be meant for sure.
+                if self.flights.len() == 0 {
+                    self.stain();
+                }
+                self.drop_line();
+            }
             "notifications/message" => {
                 match self.flights.sole().map(|flight| flight.relate(line)) {
                     Some(Ok(())) => {}
@@ -126,6 +170,7 @@ impl ChildRouter {
             .concat()
             .into()
         } else {
+            self.stain();
             let fault = Fault::new(
                 Code::NotOffered,
                 "no client can be asked on a shared server process",
@@ -142,12 +187,15 @@ impl ChildRouter {
 
 impl LineSink for ChildRouter {
     fn on_line(&self, line: Bytes) {
+        // Relaxed: see `was_heard`.
+        self.heard.store(true, Ordering::Relaxed);
         let copy = line.clone();
         let Ok(message) = wire::parse(&copy) else {
             self.drop_line();
             return;
         };
         match &message.kind {
+            Kind::Response { id, .. } if is_pong(*id) => {}
             Kind::Response { id, is_result } => self.on_answer(line, &message, *id, *is_result),
             Kind::Notification { method } => self.on_notification(line, &message, method),
             Kind::Request { id, method } => self.on_request(id, method),

@@ -14,15 +14,28 @@ use crate::proxy::call::{Call, Flight, Owner, Step};
 use crate::proxy::http::Version;
 use crate::proxy::session::SessionTable;
 use crate::proxy::wire::{Code, Fault, RawId, RequestId};
+use crate::resilience::{Deadline, Timeouts};
 use crate::sync::Arc;
 use crate::transport::{Death, LineSink};
 
 const SILENCE: Duration = Duration::from_secs(30);
 
+fn limits() -> Timeouts {
+    Timeouts {
+        request: SILENCE,
+        idle: SILENCE,
+        ..Timeouts::default()
+    }
+}
+
+fn begun() -> Deadline {
+    Deadline::new(&limits(), Instant::now())
+}
+
 fn router() -> ChildRouter {
     ChildRouter::new(
         16,
-        SILENCE,
+        limits(),
         Arc::new(SessionTable::new(10)),
         Arc::new(Notify::new()),
     )
@@ -39,10 +52,7 @@ fn flight(id: &str, owner: u64) -> Arc<Flight> {
 
 fn fly(router: &ChildRouter, id: &str, owner: u64) -> (u64, Call) {
     let flight = flight(id, owner);
-    let own = router
-        .flights
-        .insert(&flight, Instant::now() + SILENCE)
-        .unwrap();
+    let own = router.flights.insert(&flight, begun()).unwrap();
     (own, Call::new(flight))
 }
 
@@ -71,9 +81,9 @@ async fn equal_ids_of_two_clients_never_mix() {
 #[test]
 fn an_id_is_not_used_again_for_the_next_request() {
     let flights = Flights::new(4);
-    let first = flights.insert(&flight("1", 1), Instant::now()).unwrap();
+    let first = flights.insert(&flight("1", 1), begun()).unwrap();
     assert!(flights.take(first).is_some());
-    let second = flights.insert(&flight("1", 1), Instant::now()).unwrap();
+    let second = flights.insert(&flight("1", 1), begun()).unwrap();
     assert_ne!(first, second);
     assert!(flights.take(first).is_none(), "a late answer finds nobody");
     assert!(flights.take(second).is_some());
@@ -82,22 +92,22 @@ fn an_id_is_not_used_again_for_the_next_request() {
 #[test]
 fn a_child_at_its_limit_takes_no_more() {
     let flights = Flights::new(2);
-    let first = flights.insert(&flight("1", 1), Instant::now()).unwrap();
-    flights.insert(&flight("2", 1), Instant::now()).unwrap();
+    let first = flights.insert(&flight("1", 1), begun()).unwrap();
+    flights.insert(&flight("2", 1), begun()).unwrap();
     assert!(matches!(
-        flights.insert(&flight("3", 1), Instant::now()),
+        flights.insert(&flight("3", 1), begun()),
         Err(Refused::Full)
     ));
     flights.take(first);
-    assert!(flights.insert(&flight("3", 1), Instant::now()).is_ok());
+    assert!(flights.insert(&flight("3", 1), begun()).is_ok());
 }
 
 #[test]
 fn a_cancellation_finds_only_the_request_of_its_sender() {
     let flights = Flights::new(4);
-    let mine = flights.insert(&flight("1", 1), Instant::now()).unwrap();
-    flights.insert(&flight("1", 2), Instant::now()).unwrap();
-    flights.insert(&flight("\"1\"", 1), Instant::now()).unwrap();
+    let mine = flights.insert(&flight("1", 1), begun()).unwrap();
+    flights.insert(&flight("1", 2), begun()).unwrap();
+    flights.insert(&flight("\"1\"", 1), begun()).unwrap();
     let one = RequestId::Integer(1);
     assert!(flights.take_owned(Owner::Session(3), &one).is_none());
     assert_eq!(flights.take_owned(Owner::Session(1), &one).unwrap().0, mine);
@@ -146,7 +156,7 @@ async fn a_death_fails_every_request_and_refuses_the_next() {
     router.on_death(&Death::StdoutClosed);
     assert!(matches!(step(&mut call), Some(Step::Fault(fault)) if fault.code == Code::ChildDied));
     assert!(matches!(
-        router.flights.insert(&flight("2", 1), Instant::now()),
+        router.flights.insert(&flight("2", 1), begun()),
         Err(Refused::Over(_))
     ));
     assert_eq!(router.flights.len(), 0);
@@ -158,7 +168,7 @@ fn what_ends_a_table_stays_its_first_reason() {
     flights.end(Fault::new(Code::Closing, "first"));
     flights.end(Fault::new(Code::ChildDied, "second"));
     assert!(
-        matches!(flights.insert(&flight("1", 1), Instant::now()), Err(Refused::Over(fault)) if fault.message == "first")
+        matches!(flights.insert(&flight("1", 1), begun()), Err(Refused::Over(fault)) if fault.message == "first")
     );
 }
 

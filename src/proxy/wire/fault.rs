@@ -2,6 +2,8 @@
 //!
 //! Promise: every refusal of the proxy is one of these; its text says what to do next.
 
+use std::time::Duration;
+
 use hyper::StatusCode;
 
 use super::quote;
@@ -46,6 +48,8 @@ pub enum Code {
     Closing,
     /// The child did not answer in time.
     TimedOut,
+    /// The upstream failed too often lately; nothing was tried.
+    CircuitOpen,
 }
 
 impl Code {
@@ -63,7 +67,9 @@ impl Code {
             // The exchange itself worked: official clients read the JSON-RPC error only from a 2xx, and
             // take anything else for a broken transport.
             Self::NotOffered | Self::Cancelled | Self::ChildDied => StatusCode::OK,
-            Self::NoChild | Self::Busy | Self::Closing => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoChild | Self::Busy | Self::Closing | Self::CircuitOpen => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::TimedOut => StatusCode::GATEWAY_TIMEOUT,
         }
     }
@@ -81,6 +87,7 @@ impl Code {
             Self::Busy => -32052,
             Self::Closing => -32053,
             Self::TimedOut => -32054,
+            Self::CircuitOpen => -32055,
             _ => -32000,
         }
     }
@@ -106,12 +113,13 @@ impl Code {
             Self::Busy => "busy",
             Self::Closing => "closing",
             Self::TimedOut => "timed_out",
+            Self::CircuitOpen => "circuit_open",
         }
     }
 
     /// Seconds after which a client may try again, where that helps.
-    pub fn retry_after(self) -> Option<&'static str> {
-        matches!(self, Self::NoChild | Self::Busy | Self::Closing).then_some("1")
+    fn retry_after(self) -> Option<u64> {
+        matches!(self, Self::NoChild | Self::Busy | Self::Closing).then_some(1)
     }
 }
 
@@ -122,6 +130,8 @@ pub struct Fault {
     pub code: Code,
     /// What happened and what to do.
     pub message: String,
+    /// Seconds after which a client may try again, where that helps.
+    pub retry_after: Option<u64>,
 }
 
 impl Fault {
@@ -130,7 +140,14 @@ impl Fault {
         Self {
             code,
             message: message.into(),
+            retry_after: code.retry_after(),
         }
+    }
+
+    /// Names the time after which a client may try again.
+    pub fn retry_after(mut self, pause: Duration) -> Self {
+        self.retry_after = Some(pause.as_millis().div_ceil(1000) as u64);
+        self
     }
 
     /// The JSON-RPC error response for the request with this raw id (`null` where none is known).

@@ -1,7 +1,7 @@
-//! bb8.
+//! bb8, with and without its test at check-out (its default).
 //!
-//! Promise: untested at check-out, no life-time or idle limits, the borrowed guard (no reference
-//! count a lease), its `parking_lot` feature.
+//! Promise: no life-time or idle limits, the borrowed guard (no reference count a lease), its
+//! `parking_lot` feature; the test does nothing.
 //! Bias: its 30 s connection time-out cannot be switched off. Newcomers pass its waiters.
 //! Cost: one forwarded call.
 
@@ -9,7 +9,7 @@ use std::convert::Infallible;
 
 use bb8::{ManageConnection, Pool, PooledConnection};
 
-use crate::harness::Subject;
+use crate::harness::{Build, Subject, opening};
 
 /// Opens zeros.
 pub struct Zeros;
@@ -19,6 +19,7 @@ impl ManageConnection for Zeros {
     type Error = Infallible;
 
     async fn connect(&self) -> Result<u64, Infallible> {
+        opening().await;
         Ok(0)
     }
 
@@ -31,22 +32,16 @@ impl ManageConnection for Zeros {
     }
 }
 
-/// The peer.
+/// The peer; `TESTED` says whether it tests at check-out.
 #[derive(Clone)]
-pub struct Bb8(Pool<Zeros>);
+pub struct Bb8<const TESTED: bool>(Pool<Zeros>);
 
-impl Subject for Bb8 {
-    const NAME: &'static str = "bb8";
+impl<const TESTED: bool> Subject for Bb8<TESTED> {
+    const NAME: &'static str = match TESTED {
+        true => "bb8, tested",
+        false => "bb8",
+    };
     type Guard<'a> = PooledConnection<'a, Zeros>;
-
-    fn build(size: usize) -> Self {
-        let builder = Pool::builder()
-            .max_size(size as u32)
-            .test_on_check_out(false)
-            .max_lifetime(None)
-            .idle_timeout(None);
-        Self(builder.build_unchecked(Zeros))
-    }
 
     async fn acquire(&self) -> PooledConnection<'_, Zeros> {
         self.0
@@ -57,5 +52,16 @@ impl Subject for Bb8 {
 
     fn opened(&self) -> usize {
         self.0.state().connections as usize
+    }
+}
+
+impl<const TESTED: bool> Build for Bb8<TESTED> {
+    fn build(size: usize) -> Self {
+        let builder = Pool::builder()
+            .max_size(size as u32)
+            .test_on_check_out(TESTED)
+            .max_lifetime(None)
+            .idle_timeout(None);
+        Self(builder.build_unchecked(Zeros))
     }
 }

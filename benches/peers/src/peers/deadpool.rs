@@ -1,14 +1,14 @@
-//! deadpool, managed.
+//! deadpool, managed, in both of its orders.
 //!
-//! Promise: no time-outs, a recycle that does nothing, its default queue order (first in, first out).
+//! Promise: no time-outs, a recycle that does nothing; first in first out is its default.
 //! Bias: it stamps a clock at each return and counts uses, which it cannot be told to leave out.
 //! Cost: one forwarded call.
 
 use std::convert::Infallible;
 
-use deadpool::managed::{Manager, Metrics, Object, Pool, RecycleResult};
+use deadpool::managed::{Manager, Metrics, Object, Pool, QueueMode, RecycleResult};
 
-use crate::harness::Subject;
+use crate::harness::{Build, Subject, opening};
 
 /// Opens zeros.
 pub struct Zeros;
@@ -18,6 +18,7 @@ impl Manager for Zeros {
     type Error = Infallible;
 
     async fn create(&self) -> Result<u64, Infallible> {
+        opening().await;
         Ok(0)
     }
 
@@ -26,18 +27,16 @@ impl Manager for Zeros {
     }
 }
 
-/// The peer.
+/// The peer; `LIFO` says whether the last object that came back goes out first.
 #[derive(Clone)]
-pub struct Deadpool(Pool<Zeros>);
+pub struct Deadpool<const LIFO: bool>(Pool<Zeros>);
 
-impl Subject for Deadpool {
-    const NAME: &'static str = "deadpool";
+impl<const LIFO: bool> Subject for Deadpool<LIFO> {
+    const NAME: &'static str = match LIFO {
+        true => "deadpool, lifo",
+        false => "deadpool",
+    };
     type Guard<'a> = Object<Zeros>;
-
-    fn build(size: usize) -> Self {
-        let pool = Pool::builder(Zeros).max_size(size).build();
-        Self(pool.expect("no time-out is set, so no runtime is missing"))
-    }
 
     async fn acquire(&self) -> Object<Zeros> {
         self.0.get().await.expect("the factory never fails")
@@ -45,5 +44,17 @@ impl Subject for Deadpool {
 
     fn opened(&self) -> usize {
         self.0.status().size
+    }
+}
+
+impl<const LIFO: bool> Build for Deadpool<LIFO> {
+    fn build(size: usize) -> Self {
+        let order = match LIFO {
+            true => QueueMode::Lifo,
+            false => QueueMode::Fifo,
+        };
+        let builder = Pool::builder(Zeros).max_size(size).queue_mode(order);
+        let pool = builder.build();
+        Self(pool.expect("no time-out is set, so no runtime is missing"))
     }
 }

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use mobc::{Connection, Manager, Pool, async_trait};
 
-use crate::harness::Subject;
+use crate::harness::{Build, Subject, opening};
 
 /// Opens zeros and counts them: its own statistics are behind an await.
 pub struct Zeros(Arc<AtomicUsize>);
@@ -24,6 +24,7 @@ impl Manager for Zeros {
     async fn connect(&self) -> Result<u64, Infallible> {
         // Relaxed: read after every task has ended.
         self.0.fetch_add(1, Relaxed);
+        opening().await;
         Ok(0)
     }
 
@@ -40,6 +41,17 @@ impl Subject for Mobc {
     const NAME: &'static str = "mobc";
     type Guard<'a> = Connection<Zeros>;
 
+    async fn acquire(&self) -> Connection<Zeros> {
+        self.0.get().await.expect("the factory never fails")
+    }
+
+    fn opened(&self) -> usize {
+        // Relaxed: see `connect`.
+        self.1.load(Relaxed)
+    }
+}
+
+impl Build for Mobc {
     fn build(size: usize) -> Self {
         let opened = Arc::new(AtomicUsize::new(0));
         let pool = Pool::builder()
@@ -49,14 +61,5 @@ impl Subject for Mobc {
             .get_timeout(None)
             .build(Zeros(Arc::clone(&opened)));
         Self(pool, opened)
-    }
-
-    async fn acquire(&self) -> Connection<Zeros> {
-        self.0.get().await.expect("the factory never fails")
-    }
-
-    fn opened(&self) -> usize {
-        // Relaxed: see `connect`.
-        self.1.load(Relaxed)
     }
 }

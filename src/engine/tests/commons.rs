@@ -1,0 +1,134 @@
+//! Models of pools that share their permits: a permit that is missed in one pool and given up in
+//! another.
+//!
+//! Planted and seen to fail: a release that does not look at the pressure (two models), a wait that
+//! ends without tending the others, no second look at the permits before a pool is written down, no
+//! eviction by the pool that starves, a close that does not mind what is open.
+
+use std::future::{Future, poll_fn};
+use std::task::Poll;
+
+use super::models::{give_up, lease, model, wait};
+use super::stage::{Item, Stage, TestBody, TestTicket, pool_in};
+use crate::engine::{Commons, Fairness, Handle};
+use crate::sync::Arc;
+use crate::sync::story::{block_on, thread};
+
+type Pool = Handle<Item, Stage>;
+
+/// Two pools of one connection each, and one permit for both.
+fn two_pools(idle_in_second: u32) -> (Arc<Commons<Item, Stage>>, Pool, Pool) {
+    let commons = Arc::new(Commons::new(1));
+    let first = pool_in(Some(Arc::clone(&commons)), 1, 0, Fairness::Fifo);
+    let second = pool_in(
+        Some(Arc::clone(&commons)),
+        1,
+        idle_in_second,
+        Fairness::Fifo,
+    );
+    (commons, first, second)
+}
+
+/// Waits in line until a dial may begin, and takes its ticket.
+fn until_dialled(body: &Arc<TestBody>) -> TestTicket {
+    let mut waiting = Box::pin(wait(body));
+    block_on(poll_fn(|context| {
+        let served = waiting.as_mut().poll(context).is_ready();
+        assert!(!served, "nobody opens anything");
+        match body.host().dials.lock().pop() {
+            Some(ticket) => Poll::Ready(ticket),
+            None => Poll::Pending,
+        }
+    }))
+}
+
+/// Would catch: a release loads the pressure before it publishes, the pool that starves looks at
+/// what is idle before that, and its waiter sleeps beside an idle connection.
+#[test]
+fn release_elsewhere_passes_its_permit_on() {
+    model(3, || {
+        let (commons, hungry, other) = two_pools(1);
+        let held = lease(&other);
+        let putter = thread::spawn(move || drop(held));
+        let ticket = until_dialled(hungry.body());
+        putter.join().unwrap();
+        assert_eq!(
+            other.body().capacity().open(),
+            0,
+            "retired for the other pool"
+        );
+        assert_eq!(commons.state().open, 1);
+        drop(ticket);
+        assert_eq!(commons.state().open, 0);
+    });
+}
+
+/// Would catch: a permit comes back between the refusal and the entry in the roll.
+#[test]
+fn freed_permit_reaches_the_pool_that_starves() {
+    model(3, || {
+        let (commons, hungry, other) = two_pools(1);
+        let held = lease(&other);
+        let retirer = thread::spawn(move || drop(held.retire()));
+        drop(until_dialled(hungry.body()));
+        retirer.join().unwrap();
+        assert_eq!(commons.state().open, 0);
+    });
+}
+
+/// Would catch: the permit is announced to a pool whose waiter leaves, and to nobody after it.
+#[test]
+fn permit_of_a_waiter_that_leaves_goes_to_the_next_pool() {
+    model(2, || {
+        let (commons, hungry, other) = two_pools(1);
+        let third = pool_in(Some(Arc::clone(&commons)), 1, 0, Fairness::Fifo);
+        let held = lease(&other);
+        // First on the roll, so that it is the one that is told.
+        let mut leaving = Box::pin(wait(third.body()));
+        block_on(poll_fn(|context| {
+            assert!(leaving.as_mut().poll(context).is_pending());
+            Poll::Ready(())
+        }));
+        let waiter = thread::spawn(move || drop(until_dialled(hungry.body())));
+        let retirer = thread::spawn(move || drop(held.retire()));
+        drop(leaving);
+        waiter.join().unwrap();
+        retirer.join().unwrap();
+        assert_eq!(commons.state().open, 0);
+        assert_eq!(commons.state().starving, 0);
+    });
+}
+
+/// Would catch: an acquire takes the idle connection that is being evicted, and both have it.
+#[test]
+fn eviction_and_acquire_never_share_a_connection() {
+    model(3, || {
+        let (commons, hungry, other) = two_pools(1);
+        let taker = {
+            let other = other.clone();
+            thread::spawn(move || drop(other.body().take_quiet()))
+        };
+        drop(until_dialled(hungry.body()));
+        taker.join().unwrap();
+        assert_eq!(commons.state().open, 0);
+        assert_eq!(other.body().idle_count(), 0);
+    });
+}
+
+/// Would catch: a pool is collected while a dial for it begins, and opens a connection after.
+#[test]
+fn collected_pool_opens_nothing() {
+    model(3, || {
+        let (commons, pool, _) = two_pools(0);
+        let collector = {
+            let pool = pool.clone();
+            thread::spawn(move || pool.body().shut_if_unused())
+        };
+        give_up(pool.body());
+        let dialled = pool.body().host().dials.lock().pop();
+        let collected = collector.join().unwrap();
+        assert!(!(collected && dialled.is_some()), "a dial in a closed pool");
+        drop(dialled);
+        assert_eq!(commons.state().open, 0);
+    });
+}

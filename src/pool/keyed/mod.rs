@@ -1,0 +1,12 @@
+//! A pool per key under one global limit.
+
+mod collect;
+mod handle;
+mod options;
+mod pool;
+mod stats;
+
+pub use handle::KeyHandle;
+pub use options::KeyedOptions;
+pub use pool::KeyedPool;
+pub use stats::KeyedStats;

@@ -1,0 +1,369 @@
+//! A pool per key under one global limit.
+//!
+//! Promise: never more connections than the global limit; while it is reached, a caller that needs
+//! one gets that of the key used least recently, or that of the next release anywhere; a key
+//! without connections and callers is forgotten. Cost of a hit: one lookup in a concurrent map,
+//! without a lock, and the two locked instructions of a pool; one load more at release.
+
+use std::fmt;
+use std::hash::Hash;
+use std::panic::Location;
+use std::time::Duration;
+
+use papaya::HashMap;
+use tokio::task::coop;
+use tokio::time::Instant;
+
+use super::collect::{self, Collector};
+use super::handle::KeyHandle;
+use super::options::{KeyedOptions, Opener, Override};
+use super::stats::KeyedStats;
+use crate::engine::{Caller, Commons};
+use crate::pool::close::{self, CloseReport};
+use crate::pool::connection::PoolConnection;
+use crate::pool::error::{
+    AcquireError, AcquireErrorKind, AcquirePhase, OptionsError, TryAcquireError,
+};
+use crate::pool::handle::{Commune, Pool};
+use crate::pool::options::PoolOptions;
+use crate::pool::runtime::Runtimes;
+use crate::pool::stats::{Counter, PoolStats};
+use crate::sync::{Arc, AtomicBool, Ordering};
+use crate::time::Clock;
+
+/// Hits that count as one operation in tokio's cooperative budget, as in a single pool.
+const HITS_PER_UNIT: u64 = 64;
+
+/// A pool per key, all under one limit. A cheap handle: clones are of the same pools.
+///
+/// When the last handle is dropped all of them are closed.
+///
+/// ```
+/// # use std::convert::Infallible;
+/// use plunge::{KeyedOptions, KeyedPool, Plain};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let upstreams: KeyedPool<String, Plain<usize>> = KeyedOptions::new()
+///     .max_connections(100)
+///     .connect_with(|host: &String| {
+///         let length = host.len();
+///         async move { Ok::<_, Infallible>(Plain(length)) }
+///     })?;
+/// let connection = upstreams.acquire(&"example".to_owned()).await?;
+/// assert_eq!(**connection, 7);
+/// # Ok(())
+/// # }
+/// ```
+pub struct KeyedPool<K, T: Send + 'static> {
+    pub(super) inner: Arc<Inner<K, T>>,
+}
+
+pub(super) struct Inner<K, T: Send + 'static> {
+    pub(super) table: HashMap<K, Pool<T>>,
+    commune: Commune<T>,
+    open: Opener<K, T>,
+    per_key: PoolOptions<T>,
+    override_key: Option<Override<K, T>>,
+    pub(super) key_timeout: Duration,
+    pub(super) runtimes: Runtimes,
+    pub(super) collector: Collector<K>,
+    pub(super) collected: Counter,
+    closed: AtomicBool,
+}
+
+impl<K, T> KeyedPool<K, T>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    T: Send + 'static,
+{
+    pub(super) fn build(options: KeyedOptions<K, T>, open: Opener<K, T>) -> Self {
+        let commune = Commune {
+            commons: Arc::new(Commons::new(options.max_connections)),
+            clock: Clock::start(),
+        };
+        let inner = Inner {
+            table: HashMap::new(),
+            commune,
+            open,
+            runtimes: Runtimes::new(options.per_key.runtime.clone()),
+            per_key: options.per_key,
+            override_key: options.override_key,
+            key_timeout: options.key_timeout,
+            collector: Collector::new(),
+            collected: Counter::default(),
+            closed: AtomicBool::new(false),
+        };
+        Self {
+            inner: Arc::new(inner),
+        }
+    }
+
+    /// Takes an idle connection of `key`, or waits until one is returned or opened, that key's
+    /// `acquire_timeout` at most.
+    ///
+    /// While the global limit is reached, an idle connection of the key used least recently is
+    /// retired to make room.
+    ///
+    /// # Errors
+    ///
+    /// As [`Pool::acquire`]; [`AcquireErrorKind::InvalidOptions`] if the settings of this key
+    /// contradict each other.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Pool::acquire`].
+    #[track_caller]
+    pub fn acquire<'a>(
+        &'a self,
+        key: &'a K,
+    ) -> impl Future<Output = Result<PoolConnection<T>, AcquireError>> + Send + use<'a, K, T> {
+        self.acquire_within(key, None, Location::caller())
+    }
+
+    /// Like [`acquire`](Self::acquire), with a time-out of its own.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire`](Self::acquire).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`acquire`](Self::acquire).
+    #[track_caller]
+    pub fn acquire_timeout<'a>(
+        &'a self,
+        key: &'a K,
+        limit: Duration,
+    ) -> impl Future<Output = Result<PoolConnection<T>, AcquireError>> + Send + use<'a, K, T> {
+        self.acquire_within(key, Some(limit), Location::caller())
+    }
+
+    async fn acquire_within(
+        &self,
+        key: &K,
+        limit: Option<Duration>,
+        caller: Caller,
+    ) -> Result<PoolConnection<T>, AcquireError> {
+        if let Some(hit) = self.hit(key, caller) {
+            return Ok(charged(hit).await);
+        }
+        self.acquire_slow(key, limit, caller).await
+    }
+
+    /// Takes an idle connection of `key` if there is one. Never waits, never opens.
+    ///
+    /// # Errors
+    ///
+    /// As [`Pool::try_acquire`]; a key never seen has nothing idle.
+    #[track_caller]
+    pub fn try_acquire(&self, key: &K) -> Result<PoolConnection<T>, TryAcquireError> {
+        let table = self.inner.table.pin();
+        let caller = Location::caller();
+        match table.get(key).map(|pool| pool.try_acquire_from(caller)) {
+            Some(Err(TryAcquireError::Closed)) | None if !self.is_closed() => {
+                Err(TryAcquireError::Empty)
+            }
+            None => Err(TryAcquireError::Closed),
+            Some(outcome) => outcome,
+        }
+    }
+
+    /// A handle on one key, which skips the lookup.
+    pub fn handle(&self, key: K) -> KeyHandle<K, T> {
+        KeyHandle::new(self.clone(), key)
+    }
+
+    /// All keys at this moment.
+    pub fn stats(&self) -> KeyedStats {
+        let common = self.inner.commune.commons.state();
+        KeyedStats {
+            keys: self.inner.table.len(),
+            active_keys: common.active,
+            starving_keys: common.starving,
+            open: common.open,
+            max_connections: common.limit,
+            evicted: common.evicted,
+            collected: self.inner.collected.get(),
+            closed: self.is_closed(),
+        }
+    }
+
+    /// The pool of one key at this moment, if it has one.
+    pub fn key_stats(&self, key: &K) -> Option<PoolStats> {
+        self.inner.table.pin().get(key).map(Pool::stats)
+    }
+
+    /// The keys that have a pool, each with its statistics.
+    pub fn all_stats(&self) -> Vec<(K, PoolStats)> {
+        let table = self.inner.table.pin();
+        let each = table.iter().map(|(key, pool)| (key.clone(), pool.stats()));
+        each.collect()
+    }
+
+    /// Changes the global limit. Above a lowered one, idle connections are retired at once and held
+    /// ones as they come back.
+    ///
+    /// # Errors
+    ///
+    /// A limit of 0.
+    pub fn set_max_connections(&self, count: u32) -> Result<(), OptionsError> {
+        if count == 0 {
+            let problem = "is 0, so nothing could ever be acquired; set at least 1";
+            return Err(OptionsError::new("max_connections", problem));
+        }
+        self.inner.commune.commons.set_limit(count);
+        Ok(())
+    }
+
+    /// Retires every connection of every key: idle ones at once, held ones as they come back.
+    pub fn evict_all(&self) {
+        for pool in self.pools() {
+            pool.evict_all();
+        }
+    }
+
+    /// Closes the pool of one key and forgets it; the next acquire of that key begins a new one.
+    /// Tells whether there was one.
+    pub fn remove(&self, key: &K) -> bool {
+        let removed = self.inner.table.pin().remove(key).cloned();
+        removed.inspect(|pool| close::begin(pool.body())).is_some()
+    }
+
+    /// Closes all keys and waits for their connections, `deadline` at most.
+    ///
+    /// # Cancel safety
+    ///
+    /// All stays closed; only the waiting ends.
+    pub async fn close(&self, deadline: Duration) -> CloseReport {
+        // SeqCst: between this flag and the table; pairs with the load after an insertion. A key
+        // that this walk does not see is closed by whoever inserted it.
+        self.inner.closed.store(true, Ordering::SeqCst);
+        let pools = self.pools();
+        pools.iter().for_each(|pool| close::begin(pool.body()));
+        let until = Instant::now().checked_add(deadline);
+        let mut report = CloseReport::default();
+        for pool in pools {
+            let left = until.map_or(deadline, |until| {
+                until.saturating_duration_since(Instant::now())
+            });
+            report.add(pool.close(left).await);
+        }
+        report
+    }
+
+    /// Whether the keyed pool is closed.
+    pub fn is_closed(&self) -> bool {
+        // SeqCst: see `close`.
+        self.inner.closed.load(Ordering::SeqCst)
+    }
+
+    fn pools(&self) -> Vec<Pool<T>> {
+        self.inner.table.pin().values().cloned().collect()
+    }
+
+    /// Something idle of a known key, without a reference to its pool.
+    #[inline]
+    fn hit(&self, key: &K, caller: Caller) -> Option<PoolConnection<T>> {
+        self.inner.table.pin().get(key)?.hit(caller)
+    }
+
+    pub(super) async fn acquire_slow(
+        &self,
+        key: &K,
+        limit: Option<Duration>,
+        caller: Caller,
+    ) -> Result<PoolConnection<T>, AcquireError> {
+        let begun = Instant::now();
+        loop {
+            let pool = self.pool(key)?;
+            let limit = limit.unwrap_or_else(|| pool.body().host().tuning.load().acquire_timeout);
+            let left = limit.saturating_sub(begun.elapsed());
+            match pool.acquire_from(left, caller).await {
+                // Collected or removed meanwhile: the key is looked up again.
+                Err(error) if error.is_closed() && !self.is_closed() => {
+                    if left.is_zero() {
+                        let kind = AcquireErrorKind::TimedOut(AcquirePhase::Wait);
+                        return Err(refusal(kind, None));
+                    }
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// The pool of a key; a new one if there is none.
+    pub(super) fn pool(&self, key: &K) -> Result<Pool<T>, AcquireError> {
+        let table = self.inner.table.pin();
+        loop {
+            if self.is_closed() {
+                return Err(refusal(AcquireErrorKind::Closed, None));
+            }
+            match table.get(key) {
+                Some(pool) if !pool.is_closed() => return Ok(pool.clone()),
+                Some(_) => {
+                    let _ = table.remove_if(key, |_, pool| pool.is_closed());
+                }
+                None => {
+                    let pool = self.open(key)?;
+                    if table.try_insert(key.clone(), pool.clone()).is_err() {
+                        continue; // somebody else was first
+                    }
+                    collect::after_insert(&self.inner);
+                    // SeqCst: see `close`.
+                    if self.is_closed() {
+                        close::begin(pool.body());
+                    }
+                    return Ok(pool);
+                }
+            }
+        }
+    }
+
+    fn open(&self, key: &K) -> Result<Pool<T>, AcquireError> {
+        let inner = &self.inner;
+        let options = inner.per_key.clone();
+        let options = match &inner.override_key {
+            Some(change) => change(key, options),
+            None => options,
+        };
+        (inner.open)(key, options, inner.commune.clone()).map_err(|error| {
+            refusal(
+                AcquireErrorKind::InvalidOptions,
+                Some(Arc::from(Box::from(error))),
+            )
+        })
+    }
+}
+
+fn refusal(kind: AcquireErrorKind, error: Option<crate::pool::error::SharedError>) -> AcquireError {
+    let stats = PoolStats {
+        closed: kind == AcquireErrorKind::Closed,
+        ..PoolStats::default()
+    };
+    AcquireError::new(kind, stats, error)
+}
+
+/// A hit, handed out when the task has had no more than its share.
+pub(super) async fn charged<T: Send + 'static>(hit: PoolConnection<T>) -> PoolConnection<T> {
+    if hit.uses().is_multiple_of(HITS_PER_UNIT) {
+        coop::consume_budget().await;
+    }
+    hit
+}
+
+impl<K, T: Send + 'static> Clone for KeyedPool<K, T> {
+    fn clone(&self) -> Self {
+        Self {
+            inner: Arc::clone(&self.inner),
+        }
+    }
+}
+
+impl<K, T: Send + 'static> fmt::Debug for KeyedPool<K, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("KeyedPool")
+            .field(&self.inner.commune.commons.state())
+            .finish()
+    }
+}

@@ -1,0 +1,150 @@
+//! What stands between the calls and an upstream that may fail: its circuit breaker and its budget of
+//! retries; and the question that a silent child is asked.
+//!
+//! Promise: every call that was let in reports its end once, however it ends.
+//! Cost: two short locks a call.
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::wire::{Code, Fault};
+use crate::resilience::{
+    Admission, BreakerOptions, BreakerState, CircuitBreaker, Outcome, RetryBudget,
+};
+use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, Ordering};
+
+/// Retries for each hundred calls, and each second beside.
+const RETRIES: (u32, u32) = (20, 5);
+
+/// The guard of one upstream.
+pub struct Guard {
+    breaker: Mutex<CircuitBreaker>,
+    budget: Mutex<RetryBudget>,
+    rejected: AtomicU64,
+    retried: AtomicU64,
+    ejected: AtomicU64,
+}
+
+/// The right to one call, which reports its end; dropped without, the call was given up.
+pub struct Ticket {
+    guard: Arc<Guard>,
+    admission: Admission,
+    ended: AtomicBool,
+}
+
+impl Guard {
+    /// A guard that lets calls in.
+    pub fn new(options: BreakerOptions) -> Arc<Self> {
+        let now = Instant::now();
+        let (rejected, retried, ejected) = Default::default();
+        Arc::new(Self {
+            breaker: Mutex::new(CircuitBreaker::new(options, now)),
+            budget: Mutex::new(RetryBudget::new(RETRIES.0, RETRIES.1, now)),
+            rejected,
+            retried,
+            ejected,
+        })
+    }
+
+    /// Lets a call in.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::CircuitOpen`] with the time after which a try may help.
+    pub fn admit(self: &Arc<Self>) -> Result<Ticket, Fault> {
+        let now = Instant::now();
+        let admitted = self.breaker.lock().admit(now);
+        match admitted {
+            Ok(admission) => {
+                self.budget.lock().call(now);
+                Ok(Ticket {
+                    guard: self.clone(),
+                    admission,
+                    ended: AtomicBool::new(false),
+                })
+            }
+            Err(rejected) => {
+                // Relaxed: a count for a page.
+                self.rejected.fetch_add(1, Ordering::Relaxed);
+                let text = "the server failed too often lately and is left alone for a moment; try again later";
+                Err(Fault::new(Code::CircuitOpen, text).retry_after(rejected.retry_after))
+            }
+        }
+    }
+
+    /// Whether a call may be tried once more.
+    pub fn may_retry(&self) -> bool {
+        let may = self.budget.lock().retry(Instant::now());
+        if may {
+            // Relaxed: a count for a page.
+            self.retried.fetch_add(1, Ordering::Relaxed);
+        }
+        may
+    }
+
+    /// Notes that a child was given up because it did not answer.
+    pub fn count_ejected(&self) {
+        // Relaxed: a count for a page.
+        self.ejected.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether no call is let in now.
+    pub fn is_open(&self) -> bool {
+        self.breaker.lock().state() == BreakerState::Open
+    }
+
+    /// The figures.
+    pub fn snapshot(&self) -> Value {
+        let (state, opened) = {
+            let breaker = self.breaker.lock();
+            (breaker.state().as_str(), breaker.times_opened())
+        };
+        // Relaxed: counts for a page.
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        json!({
+            "breaker": state,
+            "times_opened": opened,
+            "rejected": read(&self.rejected),
+            "retried": read(&self.retried),
+            "ejected": read(&self.ejected),
+        })
+    }
+}
+
+impl Ticket {
+    /// Reports the end; only the first one counts.
+    pub fn end(&self, outcome: Outcome) {
+        // Relaxed: only the first of several may pass; the breaker has a lock of its own.
+        if !self.ended.swap(true, Ordering::Relaxed) {
+            self.guard
+                .breaker
+                .lock()
+                .record(self.admission, outcome, Instant::now());
+        }
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.end(Outcome::Abandoned);
+    }
+}
+
+impl std::fmt::Debug for Ticket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ticket").finish_non_exhaustive()
+    }
+}
+
+const PING_ID: &str = "\"plunge-ping\"";
+
+/// A question that every server answers, with an id that no client is given.
+pub fn ping() -> Bytes {
+    Bytes::from_static(b"{\"jsonrpc\":\"2.0\",\"id\":\"plunge-ping\",\"method\":\"ping\"}")
+}
+
+/// Whether this is the id of an answer to [`ping`].
+pub fn is_pong(raw_id: Option<&str>) -> bool {
+    raw_id == Some(PING_ID)
+}

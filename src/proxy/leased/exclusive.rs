@@ -1,0 +1,244 @@
+//! `exclusive` mode: a handshaken child for each request, returned after a clean answer.
+//!
+//! Promise: a child serves one request at a time; one that asked something, left a request unanswered or
+//! wrote after its answer is not used again. The pool's line is the queue of those who wait.
+//! Cost: an acquire and a release of the pool for each request.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::proxy::call::{Call, Flight, Owner};
+use crate::proxy::guard::Guard;
+use crate::proxy::options::ServeOptions;
+use crate::proxy::session::SessionTable;
+use crate::proxy::shared::{ChildRouter, Handshaken, Hello, Refused, Request, SharedChild};
+use crate::proxy::wire::{Code, Fault, RequestId};
+use crate::resilience::Deadline;
+use crate::sync::{Arc, Mutex, Weak};
+use crate::transport::Command;
+use crate::{
+    AcquireError, AcquireErrorKind, AcquirePhase, BoxError, CloseReport, Pool, PoolOptions,
+    PoolStats,
+};
+
+/// Children that may turn out to be dead under one request.
+const MAX_TRIES: usize = 3;
+
+/// The children and who has them.
+pub struct Exclusive {
+    pool: Pool<Handshaken>,
+    busy: Busy,
+    options: Arc<ServeOptions>,
+    guard: Arc<Guard>,
+}
+
+type Busy = Arc<Mutex<Vec<Arc<SharedChild>>>>;
+
+/// What a request holds until its end: its child's place among the busy ones.
+struct Held {
+    busy: Weak<Mutex<Vec<Arc<SharedChild>>>>,
+    child: Arc<SharedChild>,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let Some(busy) = self.busy.upgrade() else {
+            return;
+        };
+        let mut children = busy.lock();
+        let at = children
+            .iter()
+            .position(|child| Arc::ptr_eq(child, &self.child));
+        let gone = at.map(|at| children.swap_remove(at));
+        drop(children);
+        // Its lease goes back outside the lock.
+        drop(gone);
+    }
+}
+
+impl Exclusive {
+    /// A pool without children.
+    ///
+    /// # Errors
+    ///
+    /// That of the pool's options.
+    pub fn new(
+        command: &Command,
+        options: &Arc<ServeOptions>,
+        audience: &Arc<SessionTable>,
+        guard: &Arc<Guard>,
+    ) -> Result<Self, BoxError> {
+        let factory = {
+            let (command, options, audience) = (command.clone(), options.clone(), audience.clone());
+            move || {
+                let (command, options) = (command.clone(), options.clone());
+                let router = ChildRouter::of_one(options.timeouts(), audience.clone());
+                async move { Handshaken::start(&command, router, &options).await }
+            }
+        };
+        let pool = PoolOptions::new()
+            .max_connections(options.children())
+            .min_idle(options.min_idle)
+            .connect_timeout(options.connect_timeout)
+            .acquire_timeout(options.acquire_timeout.max(options.connect_timeout))
+            .connect_with(factory)?;
+        Ok(Self {
+            pool,
+            busy: Busy::default(),
+            options: options.clone(),
+            guard: guard.clone(),
+        })
+    }
+
+    /// Sends a request to a child of its own.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::NoChild`], [`Code::Busy`], [`Code::Closing`], or the fault of the write.
+    pub async fn call(
+        &self,
+        flight: Arc<Flight>,
+        request: &Request<'_>,
+        mut deadline: Deadline,
+    ) -> Result<Call, Fault> {
+        let mut died = 0;
+        loop {
+            let child = self.take(deadline).await?;
+            // Before the write: dropped in the middle of it, the request still ends and lets go. A
+            // child that was kept for it before goes.
+            flight.hold(Box::new(Held {
+                busy: Arc::downgrade(&self.busy),
+                child: child.clone(),
+            }));
+            deadline.again(&self.options.timeouts(), Instant::now());
+            match child.call(&flight, request, deadline).await {
+                Ok(called) => return called,
+                Err(Refused::Over(fault)) if died + 1 == MAX_TRIES => return Err(fault),
+                Err(_) => died += 1,
+            }
+        }
+    }
+
+    async fn take(&self, deadline: Deadline) -> Result<Arc<SharedChild>, Fault> {
+        let patience = self
+            .options
+            .acquire_timeout
+            .min(deadline.left(Instant::now()));
+        let lease = match self.pool.try_acquire() {
+            Ok(lease) => lease,
+            Err(_) => self
+                .pool
+                .acquire_timeout(self.patience(patience))
+                .await
+                .map_err(fault_of)?,
+        };
+        let child = Arc::new(SharedChild::new(lease, self.options.probe));
+        self.busy.lock().push(child.clone());
+        Ok(child)
+    }
+
+    /// Who needs a new child waits as long as its start may take.
+    fn patience(&self, patience: Duration) -> Duration {
+        let stats = self.pool.stats();
+        if stats.open - stats.connecting < self.options.children() {
+            patience.max(self.options.connect_timeout)
+        } else {
+            patience
+        }
+    }
+
+    /// Starts the first child.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be started.
+    pub async fn warm(&self) -> Result<(), Fault> {
+        if self.options.min_idle == 0 {
+            return self.hello().await.map(drop);
+        }
+        // An acquire would open a child beside those that the pool opens by itself.
+        self.pool.wait_ready().await.map_err(fault_of)
+    }
+
+    /// What the children say of themselves.
+    ///
+    /// # Errors
+    ///
+    /// As [`call`](Self::call).
+    pub async fn hello(&self) -> Result<Arc<Hello>, Fault> {
+        let lease = self
+            .pool
+            .acquire_timeout(self.patience(self.options.acquire_timeout));
+        Ok(lease.await.map_err(fault_of)?.hello.clone())
+    }
+
+    /// Passes a cancellation on to the child that has the request.
+    pub fn cancel(&self, owner: Owner, request: &RequestId) {
+        let _ = self
+            .children()
+            .iter()
+            .any(|child| child.cancel(owner, request));
+    }
+
+    /// Ends overdue requests. Their children are not used again.
+    pub fn sweep(&self, now: Instant) {
+        for child in self.children() {
+            child.expire(now);
+            if child.is_alive() && child.probe(now) {
+                self.guard.count_ejected();
+            }
+        }
+    }
+
+    /// The children that have a request.
+    pub fn children(&self) -> Vec<Arc<SharedChild>> {
+        self.busy.lock().clone()
+    }
+
+    /// Whether a request would get a child, as far as is known.
+    ///
+    /// # Errors
+    ///
+    /// The reason why not.
+    pub fn ready(&self) -> Result<(), String> {
+        let stats = self.pool.stats();
+        match stats.last_connect_error {
+            Some(error) if stats.open == stats.connecting => Err(error.to_string()),
+            _ => Ok(()),
+        }
+    }
+
+    /// The pool's figures.
+    pub fn pool_stats(&self) -> PoolStats {
+        self.pool.stats()
+    }
+
+    /// Ends what is in flight.
+    pub fn abandon(&self) {
+        for child in self.children() {
+            child.end(Fault::new(Code::Closing, "the proxy is shutting down"));
+        }
+    }
+
+    /// Ends what is in flight and closes the pool.
+    pub async fn close(&self, deadline: Duration) -> CloseReport {
+        self.abandon();
+        self.pool.close(deadline).await
+    }
+}
+
+/// The fault of a pool that gave no child.
+pub fn fault_of(error: AcquireError) -> Fault {
+    let code = match error.kind() {
+        AcquireErrorKind::Closed => Code::Closing,
+        AcquireErrorKind::TimedOut(AcquirePhase::Wait) => Code::Busy,
+        _ => Code::NoChild,
+    };
+    let text = match code {
+        Code::Busy => String::from("every server process is busy; try again"),
+        Code::Closing => String::from("the proxy is shutting down; try another one or later"),
+        _ => error.to_string(),
+    };
+    Fault::new(code, text)
+}

@@ -1,0 +1,7 @@
+//! A child for each request: leased for it alone, and returned or ended after it.
+
+mod exclusive;
+mod oneshot;
+
+pub use exclusive::Exclusive;
+pub use oneshot::Oneshot;

@@ -1,0 +1,123 @@
+//! `oneshot` mode: a child for each request, which answers it and exits.
+//!
+//! Promise: a child sees one request and the end of its input; it is never used again and always reaped.
+//! That it exits after its answer is success. At most as many run as children are allowed; who comes then
+//! waits in the pool's line.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use crate::proxy::call::{Call, Flight};
+use crate::proxy::options::ServeOptions;
+use crate::proxy::session::{Nursery, OwnedChild};
+use crate::proxy::wire::{Code, Fault};
+use crate::resilience::Deadline;
+use crate::sync::{Arc, Mutex, Weak};
+use crate::transport::Command;
+use crate::{BoxError, CloseReport, PoolStats};
+
+/// The children that wait for a request, and those that have one.
+pub struct Oneshot {
+    nursery: Nursery,
+    busy: Busy,
+}
+
+type Busy = Arc<Mutex<Vec<Arc<OwnedChild>>>>;
+
+/// What a request holds until its end: its child.
+struct Held {
+    busy: Weak<Mutex<Vec<Arc<OwnedChild>>>>,
+    child: Arc<OwnedChild>,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let Some(busy) = self.busy.upgrade() else {
+            return;
+        };
+        let mut children = busy.lock();
+        let at = children
+            .iter()
+            .position(|child| Arc::ptr_eq(child, &self.child));
+        let gone = at.map(|at| children.swap_remove(at));
+        drop(children);
+        // It is retired outside the lock.
+        drop(gone);
+    }
+}
+
+impl Oneshot {
+    /// A pool without children.
+    ///
+    /// # Errors
+    ///
+    /// That of the pool's options.
+    pub fn new(command: &Command, options: &Arc<ServeOptions>) -> Result<Self, BoxError> {
+        Ok(Self {
+            nursery: Nursery::new(command, options)?,
+            busy: Busy::default(),
+        })
+    }
+
+    /// Sends a request to a child of its own and ends the child's input.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::NoChild`], [`Code::Busy`], [`Code::Closing`], or the fault of the write.
+    pub async fn call(
+        &self,
+        flight: Arc<Flight>,
+        line: Bytes,
+        deadline: Deadline,
+    ) -> Result<Call, Fault> {
+        let child = Arc::new(self.nursery.take().await?.without_answers());
+        self.busy.lock().push(child.clone());
+        // Before the write: dropped in the middle of it, the request still ends and lets go.
+        flight.hold(Box::new(Held {
+            busy: Arc::downgrade(&self.busy),
+            child: child.clone(),
+        }));
+        let call = child.call(flight, line, deadline, 1).await?;
+        child.finish();
+        Ok(call)
+    }
+
+    /// Ends overdue requests.
+    pub fn sweep(&self, now: Instant) {
+        for child in self.children() {
+            child.expire(now);
+        }
+    }
+
+    /// The children that have a request.
+    pub fn children(&self) -> Vec<Arc<OwnedChild>> {
+        self.busy.lock().clone()
+    }
+
+    /// The children without one.
+    pub fn nursery(&self) -> &Nursery {
+        &self.nursery
+    }
+
+    /// The pool's figures.
+    pub fn pool_stats(&self) -> PoolStats {
+        self.nursery.pool_stats()
+    }
+
+    /// Ends what is in flight.
+    pub fn abandon(&self) {
+        for child in self.children() {
+            child
+                .routes
+                .end(Fault::new(Code::Closing, "the proxy is shutting down"));
+        }
+    }
+
+    /// Ends what is in flight and closes the pool.
+    pub async fn close(&self, deadline: Duration) -> CloseReport {
+        self.abandon();
+        self.nursery.close(deadline).await
+    }
+}

@@ -1,0 +1,217 @@
+//! A circuit breaker: an upstream that fails is left alone for a while.
+//!
+//! Promise: while it is open no call is made; then one probe is, and its end decides. The end of a call
+//! that began before the breaker turned counts for nothing.
+//!
+//! | state    | a call is               | leaves for                                                  |
+//! |----------|-------------------------|-------------------------------------------------------------|
+//! | closed   | admitted                | open: so many failures in a row, or too large a share       |
+//! | open     | rejected                | half-open: the first call after the cooldown is the probe   |
+//! | half-open| rejected; one probe is under way | closed: the probe succeeds; open, for twice as long: it fails |
+//!
+//! A probe that is given up, or that says nothing for a whole cooldown, makes room for the next.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::window::Window;
+
+/// When a breaker opens and for how long.
+#[derive(Clone, Copy, Debug)]
+pub struct BreakerOptions {
+    /// Failures in a row that open it.
+    pub failures: u32,
+    /// Percent of failures that open it,
+    pub failure_percent: u32,
+    /// among at least so many calls
+    pub least_calls: u32,
+    /// in this time.
+    pub window: Duration,
+    /// How long it stays open the first time.
+    pub cooldown: Duration,
+    /// How long at most.
+    pub longest_cooldown: Duration,
+}
+
+/// The state, as pages show it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BreakerState {
+    /// Calls are made.
+    Closed,
+    /// No call is made.
+    Open,
+    /// One call is made, to see.
+    HalfOpen,
+}
+
+/// How a call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The upstream answered, whatever it said.
+    Success,
+    /// It did not.
+    Failure,
+    /// The call was given up for a reason of its own.
+    Abandoned,
+}
+
+/// The right to make one call; give it back with the call's outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Admission {
+    turn: u64,
+}
+
+/// No call may be made now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rejected {
+    /// After this it may be worth a try.
+    pub retry_after: Duration,
+}
+
+/// The breaker of one upstream.
+#[derive(Clone, Debug)]
+pub struct CircuitBreaker {
+    options: BreakerOptions,
+    state: State,
+    /// Counts the changes of state.
+    turn: u64,
+    in_a_row: u32,
+    window: Window,
+    cooldown: Duration,
+    opened: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum State {
+    Closed,
+    Open { until: Instant },
+    HalfOpen { until: Instant },
+}
+
+impl CircuitBreaker {
+    /// A closed breaker.
+    pub fn new(options: BreakerOptions, now: Instant) -> Self {
+        let (window, cooldown) = (Window::new(options.window, now), options.cooldown);
+        Self {
+            options,
+            state: State::Closed,
+            turn: 0,
+            in_a_row: 0,
+            window,
+            cooldown,
+            opened: 0,
+        }
+    }
+
+    /// Asks for a call.
+    ///
+    /// # Errors
+    ///
+    /// [`Rejected`] while it is open, and while a probe is under way.
+    pub fn admit(&mut self, now: Instant) -> Result<Admission, Rejected> {
+        match self.state {
+            State::Closed => {}
+            State::Open { until } | State::HalfOpen { until } if now < until => {
+                return Err(Rejected {
+                    retry_after: until.saturating_duration_since(now),
+                });
+            }
+            State::Open { .. } | State::HalfOpen { .. } => self.enter(State::HalfOpen {
+                until: now + self.cooldown,
+            }),
+        }
+        Ok(Admission { turn: self.turn })
+    }
+
+    /// Notes how a call ended.
+    pub fn record(&mut self, admission: Admission, outcome: Outcome, now: Instant) {
+        if admission.turn != self.turn {
+            return;
+        }
+        match (self.state, outcome) {
+            (State::Closed, Outcome::Abandoned) | (State::Open { .. }, _) => {}
+            (State::Closed, Outcome::Success) => {
+                self.in_a_row = 0;
+                self.window.add(true, now);
+            }
+            (State::Closed, Outcome::Failure) => {
+                self.in_a_row += 1;
+                self.window.add(false, now);
+                if self.too_many(now) {
+                    self.open(now);
+                }
+            }
+            (State::HalfOpen { .. }, Outcome::Success) => {
+                self.cooldown = self.options.cooldown;
+                self.in_a_row = 0;
+                self.window.clear(now);
+                self.enter(State::Closed);
+            }
+            (State::HalfOpen { .. }, Outcome::Failure) => {
+                self.cooldown = (self.cooldown * 2).min(self.options.longest_cooldown);
+                self.open(now);
+            }
+            // The next caller may probe at once.
+            (State::HalfOpen { .. }, Outcome::Abandoned) => self.enter(State::Open { until: now }),
+        }
+    }
+
+    /// The state now.
+    pub fn state(&self) -> BreakerState {
+        match self.state {
+            State::Closed => BreakerState::Closed,
+            State::Open { .. } => BreakerState::Open,
+            State::HalfOpen { .. } => BreakerState::HalfOpen,
+        }
+    }
+
+    /// How often it opened.
+    pub fn times_opened(&self) -> u64 {
+        self.opened
+    }
+
+    fn too_many(&mut self, now: Instant) -> bool {
+        let (good, bad) = self.window.sums(now);
+        let calls = good + bad;
+        self.in_a_row >= self.options.failures
+            || (calls >= u64::from(self.options.least_calls)
+                && bad * 100 >= calls * u64::from(self.options.failure_percent))
+    }
+
+    fn open(&mut self, now: Instant) {
+        self.opened += 1;
+        self.enter(State::Open {
+            until: now + self.cooldown,
+        });
+    }
+
+    fn enter(&mut self, state: State) {
+        self.state = state;
+        self.turn += 1;
+    }
+}
+
+impl BreakerState {
+    /// A word for pages.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::HalfOpen => "half_open",
+        }
+    }
+}
+
+impl Default for BreakerOptions {
+    fn default() -> Self {
+        Self {
+            failures: 10,
+            failure_percent: 50,
+            least_calls: 40,
+            window: Duration::from_secs(10),
+            cooldown: Duration::from_secs(1),
+            longest_cooldown: Duration::from_secs(30),
+        }
+    }
+}

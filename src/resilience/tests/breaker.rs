@@ -1,0 +1,120 @@
+//! The circuit breaker.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, advance};
+
+use crate::resilience::{BreakerOptions, BreakerState, CircuitBreaker, Outcome};
+
+const S: Duration = Duration::from_secs(1);
+
+fn breaker() -> CircuitBreaker {
+    let options = BreakerOptions {
+        failures: 3,
+        failure_percent: 50,
+        least_calls: 10,
+        window: 10 * S,
+        cooldown: S,
+        longest_cooldown: 3 * S,
+    };
+    CircuitBreaker::new(options, Instant::now())
+}
+
+fn call(breaker: &mut CircuitBreaker, outcome: Outcome) {
+    let admission = breaker.admit(Instant::now()).expect("admitted");
+    breaker.record(admission, outcome, Instant::now());
+}
+
+#[tokio::test(start_paused = true)]
+async fn failures_in_a_row_open_it_and_one_probe_at_a_time_closes_it() {
+    let mut breaker = breaker();
+    for outcome in [
+        Outcome::Failure,
+        Outcome::Failure,
+        Outcome::Success,
+        Outcome::Failure,
+        Outcome::Failure,
+    ] {
+        call(&mut breaker, outcome);
+    }
+    assert_eq!(breaker.state(), BreakerState::Closed);
+    call(&mut breaker, Outcome::Failure);
+    assert_eq!(breaker.state(), BreakerState::Open);
+    assert_eq!(breaker.admit(Instant::now()).unwrap_err().retry_after, S);
+    advance(S).await;
+    let probe = breaker.admit(Instant::now()).unwrap();
+    assert_eq!(breaker.state(), BreakerState::HalfOpen);
+    assert!(
+        breaker.admit(Instant::now()).is_err(),
+        "one probe at a time"
+    );
+    breaker.record(probe, Outcome::Success, Instant::now());
+    assert_eq!(breaker.state(), BreakerState::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_probe_doubles_the_cooldown_up_to_its_cap() {
+    let mut breaker = breaker();
+    for _ in 0..3 {
+        call(&mut breaker, Outcome::Failure);
+    }
+    for pause in [S, 2 * S, 3 * S, 3 * S] {
+        assert_eq!(
+            breaker.admit(Instant::now()).unwrap_err().retry_after,
+            pause
+        );
+        advance(pause).await;
+        call(&mut breaker, Outcome::Failure);
+    }
+    assert_eq!(breaker.times_opened(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn too_large_a_share_of_failures_opens_it_and_old_ones_are_forgotten() {
+    let mut breaker = breaker();
+    for _ in 0..4 {
+        call(&mut breaker, Outcome::Failure);
+        call(&mut breaker, Outcome::Success);
+    }
+    advance(11 * S).await;
+    call(&mut breaker, Outcome::Success);
+    call(&mut breaker, Outcome::Failure);
+    assert_eq!(breaker.state(), BreakerState::Closed);
+    for _ in 0..4 {
+        call(&mut breaker, Outcome::Success);
+        call(&mut breaker, Outcome::Failure);
+    }
+    assert_eq!(breaker.state(), BreakerState::Open);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_call_from_before_counts_for_nothing() {
+    let mut breaker = breaker();
+    let old = breaker.admit(Instant::now()).unwrap();
+    for _ in 0..3 {
+        call(&mut breaker, Outcome::Failure);
+    }
+    breaker.record(old, Outcome::Success, Instant::now());
+    assert_eq!(breaker.state(), BreakerState::Open);
+    advance(S).await;
+    let _probe = breaker.admit(Instant::now()).unwrap();
+    breaker.record(old, Outcome::Success, Instant::now());
+    assert_eq!(breaker.state(), BreakerState::HalfOpen);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_is_given_up_or_lost_makes_room_for_the_next() {
+    let mut breaker = breaker();
+    for _ in 0..3 {
+        call(&mut breaker, Outcome::Failure);
+    }
+    advance(S).await;
+    call(&mut breaker, Outcome::Abandoned);
+    let _lost = breaker
+        .admit(Instant::now())
+        .expect("another probe at once");
+    assert!(breaker.admit(Instant::now()).is_err());
+    advance(S).await;
+    call(&mut breaker, Outcome::Success);
+    assert_eq!(breaker.state(), BreakerState::Closed);
+}

@@ -1,0 +1,6 @@
+//! The machines, on a clock that stands still.
+
+mod breaker;
+mod clocks;
+mod probe;
+mod retries;

@@ -1,0 +1,107 @@
+//! `oneshot` mode: programs that answer one request and exit.
+
+use std::time::Duration;
+
+use plunge::proxy::{Mode, ServeOptions};
+use plunge::transport::Command;
+use serde_json::json;
+
+use crate::client::{initialize, request};
+use crate::fixture::{eventually, marker, options, processes, python, start_with, stats};
+
+/// Answers its one line with what it got, then does what the line asks.
+const PROGRAM: &str = r#"
+import json, os, sys, time
+message = json.loads(sys.stdin.readline())
+rest = sys.stdin.read()
+way = message["method"]
+if way == "die":
+    os._exit(3)
+if way == "hang":
+    time.sleep(600)
+if way == "tell":
+    print(json.dumps({"jsonrpc": "2.0", "method": "notifications/progress", "params": {"progressToken": message["params"]["_meta"]["progressToken"], "progress": 1}}), flush=True)
+end = "" if way == "unended" else "\n"
+print(json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": {"pid": os.getpid(), "rest": rest}}), end=end, flush=True)
+if way == "linger":
+    time.sleep(600)
+"#;
+
+fn oneshot(mark: &str, children: u32) -> ServeOptions {
+    let command = Command::new(python())
+        .args(["-c", PROGRAM, mark])
+        .eof_grace(Duration::from_millis(200))
+        .term_grace(Duration::from_millis(200));
+    ServeOptions {
+        max_connections: Some(children),
+        ..options(command, Mode::Oneshot)
+    }
+}
+
+#[tokio::test]
+async fn each_request_has_a_process_of_its_own_that_is_reaped() {
+    let mark = marker("oneshot");
+    let (server, client) = start_with(oneshot(&mark, 4)).await;
+    let mut pids = std::collections::HashSet::new();
+    for id in 0..10 {
+        let reply = client.post(&request(id, "anything", json!({}))).await;
+        assert_eq!(
+            (reply.status.as_u16(), &reply.json()["id"]),
+            (200, &json!(id))
+        );
+        assert_eq!(
+            reply.json()["result"]["rest"],
+            "",
+            "its input ends after the request"
+        );
+        assert!(pids.insert(reply.json()["result"]["pid"].as_u64()));
+    }
+    let reply = client.post(&initialize("2025-11-25")).await;
+    assert!(
+        reply.json()["result"]["pid"].is_u64(),
+        "`initialize` is a request like any other"
+    );
+    assert!(!reply.headers.contains_key("mcp-session-id"));
+    server.shutdown(Duration::from_secs(10)).await;
+    assert!(processes(&mark).is_empty());
+}
+
+#[tokio::test]
+async fn answers_without_a_line_end_and_messages_before_them_arrive() {
+    let (_server, client) = start_with(oneshot("plunge-test", 2)).await;
+    let reply = client.post(&request("x", "unended", json!({}))).await;
+    assert_eq!(reply.json()["id"], "x");
+    let told = request(1, "tell", json!({"_meta": {"progressToken": 7}}));
+    let mut events = client.stream(&told).await;
+    assert_eq!(events.next().await.unwrap()["params"]["progressToken"], 7);
+    assert_eq!(events.next().await.unwrap()["id"], 1);
+}
+
+#[tokio::test]
+async fn what_dies_is_a_typed_error_and_what_lingers_is_ended() {
+    let mark = marker("oneshot-ends");
+    let mut options = oneshot(&mark, 2);
+    (options.response_timeout, options.min_idle) = (Duration::from_millis(1000), 0);
+    let (server, client) = start_with(options).await;
+    let died = client.post(&request(1, "die", json!({}))).await;
+    assert_eq!(
+        (died.status.as_u16(), died.kind().as_str()),
+        (200, "child_died")
+    );
+    let hung = client.post(&request(2, "hang", json!({}))).await;
+    assert_eq!(
+        (hung.status.as_u16(), hung.kind().as_str()),
+        (504, "timed_out")
+    );
+    for id in 3..6 {
+        let reply = client.post(&request(id, "linger", json!({}))).await;
+        assert_eq!(reply.json()["id"], id);
+    }
+    let told = json!({"jsonrpc": "2.0", "method": "notifications/anything"});
+    assert_eq!(client.post(&told).await.status, 202);
+    eventually("those that linger are ended", || {
+        processes(&mark).len() <= 1
+    })
+    .await;
+    assert!(stats(server.admin_address()).await["pool"]["open"].as_u64() <= Some(2));
+}

@@ -1,0 +1,187 @@
+//! Upstreams in trouble: what hangs is replaced, what fails is left alone, what is safe is tried again.
+
+use std::time::Duration;
+
+use plunge::proxy::{Mode, ServeOptions};
+use plunge::resilience::{BreakerOptions, ProbeOptions};
+use serde_json::json;
+
+use crate::client::{request, tool};
+use crate::fixture::{self, eventually, marker, options, processes, script, start_with, stats};
+
+/// Options under which a child that hangs is given up in a moment.
+fn impatient(mark: &str, mode: Mode) -> ServeOptions {
+    ServeOptions {
+        max_connections: Some(1),
+        response_timeout: Duration::from_millis(200),
+        probe: ProbeOptions {
+            patience: Duration::from_millis(200),
+            ..ProbeOptions::default()
+        },
+        ..options(script(mark, &[]), mode)
+    }
+}
+
+#[tokio::test]
+async fn a_shared_child_that_hangs_is_replaced_and_leaves_no_process() {
+    let mark = marker("hung-shared");
+    let (server, client) = start_with(impatient(&mark, Mode::Shared)).await;
+    let first = client.call(1, "pid", json!({})).await.text();
+    let hanging = client.call(2, "freeze", json!({})).await;
+    assert_eq!(hanging.kind(), "timed_out");
+    loop {
+        let reply = client.call(3, "pid", json!({})).await;
+        if reply.status == 200 && reply.json()["error"].is_null() {
+            assert_ne!(reply.text(), first);
+            break;
+        }
+    }
+    eventually("one child is left", || processes(&mark).len() == 1).await;
+    let figures = stats(server.admin_address()).await;
+    assert_eq!(figures["upstream"]["ejected"], 1);
+    assert_eq!(figures["pool"]["open"], 1);
+}
+
+#[tokio::test]
+async fn a_session_whose_child_hangs_ends_and_leaves_no_process() {
+    let mark = marker("hung-session");
+    let (server, client) = start_with(impatient(&mark, Mode::Session)).await;
+    let session = client.begin().await;
+    assert_eq!(
+        session.call(1, "freeze", json!({})).await.kind(),
+        "timed_out"
+    );
+    while session.call(2, "pid", json!({})).await.status != 404 {}
+    // One child is allowed: a new session gets it only if the one that hung is gone.
+    assert_eq!(
+        client.begin().await.call(1, "echo", json!({})).await.status,
+        200
+    );
+    eventually("one child is left", || processes(&mark).len() == 1).await;
+    assert_eq!(
+        stats(server.admin_address()).await["upstream"]["ejected"],
+        1
+    );
+}
+
+#[tokio::test]
+async fn a_child_that_is_only_slow_is_kept() {
+    let (server, client) = start_with(impatient("plunge-test", Mode::Shared)).await;
+    let pid = client.call(1, "pid", json!({})).await.text();
+    for id in 2..8 {
+        assert_eq!(client.call(id, "hang", json!({})).await.kind(), "timed_out");
+        assert_eq!(client.call(9, "pid", json!({})).await.text(), pid);
+    }
+    assert_eq!(
+        stats(server.admin_address()).await["upstream"]["ejected"],
+        0
+    );
+}
+
+#[tokio::test]
+async fn progress_keeps_a_call_alive_up_to_the_cap_of_its_response() {
+    for mode in [Mode::Session, Mode::Shared] {
+        let options = ServeOptions {
+            response_timeout: Duration::from_millis(300),
+            response_cap: Duration::from_millis(900),
+            ..options(script("plunge-test", &[]), mode)
+        };
+        let (_server, client) = start_with(options).await;
+        let session = client.begin().await;
+        let mut message = tool(1, "endless", json!({}));
+        message["params"]["_meta"] = json!({"progressToken": "t"});
+        let begun = std::time::Instant::now();
+        let mut events = session.stream(&message).await;
+        let last = loop {
+            let event = events.next().await.unwrap();
+            if event["id"] == 1 {
+                break event;
+            }
+        };
+        assert_eq!(last["error"]["data"]["kind"], "timed_out");
+        assert!(
+            begun.elapsed() >= Duration::from_millis(900),
+            "progress counted"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_changes_nothing_is_sent_again_when_its_child_dies() {
+    let (server, client) = start_with(options(script("plunge-test", &[]), Mode::Shared)).await;
+    let path = std::env::temp_dir().join(marker("die-once"));
+    let uri = format!("die-once:{}", path.display());
+    let reply = client
+        .post(&request(7, "resources/read", json!({"uri": uri})))
+        .await;
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(
+        (reply.status.as_u16(), &reply.json()["id"]),
+        (200, &json!(7))
+    );
+    assert!(reply.json()["result"]["contents"][0]["text"].is_string());
+    assert_eq!(
+        stats(server.admin_address()).await["upstream"]["retried"],
+        1
+    );
+    // A tool may have done something: never again.
+    assert_eq!(client.call(8, "die", json!({})).await.kind(), "child_died");
+    assert_eq!(
+        stats(server.admin_address()).await["upstream"]["retried"],
+        1
+    );
+}
+
+#[tokio::test]
+async fn an_upstream_that_only_fails_is_left_alone_and_tried_by_one_probe() {
+    let folder = std::env::temp_dir().join(marker("breaker"));
+    std::fs::create_dir(&folder).unwrap();
+    let program = folder.join("server");
+    std::os::unix::fs::symlink(fixture::python(), &program).unwrap();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/proxy/child.py");
+    let command = plunge::transport::Command::new(&program).arg(script);
+    let options = ServeOptions {
+        breaker: BreakerOptions {
+            failures: 3,
+            cooldown: Duration::from_millis(1500),
+            ..BreakerOptions::default()
+        },
+        ..options(command, Mode::Shared)
+    };
+    let (server, client) = start_with(options).await;
+    std::fs::rename(&program, folder.join("away")).unwrap();
+    let mut kinds = Vec::new();
+    while kinds.last().map(String::as_str) != Some("circuit_open") {
+        let name = if kinds.is_empty() { "die" } else { "echo" };
+        let reply = client.call(1, name, json!({})).await;
+        if reply.kind() == "circuit_open" {
+            assert_eq!(reply.status, 503);
+            assert_eq!(reply.headers["retry-after"], "2");
+        }
+        kinds.push(reply.kind());
+    }
+    assert_eq!(
+        kinds,
+        ["child_died", "no_child", "no_child", "circuit_open"]
+    );
+    let upstream = &stats(server.admin_address()).await["upstream"];
+    assert_eq!(
+        (&upstream["breaker"], &upstream["times_opened"]),
+        (&json!("open"), &json!(1))
+    );
+    std::fs::rename(folder.join("away"), &program).unwrap();
+    let reply = loop {
+        let reply = client.call(2, "echo", json!({})).await;
+        if reply.status == 200 {
+            break reply;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    assert_eq!(reply.json()["id"], 2);
+    assert_eq!(
+        stats(server.admin_address()).await["upstream"]["breaker"],
+        "closed"
+    );
+    drop(server);
+    std::fs::remove_dir_all(&folder).unwrap();
+}
