@@ -20,10 +20,10 @@ pub mod watch;
 pub use engine::{Fairness, IdleOrder};
 #[cfg(not(plunge_loom))]
 pub use pool::{
-    AcquireError, AcquireErrorKind, AcquirePhase, BoxError, BoxFuture, CloseReport, ConnectContext,
-    Holder, IdleAlarm, IdleBytes, IdleWatcher, Manager, OptionsError, Plain, Pool, PoolConnection,
-    PoolHooks, PoolOptions, PoolStats, PoolTuning, PoolableResource, ResourceMetadata, Transient,
-    TryAcquireError, Verdict, WatchKey, WeakPool,
+    AcquireError, AcquireErrorKind, AcquirePhase, AddError, AddErrorKind, BoxError, BoxFuture,
+    CloseReport, ConnectContext, Holder, IdleAlarm, IdleBytes, IdleWatcher, Manager, OptionsError,
+    Plain, Pool, PoolConnection, PoolHooks, PoolOptions, PoolStats, PoolTuning, PoolableResource,
+    ResourceMetadata, Transient, TryAcquireError, Verdict, WatchKey, WeakPool,
 };
 #[cfg(all(not(plunge_loom), feature = "keyed"))]
 pub use pool::{KeyHandle, KeyedOptions, KeyedPool, KeyedStats};

@@ -206,6 +206,15 @@ impl<T, H: Host<T>> Body<T, H> {
         self.is_patient() && self.may_take()
     }
 
+    /// A permit for a connection that was opened elsewhere, if one is free.
+    pub(crate) fn claim_permit(this: &Arc<Self>) -> Option<Permit<T, H>> {
+        // Under the mutex: where the commons refuse, the capacity is lower for a moment, and nobody
+        // in line is to see that.
+        let (taken, wakes) = this.line(|_, _| this.try_take_permit());
+        drop(wakes);
+        taken.then(|| Permit::adopt(Arc::clone(this)))
+    }
+
     /// Moves an opened connection into a slot. One of an older generation is doomed at once.
     pub(crate) fn install(
         permit: Permit<T, H>,

@@ -174,6 +174,18 @@ impl<T, H: Host<T>> Body<T, H> {
         }
     }
 
+    /// Shows every idle connection to `look`, one at a time, and puts back what it returns.
+    pub(crate) fn sweep_all(&self, mut look: impl FnMut(Lease<T, H>) -> Option<Lease<T, H>>) {
+        // Before those in hot places are put where the rest lies.
+        let mut left = self.shared_count();
+        for id in self.idle.take_cold(|_| true) {
+            self.put_aside(look(self.lease(id)));
+        }
+        while left > 0 {
+            self.sweep(&mut left, u32::MAX, &mut look);
+        }
+    }
+
     /// Puts a connection back as it was: into the shared part, its stamp unchanged.
     fn put_aside(&self, lease: Option<Lease<T, H>>) {
         if let Some(lease) = lease {

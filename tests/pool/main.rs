@@ -20,6 +20,7 @@ mod order;
 mod product;
 mod refusals;
 mod runtimes;
+mod stock;
 mod support;
 mod suspects;
 mod watching;

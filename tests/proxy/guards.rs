@@ -170,3 +170,25 @@ async fn the_admin_pages_tell_the_truth_to_known_hosts_only() {
         .await;
     assert_eq!(reply.status(), 403);
 }
+
+#[tokio::test]
+async fn a_client_of_the_next_revision_is_told_what_is_spoken_and_falls_back() {
+    let (_server, mut client) = start(Mode::Shared).await;
+    client
+        .extra
+        .push(("mcp-protocol-version", "2026-07-28".to_owned()));
+    let probe = crate::client::request("probe", "server/discover", json!({}));
+    let refused = client.post(&probe).await;
+    let error = &refused.json()["error"];
+    assert_eq!(
+        (
+            refused.status.as_u16(),
+            &error["code"],
+            &refused.json()["id"]
+        ),
+        (400, &json!(-32022), &json!("probe"))
+    );
+    assert_eq!(error["data"]["supported"][0], "2025-11-25");
+    client.extra.clear();
+    assert!(client.begin().await.session.is_some());
+}

@@ -31,14 +31,26 @@ pub async fn post(state: &AppState, headers: &HeaderMap, body: Incoming) -> Resu
             "answers are JSON or event streams; send `Accept: application/json, text/event-stream`";
         return Err(Fault::new(Code::NotAcceptable, text).into());
     }
-    http::version(headers)?;
-    let session = session_of(state, headers)?;
+    let version = http::version(headers);
+    let session = match &version {
+        Ok(_) => session_of(state, headers)?,
+        Err(_) => None,
+    };
     let body = http::read_body(
         body,
         state.options.max_body_bytes,
         state.options.request_timeout,
     )
     .await?;
+    if let Err(fault) = version {
+        // A client that speaks another revision looks for its request's id in the refusal.
+        let message = wire::parse(&body).ok();
+        let id = message.and_then(|message| match message.kind {
+            Kind::Request { id, .. } => Some(RawId::new(id)),
+            _ => None,
+        });
+        return Err(Refusal { fault, id });
+    }
     if state.is_closing() {
         return Err(Fault::new(
             Code::Closing,

@@ -56,6 +56,9 @@ impl Version {
     }
 }
 
+/// All revisions as they are written, newest first.
+const SPOKEN: [&str; 4] = ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"];
+
 /// What a client takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Accepts {
@@ -147,7 +150,7 @@ pub fn session_id(headers: &HeaderMap) -> Result<Option<&str>, Fault> {
 ///
 /// # Errors
 ///
-/// [`Code::BadHeader`] if it is not spoken here.
+/// [`Code::UnsupportedVersion`] if it is not spoken here, [`Code::BadHeader`] if there are two.
 pub fn version(headers: &HeaderMap) -> Result<Option<Version>, Fault> {
     let Some(value) = single(headers, &VERSION)? else {
         return Ok(None);
@@ -155,7 +158,13 @@ pub fn version(headers: &HeaderMap) -> Result<Option<Version>, Fault> {
     let known = value.to_str().ok().and_then(Version::parse);
     known.map(Some).ok_or_else(|| {
         let spoken = Version::ALL.map(Version::as_str).join(", ");
-        Fault::new(Code::BadHeader, format!("unsupported protocol version in `MCP-Protocol-Version` (supported versions: {spoken})"))
+        let text = format!(
+            "unsupported protocol version in `MCP-Protocol-Version` (supported versions: {spoken})"
+        );
+        Fault {
+            supported: &SPOKEN,
+            ..Fault::new(Code::UnsupportedVersion, text)
+        }
     })
 }
 

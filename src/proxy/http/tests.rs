@@ -86,7 +86,7 @@ fn a_version_is_absent_known_or_refused() {
     );
     for unknown in ["1999-01-01", "", "2025-06-18 "] {
         let fault = version(&headers(&[("mcp-protocol-version", unknown)])).unwrap_err();
-        assert_eq!(fault.code, Code::BadHeader);
+        assert_eq!(fault.code, Code::UnsupportedVersion);
     }
     let twice = headers(&[
         ("mcp-protocol-version", "2025-06-18"),

@@ -18,6 +18,8 @@ pub enum Code {
     BadMessage,
     /// A header is missing or cannot be read.
     BadHeader,
+    /// The protocol revision is not spoken here.
+    UnsupportedVersion,
     /// `Host` or `Origin` is not allowed.
     Forbidden,
     /// No such page.
@@ -56,7 +58,9 @@ impl Code {
     /// The HTTP status of an answer that is nothing but this fault.
     pub fn status(self) -> StatusCode {
         match self {
-            Self::NotJson | Self::BadMessage | Self::BadHeader => StatusCode::BAD_REQUEST,
+            Self::NotJson | Self::BadMessage | Self::BadHeader | Self::UnsupportedVersion => {
+                StatusCode::BAD_REQUEST
+            }
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NoSuchPath | Self::SessionEnded => StatusCode::NOT_FOUND,
             Self::WrongHttpMethod => StatusCode::METHOD_NOT_ALLOWED,
@@ -81,6 +85,8 @@ impl Code {
             Self::BadMessage => -32600,
             Self::NotOffered => -32601,
             Self::SessionEnded => -32001,
+            // As revision 2026-07-28 names it, whose clients then fall back to one that is listed.
+            Self::UnsupportedVersion => -32022,
             Self::Cancelled => -32800,
             Self::ChildDied => -32050,
             Self::NoChild => -32051,
@@ -98,6 +104,7 @@ impl Code {
             Self::NotJson => "not_json",
             Self::BadMessage => "bad_message",
             Self::BadHeader => "bad_header",
+            Self::UnsupportedVersion => "unsupported_version",
             Self::Forbidden => "forbidden",
             Self::NoSuchPath => "no_such_path",
             Self::SessionEnded => "session_ended",
@@ -132,6 +139,8 @@ pub struct Fault {
     pub message: String,
     /// Seconds after which a client may try again, where that helps.
     pub retry_after: Option<u64>,
+    /// The protocol revisions that are spoken here, where that is what was wrong.
+    pub supported: &'static [&'static str],
 }
 
 impl Fault {
@@ -141,6 +150,7 @@ impl Fault {
             code,
             message: message.into(),
             retry_after: code.retry_after(),
+            supported: &[],
         }
     }
 
@@ -157,8 +167,12 @@ impl Fault {
         out.extend_from_slice(id.unwrap_or(b"null"));
         let (number, name) = (self.code.number(), self.code.name());
         let message = quote(&self.message);
+        let supported = match self.supported {
+            [] => String::new(),
+            versions => format!(",\"supported\":[\"{}\"]", versions.join("\",\"")),
+        };
         out.extend_from_slice(
-            format!(",\"error\":{{\"code\":{number},\"message\":{message},\"data\":{{\"kind\":\"{name}\"}}}}}}").as_bytes(),
+            format!(",\"error\":{{\"code\":{number},\"message\":{message},\"data\":{{\"kind\":\"{name}\"{supported}}}}}}}").as_bytes(),
         );
         out
     }

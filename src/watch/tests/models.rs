@@ -62,7 +62,7 @@ fn station() -> Arc<Mutex<Station>> {
 }
 
 /// Would catch: an event of a connection that was retired raises the alarm of the one that got its
-/// descriptor's number, or ends its watch.
+/// descriptor's number, or ends its watch. Planted (events and ends go by the number alone) and seen.
 #[test]
 fn retire_and_reuse_against_a_late_event() {
     model(|| {

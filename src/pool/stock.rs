@@ -1,0 +1,150 @@
+//! The stock: what is idle, as its owner sorts it: brings one in, throws some out.
+//!
+//! Promise: connections are looked at one at a time, so that an acquire misses one at most; nobody in
+//! line is passed over; what cannot come in is given back. Cost: a look at every idle connection.
+
+use std::error::Error;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use super::handle::Pool;
+use super::maintenance;
+use super::metadata::ResourceMetadata;
+use super::retire;
+use super::shared::{Body, Lease};
+
+/// Why a connection could not be brought in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum AddErrorKind {
+    /// The pool is closed.
+    Closed,
+    /// As many are open as may be.
+    Full,
+    /// Its health test says that it is of no use.
+    Unhealthy,
+}
+
+/// A connection that could not be brought in, and why.
+pub struct AddError<T> {
+    kind: AddErrorKind,
+    value: T,
+}
+
+impl<T> AddError<T> {
+    /// What was in the way.
+    pub fn kind(&self) -> AddErrorKind {
+        self.kind
+    }
+
+    /// The connection.
+    pub fn into_inner(self) -> T {
+        self.value
+    }
+}
+
+impl<T> fmt::Debug for AddError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AddError")
+            .field("kind", &self.kind)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<T> fmt::Display for AddError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.kind {
+            AddErrorKind::Closed => "the pool is closed",
+            AddErrorKind::Full => "as many connections are open as `max_connections` allows",
+            AddErrorKind::Unhealthy => "the connection is not healthy",
+        })
+    }
+}
+
+impl<T> Error for AddError<T> {}
+
+impl<T: Send + 'static> Pool<T> {
+    /// Brings a connection in that was opened elsewhere: for the first in line, else to lie idle. It
+    /// counts as opened; no hook is called.
+    ///
+    /// # Errors
+    ///
+    /// Closed, full, or it is not healthy; the error gives it back.
+    ///
+    /// ```
+    /// # use std::convert::Infallible;
+    /// use plunge::{Plain, PoolOptions};
+    ///
+    /// # fn main() -> Result<(), plunge::OptionsError> {
+    /// let pool = PoolOptions::new()
+    ///     .max_connections(1)
+    ///     .connect_with(|| async { Ok::<_, Infallible>(Plain(0)) })?;
+    /// assert!(pool.add(Plain(7)).is_ok());
+    /// assert_eq!(pool.add(Plain(8)).unwrap_err().into_inner(), Plain(8));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn add(&self, value: T) -> Result<(), AddError<T>> {
+        let body = self.body();
+        let shared = body.host();
+        let refuse = |kind, value| Err(AddError { kind, value });
+        if !shared.is_healthy(&value) {
+            return refuse(AddErrorKind::Unhealthy, value);
+        }
+        let Some(permit) = Body::claim_permit(body) else {
+            return refuse(
+                match body.is_closed() {
+                    true => AddErrorKind::Closed,
+                    false => AddErrorKind::Full,
+                },
+                value,
+            );
+        };
+        let now = shared.clock.now();
+        // For the clock and the closing; without a runtime the next miss sees to it.
+        let _ = maintenance::ensure(body, now);
+        shared.counters.opened.add(1);
+        Body::install(permit, value, body.generation(), now).put();
+        Ok(())
+    }
+
+    /// Retires the idle connections for which `keep` says no; tells how many that were. Those that
+    /// come back meanwhile may be missed.
+    ///
+    /// # Panics
+    ///
+    /// Where `keep` does. The connection that it was shown is retired, the others are kept.
+    ///
+    /// # Cost
+    ///
+    /// One call for each idle connection, on this thread. Nobody waits for it to end: a connection
+    /// that was looked at is free again before the next is taken.
+    pub fn retain(&self, mut keep: impl FnMut(&T, &ResourceMetadata) -> bool) -> u32 {
+        let body = self.body();
+        let shared = body.host();
+        let now = shared.clock.now();
+        let (mut retired, mut panic) = (0, None);
+        body.sweep_all(|lease: Lease<T>| {
+            let metadata = shared.metadata(&lease, now);
+            // After a panic the pass goes on to its end without more questions.
+            let kept = panic.is_some()
+                || catch_unwind(AssertUnwindSafe(|| keep(lease.value(), &metadata)))
+                    .unwrap_or_else(|payload| {
+                        panic = Some(payload);
+                        false
+                    });
+            if kept {
+                return Some(lease);
+            }
+            retired += 1;
+            retire::bury(lease);
+            None
+        });
+        if retired > 0 {
+            // What is missing of `min_idle` is opened again.
+            let _ = maintenance::ensure(body, now);
+            shared.maintenance.wake();
+        }
+        panic.map_or(retired, |payload| resume_unwind(payload))
+    }
+}
