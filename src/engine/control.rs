@@ -106,6 +106,7 @@ impl<T, H: Host<T>> Body<T, H> {
             } else {
                 self.gate.clear(GateWord::INSPECT)
             };
+            fence_after_rmw();
         }
     }
 

@@ -153,7 +153,7 @@ pub(crate) async fn acquire_slow<T: Send + 'static>(
     limit: Duration,
 ) -> Result<Lease<T>, AcquireError> {
     let shared = body.host();
-    let now = Instant::now();
+    let mut now = Instant::now();
     let (since, until) = (shared.clock.tick(now), far(now, limit));
     let (mut dead, mut refused, mut in_front) = (0, 0, false);
     loop {
@@ -187,7 +187,8 @@ pub(crate) async fn acquire_slow<T: Send + 'static>(
             Ok(Admission::Dead) => dead += 1,
             Err(kind) => return Err(give_up(body, kind)),
         }
-        if Instant::now() >= until {
+        now = Instant::now();
+        if now >= until {
             return Err(give_up(
                 body,
                 AcquireErrorKind::TimedOut(AcquirePhase::Wait),

@@ -38,7 +38,10 @@ pub(crate) async fn run<'a, R>(
             Err(panicked) => std::task::Poll::Ready(Err(panicked)),
         },
     );
-    match timeout_at(until, runtime, guarded).await {
+    let outcome = timeout_at(until, runtime, guarded).await;
+    // Cut off or not, what it drops is the user's, too.
+    let _ = call(step, move || drop(future));
+    match outcome {
         Ok(result) => result,
         Err(Expiry::Elapsed) => Err(StepError::TimedOut(
             step,

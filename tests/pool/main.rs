@@ -13,6 +13,7 @@ mod hooks;
 mod keyed;
 mod leaks;
 mod lifecycle;
+mod machine;
 mod metadata;
 mod options;
 mod order;

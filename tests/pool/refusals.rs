@@ -8,7 +8,7 @@ use plunge::{
     AcquireErrorKind, AcquirePhase, Pool, PoolHooks, PoolOptions, TryAcquireError, Verdict,
     WeakPool,
 };
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::support::{Closing, Gate, Gates, HookGate, Theatre, Unit, plain, settled};
 
@@ -158,6 +158,49 @@ async fn a_drop_that_panics_frees_its_place() {
         pool.acquire().await.unwrap().mark_broken();
     }
     assert_eq!((settled(&pool).await.open, theatre.live()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_that_is_cut_off_and_panics_in_its_drop_frees_its_place() {
+    let theatre = Theatre::new(Gates {
+        close: Closing::InPlace(Gate::Never),
+        ..Gates::default()
+    });
+    let pool = theatre.pool(options(1)).unwrap();
+    let held = pool.acquire().await.unwrap();
+    let close = tokio::spawn(held.close());
+    sleep(Duration::from_millis(1)).await;
+    theatre.set(Gates {
+        close: Closing::InPlace(Gate::Panic),
+        ..Gates::default()
+    });
+    assert!(close.await.is_ok(), "the panic stays with the connection");
+    assert_eq!((settled(&pool).await.open, theatre.live()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_acquire_that_goes_to_the_line_again_keeps_its_time() {
+    let theatre = Theatre::new(Gates {
+        before_acquire: HookGate::Sync(Gate::Discard),
+        ..Gates::default()
+    });
+    let pause = Duration::from_millis(10);
+    let options = options(1).connect_backoff(pause, pause);
+    let pool = theatre.pool(options).unwrap();
+    let limit = Duration::from_millis(1_050);
+    let begun = Instant::now();
+    let late = async {
+        // Between two ticks of the pool's clock, the last one before the end behind it.
+        sleep(Duration::from_millis(1_010)).await;
+        theatre.set(Gates {
+            factory: Gate::Never,
+            ..theatre.gates()
+        });
+    };
+    let (acquired, ()) = tokio::join!(pool.acquire_timeout(limit), late);
+    assert!(acquired.unwrap_err().is_timeout());
+    // Timers round up to the next millisecond.
+    assert!(begun.elapsed() - limit <= Duration::from_millis(1));
 }
 
 #[tokio::test(start_paused = true)]

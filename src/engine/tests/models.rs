@@ -6,7 +6,7 @@ use crate::sync::Arc;
 use crate::sync::story::{Builder, block_on, thread};
 use crate::time::Tick;
 
-type Pool = Handle<Item, Stage>;
+pub(super) type Pool = Handle<Item, Stage>;
 
 /// Runs a story in every order that has at most so many preemptions: three for two threads, two for
 /// three, one where three threads take many steps.
@@ -21,7 +21,7 @@ pub(super) fn wait(body: &Arc<TestBody>) -> Wait<'_, Item, Stage> {
     Wait::new(body, Tick::from_millis(0), Tick::NEVER, false)
 }
 
-fn acquire(body: &Arc<TestBody>) -> Result<TestLease, WaitError<u32>> {
+pub(super) fn acquire(body: &Arc<TestBody>) -> Result<TestLease, WaitError<u32>> {
     match body.take_quiet() {
         Some(lease) => Ok(lease),
         None => block_on(wait(body)),
@@ -41,7 +41,7 @@ pub(super) fn lease(pool: &Pool) -> TestLease {
     pool.body().take_quiet().expect("opened by the stage")
 }
 
-fn assert_all_idle(pool: &Pool, count: u32) {
+pub(super) fn assert_all_idle(pool: &Pool, count: u32) {
     assert_eq!(pool.body().capacity().open(), count);
     assert_eq!(pool.body().idle_count(), count);
     assert_eq!(pool.body().queue(), Queue::default());

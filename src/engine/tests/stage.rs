@@ -74,12 +74,37 @@ impl Host<Item> for Stage {
 
 /// A pool of at most `limit` with `idle` of them open.
 pub(super) fn pool(limit: u32, idle: u32, fairness: Fairness) -> Handle<Item, Stage> {
-    pool_in(None, limit, idle, fairness)
+    build(None, IdleOrder::Affine, limit, idle, fairness)
 }
 
-/// As `pool`, with permits from the commons.
+/// As `pool`, with an order of its own.
+pub(super) fn pool_ordered(
+    order: IdleOrder,
+    limit: u32,
+    idle: u32,
+    fairness: Fairness,
+) -> Handle<Item, Stage> {
+    build(None, order, limit, idle, fairness)
+}
+
+/// As `pool`, with permits from the commons and no hot places, as a keyed pool has it.
 pub(super) fn pool_in(
     commons: Option<Arc<Commons<Item, Stage>>>,
+    limit: u32,
+    idle: u32,
+    fairness: Fairness,
+) -> Handle<Item, Stage> {
+    let order = if commons.is_some() {
+        IdleOrder::Fifo
+    } else {
+        IdleOrder::Affine
+    };
+    build(commons, order, limit, idle, fairness)
+}
+
+fn build(
+    commons: Option<Arc<Commons<Item, Stage>>>,
+    order: IdleOrder,
     limit: u32,
     idle: u32,
     fairness: Fairness,
@@ -87,12 +112,7 @@ pub(super) fn pool_in(
     let settings = Settings {
         limit,
         ceiling: limit,
-        // As a keyed pool has it: no hot places.
-        order: if commons.is_some() {
-            IdleOrder::Fifo
-        } else {
-            IdleOrder::Affine
-        },
+        order,
         workers: 2,
         max_connecting: 2,
         max_waiters: u32::MAX,

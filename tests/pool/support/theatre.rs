@@ -36,6 +36,26 @@ pub struct Theatre {
     made: AtomicU64,
     pub checks: AtomicU64,
     pub closes: AtomicU64,
+    /// Dials whose factory or `after_create` is under way.
+    pub dialling: AtomicU32,
+    /// Acquires whose check or `before_acquire` is under way.
+    pub looking: AtomicU32,
+}
+
+/// Something under way: counted until its future ends or is dropped.
+struct UnderWay<'a>(&'a AtomicU32);
+
+impl<'a> UnderWay<'a> {
+    fn begin(count: &'a AtomicU32) -> Self {
+        count.fetch_add(1, SeqCst);
+        Self(count)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, SeqCst);
+    }
 }
 
 impl Theatre {
@@ -46,6 +66,8 @@ impl Theatre {
             made: AtomicU64::new(0),
             checks: AtomicU64::new(0),
             closes: AtomicU64::new(0),
+            dialling: AtomicU32::new(0),
+            looking: AtomicU32::new(0),
         })
     }
 
@@ -82,22 +104,37 @@ impl Theatre {
         }
     }
 
+    fn dial(&self) -> UnderWay<'_> {
+        UnderWay::begin(&self.dialling)
+    }
+
+    fn look(&self) -> UnderWay<'_> {
+        UnderWay::begin(&self.looking)
+    }
+
     fn hooks(self: &Arc<Self>) -> PoolHooks<Unit> {
         let mut hooks = PoolHooks::new();
         macro_rules! set {
-            ($field:ident, $sync:ident) => {
+            ($field:ident, $sync:ident, $count:expr) => {
                 let theatre = Arc::clone(self);
-                let gate = move || theatre.gates().$field.gate();
                 hooks = match self.gates().$field {
                     HookGate::Unset => hooks,
-                    HookGate::Sync(_) => hooks.$sync(move |_, _| gate().play_at_once()),
-                    HookGate::Async(_) => hooks.$field(move |_, _| Box::pin(gate().play())),
+                    HookGate::Sync(_) => {
+                        hooks.$sync(move |_, _| theatre.gates().$field.gate().play_at_once())
+                    }
+                    HookGate::Async(_) => hooks.$field(move |_, _| {
+                        let theatre = Arc::clone(&theatre);
+                        Box::pin(async move {
+                            let _counted = $count(&theatre);
+                            theatre.gates().$field.gate().play().await
+                        })
+                    }),
                 };
             };
         }
-        set!(after_create, after_create_sync);
-        set!(before_acquire, before_acquire_sync);
-        set!(after_release, after_release_sync);
+        set!(after_create, after_create_sync, Self::dial);
+        set!(before_acquire, before_acquire_sync, Self::look);
+        set!(after_release, after_release_sync, |_| ());
         hooks
     }
 }
@@ -112,6 +149,7 @@ impl<const CLOSES: bool> Manager for Company<CLOSES> {
     const HAS_ASYNC_CLOSE: bool = CLOSES;
 
     async fn connect(&self, _: &ConnectContext) -> Result<Unit, BoxError> {
+        let _counted = self.0.dial();
         self.0.gates().factory.play().await?;
         self.0.live.fetch_add(1, SeqCst);
         Ok(Unit {
@@ -121,6 +159,7 @@ impl<const CLOSES: bool> Manager for Company<CLOSES> {
     }
 
     async fn check(&self, _: &mut Unit) -> Result<(), BoxError> {
+        let _counted = self.0.look();
         self.0.checks.fetch_add(1, SeqCst);
         self.0.gates().check.play().await.map(drop)
     }
