@@ -13,6 +13,8 @@ use pin_project_lite::pin_project;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::blocking;
+
 /// Why a future was not waited for any longer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Expiry {
@@ -70,6 +72,13 @@ impl<F: Future, S: Fn() -> bool> Future for TimeoutAt<'_, F, S> {
         let mut this = self.project();
         if let Poll::Ready(output) = this.future.poll(context) {
             return Poll::Ready(Ok(output));
+        }
+        // A thread that blocks keeps its own time.
+        if let Some(over) = blocking::is_time(*this.until) {
+            return match over {
+                true => Poll::Ready(Err(Expiry::Elapsed)),
+                false => Poll::Pending,
+            };
         }
         if !std::mem::replace(this.asked, true) && (this.spares)() {
             return Poll::Pending;

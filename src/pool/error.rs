@@ -53,6 +53,9 @@ pub enum AcquireErrorKind {
     TimedOut(AcquirePhase),
     /// As many callers wait as `max_waiters` allows.
     TooManyWaiters,
+    /// A blocking acquire was called from async code, whose thread it would block: use
+    /// [`acquire`](super::Pool::acquire).
+    InAsyncCode,
     /// There is no runtime to open a connection on: call from within one, or set `runtime`.
     NoRuntime,
     /// The settings of this key of a keyed pool contradict each other.
@@ -163,6 +166,12 @@ impl fmt::Display for AcquireError {
                 )
             }
             AcquireErrorKind::InvalidOptions => write!(f, "the settings of this key are refused"),
+            AcquireErrorKind::InAsyncCode => {
+                write!(
+                    f,
+                    "a blocking acquire in async code would block its thread: use `acquire`, or call it in `spawn_blocking`"
+                )
+            }
             AcquireErrorKind::NoRuntime => {
                 write!(
                     f,

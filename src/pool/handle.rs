@@ -196,7 +196,6 @@ impl<T: Send + 'static> Pool<T> {
     }
 
     /// A hit of a caller that has nothing to await: idle, and in no need of a closer look.
-    #[cfg(feature = "keyed")]
     #[inline]
     pub(crate) fn hit(&self, caller: Caller) -> Option<PoolConnection<T>> {
         let body: &Body<T> = self.body();

@@ -5,6 +5,7 @@ mod admit;
 mod agenda;
 mod alarm;
 mod backoff;
+mod blocking;
 mod care;
 mod close;
 mod connection;

@@ -4,6 +4,7 @@
 //! Time is tokio's paused clock wherever no other thread is involved. Real time bounds a hang only.
 
 mod acquire;
+mod blocking;
 mod budget;
 mod burst;
 mod closing;
