@@ -78,6 +78,7 @@ pub(super) fn pool(limit: u32, idle: u32, fairness: Fairness) -> Handle<Item, St
 }
 
 /// As `pool`, with an order of its own.
+#[cfg(plunge_loom)]
 pub(super) fn pool_ordered(
     order: IdleOrder,
     limit: u32,
@@ -88,6 +89,7 @@ pub(super) fn pool_ordered(
 }
 
 /// As `pool`, with permits from the commons and no hot places, as a keyed pool has it.
+#[cfg(plunge_loom)]
 pub(super) fn pool_in(
     commons: Option<Arc<Commons<Item, Stage>>>,
     limit: u32,
