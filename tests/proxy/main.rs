@@ -11,6 +11,7 @@ mod exclusive;
 mod fixture;
 mod guards;
 mod limits;
+mod modern;
 mod oneshot;
 mod questions;
 mod real_clients;

@@ -128,7 +128,7 @@ enum ModeName {
     Exclusive,
     /// Few children for everybody.
     Shared,
-    /// As shared, for stateless servers (not in this version).
+    /// As shared, for servers of the revision without sessions.
     Stateless,
     /// One child for one request, which answers and exits.
     Oneshot,
@@ -152,11 +152,7 @@ pub fn options(serve: &Serve) -> Result<ServeOptions, Failure> {
         Some(ModeName::Exclusive) => Mode::Exclusive,
         Some(ModeName::Shared) => Mode::Shared,
         Some(ModeName::Oneshot) => Mode::Oneshot,
-        Some(ModeName::Stateless) => {
-            return Err(Failure::Usage(String::from(
-                "this mode is not in this version; use `--mode session`, `exclusive`, `shared` or `oneshot`",
-            )));
-        }
+        Some(ModeName::Stateless) => Mode::Stateless,
     };
     let defaults = ServeOptions::new(Upstream::Stdio(command(serve)?), mode);
     let options = ServeOptions {

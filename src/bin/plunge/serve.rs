@@ -73,10 +73,10 @@ async fn serve_until_closed(options: ServeOptions, demo: bool) -> Result<(), Fai
 fn greet(server: &Server, mode: Mode, demo: bool) -> io::Result<()> {
     let (mcp, admin) = (server.mcp_address(), server.admin_address());
     let try_it = match (mode, demo) {
-        (Mode::Shared | Mode::Exclusive, true) => {
+        (Mode::Shared | Mode::Stateless | Mode::Exclusive, true) => {
             r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo","arguments":{"message":"hello"}}}"#
         }
-        (Mode::Shared | Mode::Exclusive | Mode::Oneshot, _) => {
+        (Mode::Shared | Mode::Stateless | Mode::Exclusive | Mode::Oneshot, _) => {
             r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#
         }
         _ => {

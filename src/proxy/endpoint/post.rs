@@ -9,9 +9,10 @@ use tokio::time::Instant;
 
 use super::Refusal;
 use super::batch::batch;
+use super::modern::modern;
 use super::route::session_of;
 use crate::proxy::backend::Exchange;
-use crate::proxy::call::{Call, Step};
+use crate::proxy::call::{Call, Manner, Step};
 use crate::proxy::http::{self, Accepts, EventStream, Reply, SESSION, Source};
 use crate::proxy::session::Session;
 use crate::proxy::state::AppState;
@@ -31,10 +32,15 @@ pub async fn post(state: &AppState, headers: &HeaderMap, body: Incoming) -> Resu
             "answers are JSON or event streams; send `Accept: application/json, text/event-stream`";
         return Err(Fault::new(Code::NotAcceptable, text).into());
     }
-    let version = http::version(headers);
+    let says_modern = http::says_modern(headers);
+    let version = if says_modern {
+        Ok(None) // whatever else it names
+    } else {
+        http::version(headers)
+    };
     let session = match &version {
-        Ok(_) => session_of(state, headers)?,
-        Err(_) => None,
+        Ok(_) if !says_modern => session_of(state, headers)?,
+        _ => None,
     };
     let body = http::read_body(
         body,
@@ -58,6 +64,9 @@ pub async fn post(state: &AppState, headers: &HeaderMap, body: Incoming) -> Resu
         )
         .into());
     }
+    if says_modern || http::is_modern(headers, &body) {
+        return modern(state, headers, &body, accepts).await;
+    }
     if wire::is_batch(&body) {
         return batch(state, session, &body, accepts).await;
     }
@@ -77,6 +86,7 @@ async fn one(
         accepts,
         session: session.as_ref(),
         deadline: Deadline::new(&state.options.timeouts(), Instant::now()),
+        manner: Manner::Legacy,
     };
     let Kind::Request { id, method } = &message.kind else {
         state.backend.tell(&exchange).await.map_err(untold)?;

@@ -100,7 +100,7 @@ impl SharedChild {
     ///
     /// Dropped before its end, the request may or may not have been written; its answer is dropped.
     pub async fn call(
-        &self,
+        self: &Arc<Self>,
         flight: &Arc<Flight>,
         request: &Request<'_>,
         deadline: Deadline,
@@ -113,7 +113,15 @@ impl SharedChild {
         if let Some(token) = request.token {
             splice = splice.and(request.message.span(token), digits);
         }
-        let call = Call::new(flight.clone());
+        let mut call = Call::new(flight.clone());
+        if flight.manner.is_modern() {
+            let child = Arc::downgrade(self);
+            call.or_else(move || {
+                if let Some(child) = child.upgrade() {
+                    child.give_up(own);
+                }
+            });
+        }
         match write_line(&self.writer, splice.apply(request.line), patience).await {
             Ok(()) => Ok(Ok(call)),
             Err(fault) => {
@@ -126,6 +134,22 @@ impl SharedChild {
                 }
             }
         }
+    }
+
+    /// Names it where clients carry a state or a task back.
+    pub fn key(&self) -> u64 {
+        self.router.key
+    }
+
+    /// Cancels the request that the child knows by this id: its client went away.
+    fn give_up(&self, own: u64) {
+        let Some(flight) = self.router.flights.take(own) else {
+            return;
+        };
+        self.router.stain();
+        self.tell_cancelled(own, "the client went away");
+        flight.fail(Fault::new(Code::Cancelled, "its client went away"));
+        self.router.freed.notify_one();
     }
 
     /// Cancels the request that this owner sent with this id; `false` if it is not on this child.
@@ -185,6 +209,11 @@ impl SharedChild {
         ));
         self.router.freed.notify_waiters();
         first
+    }
+
+    /// Ends it in order instead of giving it back.
+    pub fn retire(&self) {
+        self.router.retire();
     }
 
     /// Ends every request with this fault and takes no more.

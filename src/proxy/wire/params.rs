@@ -36,6 +36,13 @@ struct Named<'a> {
     token: Option<&'a RawValue>,
     #[serde(borrow, default, rename = "requestId", deserialize_with = "present")]
     request: Option<&'a RawValue>,
+    #[serde(
+        borrow,
+        default,
+        rename = "io.modelcontextprotocol/subscriptionId",
+        deserialize_with = "present"
+    )]
+    subscription: Option<&'a RawValue>,
 }
 
 /// Reads an object; a list would be taken for a struct's fields by position.
@@ -75,6 +82,13 @@ pub fn progress_token(params: Option<&str>) -> Result<Option<&str>, &'static str
 pub fn progress_of(params: Option<&str>) -> Option<Progress<'_>> {
     let token = named(params?).ok()??.token?.get();
     Some(Progress { token })
+}
+
+/// The raw tag of the subscription that a message belongs to, from its `params` or its `result`.
+pub fn subscription_of(raw: Option<&str>) -> Option<&str> {
+    let raw = raw.filter(|raw| may_hold(raw, b"subscriptionId"))?;
+    let meta = named(raw).ok()??.meta?;
+    Some(named(meta.get()).ok()??.subscription?.get())
 }
 
 /// The id that a cancellation names.

@@ -1,0 +1,9 @@
+//! How the requests of clients reach a child, by mode.
+
+mod calls;
+mod greeting;
+mod modern;
+mod upstream;
+
+pub use calls::Exchange;
+pub use upstream::{Backend, Way};
