@@ -119,7 +119,7 @@ fn what_comes_later_and_what_makes_no_sense_is_refused_with_2() {
         (&["serve", "--mcp-http", "http://localhost"], "--mcp-http"),
         (&["serve", "--http", "http://localhost"], "--http"),
         (&["serve", "--mode", "nonsense"], "mode"),
-        (&["forward", "--stdio", "cat"], "forward"),
+        (&["forward", "--mcp-http", "http://localhost"], "--mcp-http"),
         (&["serve", "--stdio", "cat 'open"], "quote"),
         (&["serve", "--stdio", ""], "no program"),
         (&["serve", "--listen", "nonsense"], "--listen"),

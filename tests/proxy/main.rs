@@ -13,6 +13,7 @@ mod guards;
 mod limits;
 mod modern;
 mod oneshot;
+mod parity;
 mod questions;
 mod real_clients;
 mod resilience;

@@ -6,4 +6,5 @@ mod modern;
 mod upstream;
 
 pub use calls::Exchange;
+pub use greeting::Initialized;
 pub use upstream::{Backend, Way};

@@ -194,6 +194,7 @@ impl Flight {
 /// The client's side of one request.
 pub struct Call {
     flight: Arc<Flight>,
+    over: bool,
     leave: Option<Leave>,
 }
 
@@ -205,8 +206,14 @@ impl Call {
     pub fn new(flight: Arc<Flight>) -> Self {
         Self {
             flight,
+            over: false,
             leave: None,
         }
+    }
+
+    /// Whether its last step was taken.
+    pub fn is_over(&self) -> bool {
+        self.over
     }
 
     /// Has this done if it is dropped before its end.
@@ -224,6 +231,7 @@ impl Call {
         let polled = self.flight.inbox.poll(cx);
         if let Poll::Ready(Item::End(_)) = polled {
             self.leave = None;
+            self.over = true;
         }
         polled.map(|item| match item {
             Item::Message(message) => Step::Related(message),

@@ -7,16 +7,14 @@ use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::header::HeaderMap;
 use serde::Deserialize;
-use tokio::time::Instant;
 
 use super::Refusal;
+use super::begin::{Begun, begin, exchange};
 use super::post::{unreadable, whole};
-use crate::proxy::backend::Exchange;
-use crate::proxy::call::{Call, Manner, Step};
+use crate::proxy::call::{Call, Step};
 use crate::proxy::http::{self, Accepts, EventStream, Reply, Source};
 use crate::proxy::state::AppState;
 use crate::proxy::wire::{self, Code, Envelope, Fault, Kind, RawId};
-use crate::resilience::Deadline;
 
 /// Serves one message.
 ///
@@ -35,8 +33,8 @@ pub async fn modern(
     }
     let message = wire::parse(body).map_err(unreadable)?;
     match &message.kind {
-        Kind::Request { id, method } => {
-            let served = request(state, headers, &message, body, accepts, (id, method)).await;
+        Kind::Request { id, .. } => {
+            let served = request(state, headers, &message, body, accepts, id).await;
             served.map_err(|fault| Refusal::of(fault, &RawId::new(id)))
         }
         // A cancellation is the end of a stream, and nothing else is told without an answer.
@@ -55,51 +53,20 @@ async fn request(
     message: &Envelope<'_>,
     body: &Bytes,
     accepts: Accepts,
-    (raw_id, method): (&str, &str),
+    raw_id: &str,
 ) -> Result<Reply, Fault> {
     http::check_modern(headers, message)?;
-    if let "initialize"
-    | "ping"
-    | "logging/setLevel"
-    | "resources/subscribe"
-    | "resources/unsubscribe" = method
-    {
-        let text = format!("`{method}` is not part of this revision");
-        return Err(Fault::new(Code::NoSuchMethod, text));
-    }
-    let hello = state.backend.modern_hello().await?;
-    if let Some(hello) = hello.filter(|hello| !hello.is_modern) {
-        let id = RawId::new(raw_id);
-        match method {
-            "server/discover" => return Ok(whole(hello.discover(&id), accepts)),
-            "subscriptions/listen" => {
-                let source = state.sessions.listeners.listen(&id, message.params);
+    let exchange = exchange(state, message, body, accepts, None, true);
+    loop {
+        let call = match begin(state, raw_id, &exchange).await? {
+            Begun::Called(call) => call,
+            Begun::Answered(message) => return Ok(whole(message, accepts)),
+            Begun::Initialized(begun) => return Ok(whole(begun.message, accepts)),
+            Begun::Listening(source) => {
                 return Ok(http::stream(EventStream::new(source, None)));
             }
-            _ => {}
-        }
-    }
-    let manner = match method {
-        "subscriptions/listen" => Manner::Listening,
-        "server/discover" | "resources/read" => Manner::Cached,
-        _ if method.ends_with("/list") => Manner::Cached,
-        _ => Manner::Modern,
-    };
-    let now = Instant::now();
-    let exchange = Exchange {
-        message,
-        body,
-        accepts,
-        session: None,
-        deadline: if manner == Manner::Listening {
-            Deadline::endless(now)
-        } else {
-            Deadline::new(&state.options.timeouts(), now)
-        },
-        manner,
-    };
-    loop {
-        let answered = answer(state.backend.call(raw_id, &exchange).await?, accepts).await;
+        };
+        let answered = answer(call, accepts).await;
         if let Err(fault) = &answered
             && fault.code == Code::ChildDied
             && state.backend.may_retry(&exchange)

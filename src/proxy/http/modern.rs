@@ -29,9 +29,12 @@ pub fn says_modern(headers: &HeaderMap) -> bool {
 /// Whether a request without that header is of this revision all the same: its body says so, and no
 /// session is named.
 pub fn is_modern(headers: &HeaderMap, body: &[u8]) -> bool {
-    !headers.contains_key(VERSION)
-        && !headers.contains_key(super::SESSION)
-        && memmem::find(body, VERSION_KEY.as_bytes()).is_some()
+    !headers.contains_key(VERSION) && !headers.contains_key(super::SESSION) && body_is_modern(body)
+}
+
+/// Whether the body names a revision of its own.
+pub fn body_is_modern(body: &[u8]) -> bool {
+    memmem::find(body, VERSION_KEY.as_bytes()).is_some()
 }
 
 #[derive(Deserialize)]
@@ -52,13 +55,39 @@ struct Meta<'a> {
     capabilities: Option<&'a RawValue>,
 }
 
-/// Holds the headers of a request against its body.
+/// What each request carries.
+struct Carried<'a> {
+    version: String,
+    /// The tool, prompt or resource.
+    named: Option<&'a RawValue>,
+}
+
+/// Checks that a request carries what the revision asks for.
 ///
 /// # Errors
 ///
-/// [`Code::BadParams`] where the body lacks what each request carries, [`Code::HeaderMismatch`] where a
-/// header is missing or says something else.
+/// [`Code::BadParams`] where it does not.
+pub fn check_meta(message: &Envelope<'_>) -> Result<(), Fault> {
+    carried(message).map(drop)
+}
+
+/// The same, and holds the headers against it.
+///
+/// # Errors
+///
+/// As [`check_meta`], and [`Code::HeaderMismatch`] where a header is missing or says something else.
 pub fn check_modern(headers: &HeaderMap, message: &Envelope<'_>) -> Result<(), Fault> {
+    let Carried { version, named } = carried(message)?;
+    agree(headers, &VERSION, "the version in `params._meta`", &version)?;
+    let method = message.method().unwrap_or_default();
+    agree(headers, &METHOD, "the method", method)?;
+    match named.and_then(text) {
+        Some(name) => agree(headers, &NAME, "the name or URI in `params`", &name),
+        None => Ok(()),
+    }
+}
+
+fn carried<'a>(message: &Envelope<'a>) -> Result<Carried<'a>, Fault> {
     let params = message.params.filter(|raw| raw.starts_with('{'));
     let params: Option<Params<'_>> = params.and_then(|raw| serde_json::from_str(raw).ok());
     let meta = params.as_ref().and_then(|params| params.meta);
@@ -72,18 +101,12 @@ pub fn check_modern(headers: &HeaderMap, message: &Envelope<'_>) -> Result<(), F
     if capabilities.is_none_or(|raw| !raw.get().starts_with('{')) {
         return Err(missing(CAPABILITIES_KEY));
     }
-    agree(headers, &VERSION, "the version in `params._meta`", &version)?;
-    let method = message.method().unwrap_or_default();
-    agree(headers, &METHOD, "the method", method)?;
-    let named = params.and_then(|params| match method {
+    let named = params.and_then(|params| match message.method().unwrap_or_default() {
         "tools/call" | "prompts/get" => params.name,
         "resources/read" => params.uri,
         _ => None,
     });
-    match named.and_then(text) {
-        Some(name) => agree(headers, &NAME, "the name or URI in `params`", &name),
-        None => Ok(()),
-    }
+    Ok(Carried { version, named })
 }
 
 fn missing(key: &str) -> Fault {
