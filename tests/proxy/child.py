@@ -134,6 +134,9 @@ def main():
         if "modern" in flags and message_id is not None and method is not None:
             if modern(message):
                 continue
+        elif "io.modelcontextprotocol/protocolVersion" in params.get("_meta", {}) and method != "server/discover":
+            send({"id": message_id, "error": {"code": -32600, "message": "this connection has a handshake"}})
+            continue
         elif method == "server/discover":
             if "strict" in flags:
                 os._exit(4)

@@ -289,6 +289,14 @@ async fn a_server_with_a_handshake_serves_clients_without_one_where_children_are
             (&json!("complete"), &json!(1))
         );
         assert!(called["result"].get("ttlMs").is_none());
+        let mut told = modern_tool(4, "progress", json!({"steps": 1}));
+        told["params"]["_meta"]["progressToken"] = json!("p");
+        told["params"]["_meta"]["traceparent"] = json!("00-1");
+        let mut events = client.stream_modern(&told).await;
+        let step = events.next().await.unwrap();
+        assert_eq!(step["params"]["progressToken"], "p");
+        let answer = events.next().await.unwrap();
+        assert!(crate::client::text_of(&answer).contains("00-1"), "{answer}");
         let listed = client
             .post_modern(&modern(2, "tools/list", json!({})))
             .await

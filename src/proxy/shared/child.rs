@@ -12,7 +12,7 @@ use super::router::ChildRouter;
 use crate::proxy::call::{Call, Flight, Owner};
 use crate::proxy::guard::ping;
 use crate::proxy::session::{cancellation, write_line};
-use crate::proxy::wire::{Code, Envelope, Fault, RequestId, Splice};
+use crate::proxy::wire::{Code, Envelope, Fault, RequestId, Splice, older_meta};
 use crate::resilience::{Deadline, HealthProbe, ProbeOptions, ProbeStep};
 use crate::transport::LineWriter;
 use crate::{PoolConnection, PoolableResource};
@@ -110,7 +110,12 @@ impl SharedChild {
         let digits = own.to_string();
         let digits = digits.as_bytes();
         let mut splice = Splice::one(request.message.span(request.id), digits);
-        if let Some(token) = request.token {
+        let older = (flight.manner.is_modern() && self.router.is_legacy())
+            .then(|| older_meta(request.message.params, &own.to_string()))
+            .flatten();
+        if let Some((meta, instead)) = &older {
+            splice = splice.and(request.message.span(meta), instead.as_bytes());
+        } else if let Some(token) = request.token {
             splice = splice.and(request.message.span(token), digits);
         }
         let mut call = Call::new(flight.clone());

@@ -95,6 +95,12 @@ impl ChildRouter {
         self.stained.load(Ordering::Relaxed)
     }
 
+    /// Whether it does.
+    pub fn is_legacy(&self) -> bool {
+        // Relaxed: see `set_legacy`.
+        self.legacy.load(Ordering::Relaxed)
+    }
+
     /// Marks a child that nobody is to have again.
     pub fn retire(&self) {
         // Relaxed: see `is_stained`.
@@ -168,8 +174,7 @@ impl ChildRouter {
     ) -> Option<Answer> {
         let own = flight.id.as_bytes();
         let splice = Splice::one(message.span(id), own);
-        // Relaxed: see `set_legacy`.
-        let line = if self.legacy.load(Ordering::Relaxed) {
+        let line = if self.is_legacy() {
             let missing = wire::missing_members(result, manner == Manner::Cached)?;
             let start = message.span(result).start + 1;
             splice.and(start..start, missing.as_bytes()).apply(line)
