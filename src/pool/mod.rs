@@ -12,6 +12,8 @@ mod connection;
 mod deadline;
 mod dial;
 mod error;
+#[cfg(all(test, unix))]
+mod fork_tests;
 mod guarded;
 mod handle;
 mod hooks;
