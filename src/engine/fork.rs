@@ -11,11 +11,10 @@
 //! instruction for each pool in the child; a build and a drop of a pool take a short lock.
 
 use std::ptr;
-use std::sync::Once;
 
 use super::gate::{Gate, GateWord};
 use crate::sync::Ordering::{Acquire, Relaxed, Release};
-use crate::sync::{AtomicBool, AtomicPtr, relax};
+use crate::sync::{AtomicBool, AtomicPtr, OnceLock, relax};
 
 /// A pool's place in the list of all pools. Its fields are touched under the lock.
 pub(super) struct Mark {
@@ -52,8 +51,8 @@ impl Mark {
     ///
     /// Both stay where they are until [`unlist`](Self::unlist).
     pub(super) unsafe fn enlist(&self, gate: &Gate) {
-        static ASKED: Once = Once::new();
-        ASKED.call_once(|| {
+        static ASKED: OnceLock<()> = OnceLock::new();
+        ASKED.get_or_init(|| {
             // SAFETY: three functions that live as long as the program. Where there is no memory
             // for them, children go unseen.
             let _ = unsafe { pthread_atfork(Some(lock), Some(unlock), Some(close_all)) };
