@@ -62,7 +62,7 @@ pub(crate) fn spell(time: Duration) -> String {
     let nanos = time.as_nanos();
     let whole = UNITS
         .iter()
-        .find(|(_, size)| nanos % size == 0 && nanos >= *size);
+        .find(|(_, size)| nanos.is_multiple_of(*size) && nanos >= *size);
     match whole {
         Some((name, size)) => format!("{}{name}", nanos / size),
         None => String::from("0s"),
