@@ -16,6 +16,8 @@ mod leaks;
 mod lifecycle;
 mod machine;
 mod metadata;
+#[cfg(feature = "metrics")]
+mod meters;
 mod options;
 mod order;
 mod product;
@@ -26,4 +28,6 @@ mod settings;
 mod stock;
 mod support;
 mod suspects;
+#[cfg(feature = "tracing")]
+mod traces;
 mod watching;
