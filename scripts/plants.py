@@ -90,6 +90,11 @@ BUGS = {
         "src/engine/wait.rs",
         "        fence(Ordering::SeqCst);\n        self.body.settle();\n        Ok(())\n",
         "        self.body.settle();\n        Ok(())\n"),
+    "overdue-one-not-told": (
+        "overdue_waiter_behind_a_newer_one_is_told_of_what_is_left", "an overdue waiter sleeps beside an idle one",
+        "src/engine/line.rs",
+        "        self.refresh_strict(&list);\n",
+        "        if self.refresh_strict(&list) {\n            drop(list);\n            return (result, wakes);\n        }\n"),
     "freed-permit-is-no-put": (
         "freed_permit_wakes_a_sleeping_waiter", "a permit is free, and the one in line never hears of it",
         "src/engine/permit.rs",
