@@ -32,7 +32,7 @@ pub(crate) async fn run<'a, R>(
     start: impl FnOnce() -> BoxFuture<'a, R>,
 ) -> Result<R, StepError> {
     let begun = Instant::now();
-    let mut future = Kept(step, Some(call(step, start)?));
+    let mut future = Kept(Some(call(step, start)?));
     let guarded = poll_fn(|context| match call(step, || future.poll(context)) {
         Ok(poll) => poll.map(Ok),
         Err(panicked) => Poll::Ready(Err(panicked)),
@@ -50,11 +50,11 @@ pub(crate) async fn run<'a, R>(
 }
 
 /// A future of the user's. Over, cut off or dropped with its caller: what it drops is the user's, too.
-struct Kept<'a, R>(&'static str, Option<BoxFuture<'a, R>>);
+struct Kept<'a, R>(Option<BoxFuture<'a, R>>);
 
 impl<R> Kept<'_, R> {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<R> {
-        match &mut self.1 {
+        match &mut self.0 {
             Some(future) => future.as_mut().poll(context),
             None => unreachable!("taken by the drop alone"),
         }
@@ -63,8 +63,8 @@ impl<R> Kept<'_, R> {
 
 impl<R> Drop for Kept<'_, R> {
     fn drop(&mut self) {
-        let future = self.1.take();
-        let _ = call(self.0, move || drop(future));
+        let future = self.0.take();
+        let _ = call("drop", move || drop(future));
     }
 }
 
