@@ -7,6 +7,8 @@ use std::ptr::NonNull;
 
 use super::capacity::{Capacity, CapacityWord};
 use super::commons::{Commons, standing};
+#[cfg(all(unix, not(plunge_loom)))]
+use super::fork::Mark;
 use super::gate::{Gate, GateWord};
 use super::hazard;
 use super::host::{Fairness, Host};
@@ -63,6 +65,9 @@ pub(crate) struct Body<T, H: Host<T>> {
     pub(super) commons: Option<Arc<Commons<T, H>>>,
     /// What the commons have for this pool; written under their lock. See `commons::standing`.
     pub(super) standing: AtomicU32,
+    /// Closes the gate where the process forks.
+    #[cfg(all(unix, not(plunge_loom)))]
+    pub(super) mark: Mark,
     /// User handles; counted apart from the references that slots and tasks have.
     pub(super) handles: CachePadded<AtomicUsize>,
 }
@@ -95,6 +100,8 @@ impl<T, H: Host<T>> Body<T, H> {
             ))),
             commons,
             standing: AtomicU32::new(standing::NONE),
+            #[cfg(all(unix, not(plunge_loom)))]
+            mark: Mark::new(),
             handles: CachePadded::new(AtomicUsize::new(1)),
         }
     }
@@ -146,12 +153,21 @@ impl<T, H: Host<T>> Body<T, H> {
         }
     }
 
+    /// Whether the pool was built by the process that this one was forked off: its locks may be held
+    /// by threads that are not here, and what it has is the parent's.
+    pub(crate) fn is_forked(&self) -> bool {
+        self.gate.peek().has(GateWord::FORKED)
+    }
+
     pub(crate) fn idle_count(&self) -> u32 {
         self.idle.len()
     }
 
     /// The line at this moment.
     pub(crate) fn queue(&self) -> Queue {
+        if self.is_forked() {
+            return Queue::default();
+        }
         let list = self.waiters.lock();
         Queue {
             waiting: list.len(),
@@ -250,6 +266,12 @@ impl<T, H: Host<T>> Body<T, H> {
 
 impl<T, H: Host<T>> Drop for Body<T, H> {
     fn drop(&mut self) {
+        #[cfg(all(unix, not(plunge_loom)))]
+        self.mark.unlist();
+        // The thread that announced it, if any, is not in a forked child.
+        if self.is_forked() {
+            return;
+        }
         // No slot is open here: each holds a reference. A release may still look at the gate, by
         // shared reference to atomics; it is waited for before anything is taken apart.
         hazard::wait_until_unused(std::ptr::from_mut(self).cast_const().cast());

@@ -8,6 +8,7 @@ mod blocking;
 mod budget;
 mod burst;
 mod closing;
+mod complaints;
 mod dials;
 mod hooks;
 #[cfg(feature = "keyed")]
@@ -21,6 +22,8 @@ mod order;
 mod product;
 mod refusals;
 mod runtimes;
+#[cfg(feature = "serde")]
+mod settings;
 mod stock;
 mod support;
 mod suspects;
