@@ -72,7 +72,7 @@ pub struct Shop {
 struct Look<'a>(Option<&'a Shop>);
 
 impl Look<'_> {
-    fn is_over(mut self) {
+    fn end(mut self) {
         self.0 = None;
     }
 }
@@ -132,7 +132,7 @@ impl Shop {
         if luck >= 90 {
             tokio::time::sleep(Duration::from_micros(300)).await;
         }
-        look.is_over();
+        look.end();
         self.stumble();
         luck
     }
