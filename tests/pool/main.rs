@@ -8,6 +8,7 @@ mod blocking;
 mod budget;
 mod burst;
 mod closing;
+mod complaints;
 mod dials;
 mod hooks;
 #[cfg(feature = "keyed")]
