@@ -132,3 +132,107 @@ fn collected_pool_opens_nothing() {
         assert_eq!(commons.state().open, 0);
     });
 }
+
+/// Would catch: a claim that the commons refuse lowers the pool's own capacity for a moment; a limit
+/// that is lowered just then counts one too many, and hits look at the limit for good.
+#[test]
+fn refused_claim_is_seen_by_nobody() {
+    model(3, || {
+        let (_commons, hungry, _other) = two_pools(1);
+        let tuner = {
+            let hungry = hungry.clone();
+            thread::spawn(move || hungry.body().set_limit(0))
+        };
+        give_up(hungry.body());
+        tuner.join().unwrap();
+        drop(hungry.body().host().dials.lock().pop());
+        assert!(hungry.body().gate().is_quiet(), "nothing is open");
+    });
+}
+
+/// Would catch: the thread that retires its connection takes the permit again, which was told to a
+/// waiter of another pool and is not kept for it.
+#[test]
+fn promised_permit_is_not_snatched() {
+    model(2, || {
+        let (commons, hungry, other) = two_pools(1);
+        let held = lease(&other);
+        let waiter = thread::spawn(move || until_dialled(hungry.body()));
+        let promised = commons.state().starving > 0;
+        drop(held.retire());
+        give_up(other.body());
+        let snatched = other.body().host().dials.lock().pop();
+        assert!(!(promised && snatched.is_some()), "it was promised");
+        drop(snatched);
+        drop(waiter.join().unwrap());
+        assert_eq!((commons.state().open, commons.state().starving), (0, 0));
+    });
+}
+
+/// Would catch: under pressure a suspended pool serves its line with what comes back, or keeps it
+/// from the pool that starves.
+#[test]
+fn suspended_pool_gives_up_and_hands_nothing_out() {
+    model(2, || {
+        let (commons, hungry, other) = two_pools(1);
+        let held = lease(&other);
+        other.body().suspend();
+        let waiter = thread::spawn(move || drop(until_dialled(hungry.body())));
+        let putter = thread::spawn(move || drop(held));
+        let mut suspended = Box::pin(wait(other.body()));
+        block_on(poll_fn(|context| {
+            assert!(suspended.as_mut().poll(context).is_pending());
+            Poll::Ready(())
+        }));
+        waiter.join().unwrap();
+        putter.join().unwrap();
+        drop(suspended);
+        assert_eq!(commons.state().open, 0);
+    });
+}
+
+/// Would catch: nobody looks for something idle any more because a look found nothing, though a
+/// release has kept its connection since, when another one was being given up already.
+#[test]
+fn second_pool_that_starves_finds_what_was_kept() {
+    model(1, || {
+        let commons = Arc::new(Commons::new(2));
+        let pool_of = |idle| pool_in(Some(Arc::clone(&commons)), 2, idle, Fairness::Fifo);
+        let (first, second, other) = (pool_of(0), pool_of(0), pool_of(2));
+        let held = [lease(&other), lease(&other)];
+        let waiters =
+            [first, second].map(|hungry| thread::spawn(move || until_dialled(hungry.body())));
+        drop(held);
+        let tickets = waiters.map(|waiter| waiter.join().unwrap());
+        assert_eq!(other.body().capacity().open(), 0);
+        drop(tickets);
+        assert_eq!(commons.state().open, 0);
+    });
+}
+
+/// Would catch: a permit that was promised before the limit was lowered is taken above it.
+#[test]
+fn promise_of_a_higher_limit_opens_nothing() {
+    model(1, || {
+        let commons = Arc::new(Commons::new(2));
+        let pool_of = |idle| pool_in(Some(Arc::clone(&commons)), 2, idle, Fairness::Fifo);
+        let (hungry, other) = (pool_of(0), pool_of(2));
+        let (kept, freed) = (lease(&other), lease(&other));
+        let mut waiting = Box::pin(wait(hungry.body()));
+        block_on(poll_fn(|context| {
+            assert!(waiting.as_mut().poll(context).is_pending());
+            Poll::Ready(())
+        }));
+        drop(freed.retire());
+        commons.set_limit(1);
+        block_on(poll_fn(|context| {
+            assert!(waiting.as_mut().poll(context).is_pending());
+            Poll::Ready(())
+        }));
+        assert!(hungry.body().host().dials.lock().is_empty());
+        drop(kept.retire());
+        drop(until_dialled(hungry.body()));
+        drop(waiting);
+        assert_eq!((commons.state().open, commons.state().starving), (0, 0));
+    });
+}
