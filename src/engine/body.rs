@@ -63,6 +63,8 @@ pub(crate) struct Body<T, H: Host<T>> {
     pub(super) commons: Option<Arc<Commons<T, H>>>,
     /// What the commons have for this pool; written under their lock. See `commons::standing`.
     pub(super) standing: AtomicU32,
+    /// Its place among the pools that have connections, plus one; written under their lock.
+    pub(super) desk: AtomicU32,
     /// User handles; counted apart from the references that slots and tasks have.
     pub(super) handles: CachePadded<AtomicUsize>,
 }
@@ -95,6 +97,7 @@ impl<T, H: Host<T>> Body<T, H> {
             ))),
             commons,
             standing: AtomicU32::new(standing::NONE),
+            desk: AtomicU32::new(0),
             handles: CachePadded::new(AtomicUsize::new(1)),
         }
     }

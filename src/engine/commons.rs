@@ -10,7 +10,7 @@
 //!
 //! Order of locks: the line of one pool, then the roll; never the other way round.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 use super::body::Body;
 use super::host::Host;
@@ -47,8 +47,8 @@ struct Roll<T, H: Host<T>> {
     /// Connections that are being retired for those who starve.
     yielding: u32,
     evicted: u64,
-    /// The pools that have connections, by address, and how many each has.
-    active: HashMap<usize, (Arc<Body<T, H>>, u32)>,
+    /// The pools that have connections, each at its `desk`, and how many each has.
+    active: Vec<(Arc<Body<T, H>>, u32)>,
     /// The pools that miss a permit, and since when their first in line waits.
     starving: VecDeque<Timed<T, H>>,
     /// Those that were promised one and are still to be told.
@@ -88,7 +88,7 @@ impl<T, H: Host<T>> Commons<T, H> {
                 promised: 0,
                 yielding: 0,
                 evicted: 0,
-                active: HashMap::new(),
+                active: Vec::new(),
                 starving: VecDeque::new(),
                 untold: VecDeque::new(),
                 victims: Vec::new(),
@@ -154,25 +154,37 @@ impl<T, H: Host<T>> Commons<T, H> {
     /// A connection of `body` moved into its slot: from here on it may be evicted.
     pub(super) fn joined(&self, body: &Arc<Body<T, H>>) {
         self.change(|roll| {
-            let entry = roll.active.entry(address(body));
-            entry.or_insert_with(|| (Arc::clone(body), 0)).1 += 1;
+            // Relaxed, here and in `left`: written under this lock alone.
+            match body.desk.load(Relaxed) as usize {
+                0 => {
+                    roll.active.push((Arc::clone(body), 1));
+                    body.desk.store(roll.active.len() as u32, Relaxed);
+                }
+                desk => roll.active[desk - 1].1 += 1,
+            }
         });
     }
 
     /// A connection of `body` left its slot.
     pub(super) fn left(&self, body: &Arc<Body<T, H>>) {
         let _dropped_outside = self.change(|roll| {
-            let entry = roll.active.get_mut(&address(body))?;
+            let desk = (body.desk.load(Relaxed) as usize).checked_sub(1)?;
+            let entry = roll.active.get_mut(desk)?;
             entry.1 -= 1;
             if entry.1 > 0 {
                 return None;
+            }
+            let left = roll.active.swap_remove(desk);
+            body.desk.store(0, Relaxed);
+            if let Some((moved, _)) = roll.active.get(desk) {
+                moved.desk.store(desk as u32 + 1, Relaxed);
             }
             // No reference to a pool without connections is kept, or it would never be freed.
             let victims = roll
                 .victims
                 .extract_if(.., |(other, _)| Arc::ptr_eq(other, body));
             let victims = victims.collect::<Vec<_>>();
-            Some((roll.active.remove(&address(body)), victims))
+            Some((left, victims))
         });
     }
 
@@ -324,6 +336,7 @@ impl<T, H: Host<T>> Roll<T, H> {
         let wanted = self.missing() > 0;
         // Who asks and is told no leaves something idle.
         self.barren &= wanted;
+
         self.yielding += u32::from(wanted);
         self.evicted += u64::from(wanted);
         wanted
@@ -396,10 +409,7 @@ impl<T, H: Host<T>> Roll<T, H> {
     }
 
     fn find_victims(&mut self) {
-        let idle = self
-            .active
-            .values()
-            .filter(|(body, _)| body.idle_count() > 0);
+        let idle = self.active.iter().filter(|(body, _)| body.idle_count() > 0);
         let seen = idle.filter_map(|(body, _)| Some((body, body.last_use()?)));
         let mut seen = seen.collect::<Vec<_>>();
         // What is put from here on is put by somebody who sees the pressure and comes to ask.
@@ -414,8 +424,4 @@ impl<T, H: Host<T>> Roll<T, H> {
             .map(|(body, used)| (Arc::clone(body), used));
         self.victims = seen.collect();
     }
-}
-
-fn address<T, H: Host<T>>(body: &Arc<Body<T, H>>) -> usize {
-    Arc::as_ptr(body).addr()
 }

@@ -3,14 +3,17 @@
 //!
 //! Planted and seen to fail: a release that does not look at the pressure (two models), a wait that
 //! ends without tending the others, no second look at the permits before a pool is written down, no
-//! eviction by the pool that starves, a close that does not mind what is open.
+//! eviction by the pool that starves, a close that does not mind what is open, a claim that takes
+//! its two permits one after the other, a permit freed in one step and promised in the next, a
+//! release that keeps what it has without a word, a suspended line that is served.
 
 use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::task::Poll;
 
 use super::models::{give_up, lease, model, wait};
 use super::stage::{Item, Stage, TestBody, TestTicket, pool_in};
-use crate::engine::{Commons, Fairness, Handle};
+use crate::engine::{Commons, Fairness, Handle, Wait};
 use crate::sync::Arc;
 use crate::sync::story::{block_on, thread};
 
@@ -40,6 +43,14 @@ fn until_dialled(body: &Arc<TestBody>) -> TestTicket {
             None => Poll::Pending,
         }
     }))
+}
+
+/// Polls a wait that stays in line.
+fn poll_once(mut waiting: Pin<&mut Wait<'_, Item, Stage>>) {
+    block_on(poll_fn(|context| {
+        assert!(waiting.as_mut().poll(context).is_pending());
+        Poll::Ready(())
+    }));
 }
 
 /// Would catch: a release loads the pressure before it publishes, the pool that starves looks at
@@ -85,10 +96,7 @@ fn permit_of_a_waiter_that_leaves_goes_to_the_next_pool() {
         let held = lease(&other);
         // First on the roll, so that it is the one that is told.
         let mut leaving = Box::pin(wait(third.body()));
-        block_on(poll_fn(|context| {
-            assert!(leaving.as_mut().poll(context).is_pending());
-            Poll::Ready(())
-        }));
+        poll_once(leaving.as_mut());
         let waiter = thread::spawn(move || drop(until_dialled(hungry.body())));
         let retirer = thread::spawn(move || drop(held.retire()));
         drop(leaving);
@@ -180,10 +188,7 @@ fn suspended_pool_gives_up_and_hands_nothing_out() {
         let waiter = thread::spawn(move || drop(until_dialled(hungry.body())));
         let putter = thread::spawn(move || drop(held));
         let mut suspended = Box::pin(wait(other.body()));
-        block_on(poll_fn(|context| {
-            assert!(suspended.as_mut().poll(context).is_pending());
-            Poll::Ready(())
-        }));
+        poll_once(suspended.as_mut());
         waiter.join().unwrap();
         putter.join().unwrap();
         drop(suspended);
@@ -195,6 +200,32 @@ fn suspended_pool_gives_up_and_hands_nothing_out() {
 /// release has kept its connection since, when another one was being given up already.
 #[test]
 fn second_pool_that_starves_finds_what_was_kept() {
+    model(2, || {
+        let commons = Arc::new(Commons::new(2));
+        let pool_of = |idle| pool_in(Some(Arc::clone(&commons)), 2, idle, Fairness::Fifo);
+        let (first, second) = (pool_of(0), pool_of(0));
+        // Of two pools: who gives one up looks at what its own pool has besides.
+        let others = [pool_of(1), pool_of(1)];
+        let held = others.each_ref().map(lease);
+        let mut waiting = Box::pin(wait(first.body()));
+        poll_once(waiting.as_mut());
+        let putters = held.map(|held| thread::spawn(move || drop(held)));
+        let ticket = until_dialled(second.body());
+        putters
+            .into_iter()
+            .for_each(|putter| putter.join().unwrap());
+        poll_once(waiting.as_mut());
+        let tickets = (ticket, first.body().host().dials.lock().pop());
+        assert!(tickets.1.is_some(), "both have one");
+        drop((waiting, tickets));
+        assert_eq!(commons.state().open, 0);
+    });
+}
+
+/// Would catch: a permit that comes back is counted as the one to come for the pool that starves,
+/// a newcomer takes it, and what was kept idle for that reason is looked for by nobody.
+#[test]
+fn freed_permit_is_not_counted_twice() {
     model(1, || {
         let commons = Arc::new(Commons::new(2));
         let pool_of = |idle| pool_in(Some(Arc::clone(&commons)), 2, idle, Fairness::Fifo);
@@ -219,16 +250,10 @@ fn promise_of_a_higher_limit_opens_nothing() {
         let (hungry, other) = (pool_of(0), pool_of(2));
         let (kept, freed) = (lease(&other), lease(&other));
         let mut waiting = Box::pin(wait(hungry.body()));
-        block_on(poll_fn(|context| {
-            assert!(waiting.as_mut().poll(context).is_pending());
-            Poll::Ready(())
-        }));
+        poll_once(waiting.as_mut());
         drop(freed.retire());
         commons.set_limit(1);
-        block_on(poll_fn(|context| {
-            assert!(waiting.as_mut().poll(context).is_pending());
-            Poll::Ready(())
-        }));
+        poll_once(waiting.as_mut());
         assert!(hungry.body().host().dials.lock().is_empty());
         drop(kept.retire());
         drop(until_dialled(hungry.body()));
