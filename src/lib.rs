@@ -23,7 +23,7 @@ pub use pool::{
     AcquireError, AcquireErrorKind, AcquirePhase, AddError, AddErrorKind, BoxError, BoxFuture,
     CloseReport, ConnectContext, Holder, IdleAlarm, IdleBytes, IdleWatcher, Manager, OptionsError,
     Plain, Pool, PoolConnection, PoolHooks, PoolOptions, PoolStats, PoolTuning, PoolableResource,
-    ResourceMetadata, Transient, TryAcquireError, Verdict, WatchKey, WeakPool,
+    Profile, ResourceMetadata, Transient, TryAcquireError, Verdict, WatchKey, WeakPool,
 };
 #[cfg(all(not(plunge_loom), feature = "keyed"))]
 pub use pool::{KeyHandle, KeyedOptions, KeyedPool, KeyedStats};

@@ -12,7 +12,7 @@ use crate::harness::{Build, Subject, opening};
 
 /// A pool with default options.
 #[derive(Clone)]
-pub struct Ours(Pool<Plain<u64>>);
+pub struct Ours(pub Pool<Plain<u64>>);
 
 impl Subject for Ours {
     const NAME: &'static str = "plunge";

@@ -7,6 +7,8 @@ use std::ptr::NonNull;
 
 use super::capacity::{Capacity, CapacityWord};
 use super::commons::{Commons, standing};
+#[cfg(all(unix, not(plunge_loom)))]
+use super::fork::Mark;
 use super::gate::{Gate, GateWord};
 use super::hazard;
 use super::host::{Fairness, Host};
@@ -65,6 +67,9 @@ pub(crate) struct Body<T, H: Host<T>> {
     pub(super) standing: AtomicU32,
     /// Its place among the pools that have connections, plus one; written under their lock.
     pub(super) desk: AtomicU32,
+    /// Closes the gate where the process forks.
+    #[cfg(all(unix, not(plunge_loom)))]
+    pub(super) mark: Mark,
     /// User handles; counted apart from the references that slots and tasks have.
     pub(super) handles: CachePadded<AtomicUsize>,
 }
@@ -98,6 +103,8 @@ impl<T, H: Host<T>> Body<T, H> {
             commons,
             standing: AtomicU32::new(standing::NONE),
             desk: AtomicU32::new(0),
+            #[cfg(all(unix, not(plunge_loom)))]
+            mark: Mark::new(),
             handles: CachePadded::new(AtomicUsize::new(1)),
         }
     }
@@ -142,12 +149,21 @@ impl<T, H: Host<T>> Body<T, H> {
         }
     }
 
+    /// Whether the pool was built by the process that this one was forked off: its locks may be held
+    /// by threads that are not here, and what it has is the parent's.
+    pub(crate) fn is_forked(&self) -> bool {
+        self.gate.peek().has(GateWord::FORKED)
+    }
+
     pub(crate) fn idle_count(&self) -> u32 {
         self.idle.len()
     }
 
     /// The line at this moment.
     pub(crate) fn queue(&self) -> Queue {
+        if self.is_forked() {
+            return Queue::default();
+        }
         let list = self.waiters.lock();
         Queue {
             waiting: list.len(),
@@ -243,6 +259,12 @@ impl<T, H: Host<T>> Body<T, H> {
 
 impl<T, H: Host<T>> Drop for Body<T, H> {
     fn drop(&mut self) {
+        #[cfg(all(unix, not(plunge_loom)))]
+        self.mark.unlist();
+        // The thread that announced it, if any, is not in a forked child.
+        if self.is_forked() {
+            return;
+        }
         // No slot is open here: each holds a reference. A release may still look at the gate, by
         // shared reference to atomics; it is waited for before anything is taken apart.
         hazard::wait_until_unused(std::ptr::from_mut(self).cast_const().cast());

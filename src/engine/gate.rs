@@ -14,7 +14,8 @@ use crate::sync::{AtomicU32, Canary, Ordering};
 /// | 2     | inspect   | a lowered limit             | more are open than may be: retire returns  |
 /// | 3     | strict    | an overdue head of the line | nobody may overtake                        |
 /// | 4     | keyed     | the build                   | others may miss a permit: ask the commons  |
-/// | 5..32 | waiters   | a waiter, under the mutex   | how many are in line                       |
+/// | 5     | forked    | a fork, in the child        | the pool is the parent's                   |
+/// | 6..32 | waiters   | a waiter, under the mutex   | how many are in line                       |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct GateWord(u32);
 
@@ -24,7 +25,8 @@ impl GateWord {
     pub(crate) const INSPECT: Self = Self(1 << 2);
     pub(crate) const STRICT: Self = Self(1 << 3);
     pub(crate) const KEYED: Self = Self(1 << 4);
-    const WAITER: u32 = 1 << 5;
+    pub(crate) const FORKED: Self = Self(1 << 5);
+    const WAITER: u32 = 1 << 6;
 
     /// Whether a caller may take what is idle, and a release keep it.
     #[inline(always)]

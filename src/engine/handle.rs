@@ -18,6 +18,11 @@ pub(crate) struct Handle<T, H: Host<T>> {
 impl<T, H: Host<T>> Handle<T, H> {
     /// The first handle of a new body.
     pub(crate) fn first(body: Arc<Body<T, H>>) -> Self {
+        // SAFETY: both are in the body, which stays in its `Arc` and unlists the mark in its drop.
+        #[cfg(all(unix, not(plunge_loom)))]
+        unsafe {
+            body.mark.enlist(&body.gate);
+        }
         Self { body }
     }
 

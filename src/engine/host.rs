@@ -52,7 +52,9 @@ pub enum Fairness {
     #[default]
     Fifo,
     /// Newcomers may overtake until the first in line has waited this long.
-    Eventual(std::time::Duration),
+    Eventual(
+        #[cfg_attr(feature = "serde", serde(with = "crate::time::spelled"))] std::time::Duration,
+    ),
     /// Newcomers may always overtake: the highest throughput, and no bound on a wait but its
     /// time-out.
     Barging,

@@ -10,6 +10,8 @@ mod capacity;
 mod commons;
 mod control;
 mod dial;
+#[cfg(all(unix, not(plunge_loom)))]
+mod fork;
 mod gate;
 mod handle;
 mod hazard;
@@ -30,7 +32,7 @@ mod waiters;
 mod wakes;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 #[cfg(plunge_loom)]
 pub(crate) use body::Queue;

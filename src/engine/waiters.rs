@@ -359,9 +359,11 @@ impl<F: Clone> WaitList<F> {
         claimed
     }
 
-    /// Takes a permit for a dial that nobody in line asked for, up to `most` of them at once.
+    /// Takes a permit for a dial that nobody in line asked for, up to `most` of them at once. A dial
+    /// whose waiter was served by another one is as good.
     pub(super) fn claim_spare(&mut self, take: impl FnOnce() -> bool, most: u32) -> bool {
-        let room = !self.is_paused() && self.spare < most && self.pending < self.max_connecting;
+        let to_idle = self.pending.saturating_sub(self.len).max(self.spare);
+        let room = !self.is_paused() && to_idle < most && self.pending < self.max_connecting;
         let claimed = room && take();
         self.pending += u32::from(claimed);
         self.spare += u32::from(claimed);

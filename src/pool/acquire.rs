@@ -158,7 +158,7 @@ pub(crate) async fn acquire_slow<T: Send + 'static>(
     let (mut dead, mut refused, mut in_front) = (0, 0, false);
     loop {
         if body.is_closed() {
-            return Err(give_up(body, AcquireErrorKind::Closed));
+            return Err(give_up(body, shut(body)));
         }
         // Without a runtime there is no maintenance: then nothing is late but the closing.
         let _ = maintenance::ensure(body, since);
@@ -303,6 +303,14 @@ async fn in_line<T: Send + 'static>(
                 body.resume_overdue_dials(shared.clock.tick(now));
             }
         }
+    }
+}
+
+/// Why a pool that is closed is closed.
+fn shut<T: Send + 'static>(body: &Body<T>) -> AcquireErrorKind {
+    match body.is_forked() {
+        true => AcquireErrorKind::Forked,
+        false => AcquireErrorKind::Closed,
     }
 }
 

@@ -58,6 +58,10 @@ impl CloseReport {
 
 /// Stops acquires, tells waiters, retires what is idle. Does not wait.
 pub(crate) fn begin<T: Send + 'static>(body: &Arc<Body<T>>) {
+    if body.is_forked() {
+        // What is idle is the parent's, and stays as it is.
+        return;
+    }
     if body.shut() {
         body.host().closing.notify_waiters();
     }
@@ -81,6 +85,9 @@ impl<T: Send + 'static> Pool<T> {
         let body = self.body();
         let shared = body.host();
         begin(body);
+        if body.is_forked() {
+            return CloseReport::of(self);
+        }
         let until = shared.deadline(deadline);
         // Without a runtime nobody would end the wait: then the report is of this moment.
         match timeout_at(until, shared.runtimes.configured(), drained(body)).await {

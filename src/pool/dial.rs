@@ -35,13 +35,17 @@ pub(crate) fn start<T: Send + 'static>(ticket: Ticket<T>) -> Result<(), Failure>
 async fn run<T: Send + 'static>(first: Ticket<T>) {
     let mut next = Some(first);
     while let Some(ticket) = next {
-        let Some(ticket) = ticket.unless_surplus() else {
-            return;
-        };
         let Some(body) = ticket.body().map(Arc::clone) else {
             return;
         };
         let shared = body.host();
+        let Some(ticket) = ticket.unless_surplus() else {
+            if shared.tuning.load().min_idle > 0 {
+                // Whoever fills the idle set may have counted on it.
+                shared.maintenance.wake();
+            }
+            return;
+        };
         next = match open(shared, &body, ticket.generation()).await {
             Ok(value) => {
                 shared.backoff.reset();

@@ -58,6 +58,9 @@ pub enum AcquireErrorKind {
     InAsyncCode,
     /// There is no runtime to open a connection on: call from within one, or set `runtime`.
     NoRuntime,
+    /// The pool was built before this process was forked off another: its connections are the
+    /// other's. Build a pool in each process.
+    Forked,
     /// The settings of this key of a keyed pool contradict each other.
     InvalidOptions,
 }
@@ -166,6 +169,7 @@ impl fmt::Display for AcquireError {
                 )
             }
             AcquireErrorKind::InvalidOptions => write!(f, "the settings of this key are refused"),
+            AcquireErrorKind::Forked => f.write_str(FORKED),
             AcquireErrorKind::InAsyncCode => {
                 write!(
                     f,
@@ -205,12 +209,17 @@ pub enum TryAcquireError {
     Empty,
     /// The hook `before_acquire` is async: use `acquire`.
     NeedsAwait,
+    /// The pool was built before this process was forked off another.
+    Forked,
 }
+
+const FORKED: &str = "the pool was built before this process was forked off: its connections belong to the parent; build a pool in each process";
 
 impl fmt::Display for TryAcquireError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Closed => "the pool is closed",
+            Self::Forked => FORKED,
             Self::Empty => "no connection is idle",
             Self::NeedsAwait => "the hook `before_acquire` is async: use `acquire`",
         })

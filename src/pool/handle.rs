@@ -27,6 +27,12 @@ use crate::time::Clock;
 /// When the last handle is dropped the pool is closed; connections that are held then stay usable
 /// and are retired when they come back.
 ///
+/// In the child of a `fork` a pool of the parent refuses ([`AcquireErrorKind::Forked`]), and neither
+/// it nor its connections are closed or dropped there: parent and child cannot share a connection.
+/// Build a pool in each process. A `fork` by other means than the C library's is not seen.
+///
+/// [`AcquireErrorKind::Forked`]: super::AcquireErrorKind::Forked
+///
 /// ```
 /// # use std::convert::Infallible;
 /// use plunge::{Plain, Pool, PoolConnection, PoolOptions};
@@ -226,7 +232,7 @@ impl<T: Send + 'static> Pool<T> {
             // As it was: nobody had it, so no hook is shown it.
             found.into_iter().for_each(Lease::put);
             return Err(match body.is_closed() {
-                true => TryAcquireError::Closed,
+                true => shut(body),
                 false => TryAcquireError::NeedsAwait,
             });
         }
@@ -239,7 +245,7 @@ impl<T: Send + 'static> Pool<T> {
             found = body.take_quiet();
         }
         Err(if body.is_closed() {
-            TryAcquireError::Closed
+            shut(body)
         } else {
             TryAcquireError::Empty
         })
@@ -267,6 +273,14 @@ impl<T: Send + 'static> Pool<T> {
         lease.stamp(now);
         lease.count_use();
         Some(lease)
+    }
+}
+
+/// Why a pool that is closed is closed.
+fn shut<T: Send + 'static>(body: &Body<T>) -> TryAcquireError {
+    match body.is_forked() {
+        true => TryAcquireError::Forked,
+        false => TryAcquireError::Closed,
     }
 }
 

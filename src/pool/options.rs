@@ -33,6 +33,11 @@ const MAX_CEILING: u32 = 1 << 20;
 /// # Ok(())
 /// # }
 /// ```
+///
+/// With the feature `serde` options are read and written by their names, with times such as `250ms`,
+/// `1m30s` or, where there may be no limit, `never`; `profile` names the [`Profile`](super::Profile)
+/// that the others change. Hooks, the runtime and the watcher are code, and left out. What contradicts
+/// each other is refused when the pool is built.
 #[must_use = "a pool is built by `connect_with` or `manager`"]
 pub struct PoolOptions<T> {
     pub(crate) tuning: PoolTuning<T>,

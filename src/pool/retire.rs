@@ -99,6 +99,10 @@ pub(crate) fn retire<T: Send + 'static>(shared: &Shared<T>, lease: Lease<T>) -> 
 /// Takes a connection out of the pool and closes it: in maintenance if closing has to be awaited
 /// and somebody can, else right here.
 pub(crate) fn bury<T: Send + 'static>(lease: Lease<T>) {
+    if lease.body().is_forked() {
+        // The parent has it too: closed here, it would be broken there.
+        return std::mem::forget(lease);
+    }
     let shared = Arc::clone(lease.body());
     let shared: &Shared<T> = shared.host();
     let (value, permit) = retire(shared, lease);

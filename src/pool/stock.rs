@@ -88,6 +88,9 @@ impl<T: Send + 'static> Pool<T> {
         let body = self.body();
         let shared = body.host();
         let refuse = |kind, value| Err(AddError { kind, value });
+        if body.is_forked() {
+            return refuse(AddErrorKind::Closed, value);
+        }
         if !shared.is_healthy(&value) {
             return refuse(AddErrorKind::Unhealthy, value);
         }

@@ -12,7 +12,7 @@ use super::guard::Guard;
 use super::http::{Accepts, Version};
 use super::leased::{Exclusive, Oneshot};
 use super::options::{Mode, ServeOptions, Upstream};
-use super::session::{Nursery, Session, SessionTable};
+use super::session::{Nursery, OwnedChild, Session, SessionTable};
 use super::shared::{Group, Request};
 use super::tasks::Tasks;
 use super::wire::{self, Code, Envelope, Fault, RawId, RequestId};
@@ -129,17 +129,56 @@ impl Backend {
                 Err(Fault::new(Code::NotOffered, text))
             }
             Way::Shared(_) | Way::Exclusive(_) => {
-                let hello = match &self.way {
-                    Way::Exclusive(children) => children.hello().await?,
-                    Way::Shared(group) => group.hello().await?,
-                    _ => return Err(no_session()),
-                };
-                let version = hello.agree(wanted_version(exchange.message.params));
+                let (message, version) = self.greet(&id, exchange).await?;
                 let session = sessions.begin(version, None)?;
                 Ok(Initialized {
-                    message: hello.answer(&id, version),
+                    message,
                     session: Some(session),
                 })
+            }
+        }
+    }
+
+    /// The answer to an `initialize` for which the children were asked before.
+    ///
+    /// # Errors
+    ///
+    /// The fault to answer with.
+    pub async fn greet(
+        &self,
+        id: &RawId,
+        exchange: &Exchange<'_>,
+    ) -> Result<(Bytes, Version), Fault> {
+        let hello = match &self.way {
+            Way::Exclusive(children) => children.hello().await?,
+            Way::Shared(group) => group.hello().await?,
+            Way::Session(_) | Way::Oneshot(_) => return Err(no_session()),
+        };
+        let version = hello.agree(wanted_version(exchange.message.params));
+        Ok((hello.answer(id, version), version))
+    }
+
+    /// The child for a session that begins before its client said anything; `None` where sessions have
+    /// none of their own.
+    ///
+    /// # Errors
+    ///
+    /// The fault to answer with.
+    pub async fn seat(&self) -> Result<Option<OwnedChild>, Fault> {
+        match &self.way {
+            Way::Session(nursery) => {
+                let ticket = self.guard.admit()?;
+                let child = nursery.take().await;
+                ticket.end(match &child {
+                    Ok(_) => Outcome::Success,
+                    Err(_) => Outcome::Failure,
+                });
+                child.map(Some)
+            }
+            Way::Shared(_) | Way::Exclusive(_) => Ok(None),
+            Way::Oneshot(_) => {
+                let text = "a program that answers once keeps no session";
+                Err(Fault::new(Code::NotOffered, text))
             }
         }
     }

@@ -2,6 +2,8 @@
 
 #[cfg(not(plunge_loom))]
 mod clock;
+#[cfg(feature = "serde")]
+pub(crate) mod spelled;
 mod tick;
 
 #[cfg(not(plunge_loom))]

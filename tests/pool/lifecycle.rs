@@ -34,6 +34,47 @@ async fn a_pool_is_ready_when_min_idle_are_open() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_acquire_while_min_idle_is_filled_opens_one_more_and_not_two() {
+    let theatre = Theatre::new(Gates {
+        factory: Gate::Slow,
+        ..Gates::default()
+    });
+    for (min_idle, most) in [(1, 2), (3, 4)] {
+        let options = PoolOptions::new().max_connections(8).min_idle(min_idle);
+        let pool = theatre.pool(options).unwrap();
+        until("it is being filled", || pool.stats().connecting == min_idle).await;
+        sleep(Gate::SLOW / 2).await;
+        let held = pool.acquire().await.unwrap();
+        pool.wait_ready().await.unwrap();
+        sleep(SECOND).await;
+        let stats = pool.stats();
+        assert_eq!((stats.idle, stats.opened), (min_idle, most), "{stats:?}");
+        drop(held);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dial_that_is_skipped_leaves_min_idle_to_be_filled() {
+    let theatre = theatre();
+    let options = PoolOptions::new().max_connections(3).min_idle(1);
+    let pool = theatre.pool(options).unwrap();
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        held.push(pool.acquire().await.unwrap());
+    }
+    held.pop().unwrap().detach();
+    let mut waiting = Box::pin(pool.acquire());
+    assert!(futures::poll!(waiting.as_mut()).is_pending());
+    assert_eq!(pool.stats().connecting, 1);
+    // Before that dial could begin, its waiter is served.
+    drop(held.pop());
+    let served = waiting.await.unwrap();
+    until("one is idle", || pool.stats().idle == 1).await;
+    assert_eq!(pool.stats().opened, 4);
+    drop((held, served));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_keeps_a_pool_from_being_ready_is_told() {
     let theatre = Theatre::new(Gates {
         factory: Gate::Error,

@@ -21,6 +21,8 @@ mod order;
 mod product;
 mod refusals;
 mod runtimes;
+#[cfg(feature = "serde")]
+mod settings;
 mod stock;
 mod support;
 mod suspects;

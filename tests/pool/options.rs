@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use plunge::{Fairness, Plain, PoolOptions};
+use plunge::{Fairness, Plain, PoolOptions, Profile};
 
 use crate::support::{plain, try_plain};
 
@@ -88,6 +88,35 @@ async fn the_longest_times_are_no_overflow() {
     drop(held);
     drop(waiting.await.unwrap());
     assert!(pool.close(Duration::MAX).await.is_clean());
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_profile_makes_a_pool_that_fills_itself_and_serves_as_many_as_it_says() {
+    let cases = [
+        (Profile::LowLatency, 32, 2),
+        (Profile::Throughput, 64, 0),
+        (Profile::Subprocess, 8, 1),
+        (Profile::Constrained, 4, 0),
+    ];
+    for (profile, max_connections, min_idle) in cases {
+        let pool = plain(Options::profile(profile));
+        pool.wait_ready().await.unwrap();
+        assert_eq!(pool.stats().idle, min_idle, "{profile:?}");
+        let mut held = Vec::new();
+        for _ in 0..max_connections {
+            held.push(pool.acquire().await.unwrap());
+        }
+        let late = pool.acquire().await.unwrap_err();
+        assert!(late.is_timeout(), "{profile:?}: {late}");
+    }
+}
+
+#[test]
+fn a_profile_is_a_beginning() {
+    let pool = plain(Options::profile(Profile::Subprocess).max_connections(3));
+    let tuning = pool.tuning();
+    assert_eq!((tuning.max_connections, tuning.max_connecting), (3, 2));
+    assert_eq!(tuning.check_after_idle, Duration::MAX);
 }
 
 #[test]

@@ -141,7 +141,11 @@ impl Client {
 
     /// Opens the session's own stream.
     pub async fn listen(&self) -> Events {
-        Events::of(self.open(Method::GET, "/mcp", Bytes::new()).await)
+        self.listen_at("/mcp").await
+    }
+
+    pub async fn listen_at(&self, path: &str) -> Events {
+        Events::of(self.open(Method::GET, path, Bytes::new()).await)
     }
 
     pub async fn open(&self, method: Method, path: &str, body: Bytes) -> hyper::Response<Incoming> {
@@ -177,6 +181,15 @@ impl Client {
     }
 }
 
+/// The fields of one event.
+#[derive(Debug)]
+pub struct Event {
+    pub id: Option<String>,
+    pub event: Option<String>,
+    pub data: Option<String>,
+    pub retry: Option<u64>,
+}
+
 /// The events of one stream.
 pub struct Events {
     pub status: StatusCode,
@@ -199,16 +212,32 @@ impl Events {
     /// The next message; `None` at the end of the stream.
     pub async fn next(&mut self) -> Option<Value> {
         loop {
+            let data = self.next_event().await?.data.unwrap_or_default();
+            if !data.is_empty() {
+                return Some(serde_json::from_str(&data).unwrap());
+            }
+        }
+    }
+
+    /// The next event as it was written, comments left out.
+    pub async fn next_event(&mut self) -> Option<Event> {
+        loop {
             if let Some(end) = self.buffer.find("\n\n") {
-                let event: String = self.buffer.drain(..end + 2).collect();
-                let data: String = event
-                    .lines()
-                    .filter_map(|line| line.strip_prefix("data: "))
-                    .collect();
-                if data.is_empty() {
+                let text: String = self.buffer.drain(..end + 2).collect();
+                let field = |name: &str| {
+                    text.lines()
+                        .find_map(|line| line.strip_prefix(name))
+                        .map(str::to_owned)
+                };
+                if text.starts_with(':') {
                     continue;
                 }
-                return Some(serde_json::from_str(&data).unwrap());
+                return Some(Event {
+                    id: field("id: "),
+                    event: field("event: "),
+                    data: field("data: "),
+                    retry: field("retry: ").map(|pause| pause.parse().unwrap()),
+                });
             }
             let frame = tokio::time::timeout(PATIENCE, self.body.frame())
                 .await

@@ -5,7 +5,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::fixture::{eventually, processes};
+use crate::fixture::{eventually, processes, python};
 
 fn plunge() -> Command {
     Command::new(env!("CARGO_BIN_EXE_plunge"))
@@ -99,6 +99,17 @@ async fn both_signals_end_it_in_order_with_its_children() {
         assert_eq!(running.0.wait().unwrap().code(), Some(0));
         eventually("no child is left", || processes(&mark).is_empty()).await;
     }
+}
+
+#[tokio::test]
+async fn a_killed_proxy_leaves_no_child_not_even_one_that_outlives_its_input() {
+    let mark = format!("plunge-test-orphan-{}", std::process::id());
+    let deaf = format!("{} -c 'import time; time.sleep(600)' {mark}", python());
+    let (mut running, _lines) = serve(&["--stdio", &deaf, "--mode", "session", "--min-idle", "3"]);
+    eventually("three children wait", || processes(&mark).len() == 3).await;
+    running.0.kill().unwrap();
+    running.0.wait().unwrap();
+    eventually("no child is left", || processes(&mark).is_empty()).await;
 }
 
 #[test]

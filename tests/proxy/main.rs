@@ -15,6 +15,7 @@ mod oneshot;
 mod questions;
 mod real_clients;
 mod resilience;
+mod resuming;
 mod sessions;
 mod sharing;
 mod streams;

@@ -104,4 +104,7 @@ async fn what_dies_is_a_typed_error_and_what_lingers_is_ended() {
     })
     .await;
     assert!(stats(server.admin_address()).await["pool"]["open"].as_u64() <= Some(2));
+    // The last one lingers still, and this process is its keeper.
+    server.shutdown(Duration::from_secs(10)).await;
+    assert!(processes(&mark).is_empty());
 }

@@ -4,6 +4,8 @@
 mod commons;
 #[cfg(not(plunge_loom))]
 mod facts;
+#[cfg(all(unix, not(plunge_loom)))]
+pub(crate) mod forking;
 #[cfg(plunge_loom)]
 mod lifecycle;
 #[cfg(plunge_loom)]

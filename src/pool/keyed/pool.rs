@@ -69,6 +69,8 @@ pub(super) struct Inner<K, T: Send + 'static> {
     pub(super) runtimes: Runtimes,
     pub(super) collector: Collector<K>,
     pub(super) collected: Counter,
+    /// The process that built it: one that is forked off opens nothing under its limit.
+    home: u32,
     closed: AtomicBool,
 }
 
@@ -92,6 +94,7 @@ where
             key_timeout: options.key_timeout,
             collector: Collector::new(),
             collected: Counter::default(),
+            home: std::process::id(),
             closed: AtomicBool::new(false),
         };
         Self {
@@ -301,6 +304,9 @@ where
             }
             match table.get(key) {
                 Some(pool) if !pool.is_closed() => return Ok(pool.clone()),
+                Some(pool) if pool.body().is_forked() => {
+                    return Err(refusal(AcquireErrorKind::Forked, None));
+                }
                 Some(_) => {
                     let _ = table.remove_if(key, |_, pool| pool.is_closed());
                 }
@@ -322,6 +328,9 @@ where
 
     fn open(&self, key: &K) -> Result<Pool<T>, AcquireError> {
         let inner = &self.inner;
+        if std::process::id() != inner.home {
+            return Err(refusal(AcquireErrorKind::Forked, None));
+        }
         let options = inner.per_key.clone();
         let options = match &inner.override_key {
             Some(change) => change(key, options),

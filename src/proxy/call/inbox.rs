@@ -121,17 +121,15 @@ impl<E> Inbox<E> {
         matches!(self.state.lock().end, End::Open)
     }
 
-    /// The reader leaves: what waits is dropped and nothing more is taken.
-    pub fn leave(&self) {
+    /// The reader leaves with what it did not read, and nothing more is taken.
+    pub fn leave(&self) -> VecDeque<Bytes> {
         let mut state = self.state.lock();
-        let left = (
-            mem::take(&mut state.queue),
-            mem::replace(&mut state.end, End::Over),
-            state.waker.take(),
-        );
+        let unread = mem::take(&mut state.queue);
+        let left = (mem::replace(&mut state.end, End::Over), state.waker.take());
         state.bytes = 0;
         drop(state);
         drop(left);
+        unread
     }
 }
 

@@ -1,6 +1,7 @@
 //! The MCP endpoint: one path, three HTTP methods.
 
 mod batch;
+mod old;
 mod post;
 mod refusal;
 mod route;

@@ -88,7 +88,7 @@ async fn one(
     loop {
         let called = state.backend.call(id, &exchange).await;
         let call = called.map_err(|fault| Refusal::of(fault, &RawId::new(id)))?;
-        let answered = answer(call, accepts).await;
+        let answered = answer(call, accepts, session.as_ref()).await;
         if let Err(refusal) = &answered
             && refusal.fault.code == Code::ChildDied
             && state.backend.may_retry(&exchange)
@@ -124,13 +124,23 @@ async fn initialize(
 }
 
 /// Waits for the first step of a call: an answer goes out as JSON, anything before it opens a stream.
-async fn answer(mut call: Call, accepts: Accepts) -> Result<Reply, Refusal> {
+async fn answer(
+    mut call: Call,
+    accepts: Accepts,
+    session: Option<&Arc<Session>>,
+) -> Result<Reply, Refusal> {
     match call.step().await {
         Step::Answer { message, .. } => Ok(whole(message, accepts)),
-        Step::Related(message) => Ok(http::stream(EventStream::new(
-            Source::Call(call),
-            Some(message),
-        ))),
+        Step::Related(message) => {
+            let source = Source::Call(call);
+            Ok(http::stream(match session {
+                Some(session) => EventStream::kept(
+                    session.replay.begin(source, Some(message)),
+                    session.is_primed(),
+                ),
+                None => EventStream::new(source, Some(message)),
+            }))
+        }
         Step::Fault(fault) => Err(Refusal::of(fault, call.id())),
     }
 }

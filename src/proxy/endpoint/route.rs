@@ -8,8 +8,8 @@ use hyper::body::Incoming;
 use hyper::header::HeaderMap;
 use hyper::{Method, Request};
 
-use super::Refusal;
 use super::post::post;
+use super::{Refusal, old};
 use crate::proxy::http::{self, EventStream, Reply, Source};
 use crate::proxy::session::Session;
 use crate::proxy::state::{AppState, Counts};
@@ -43,7 +43,14 @@ pub async fn serve(state: &AppState, request: Request<Incoming>) -> Reply {
 async fn route(state: &AppState, request: Request<Incoming>) -> Result<Reply, Refusal> {
     let (head, body) = request.into_parts();
     state.policy.check(&head.headers)?;
-    if head.uri.path() != PATH {
+    let path = head.uri.path();
+    if path == old::STREAM && head.method == Method::GET {
+        return old::open(state, &head.headers).await;
+    }
+    if path == old::POSTS && head.method == Method::POST {
+        return old::post(state, head.uri.query(), &head.headers, body).await;
+    }
+    if path != PATH {
         return Err(Fault::new(
             Code::NoSuchPath,
             format!("nothing is here; MCP is spoken at {PATH}"),
@@ -72,11 +79,15 @@ fn get(state: &AppState, headers: &HeaderMap) -> Result<Reply, Refusal> {
     if state.is_closing() {
         return Err(Fault::new(Code::Closing, "the proxy is shutting down").into());
     }
-    let stream = session.outbox().open().ok_or_else(ended)?;
-    Ok(http::stream(EventStream::new(
-        Source::Session(stream),
-        None,
-    )))
+    let last = http::last_event(headers);
+    let reader = match last.and_then(|id| session.replay.resume(id, session.outbox())) {
+        Some(reader) => reader,
+        None => {
+            let stream = session.outbox().open().ok_or_else(ended)?;
+            session.replay.begin(Source::Session(stream), None)
+        }
+    };
+    Ok(http::stream(EventStream::kept(reader, session.is_primed())))
 }
 
 /// Ends a session.
@@ -108,7 +119,8 @@ pub fn session_of(state: &AppState, headers: &HeaderMap) -> Result<Option<Arc<Se
     }
 }
 
-fn ended() -> Fault {
+/// The refusal of a session that is not there.
+pub fn ended() -> Fault {
     Fault::new(
         Code::SessionEnded,
         "session not found: it ended or never was; initialize a new one",

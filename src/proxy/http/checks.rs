@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use hyper::HeaderMap;
 use hyper::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderName, HeaderValue, ORIGIN};
 
+use crate::proxy::session::EventId;
 use crate::proxy::wire::{Code, Fault};
 
 const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
@@ -144,6 +145,11 @@ pub fn session_id(headers: &HeaderMap) -> Result<Option<&str>, Fault> {
             "`Mcp-Session-Id` has to be visible ASCII",
         )),
     }
+}
+
+/// The event after which a client comes back to its stream.
+pub fn last_event(headers: &HeaderMap) -> Option<EventId> {
+    EventId::parse(headers.get("last-event-id")?.to_str().ok()?.trim())
 }
 
 /// The revision that a request names.

@@ -9,7 +9,9 @@ mod sse;
 mod tests;
 
 pub use body::ReplyBody;
-pub use checks::{Accepts, HostPolicy, SESSION, Version, accepts, check_json, session_id, version};
+pub use checks::{
+    Accepts, HostPolicy, SESSION, Version, accepts, check_json, last_event, session_id, version,
+};
 pub use read::read_body;
 pub use reply::{Reply, accepted, done, fault, json, stream};
 pub use sse::{EventStream, SessionStream, Source};

@@ -1,7 +1,9 @@
 //! Server-sent events, as they are written.
 //!
 //! Promise: each message is one event and is flushed when it is written; a stream that has nothing to
-//! say writes a comment every fifteen seconds, so that nobody between takes it for dead.
+//! say writes a comment every fifteen seconds, so that nobody between takes it for dead. A client of a
+//! session learns an id with each event, and how long to wait before it comes back: each client another
+//! time, so that those who lost their streams together do not return together.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -11,15 +13,21 @@ use bytes::Bytes;
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::proxy::call::{Call, Inbox, Item, Step};
+use crate::proxy::session::{EventId, Outbox, Reader};
 use crate::sync::Arc;
 
 /// How long a stream may be silent.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// The shortest pause that a client is told, in milliseconds, and what is drawn on top of it.
+const RETRY_MS: (u64, u64) = (500, 3000);
 
 /// Writes one message as an event. A message is one line; a line end would start another field.
-pub fn encode(message: &[u8]) -> Bytes {
+pub fn encode(message: &[u8], id: Option<EventId>) -> Bytes {
     const HEAD: &[u8] = b"event: message\ndata: ";
-    let mut out = Vec::with_capacity(HEAD.len() + message.len() + 2);
+    let mut out = Vec::with_capacity(HEAD.len() + message.len() + 24);
+    if let Some(id) = id {
+        out.extend_from_slice(format!("id: {id}\n").as_bytes());
+    }
     out.extend_from_slice(HEAD);
     out.extend(message.iter().map(|byte| {
         if matches!(byte, b'\n' | b'\r') {
@@ -32,6 +40,20 @@ pub fn encode(message: &[u8]) -> Bytes {
     out.into()
 }
 
+/// What comes first on a session's stream: when to come back, and for clients that know of it an event
+/// without a message, which gives them an id to come back with.
+fn opening(id: EventId, primes: bool) -> Bytes {
+    let mut random = [0_u8; 8];
+    // Without random numbers all clients get the same pause.
+    let _ = getrandom::fill(&mut random);
+    let pause = RETRY_MS.0 + u64::from_ne_bytes(random) % RETRY_MS.1;
+    if primes {
+        format!("id: {id}\nretry: {pause}\ndata: \n\n").into()
+    } else {
+        format!("retry: {pause}\n\n").into()
+    }
+}
+
 /// Where the events of a stream come from.
 pub enum Source {
     /// The messages of one request up to its answer.
@@ -40,59 +62,88 @@ pub enum Source {
     Session(SessionStream),
 }
 
-/// The reading end of a session's stream; leaving it tells the writer.
-pub struct SessionStream(pub Arc<Inbox<()>>);
+/// The reading end of a session's stream; leaving it gives what was not read to another stream.
+pub struct SessionStream {
+    /// The messages.
+    pub inbox: Arc<Inbox<()>>,
+    /// Whose they are.
+    pub outbox: Outbox,
+}
 
 impl Drop for SessionStream {
     fn drop(&mut self) {
-        self.0.leave();
+        for message in self.inbox.leave() {
+            self.outbox.send(message);
+        }
     }
 }
 
 /// A stream of events that ends with its source.
 pub struct EventStream {
-    source: Option<Source>,
-    /// An event that was taken from the source before the stream began.
-    first: Option<Bytes>,
+    from: From,
+    /// What is written before everything else.
+    head: Option<Bytes>,
     silence: Pin<Box<Sleep>>,
+    /// Dropped with the stream.
+    #[expect(dead_code, reason = "kept to be dropped")]
+    held: Option<Box<dyn Send + Sync>>,
+}
+
+enum From {
+    /// A client that names no session cannot come back.
+    Source(Option<Source>),
+    Kept(Reader),
 }
 
 impl EventStream {
     /// A stream of the source, `first` before everything else.
     pub fn new(source: Source, first: Option<Bytes>) -> Self {
-        Self {
-            source: Some(source),
-            first,
-            silence: Box::pin(sleep(KEEP_ALIVE)),
-        }
+        Self::of(
+            From::Source(Some(source)),
+            first.map(|first| encode(&first, None)),
+        )
+    }
+
+    /// A stream that its client may come back to; `primes` where the client's revision knows events
+    /// without a message.
+    pub fn kept(reader: Reader, primes: bool) -> Self {
+        let head = opening(reader.place(), primes);
+        Self::of(From::Kept(reader), Some(head))
     }
 
     /// A stream of one event.
     pub fn of_one(message: Bytes) -> Self {
+        Self::of(From::Source(None), Some(encode(&message, None)))
+    }
+
+    /// A stream of the source behind an event that is written as it is; holds something to its end.
+    pub fn behind(head: Bytes, source: Source, held: Box<dyn Send + Sync>) -> Self {
         Self {
-            source: None,
-            first: Some(message),
+            held: Some(held),
+            ..Self::of(From::Source(Some(source)), Some(head))
+        }
+    }
+
+    fn of(from: From, head: Option<Bytes>) -> Self {
+        Self {
+            from,
+            head,
             silence: Box::pin(sleep(KEEP_ALIVE)),
+            held: None,
         }
     }
 
     /// The next bytes to write; `None` at the end.
     pub fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        if let Some(first) = self.first.take() {
-            return Poll::Ready(Some(encode(&first)));
+        if let Some(head) = self.head.take() {
+            return Poll::Ready(Some(head));
         }
-        let Some(source) = &mut self.source else {
-            return Poll::Ready(None);
-        };
-        let (message, last) = match source.poll_next(cx) {
-            Poll::Ready(next) => next,
+        let event = match self.from.poll_next(cx) {
+            Poll::Ready(event) => event,
             Poll::Pending => return self.poll_silence(cx),
         };
-        if last {
-            self.source = None;
-        }
         self.silence.as_mut().reset(Instant::now() + KEEP_ALIVE);
-        Poll::Ready(message.map(|message| encode(&message)))
+        Poll::Ready(event)
     }
 
     fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
@@ -106,9 +157,30 @@ impl EventStream {
     }
 }
 
+impl From {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        match self {
+            Self::Kept(reader) => reader
+                .poll(cx)
+                .map(|message| message.map(|message| encode(&message, Some(reader.place())))),
+            Self::Source(place) => {
+                let Some(source) = place else {
+                    return Poll::Ready(None);
+                };
+                source.poll_next(cx).map(|(message, last)| {
+                    if last {
+                        *place = None;
+                    }
+                    message.map(|message| encode(&message, None))
+                })
+            }
+        }
+    }
+}
+
 impl Source {
     /// The next message and whether it is the last.
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<(Option<Bytes>, bool)> {
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<(Option<Bytes>, bool)> {
         match self {
             Self::Call(call) => call.poll_step(cx).map(|step| match step {
                 Step::Related(message) => (Some(message), false),
@@ -117,7 +189,7 @@ impl Source {
                     (Some(fault.to_json(Some(call.id().as_bytes())).into()), true)
                 }
             }),
-            Self::Session(stream) => stream.0.poll(cx).map(|item| match item {
+            Self::Session(stream) => stream.inbox.poll(cx).map(|item| match item {
                 Item::Message(message) => (Some(message), false),
                 Item::End(()) => (None, true),
             }),

@@ -1,5 +1,6 @@
 //! Header checks and the encoding of events.
 
+use crate::proxy::session::Outbox;
 use std::net::SocketAddr;
 use std::task::{Context, Poll, Waker};
 
@@ -184,14 +185,23 @@ fn elsewhere_a_page_may_talk_to_the_host_it_came_from() {
 
 #[test]
 fn an_event_is_one_message_on_one_line() {
-    assert_eq!(encode(b"{\"a\":1}"), "event: message\ndata: {\"a\":1}\n\n");
-    assert_eq!(encode(b"{\n}"), "event: message\ndata: { }\n\n");
+    assert_eq!(
+        encode(b"{\"a\":1}", None),
+        "event: message\ndata: {\"a\":1}\n\n"
+    );
+    assert_eq!(encode(b"{\n}", None), "event: message\ndata: { }\n\n");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_silent_stream_says_that_it_lives_every_fifteen_seconds() {
     let inbox = Arc::new(crate::proxy::call::Inbox::default());
-    let mut stream = EventStream::new(Source::Session(SessionStream(inbox.clone())), None);
+    let mut stream = EventStream::new(
+        Source::Session(SessionStream {
+            inbox: inbox.clone(),
+            outbox: Outbox::closed(),
+        }),
+        None,
+    );
     let begun = tokio::time::Instant::now();
     for beat in 1..=3 {
         let bytes = std::future::poll_fn(|cx| stream.poll_bytes(cx))
@@ -206,7 +216,7 @@ async fn a_silent_stream_says_that_it_lives_every_fifteen_seconds() {
         std::future::poll_fn(|cx| stream.poll_bytes(cx))
             .await
             .unwrap(),
-        encode(b"{}")
+        encode(b"{}", None)
     );
     assert!(
         std::future::poll_fn(|cx| stream.poll_bytes(cx))
@@ -218,7 +228,13 @@ async fn a_silent_stream_says_that_it_lives_every_fifteen_seconds() {
 #[tokio::test]
 async fn a_stream_that_is_dropped_leaves_its_inbox() {
     let inbox = Arc::new(crate::proxy::call::Inbox::default());
-    let mut stream = EventStream::new(Source::Session(SessionStream(inbox.clone())), None);
+    let mut stream = EventStream::new(
+        Source::Session(SessionStream {
+            inbox: inbox.clone(),
+            outbox: Outbox::closed(),
+        }),
+        None,
+    );
     assert!(matches!(
         stream.poll_bytes(&mut Context::from_waker(Waker::noop())),
         Poll::Pending

@@ -3,6 +3,7 @@
 mod nursery;
 mod outbox;
 mod owned;
+mod replay;
 mod routes;
 #[allow(clippy::module_inception)] // One file, one noun; this is the folder's.
 mod session;
@@ -13,5 +14,6 @@ mod tests;
 pub use nursery::Nursery;
 pub use outbox::Outbox;
 pub use owned::{OwnedChild, cancellation, write_line};
+pub use replay::{EventId, Reader, Replay};
 pub use session::Session;
 pub use table::SessionTable;

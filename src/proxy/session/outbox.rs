@@ -19,10 +19,10 @@ const MAX_WAITING: usize = 256;
 /// Their bytes.
 const MAX_WAITING_BYTES: usize = 1 << 20;
 
-/// The way out for messages to a session's client.
-#[derive(Debug, Default)]
+/// The way out for messages to a session's client; clones are the same one.
+#[derive(Clone, Debug, Default)]
 pub struct Outbox {
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
 }
 
 #[derive(Debug, Default)]
@@ -34,6 +34,14 @@ struct State {
 }
 
 impl Outbox {
+    /// One that takes nothing.
+    #[cfg(test)]
+    pub fn closed() -> Self {
+        let outbox = Self::default();
+        outbox.close();
+        outbox
+    }
+
     /// Opens a stream, which first brings what waited for one; `None` once closed.
     pub fn open(&self) -> Option<SessionStream> {
         let inbox = Arc::new(Inbox::default());
@@ -53,7 +61,10 @@ impl Outbox {
         if let Some(oldest) = oldest {
             oldest.finish(());
         }
-        Some(SessionStream(inbox))
+        Some(SessionStream {
+            inbox,
+            outbox: self.clone(),
+        })
     }
 
     /// Sends to the newest stream that takes it, or keeps it for the next one.

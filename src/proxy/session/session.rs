@@ -2,7 +2,7 @@
 
 use crate::sync::{AtomicU64, Ordering};
 
-use super::{Outbox, OwnedChild};
+use super::{Outbox, OwnedChild, Replay};
 use crate::proxy::call::Owner;
 use crate::proxy::http::Version;
 use crate::proxy::wire::{Code, Fault};
@@ -17,6 +17,8 @@ pub struct Session {
     pub version: Version,
     child: Option<OwnedChild>,
     outbox: Outbox,
+    /// Its streams, for a client that comes back to one.
+    pub replay: Replay,
     used_ms: AtomicU64,
 }
 
@@ -35,6 +37,7 @@ impl Session {
             version,
             child,
             outbox: Outbox::default(),
+            replay: Replay::default(),
             used_ms: AtomicU64::new(now_ms),
         }
     }
@@ -49,6 +52,11 @@ impl Session {
         self.child
             .as_ref()
             .map_or(&self.outbox, |child| &child.routes.outbox)
+    }
+
+    /// Whether its client takes an event without a message, which gives it an id to come back with.
+    pub fn is_primed(&self) -> bool {
+        self.version >= Version::V2025_11_25
     }
 
     /// Its name in tables of requests.
@@ -75,6 +83,7 @@ impl Session {
     /// Ends its streams and its requests.
     pub fn end(&self) {
         self.outbox.close();
+        self.replay.close();
         if let Some(child) = self.child() {
             child.routes.end(Fault::new(
                 Code::SessionEnded,

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::routes::Routes;
 use super::*;
-use crate::proxy::call::{Call, Flight, Owner, Step};
+use crate::proxy::call::{Call, Flight, Item, Owner, Step};
 use crate::proxy::http::{EventStream, SessionStream, Source, Version};
 use crate::proxy::wire::{Code, RawId, RequestId};
 use crate::resilience::{Deadline, Timeouts};
@@ -76,14 +76,21 @@ async fn what_waits_for_a_stream_is_bounded_and_the_newest_is_kept() {
 }
 
 #[tokio::test]
-async fn a_message_goes_to_one_stream_the_newest() {
+async fn a_message_goes_to_one_stream_the_newest_and_unread_to_another() {
     let outbox = Outbox::default();
     let (old, new) = (outbox.open().unwrap(), outbox.open().unwrap());
-    outbox.send(Bytes::from_static(b"one"));
+    outbox.send(Bytes::from_static(b"read"));
+    outbox.send(Bytes::from_static(b"unread"));
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(matches!(
+        new.inbox.poll(&mut context),
+        Poll::Ready(Item::Message(message)) if message == "read"
+    ));
     drop(new);
-    outbox.send(Bytes::from_static(b"two"));
+    outbox.send(Bytes::from_static(b"later"));
     let text = streamed(old);
-    assert!(text.contains("two") && !text.contains("one"));
+    assert_eq!(text.matches("data:").count(), 2);
+    assert!(text.find("unread").unwrap() < text.find("later").unwrap());
     assert!(!outbox.has_stream());
 }
 
@@ -94,7 +101,7 @@ fn a_closed_outbox_opens_no_stream() {
     outbox.close();
     assert!(outbox.open().is_none());
     assert!(matches!(
-        stream.0.poll(&mut Context::from_waker(Waker::noop())),
+        stream.inbox.poll(&mut Context::from_waker(Waker::noop())),
         Poll::Ready(_)
     ));
 }

@@ -1,0 +1,238 @@
+//! The command line, and the options that it asks for.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use plunge::proxy::{Mode, ServeOptions, Upstream, demo_command};
+use plunge::resilience::{BreakerOptions, ProbeOptions};
+use plunge::transport::Command;
+
+use crate::Failure;
+
+/// The hidden first argument under which this program ties a child to its life and becomes it.
+pub const LAUNCH: &str = "launch-child";
+
+/// A reverse proxy for MCP on a lock-free pool. Without arguments it serves a demo.
+#[derive(Parser)]
+#[command(version)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub task: Option<Task>,
+}
+
+#[derive(Subcommand)]
+pub enum Task {
+    /// Serve MCP over HTTP in front of pooled upstreams.
+    Serve(Box<Serve>),
+    /// Serve one client over standard input and output (not in this version).
+    Forward(Forward),
+    /// Be the demo MCP server, over standard input and output.
+    DemoServer,
+}
+
+#[derive(Args, Default)]
+pub struct Serve {
+    /// A configuration file (not in this version).
+    #[arg(long, value_name = "FILE")]
+    config: Option<String>,
+    /// Where MCP clients connect [default: 127.0.0.1:8808].
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    /// Where the admin pages are [default: 127.0.0.1:8809].
+    #[arg(long, value_name = "ADDRESS")]
+    admin: Option<SocketAddr>,
+    /// The command of an MCP server that speaks over standard streams [default: the demo server].
+    #[arg(long, value_name = "CMD ARGS", value_parser = parse_command)]
+    pub stdio: Option<Command>,
+    /// An MCP server over HTTP (not in this version).
+    #[arg(long, value_name = "URL")]
+    mcp_http: Option<String>,
+    /// A plain HTTP server (not in this version).
+    #[arg(long, value_name = "URL")]
+    http: Option<String>,
+    /// How children are shared [default: session; shared for the demo].
+    #[arg(long, value_enum)]
+    mode: Option<ModeName>,
+    #[command(flatten)]
+    limits: Limits,
+}
+
+#[derive(Args)]
+pub struct Forward {
+    /// The command of an MCP server that speaks over standard streams.
+    #[arg(long, value_name = "CMD ARGS")]
+    stdio: Option<String>,
+    /// An MCP server over HTTP.
+    #[arg(long, value_name = "URL")]
+    mcp_http: Option<String>,
+}
+
+/// Counts and times of an upstream.
+#[derive(Args, Default)]
+#[command(next_help_heading = "Limits")]
+struct Limits {
+    /// The most children at a time [default: 64 for sessions, 16 for a child a request, else one a
+    /// core and 4 at most].
+    #[arg(long, value_name = "N")]
+    max_connections: Option<u32>,
+    /// Children that are kept ready [default: 1].
+    #[arg(long, value_name = "N")]
+    min_idle: Option<u32>,
+    /// Requests in flight on one child [default: 256].
+    #[arg(long, value_name = "N")]
+    max_in_flight: Option<usize>,
+    /// How long the start of a child may take [default: 5s].
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    connect_timeout: Option<Duration>,
+    /// How long a request may wait for a child that is free [default: 2s].
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    acquire_timeout: Option<Duration>,
+    /// How long writing a request and the first byte of its answer may take [default: 30s].
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    request_timeout: Option<Duration>,
+    /// How long a child may be silent over a request; progress starts it again [default: 30s].
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    response_timeout: Option<Duration>,
+    /// How long an answer may take from its first message on, whatever progress it makes [default: 10m].
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    response_cap: Option<Duration>,
+    /// How long a call may take in all, waiting, retries and questions included [default: 15m].
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    call_timeout: Option<Duration>,
+    /// How long a session may be unused [default: 30m].
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    session_idle: Option<Duration>,
+    /// Failures in a row that open the circuit breaker [default: 10].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    breaker_failures: Option<u32>,
+    /// Percent of failed calls that open it, among 40 in ten seconds [default: 50].
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u32).range(1..=100))]
+    breaker_percent: Option<u32>,
+    /// How long it stays open the first time [default: 1s].
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    breaker_cooldown: Option<Duration>,
+    /// How long a busy child may be silent before it is asked for a sign of life [default: 10s].
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    probe_interval: Option<Duration>,
+    /// How long it may take to answer; two misses, and it is replaced [default: 5s].
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    probe_patience: Option<Duration>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ModeName {
+    /// One child for each client session.
+    Session,
+    /// One child for each request, returned after it.
+    Exclusive,
+    /// Few children for everybody.
+    Shared,
+    /// As shared, for stateless servers (not in this version).
+    Stateless,
+    /// One child for one request, which answers and exits.
+    Oneshot,
+}
+
+/// The options of a proxy.
+pub fn options(serve: &Serve) -> Result<ServeOptions, Failure> {
+    let later = [
+        ("--config", serve.config.is_some()),
+        ("--mcp-http", serve.mcp_http.is_some()),
+        ("--http", serve.http.is_some()),
+    ];
+    if let Some((flag, _)) = later.iter().find(|(_, given)| *given) {
+        return Err(Failure::Usage(format!(
+            "`{flag}` is not in this version; use `--stdio \"CMD ARGS\"`"
+        )));
+    }
+    let mode = match serve.mode {
+        None if serve.stdio.is_none() => Mode::Shared,
+        None | Some(ModeName::Session) => Mode::Session,
+        Some(ModeName::Exclusive) => Mode::Exclusive,
+        Some(ModeName::Shared) => Mode::Shared,
+        Some(ModeName::Oneshot) => Mode::Oneshot,
+        Some(ModeName::Stateless) => {
+            return Err(Failure::Usage(String::from(
+                "this mode is not in this version; use `--mode session`, `exclusive`, `shared` or `oneshot`",
+            )));
+        }
+    };
+    let defaults = ServeOptions::new(Upstream::Stdio(command(serve)?), mode);
+    let options = ServeOptions {
+        listen: serve.listen.unwrap_or(defaults.listen),
+        admin: serve.admin.unwrap_or(defaults.admin),
+        ..defaults
+    };
+    Ok(serve.limits.apply(options))
+}
+
+/// The command of the children, tied to the life of this process.
+fn command(serve: &Serve) -> Result<Command, Failure> {
+    let nowhere =
+        |error| Failure::Run(format!("this program cannot be found on the disk: {error}"));
+    let command = match &serve.stdio {
+        Some(command) => command.clone(),
+        None => demo_command().map_err(nowhere)?,
+    };
+    Ok(command.launched_by(std::env::current_exe().map_err(nowhere)?, [LAUNCH]))
+}
+
+impl Limits {
+    fn apply(&self, base: ServeOptions) -> ServeOptions {
+        ServeOptions {
+            max_connections: self.max_connections.or(base.max_connections),
+            min_idle: self.min_idle.unwrap_or(base.min_idle),
+            max_in_flight: self.max_in_flight.unwrap_or(base.max_in_flight),
+            connect_timeout: self.connect_timeout.unwrap_or(base.connect_timeout),
+            acquire_timeout: self.acquire_timeout.unwrap_or(base.acquire_timeout),
+            request_timeout: self.request_timeout.unwrap_or(base.request_timeout),
+            response_timeout: self.response_timeout.unwrap_or(base.response_timeout),
+            response_cap: self.response_cap.unwrap_or(base.response_cap),
+            call_timeout: self.call_timeout.unwrap_or(base.call_timeout),
+            session_idle: self.session_idle.unwrap_or(base.session_idle),
+            breaker: self.breaker(base.breaker),
+            probe: ProbeOptions {
+                interval: self.probe_interval.unwrap_or(base.probe.interval),
+                patience: self.probe_patience.unwrap_or(base.probe.patience),
+                ..base.probe
+            },
+            ..base
+        }
+    }
+
+    fn breaker(&self, base: BreakerOptions) -> BreakerOptions {
+        let cooldown = self.breaker_cooldown.unwrap_or(base.cooldown);
+        BreakerOptions {
+            failures: self.breaker_failures.unwrap_or(base.failures),
+            failure_percent: self.breaker_percent.unwrap_or(base.failure_percent),
+            cooldown,
+            longest_cooldown: base.longest_cooldown.max(cooldown),
+            ..base
+        }
+    }
+}
+
+fn parse_command(line: &str) -> Result<Command, String> {
+    Command::parse(line).map_err(|error| error.to_string())
+}
+
+/// Reads a time such as `5s`, `250ms`, `1m`; a bare number is seconds.
+fn parse_time(text: &str) -> Result<Duration, String> {
+    let wrong = || String::from("write a time above zero such as 250ms, 5s or 1m");
+    let digits = text
+        .find(|letter: char| !letter.is_ascii_digit() && letter != '.')
+        .unwrap_or(text.len());
+    let number: f64 = text[..digits].parse().map_err(|_| wrong())?;
+    let seconds = match &text[digits..] {
+        "ms" => number / 1000.0,
+        "" | "s" => number,
+        "m" => number * 60.0,
+        "h" => number * 3600.0,
+        _ => return Err(wrong()),
+    };
+    Duration::try_from_secs_f64(seconds)
+        .ok()
+        .filter(|time| !time.is_zero() && time.as_secs() < 1 << 31)
+        .ok_or_else(wrong)
+}

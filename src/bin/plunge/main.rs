@@ -1,0 +1,53 @@
+//! The `plunge` command: arguments and exit codes.
+//!
+//! Exit codes: 0 served and ended in order, 1 could not start or serve, 2 the arguments are wrong.
+
+mod arguments;
+mod serve;
+mod signals;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+use plunge::proxy::serve_demo;
+use plunge::transport::exec_tied_to_parent;
+
+use arguments::{Cli, Serve, Task};
+
+/// What ends the command, with its exit code.
+enum Failure {
+    /// The arguments are wrong: 2.
+    Usage(String),
+    /// It cannot start or serve: 1.
+    Run(String),
+}
+
+fn main() -> ExitCode {
+    // Before anything else: a thread or a descriptor of this program is not the child's.
+    let mut args = std::env::args_os().skip(1);
+    if args.next().is_some_and(|first| first == arguments::LAUNCH) {
+        let error = exec_tied_to_parent(args);
+        return end(127, &format!("the child cannot be started: {error}"));
+    }
+    let ended = match Cli::parse().task {
+        None => serve::run(&Serve::default()),
+        Some(Task::Serve(serve)) => serve::run(&serve),
+        Some(Task::Forward(_)) => Err(Failure::Usage(String::from(
+            "`plunge forward` is not in this version; put `plunge serve` in front of the server and connect over HTTP",
+        ))),
+        Some(Task::DemoServer) => serve_demo(io::stdin().lock(), io::stdout())
+            .map_err(|error| Failure::Run(error.to_string())),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Run(text)) => end(1, &text),
+        Err(Failure::Usage(text)) => end(2, &text),
+    }
+}
+
+fn end(code: u8, text: &str) -> ExitCode {
+    // With standard error closed there is nobody to tell.
+    let _ = writeln!(io::stderr(), "plunge: {text}");
+    ExitCode::from(code)
+}

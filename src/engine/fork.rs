@@ -1,0 +1,121 @@
+//! What a fork leaves behind: the child has the memory of every pool, and none of the threads.
+//!
+//! A connection that parent and child both use is broken for both, so the pools of the parent are
+//! closed in the child, in the fork itself, before anything of the child's can run: their gates are
+//! set, and hits look at those anyway. Nothing of such a pool is closed or dropped in the child; its
+//! locks may be held by threads that are not there, so nothing takes them either.
+//!
+//! Promise: after `fork` no pool that was built before it hands anything out in the child; the
+//! parent notices nothing. Children made without the C library's `fork` (`vfork`, `posix_spawn`, a
+//! bare `clone`) are not seen, and are to call `exec`. Cost: nothing on a hit; a fork pays one locked
+//! instruction for each pool in the child; a build and a drop of a pool take a short lock.
+
+use std::ptr;
+
+use super::gate::{Gate, GateWord};
+use crate::sync::Ordering::{Acquire, Relaxed, Release};
+use crate::sync::{AtomicBool, AtomicPtr, OnceLock, relax};
+
+/// A pool's place in the list of all pools. Its fields are touched under the lock.
+pub(super) struct Mark {
+    gate: AtomicPtr<Gate>,
+    prev: AtomicPtr<Mark>,
+    next: AtomicPtr<Mark>,
+}
+
+/// A lock that may be released in the child of whoever took it: one word, and nobody sleeps on it.
+/// Taken for some instructions, and for the time of a fork.
+static LOCKED: AtomicBool = AtomicBool::new(false);
+static FIRST: AtomicPtr<Mark> = AtomicPtr::new(ptr::null_mut());
+
+unsafe extern "C" {
+    fn pthread_atfork(
+        prepare: Option<unsafe extern "C" fn()>,
+        parent: Option<unsafe extern "C" fn()>,
+        child: Option<unsafe extern "C" fn()>,
+    ) -> std::ffi::c_int;
+}
+
+impl Mark {
+    pub(super) const fn new() -> Self {
+        Self {
+            gate: AtomicPtr::new(ptr::null_mut()),
+            prev: AtomicPtr::new(ptr::null_mut()),
+            next: AtomicPtr::new(ptr::null_mut()),
+        }
+    }
+
+    /// Has the gate closed in every child from now on.
+    ///
+    /// # Safety
+    ///
+    /// Both stay where they are until [`unlist`](Self::unlist).
+    pub(super) unsafe fn enlist(&self, gate: &Gate) {
+        static ASKED: OnceLock<()> = OnceLock::new();
+        ASKED.get_or_init(|| {
+            // SAFETY: three functions that live as long as the program. Where there is no memory
+            // for them, children go unseen.
+            let _ = unsafe { pthread_atfork(Some(lock), Some(unlock), Some(close_all)) };
+        });
+        lock();
+        // Relaxed, here and below: under the lock.
+        let first = FIRST.load(Relaxed);
+        self.gate.store(ptr::from_ref(gate).cast_mut(), Relaxed);
+        self.next.store(first, Relaxed);
+        // SAFETY: in the list, so it stays where it is while the lock is held.
+        if let Some(first) = unsafe { first.as_ref() } {
+            first.prev.store(ptr::from_ref(self).cast_mut(), Relaxed);
+        }
+        FIRST.store(ptr::from_ref(self).cast_mut(), Relaxed);
+        unlock();
+    }
+
+    /// Takes the mark off the list, if it is on it.
+    pub(super) fn unlist(&self) {
+        // Relaxed: written before the pool was given to anybody, and not since.
+        if self.gate.load(Relaxed).is_null() {
+            return;
+        }
+        lock();
+        let (prev, next) = (self.prev.load(Relaxed), self.next.load(Relaxed));
+        // SAFETY: in the list, so it stays where it is while the lock is held.
+        match unsafe { prev.as_ref() } {
+            Some(prev) => prev.next.store(next, Relaxed),
+            None => FIRST.store(next, Relaxed),
+        }
+        // SAFETY: as above.
+        if let Some(next) = unsafe { next.as_ref() } {
+            next.prev.store(prev, Relaxed);
+        }
+        unlock();
+    }
+}
+
+extern "C" fn lock() {
+    let mut round = 0;
+    // Acquire: pairs with the Release in `unlock`; the list is seen as it was left.
+    while LOCKED.swap(true, Acquire) {
+        relax(round);
+        round = round.saturating_add(1);
+    }
+}
+
+extern "C" fn unlock() {
+    // Release: pairs with the Acquire in `lock`.
+    LOCKED.store(false, Release);
+}
+
+/// Runs in the child, on its only thread, before `fork` returns there: stores to atomics only.
+extern "C" fn close_all() {
+    let mut at = FIRST.load(Relaxed);
+    // SAFETY: the list is the parent's, as it was while the parent held the lock.
+    while let Some(mark) = unsafe { at.as_ref() } {
+        // SAFETY: listed, so its gate is where it was.
+        if let Some(gate) = unsafe { mark.gate.load(Relaxed).as_ref() } {
+            gate.set(GateWord::CLOSED);
+            gate.set(GateWord::FORKED);
+        }
+        at = mark.next.load(Relaxed);
+    }
+    unlock();
+}

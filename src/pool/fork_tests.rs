@@ -1,0 +1,125 @@
+//! A pool in a forked child: it says whose it is, and leaves the parent's connections alone.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use super::{AcquireErrorKind, AddErrorKind, Pool, PoolOptions, PoolableResource, TryAcquireError};
+use crate::engine::tests::forking::in_child;
+use crate::sync::{Arc, AtomicU32, Ordering::SeqCst};
+
+/// Counts what would be said to the peer.
+struct Line(Arc<AtomicU32>);
+
+impl PoolableResource for Line {
+    fn is_healthy(&self) -> bool {
+        self.0.fetch_add(1, SeqCst);
+        true
+    }
+
+    async fn close(self) {}
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, SeqCst);
+    }
+}
+
+fn pool(said: &Arc<AtomicU32>) -> Pool<Line> {
+    let said = Arc::clone(said);
+    let connect = move || {
+        let line = Line(Arc::clone(&said));
+        async { Ok::<_, Infallible>(line) }
+    };
+    let options = PoolOptions::new().max_connections(4);
+    options.connect_with(connect).expect("valid options")
+}
+
+#[test]
+fn a_forked_child_gets_none_of_its_parents_connections() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_time()
+        .build()
+        .expect("a runtime");
+    let said = Arc::new(AtomicU32::new(0));
+    let pool = pool(&said);
+    let (idle, held) = runtime.block_on(async {
+        (
+            pool.acquire().await.expect("opened"),
+            pool.acquire().await.expect("opened"),
+        )
+    });
+    drop(idle);
+    let before = said.load(SeqCst);
+    let child = in_child(|| {
+        let refused = pool
+            .try_acquire()
+            .is_err_and(|e| e == TryAcquireError::Forked);
+        let blocked = pool
+            .acquire_blocking()
+            .is_err_and(|error| error.kind() == AcquireErrorKind::Forked && error.stats().closed);
+        let added = pool.add(Line(Arc::default()));
+        let shut = added.is_err_and(|error| error.kind() == AddErrorKind::Closed);
+        let polled = futures::executor::block_on(pool.acquire());
+        let told = polled.is_err_and(|error| error.to_string().contains("belong to the parent"));
+        let report = futures::executor::block_on(pool.close(Duration::from_secs(60)));
+        drop(held);
+        drop(pool.clone());
+        drop(pool);
+        let untouched = said.load(SeqCst) == before;
+        refused && blocked && shut && told && !report.is_clean() && untouched
+    });
+    assert!(child, "the child was not refused, or touched a connection");
+}
+
+#[test]
+fn the_parent_of_a_forked_child_notices_nothing_and_the_child_builds_its_own() {
+    let said = Arc::new(AtomicU32::new(0));
+    let parents = pool(&said);
+    assert!(parents.add(Line(Arc::clone(&said))).is_ok());
+    let child = in_child(|| {
+        let own = pool(&said);
+        own.add(Line(Arc::clone(&said))).is_ok() && own.try_acquire().is_ok()
+    });
+    assert!(child, "a pool built in a child works there");
+    assert!(parents.try_acquire().is_ok());
+    assert_eq!(parents.stats().idle, 1);
+}
+
+#[test]
+fn pools_that_are_gone_are_closed_in_no_child() {
+    let said = Arc::new(AtomicU32::new(0));
+    let kept = [pool(&said), pool(&said), pool(&said)];
+    drop((pool(&said), pool(&said)));
+    let [first, second, third] = kept;
+    drop(second);
+    assert!(in_child(|| {
+        let forked = |pool: &Pool<Line>| pool.body().is_forked();
+        forked(&first) && forked(&third)
+    }));
+    assert!(!first.is_closed() && !third.is_closed());
+}
+
+#[cfg(feature = "keyed")]
+#[test]
+fn no_key_of_a_keyed_pool_is_served_in_a_forked_child() {
+    use super::KeyedOptions;
+    use crate::{KeyedPool, Plain};
+
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .expect("a runtime");
+    let options = KeyedOptions::new().max_connections(4);
+    let connect = |_: &u32| async { Ok::<_, Infallible>(Plain(7)) };
+    let pool: KeyedPool<u32, Plain<u32>> = options.connect_with(connect).expect("valid options");
+    drop(runtime.block_on(pool.acquire(&1)).expect("opened"));
+    assert!(in_child(|| {
+        let refused = |key| {
+            let outcome = futures::executor::block_on(pool.acquire(&key));
+            outcome.is_err_and(|error| error.kind() == AcquireErrorKind::Forked)
+        };
+        refused(1) && refused(2)
+    }));
+    assert!(runtime.block_on(pool.acquire(&1)).is_ok());
+}

@@ -1,0 +1,138 @@
+//! The transport of revision 2024-11-05: a stream that says where to post, and posts whose answers come
+//! on the stream.
+//!
+//! Promise: the session is the stream and ends with it; every request that was taken gets its answer or
+//! its fault on the stream.
+
+use bytes::Bytes;
+use hyper::body::Incoming;
+use hyper::header::HeaderMap;
+use tokio::time::Instant;
+
+use super::Refusal;
+use super::post::{unreadable, untold};
+use super::route::ended;
+use crate::proxy::backend::Exchange;
+use crate::proxy::call::{Call, Step};
+use crate::proxy::http::{self, Accepts, EventStream, Reply, Source, Version};
+use crate::proxy::session::{Session, SessionTable};
+use crate::proxy::state::AppState;
+use crate::proxy::wire::{self, Code, Fault, Kind, RawId};
+use crate::resilience::Deadline;
+use crate::sync::Arc;
+
+/// Where the stream is.
+pub const STREAM: &str = "/sse";
+/// Where its client posts.
+pub const POSTS: &str = "/messages";
+/// What names the session there.
+const KEY: &str = "session_id=";
+
+/// Ends the session with its stream.
+struct Ending {
+    sessions: Arc<SessionTable>,
+    id: Box<str>,
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.sessions.end(&self.id);
+    }
+}
+
+/// Begins a session and opens its stream.
+///
+/// # Errors
+///
+/// The refusal to answer with.
+pub async fn open(state: &AppState, headers: &HeaderMap) -> Result<Reply, Refusal> {
+    if !http::accepts(headers).stream {
+        let text = "GET opens an event stream; send `Accept: text/event-stream`";
+        return Err(Fault::new(Code::NotAcceptable, text).into());
+    }
+    if state.is_closing() {
+        return Err(Fault::new(Code::Closing, "the proxy is shutting down").into());
+    }
+    let child = state.backend.seat().await?;
+    let session = state.sessions.begin(Version::V2024_11_05, child)?;
+    let ending = Ending {
+        sessions: state.sessions.clone(),
+        id: session.id.clone(),
+    };
+    let stream = session.outbox().open().ok_or_else(ended)?;
+    let head = format!("event: endpoint\ndata: {POSTS}?{KEY}{}\n\n", session.id);
+    Ok(http::stream(EventStream::behind(
+        head.into(),
+        Source::Session(stream),
+        Box::new(ending),
+    )))
+}
+
+/// Takes one message; what answers it goes to the stream.
+///
+/// # Errors
+///
+/// The refusal to answer with.
+pub async fn post(
+    state: &AppState,
+    query: Option<&str>,
+    headers: &HeaderMap,
+    body: Incoming,
+) -> Result<Reply, Refusal> {
+    http::check_json(headers)?;
+    let id = query.and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix(KEY)));
+    let session = id
+        .and_then(|id| state.sessions.find(id))
+        .ok_or_else(ended)?;
+    let limits = &state.options;
+    let body = http::read_body(body, limits.max_body_bytes, limits.request_timeout).await?;
+    let message = wire::parse(&body).map_err(unreadable)?;
+    let exchange = Exchange {
+        message: &message,
+        body: &body,
+        // What comes before an answer goes the way of the answer.
+        accepts: Accepts {
+            json: true,
+            stream: false,
+        },
+        session: Some(&session),
+        deadline: Deadline::new(&limits.timeouts(), Instant::now()),
+    };
+    match &message.kind {
+        Kind::Request { id, .. } => request(state, &session, id, &exchange).await,
+        _ => state.backend.tell(&exchange).await.map_err(untold)?,
+    }
+    Ok(http::accepted())
+}
+
+async fn request(state: &AppState, session: &Arc<Session>, id: &str, exchange: &Exchange<'_>) {
+    let raw = RawId::new(id);
+    let say = |message: Bytes| session.outbox().send(message);
+    let fault = |fault: Fault| say(fault.to_json(Some(raw.as_bytes())).into());
+    if exchange.message.method() == Some("initialize") && session.child().is_none() {
+        match state.backend.greet(&raw, exchange).await {
+            Ok((answer, _)) => say(answer),
+            Err(refused) => fault(refused),
+        }
+        return;
+    }
+    match state.backend.call(id, exchange).await {
+        Ok(call) => state.tasks.spawn(pump(call, session.clone())),
+        Err(refused) => fault(refused),
+    }
+}
+
+/// Brings what the call brings to the stream.
+async fn pump(mut call: Call, session: Arc<Session>) {
+    loop {
+        let (message, over) = match call.step().await {
+            Step::Related(message) => (message, false),
+            Step::Answer { message, .. } => (message, true),
+            Step::Fault(fault) => (fault.to_json(Some(call.id().as_bytes())).into(), true),
+        };
+        session.outbox().send(message);
+        if over {
+            return;
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Options as text: read, refused by name, written and read back the same.
+
+use std::time::Duration;
+
+use plunge::{Fairness, IdleOrder, Plain, PoolOptions, Profile};
+use serde_json::{Value, json};
+
+use crate::support::try_plain;
+
+type Options = PoolOptions<Plain<u64>>;
+
+fn read(text: Value) -> Result<Options, String> {
+    serde_json::from_value(text).map_err(|error| error.to_string())
+}
+
+fn written(options: &Options) -> Value {
+    serde_json::to_value(options).unwrap()
+}
+
+#[test]
+fn what_is_given_is_set_and_the_rest_is_the_default() {
+    let options = read(json!({
+        "max_connections": 3,
+        "acquire_timeout": "250ms",
+        "idle_timeout": "1m30s",
+        "check_after_idle": "never",
+        "connect_backoff": { "first": "10ms", "longest": "2s" },
+        "fairness": { "eventual": "20ms" },
+        "idle_order": "lifo",
+    }))
+    .unwrap();
+    let by_hand = Options::new()
+        .max_connections(3)
+        .acquire_timeout(Duration::from_millis(250))
+        .idle_timeout(Duration::from_secs(90))
+        .check_after_idle(Duration::MAX)
+        .connect_backoff(Duration::from_millis(10), Duration::from_secs(2))
+        .fairness(Fairness::Eventual(Duration::from_millis(20)))
+        .idle_order(IdleOrder::Lifo);
+    assert_eq!(format!("{options:?}"), format!("{by_hand:?}"));
+    assert_eq!(written(&options), written(&by_hand));
+    assert_eq!(written(&read(json!({})).unwrap()), written(&Options::new()));
+}
+
+#[test]
+fn a_profile_is_what_the_other_settings_change() {
+    let options = read(json!({ "max_lifetime": "never", "profile": "low_latency" })).unwrap();
+    let mut wanted = written(&Options::profile(Profile::LowLatency));
+    assert_eq!(wanted["max_lifetime"], json!("30m"));
+    wanted["max_lifetime"] = json!("never");
+    assert_eq!(written(&options), wanted);
+}
+
+#[test]
+fn what_was_written_is_read_back_the_same() {
+    let every = Options::new()
+        .max_connections(5)
+        .max_connections_ceiling(9)
+        .min_idle(2)
+        .max_connecting(3)
+        .max_waiters(7)
+        .acquire_timeout(Duration::from_micros(1_500))
+        .connect_timeout(Duration::from_secs(61))
+        .hook_timeout(Duration::from_nanos(1))
+        .close_timeout(Duration::from_secs(7200))
+        .check_after_idle(Duration::ZERO)
+        .idle_timeout(Duration::from_millis(1))
+        .max_lifetime(Duration::from_secs(86_400))
+        .leak_after(Duration::from_secs(2))
+        .slow_acquire(Duration::from_secs(1))
+        .connect_backoff(Duration::from_millis(1), Duration::from_millis(2))
+        .fairness(Fairness::Barging)
+        .idle_order(IdleOrder::Fifo);
+    let profiles = [
+        Profile::LowLatency,
+        Profile::Throughput,
+        Profile::Subprocess,
+        Profile::Constrained,
+    ];
+    let all = profiles.map(Options::profile).into_iter();
+    for options in all.chain([Options::new(), every]) {
+        let text = serde_json::to_string(&options).unwrap();
+        let again: Options = serde_json::from_str(&text).unwrap();
+        assert_eq!(format!("{again:?}"), format!("{options:?}"), "{text}");
+        assert_eq!(serde_json::to_string(&again).unwrap(), text);
+        assert!(try_plain(again).is_ok(), "{text}");
+    }
+}
+
+#[test]
+fn what_is_wrong_is_told_by_its_name() {
+    let cases = [
+        (json!({ "max_conections": 3 }), "max_conections"),
+        (json!({ "acquire_timeout": "soon" }), "acquire_timeout"),
+        (json!({ "acquire_timeout": 5 }), "acquire_timeout"),
+        (json!({ "connect_timeout": "never" }), "connect_timeout"),
+        (json!({ "idle_timeout": "5" }), "idle_timeout"),
+        (json!({ "min_idle": -1 }), "min_idle"),
+        (json!({ "max_waiters": 5_000_000_000_u64 }), "max_waiters"),
+        (json!({ "fairness": "sometimes" }), "fairness"),
+        (json!({ "fairness": { "eventual": 20 } }), "fairness"),
+        (json!({ "connect_backoff": { "first": "1s" } }), "longest"),
+        (
+            json!({ "connect_backoff": { "first": "1s", "last": "2s" } }),
+            "connect_backoff",
+        ),
+        (json!({ "profile": "fast" }), "profile"),
+        (json!({ "hooks": {} }), "hooks"),
+        (json!([1, 2]), "options of a pool"),
+    ];
+    for (text, name) in cases {
+        let error = read(text.clone()).expect_err(&text.to_string());
+        assert!(error.contains(name), "{text}: {error}");
+    }
+    let twice = r#"{ "min_idle": 1, "min_idle": 2 }"#;
+    let error = serde_json::from_str::<Options>(twice)
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("min_idle"), "{error}");
+    let contradiction = read(json!({ "min_idle": 11 })).unwrap();
+    assert_eq!(try_plain(contradiction).unwrap_err().field(), "min_idle");
+}

@@ -1,0 +1,205 @@
+//! Streams that break and come back, and the transport of revision 2024-11-05.
+
+use hyper::Method;
+use plunge::proxy::Mode;
+use serde_json::json;
+
+use crate::client::{Client, initialize, tool};
+use crate::fixture::{
+    eventually, in_flight, marker, options, processes, script, start, start_with,
+};
+
+fn progress(id: u32, steps: u32) -> serde_json::Value {
+    let mut message = tool(id, "progress", json!({"steps": steps}));
+    message["params"]["_meta"] = json!({"progressToken": "t"});
+    message
+}
+
+fn after(client: &Client, id: &str) -> Client {
+    let mut client = client.clone();
+    client.extra.push(("last-event-id", id.to_owned()));
+    client
+}
+
+#[tokio::test]
+async fn a_stream_tells_its_client_how_to_come_back_before_anything_else() {
+    let (_server, client) = start(Mode::Session).await;
+    let mut pauses = std::collections::HashSet::new();
+    for _ in 0..8 {
+        let session = client.begin().await;
+        let mut events = session.listen().await;
+        let first = events.next_event().await.unwrap();
+        assert_eq!(
+            (first.id.as_deref(), first.data.as_deref()),
+            (Some("1-0"), Some(""))
+        );
+        let pause = first.retry.unwrap();
+        assert!((500..3500).contains(&pause));
+        pauses.insert(pause);
+    }
+    assert!(pauses.len() > 1, "each client another pause: {pauses:?}");
+    let old = client.begin_at("2025-06-18").await;
+    let first = old.listen().await.next_event().await.unwrap();
+    assert_eq!(
+        (first.id, first.data),
+        (None, None),
+        "an event without a message breaks older clients"
+    );
+    assert!(first.retry.is_some());
+}
+
+#[tokio::test]
+async fn a_requests_stream_that_broke_is_replayed_from_the_next_event_on_and_goes_on() {
+    let (_server, client) = start(Mode::Session).await;
+    let session = client.begin().await;
+    let mut asked = session.stream(&tool(1, "ask", json!({"id": "q"}))).await;
+    assert_eq!(asked.next_event().await.unwrap().id.as_deref(), Some("1-0"));
+    let question = asked.next_event().await.unwrap();
+    assert_eq!(question.id.as_deref(), Some("1-1"));
+    drop(asked);
+    let answer = json!({"jsonrpc": "2.0", "id": "q", "result": {}});
+    assert_eq!(session.post(&answer).await.status, 202);
+    let mut again = after(&session, "1-0").listen().await;
+    assert_eq!(
+        again.next().await.unwrap()["id"],
+        "q",
+        "not lost: it was after 1-0"
+    );
+    assert_eq!(again.next().await.unwrap()["id"], 1);
+    assert!(again.next().await.is_none());
+    let mut last = after(&session, "1-1").listen().await;
+    assert_eq!(last.next().await.unwrap()["id"], 1, "and not repeated");
+    assert!(last.next().await.is_none());
+}
+
+#[tokio::test]
+async fn every_place_of_a_stream_can_be_come_back_to_and_only_that_stream_is_replayed() {
+    let (_server, client) = start(Mode::Shared).await;
+    let session = client.begin().await;
+    for request in [1, 2] {
+        let mut events = session.stream(&progress(request, 20)).await;
+        while events.next().await.is_some() {}
+    }
+    for place in 0..=20 {
+        let mut events = after(&session, &format!("2-{place}")).listen().await;
+        for step in place..20 {
+            assert_eq!(events.next().await.unwrap()["params"]["progress"], step);
+        }
+        assert_eq!(events.next().await.unwrap()["id"], 2);
+        assert!(events.next().await.is_none());
+    }
+}
+
+#[tokio::test]
+async fn who_comes_back_before_its_break_was_seen_takes_the_stream_over() {
+    let (_server, client) = start(Mode::Session).await;
+    let session = client.begin().await;
+    let mut old = session.listen().await;
+    assert_eq!(old.next().await.unwrap()["params"]["data"], "hello");
+    let mut new = after(&session, "1-1").listen().await;
+    assert!(old.next().await.is_none());
+    session.call(1, "changed", json!({})).await;
+    assert_eq!(
+        new.next().await.unwrap()["method"],
+        "notifications/tools/list_changed"
+    );
+}
+
+#[tokio::test]
+async fn what_a_broken_stream_did_not_bring_comes_on_the_next_one() {
+    let (_server, client) = start(Mode::Session).await;
+    let session = client.begin().await;
+    let mut old = session.listen().await;
+    assert_eq!(old.next().await.unwrap()["params"]["data"], "hello");
+    drop(old);
+    session.call(1, "changed", json!({})).await;
+    let mut new = after(&session, "1-1").listen().await;
+    assert_eq!(
+        new.next().await.unwrap()["method"],
+        "notifications/tools/list_changed"
+    );
+}
+
+#[tokio::test]
+async fn an_id_of_another_session_or_of_nothing_opens_a_new_stream() {
+    let (_server, client) = start(Mode::Session).await;
+    let (one, other) = (client.begin().await, client.begin().await);
+    let mut events = one.stream(&progress(1, 3)).await;
+    while events.next().await.is_some() {}
+    for id in ["1-0", "7-0", "1-99", "nonsense"] {
+        let mut events = after(&other, id).listen().await;
+        assert_eq!(events.status, 200);
+        other.call(1, "changed", json!({})).await;
+        while let Some(message) = events.next().await {
+            let method = message["method"].as_str().unwrap();
+            assert_ne!(
+                method, "notifications/progress",
+                "another session's message"
+            );
+            if method == "notifications/tools/list_changed" {
+                break;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_old_transport_answers_on_its_stream_in_every_mode() {
+    for mode in [Mode::Session, Mode::Shared, Mode::Exclusive] {
+        let mark = marker("old-transport");
+        let (server, client) = start_with(options(script(&mark, &[]), mode)).await;
+        let mut events = client.listen_at("/sse").await;
+        let endpoint = events.next_event().await.unwrap();
+        assert_eq!(endpoint.event.as_deref(), Some("endpoint"));
+        let path = endpoint.data.unwrap();
+        assert!(path.starts_with('/'), "of the same origin: {path}");
+        let post = async |message: serde_json::Value| {
+            let reply = client
+                .open(Method::POST, &path, message.to_string().into())
+                .await;
+            assert_eq!(reply.status(), 202);
+        };
+        post(initialize("2024-11-05")).await;
+        let answer = loop {
+            let message = events.next().await.unwrap();
+            if message["id"] == 0 {
+                break message;
+            }
+        };
+        assert_eq!(answer["result"]["protocolVersion"], "2024-11-05");
+        post(json!({"jsonrpc": "2.0", "method": "notifications/initialized"})).await;
+        post(tool("x", "echo", json!({"a": 1}))).await;
+        assert_eq!(events.next().await.unwrap()["id"], "x");
+        post(tool("y", "hang", json!({}))).await;
+        in_flight(&server, 1).await;
+        drop(events);
+        if mode == Mode::Session {
+            // The one that is kept ready for the next session stays.
+            eventually("its child goes with the stream", || {
+                processes(&mark).len() == 1
+            })
+            .await;
+        }
+        let gone = client.open(
+            Method::POST,
+            &path,
+            tool(1, "echo", json!({})).to_string().into(),
+        );
+        eventually_gone(gone, &client, &path).await;
+    }
+}
+
+async fn eventually_gone(
+    first: impl Future<Output = hyper::Response<hyper::body::Incoming>>,
+    client: &Client,
+    path: &str,
+) {
+    let mut status = first.await.status();
+    let begun = std::time::Instant::now();
+    while status != 404 {
+        assert!(begun.elapsed() < crate::fixture::PATIENCE);
+        tokio::task::yield_now().await;
+        let body = tool(1, "echo", json!({})).to_string();
+        status = client.open(Method::POST, path, body.into()).await.status();
+    }
+}
