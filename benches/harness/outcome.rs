@@ -1,7 +1,7 @@
 //! Outcome: what one block gave, and what one task counted for it.
 //!
 //! Promise: the numbers of all tasks in one; a task that never got an object shows as an evenness
-//! of zero.
+//! of zero; a block in which nobody got one counts as one cycle that took all of it.
 //! Cost: one histogram a task, merged after the clock stopped.
 
 use std::time::Duration;
@@ -54,7 +54,7 @@ impl Outcome {
     /// One task's block.
     pub fn alone(elapsed: Duration, tally: Tally) -> Self {
         Self {
-            ns_per_cycle: elapsed.as_nanos() as f64 / tally.cycles as f64,
+            ns_per_cycle: elapsed.as_nanos() as f64 / tally.cycles.max(1) as f64,
             waits: tally.waits,
             evenness: 1.0,
         }
@@ -70,9 +70,9 @@ impl Outcome {
             waits.add(&tally.waits).expect("the bounds are the same");
         }
         Self {
-            ns_per_cycle: elapsed.as_nanos() as f64 / total as f64,
+            ns_per_cycle: elapsed.as_nanos() as f64 / total.max(1) as f64,
             waits,
-            evenness: least as f64 / most as f64,
+            evenness: least as f64 / most.max(1) as f64,
         }
     }
 }

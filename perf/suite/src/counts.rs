@@ -2,9 +2,10 @@
 //!
 //! Promise: the difference between a run of N and one of 2N cycles, divided by N: exact for what runs
 //! on one thread alone.
-//! Cost: four runs under valgrind a subject, a second or two each.
+//! Cost: four runs under valgrind a subject, at once: a second or two.
 
 use std::process::Command;
+use std::thread;
 
 use plunge_peers::roster;
 
@@ -38,22 +39,35 @@ pub fn count(subject: &str, cycles: usize) -> Result<Vec<Line>, String> {
         what: what.to_owned(),
         per_cycle,
     };
-    let instructions = |cycles| run("callgrind", subject, cycles, "Collected :", 0);
-    let blocks = |cycles| run("dhat", subject, cycles, "Total:", 1);
-    let bytes = |cycles| run("dhat", subject, cycles, "Total:", 0);
+    // Counts do not mind company, so all run at once.
+    let under = |tool: &'static str, cycles| {
+        thread::spawn({
+            let subject = subject.to_owned();
+            move || run(tool, &subject, cycles)
+        })
+    };
     let (less, more) = (cycles, 2 * cycles);
+    let runs = [
+        under("callgrind", less),
+        under("callgrind", more),
+        under("dhat", less),
+        under("dhat", more),
+    ];
+    let counted = runs.map(|run| {
+        run.join()
+            .unwrap_or_else(|_| Err(String::from("counting panicked")))
+    });
+    let [fewer, all, fewer_blocks, all_blocks] = counted;
+    let (fewer_blocks, all_blocks) = (fewer_blocks?, all_blocks?);
     Ok(vec![
-        line(
-            "instructions",
-            per_cycle(instructions(less)?, instructions(more)?),
-        ),
-        line("allocations", per_cycle(blocks(less)?, blocks(more)?)),
-        line("bytes allocated", per_cycle(bytes(less)?, bytes(more)?)),
+        line("instructions", per_cycle(fewer?[0], all?[0])),
+        line("allocations", per_cycle(fewer_blocks[1], all_blocks[1])),
+        line("bytes allocated", per_cycle(fewer_blocks[0], all_blocks[0])),
     ])
 }
 
-/// Runs a child under a tool and reads the number `at` of the line that begins with `mark`.
-fn run(tool: &str, subject: &str, cycles: usize, mark: &str, at: usize) -> Result<f64, String> {
+/// Runs a child under a tool and reads the numbers of its last word: instructions, or bytes and blocks.
+fn run(tool: &str, subject: &str, cycles: usize) -> Result<[f64; 2], String> {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
     let output = Command::new("valgrind")
         .arg(format!("--tool={tool}"))
@@ -64,10 +78,18 @@ fn run(tool: &str, subject: &str, cycles: usize, mark: &str, at: usize) -> Resul
         .map_err(|error| {
             format!("valgrind cannot be started ({error}): install it (Debian: apt-get install valgrind)")
         })?;
+    let mark = if tool == "dhat" {
+        "Total:"
+    } else {
+        "Collected :"
+    };
     let text = String::from_utf8_lossy(&output.stderr);
     let line = text.lines().find_map(|line| line.split(mark).nth(1));
-    let number = line.and_then(|line| numbers(line).nth(at));
-    number.ok_or_else(|| format!("{tool} counted nothing for {subject}"))
+    let mut found = line.into_iter().flat_map(numbers);
+    match found.next() {
+        Some(first) => Ok([first, found.next().unwrap_or(0.0)]),
+        None => Err(format!("{tool} counted nothing for {subject}")),
+    }
 }
 
 fn numbers(line: &str) -> impl Iterator<Item = f64> {

@@ -18,7 +18,7 @@ use crate::record::{Line, Writer};
 use crate::{Failure, counts, heap, machine, report, summary};
 
 /// What a subject's counting takes, about.
-const COUNTING: Duration = Duration::from_secs(5);
+const COUNTING: Duration = Duration::from_secs(3);
 /// What weighing takes, about, once its program is built.
 const WEIGHING: Duration = Duration::from_secs(10);
 

@@ -1,0 +1,64 @@
+"""The cases: who answers, what stands between, who asks."""
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    isolates: str
+    #: How the proxy shares children; None goes without a proxy.
+    mode: str | None
+    #: `wrk`, `drive`, or a script of `perf/k6`.
+    client: str = "wrk"
+    clients: int = 32
+    #: How the upstream behaves; `real` is a real MCP server.
+    upstream: tuple = ()
+    #: More options of the proxy.
+    proxy: tuple = ()
+    settings: dict = field(default_factory=dict)
+    #: The children are killed at once in the middle.
+    restarts: bool = False
+    #: JSON-RPC errors are what the case is about.
+    may_fault: bool = False
+    #: The case that it is held against.
+    beside: str | None = None
+
+    @property
+    def is_real(self):
+        return self.upstream == ("real",)
+
+
+REAL = ("real",)
+#: Children of one process each: the real server answers in its own order, and one core is left to it.
+ONE = ("--max-connections", "1")
+
+CASES = [
+    Case("direct_http", "no proxy: the client and the loopback, against the mio echo server", None),
+    Case("direct_stdio", "no proxy: the child's streams alone, 32 calls in flight", None, "drive"),
+    Case("shared", "children reused, many calls on each", "shared", beside="direct_http"),
+    Case("exclusive", "children reused, one call on each", "exclusive", beside="direct_http"),
+    Case("session", "a child a session, 16 sessions", "session", beside="direct_http"),
+    Case("oneshot", "no reuse: a process a call", "oneshot", beside="exclusive"),
+    Case("steady", "1,000 calls a second by schedule", "shared", "steady", settings={"RATE": 1000}),
+    Case("burst", "200 and 2,000 calls a second in turns", "shared", "burst", settings={"RATE": 2000}),
+    Case("slow", "an upstream that takes 20 ms", "shared", upstream=("--delay-ms", "20")),
+    Case("slow_exclusive", "the same, one call a child: 16 children for 32 callers", "exclusive",
+         upstream=("--delay-ms", "20")),
+    Case("bursting", "an upstream that answers every 50 ms, all at once", "shared", upstream=("--burst-ms", "50")),
+    Case("stalling", "an upstream that stands still for 50 ms after every hundredth answer", "shared",
+         upstream=("--stall-ms", "50")),
+    Case("dying", "an upstream that dies every 2,000 to 4,000 calls", "shared", upstream=("--die-after", "2000"),
+         may_fault=True),
+    Case("dying_exclusive", "the same, one call a child", "exclusive", upstream=("--die-after", "2000"), may_fault=True),
+    Case("restart", "all children killed at once in the middle", "shared", restarts=True, may_fault=True),
+    Case("storm", "32 clients that connect, open a session, call and leave, each time anew", "shared", "storm"),
+    Case("storm_session", "the same, a child for each of them", "session", "storm"),
+    Case("many", "10,000 connections with a call under way on each", "shared", clients=10_000,
+         proxy=("--max-in-flight", "1024", "--max-connections", "4", "--acquire-timeout", "10s"), may_fault=True),
+    Case("real_stdio", "a real server, no proxy: its streams alone, 8 calls in flight", None, "drive", 8, REAL),
+    Case("real_http", "a real server, no proxy: its own HTTP", None, clients=8, upstream=REAL),
+    Case("real_shared", "a real server through the proxy", "shared", clients=8, upstream=REAL, proxy=ONE,
+         beside="real_stdio"),
+    Case("real_session", "the same, a session on a child of its own", "session", clients=8, upstream=REAL, proxy=ONE,
+         beside="real_stdio"),
+]

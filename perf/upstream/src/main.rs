@@ -1,0 +1,58 @@
+//! Upstream: the far ends of load runs, scripted, and a client that goes without a proxy.
+//!
+//! Promise: each is faster than what is measured with it, or as slow as it was told to be.
+//! Cost: a process each.
+//!
+//! ```text
+//! plunge-upstream stdio [--delay-ms 20] [--burst-ms 50] [--die-after 500]
+//! plunge-upstream echo --listen 127.0.0.1:8900
+//! plunge-upstream drive --in-flight 32 --seconds 5 -- CMD ARGS
+//! ```
+//!
+//! Exit codes: 0 ended in order, 1 could not run, 2 the arguments are wrong, 3 died as it was told to.
+
+mod answer;
+mod drive;
+mod echo;
+mod stdio;
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The far ends of load runs.
+#[derive(Parser)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Be an MCP server over standard streams.
+    Stdio(stdio::Script),
+    /// Be an HTTP server that answers each request with the answer an MCP server would give.
+    Echo {
+        /// Where clients connect; port 0 picks a free one.
+        #[arg(long, value_name = "ADDRESS")]
+        listen: SocketAddr,
+    },
+    /// Call an MCP server over standard streams, nothing between, and print figures as JSON.
+    Drive(drive::Load),
+}
+
+fn main() -> ExitCode {
+    let ended = match Cli::parse().task {
+        Task::Stdio(script) => stdio::serve(&script),
+        Task::Echo { listen } => echo::serve(listen),
+        Task::Drive(load) => drive::run(&load),
+    };
+    match ended {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("plunge-upstream: {error}");
+            ExitCode::from(1)
+        }
+    }
+}
