@@ -113,6 +113,7 @@ impl<T, H: Host<T>> Commons<T, H> {
     #[cfg(any(plunge_loom, feature = "keyed"))]
     pub(crate) fn set_limit(&self, limit: u32) {
         self.change(|roll| roll.limit = limit);
+        // SeqCst: between the pressure and the look at what is idle, as in `starve`.
         fence(SeqCst);
         while self.evict() {}
         self.tend();

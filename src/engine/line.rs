@@ -29,10 +29,11 @@ impl<T, H: Host<T>> Body<T, H> {
         let before = list.len();
         let result = change(&mut list, &mut wakes);
         self.gate.lower(before.saturating_sub(list.len()));
-        let strict = self.refresh_strict(&list);
+        self.refresh_strict(&list);
         // Where newcomers may overtake, nothing is handed over: whoever is first now looks for
-        // itself, in case its predecessor left something.
-        if list.len() < before && !strict && self.is_patient() && self.idle.len() > 0 {
+        // itself, in case its predecessor left something. Also where it may not be overtaken any
+        // more: its predecessor, which came later, might have been.
+        if list.len() < before && self.is_patient() && self.idle.len() > 0 {
             list.nudge_head(&mut wakes);
         }
         drop(list);
