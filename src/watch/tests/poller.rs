@@ -72,13 +72,13 @@ fn pool_of(streams: Vec<TcpStream>) -> Pool<Plain<TcpStream>> {
     let watch = IdleWatch::by(IdleBytes::Deadly, |plain: &Plain<TcpStream>| {
         Some(plain.0.as_fd())
     });
-    let streams = std::sync::Mutex::new(streams);
+    let streams = Mutex::new(streams);
     let options = PoolOptions::new()
         .max_connections(2)
         .check_after_idle(Duration::MAX)
         .watch(watch.cold_after(Duration::from_millis(1)));
     let connect = move || {
-        let stream = streams.lock().unwrap().pop();
+        let stream = streams.lock().pop();
         async move { stream.map(Plain).ok_or("no more") }
     };
     options.connect_with(connect).unwrap()
