@@ -55,7 +55,8 @@ async fn stays_flat(test: &str, deaths: usize) {
     let mark = marker(test);
     let (server, client) = start_with(mortal(&mark)).await;
     let settled = async |what: &str| {
-        eventually(what, || processes(&mark).len() == CALLERS).await;
+        // Starts that waiters asked for may end up idle beside those that are kept ready.
+        eventually(what, || (CALLERS..=16).contains(&processes(&mark).len())).await;
         (descriptors(std::process::id()), resident_bytes())
     };
     die(&client, deaths / 10).await;

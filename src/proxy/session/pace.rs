@@ -65,7 +65,9 @@ impl Pace {
         let at = {
             let mut next = self.next.lock();
             let now = Instant::now();
-            let at = next.map_or(now, |next| next.max(now)) + GAP;
+            // Turns that were not waited for count no further than those that can wait at a time.
+            let latest = now + GAP * (MAX_STARTING - 1);
+            let at = next.map_or(now, |next| next.clamp(now, latest)) + GAP;
             *next = Some(at);
             at
         };
