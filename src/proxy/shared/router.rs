@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::flights::Flights;
-use crate::proxy::call::Answer;
+use crate::proxy::call::{Answer, Flight};
 use crate::proxy::guard::is_pong;
 use crate::proxy::session::SessionTable;
 use crate::proxy::wire::{self, Code, Envelope, Fault, Kind, Splice};
@@ -207,9 +207,8 @@ impl LineSink for ChildRouter {
             Code::ChildDied,
             format!("the server process is gone: {death}; send the request again"),
         );
-        for (_, flight) in self.flights.end(fault.clone()) {
-            flight.fail(fault.clone());
-        }
+        let lost = self.flights.end(fault.clone());
+        Flight::fail_all(lost.into_iter().map(|(_, flight)| flight), &fault);
         *self.writer.lock() = None;
         self.freed.notify_waiters();
     }
