@@ -154,11 +154,11 @@ pub(crate) async fn acquire_slow<T: Send + 'static>(
 ) -> Result<Lease<T>, AcquireError> {
     let shared = body.host();
     let now = Instant::now();
-    let (since, until) = (shared.clock.tick(now), far(now, limit));
+    let since = shared.clock.tick(now);
     let mut turn = Turn {
         now,
         since,
-        until,
+        until: far(now, limit),
         deadline: since.after(limit),
         in_front: false,
     };
@@ -181,17 +181,17 @@ pub(crate) async fn acquire_slow<T: Send + 'static>(
             }
         };
         let opened_for_this = lease.uses() == 0 && lease.created() >= since;
-        match admit::admit(body, lease, opened_for_this, until).await {
+        match admit::admit(body, lease, opened_for_this, turn.until).await {
             Ok(Admission::Admitted(lease)) => {
                 shared.served(since);
                 return Ok(lease);
             }
-            Ok(Admission::Dead) if opened_for_this => rest(body, &mut refused, until).await,
+            Ok(Admission::Dead) if opened_for_this => rest(body, &mut refused, turn.until).await,
             Ok(Admission::Dead) => dead += 1,
             Err(kind) => return Err(give_up(body, kind)),
         }
         turn.now = Instant::now();
-        if turn.now >= until {
+        if turn.now >= turn.until {
             return Err(give_up(
                 body,
                 AcquireErrorKind::TimedOut(AcquirePhase::Wait),
