@@ -56,6 +56,8 @@ impl<T, H: Host<T>> Body<T, H> {
     /// Ends a suspension: a put of all that is idle, and of all free permits.
     pub(crate) fn resume(&self) {
         self.gate.clear(GateWord::SUSPENDED);
+        // SeqCst: between the gate and the looks at what is idle and at the line; pairs with the
+        // fences of a publication and of `Wait::enlist`.
         fence_after_rmw();
         self.settle();
         self.grant();
@@ -69,6 +71,8 @@ impl<T, H: Host<T>> Body<T, H> {
     /// retired as they come back.
     pub(crate) fn set_limit(&self, limit: u32) {
         self.capacity.set_limit(limit.min(self.ceiling()));
+        // SeqCst: between the limit and the look at the line; pairs with the fence in `Wait::enlist`,
+        // after which a waiter reads the capacity.
         fence_after_rmw();
         self.refresh_inspect();
         self.grant();
@@ -121,7 +125,17 @@ impl<T, H: Host<T>> Body<T, H> {
 impl<T, H: Host<T>> Body<T, H> {
     /// What lives in each slot: for maintenance. A view may be outdated at once.
     pub(crate) fn tenants(&self) -> impl Iterator<Item = Tenant<'_, T, H>> {
-        self.slots.iter().filter_map(|slot| {
+        self.tenants_from(0, usize::MAX)
+    }
+
+    /// What lives in `count` slots from the one with this number on.
+    pub(crate) fn tenants_from(
+        &self,
+        first: usize,
+        count: usize,
+    ) -> impl Iterator<Item = Tenant<'_, T, H>> {
+        let slots = self.slots.iter().skip(first).take(count);
+        slots.filter_map(|slot| {
             let (tenancy, noted) = slot.tenant()?;
             Some(Tenant {
                 slot,

@@ -107,6 +107,7 @@ extern "C" fn unlock() {
 
 /// Runs in the child, on its only thread, before `fork` returns there: stores to atomics only.
 extern "C" fn close_all() {
+    // Relaxed, all three: the thread that forked took the lock, so it saw the list as it was left.
     let mut at = FIRST.load(Relaxed);
     // SAFETY: the list is the parent's, as it was while the parent held the lock.
     while let Some(mark) = unsafe { at.as_ref() } {

@@ -185,7 +185,7 @@ fn take_hot(place: &AtomicU32) -> Option<SlotId> {
         return None;
     }
     // Acquire: pairs with the exchange in `put`; the taker sees the slot as it was left.
-    SlotId::from_word(place.swap(0, Ordering::AcqRel))
+    SlotId::from_word(place.swap(0, Ordering::Acquire))
 }
 
 /// A power of two, at most the workers, the connections and 64.

@@ -29,10 +29,11 @@ impl<T, H: Host<T>> Body<T, H> {
         let before = list.len();
         let result = change(&mut list, &mut wakes);
         self.gate.lower(before.saturating_sub(list.len()));
-        let strict = self.refresh_strict(&list);
+        self.refresh_strict(&list);
         // Where newcomers may overtake, nothing is handed over: whoever is first now looks for
-        // itself, in case its predecessor left something.
-        if list.len() < before && !strict && self.is_patient() && self.idle.len() > 0 {
+        // itself, in case its predecessor left something. Also where it may not be overtaken any
+        // more: its predecessor, which came later, might have been.
+        if list.len() < before && self.is_patient() && self.idle.len() > 0 {
             list.nudge_head(&mut wakes);
         }
         drop(list);
@@ -112,8 +113,8 @@ impl<T, H: Host<T>> Body<T, H> {
     /// Takes a permit for a dial, if one is wanted. Where the commons have none, the pool starves.
     pub(super) fn claim(this: &Arc<Self>) -> Option<Ticket<T, H>> {
         loop {
-            // With commons it is looked at under the mutex: a refused take lowers it for a moment.
-            if this.commons.is_none() && this.capacity.peek().free() == 0 {
+            if this.capacity.peek().free() == 0 {
+                this.settle_promise();
                 return None;
             }
             let ((claimed, starving), wakes) = this.line(|list, _| {
@@ -182,6 +183,8 @@ impl<T, H: Host<T>> Body<T, H> {
                 commons.forget(self);
             }
             commons.tend();
+            // What was left idle for a line that is gone.
+            self.settle();
         }
         self.settle_promise();
     }

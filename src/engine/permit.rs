@@ -29,6 +29,8 @@ impl<T, H: Host<T>> Drop for Permit<T, H> {
         // A local, dropped last: it may be what keeps the body in memory.
         let Some(body) = self.0.take() else { return };
         let after = body.capacity.give_back();
+        // SeqCst: between the freed permit and the look at the line; pairs with the fence in
+        // `Wait::enlist`, after which a waiter reads the capacity.
         fence_after_rmw();
         if let Some(commons) = &body.commons {
             commons.give_back();

@@ -9,6 +9,8 @@ use pin_project_lite::pin_project;
 use tokio::runtime::Handle;
 use tokio::task::coop;
 use tokio::time::Instant;
+#[cfg(feature = "tracing")]
+use tracing::Instrument;
 
 use super::admit::{self, Admission};
 use super::connection::PoolConnection;
@@ -17,6 +19,7 @@ use super::error::{AcquireError, AcquireErrorKind, AcquirePhase};
 use super::handle::Pool;
 use super::maintenance;
 use super::shared::{Body, Failure, Lease, far};
+use super::telemetry::Begun;
 use crate::engine::{Caller, Late, Wait, WaitError};
 use crate::sync::Arc;
 use crate::time::Tick;
@@ -147,13 +150,25 @@ where
 }
 
 /// Gets a connection within `limit`, starting with the one found, if any.
-pub(crate) async fn acquire_slow<T: Send + 'static>(
+pub(crate) fn acquire_slow<T: Send + 'static>(
+    body: &Arc<Body<T>>,
+    found: Option<Lease<T>>,
+    limit: Duration,
+) -> impl Future<Output = Result<Lease<T>, AcquireError>> + Send + use<'_, T> {
+    let acquire = look_and_wait(body, found, limit);
+    #[cfg(feature = "tracing")]
+    let acquire = acquire.instrument(body.host().telemetry.acquire_span());
+    acquire
+}
+
+async fn look_and_wait<T: Send + 'static>(
     body: &Arc<Body<T>>,
     mut found: Option<Lease<T>>,
     limit: Duration,
 ) -> Result<Lease<T>, AcquireError> {
     let shared = body.host();
     let now = Instant::now();
+    let begun = Begun::at(now);
     let since = shared.clock.tick(now);
     let mut turn = Turn {
         now,
@@ -183,7 +198,7 @@ pub(crate) async fn acquire_slow<T: Send + 'static>(
         let opened_for_this = lease.uses() == 0 && lease.created() >= since;
         match admit::admit(body, lease, opened_for_this, turn.until).await {
             Ok(Admission::Admitted(lease)) => {
-                shared.served(since);
+                shared.served(since, begun);
                 return Ok(lease);
             }
             Ok(Admission::Dead) if opened_for_this => rest(body, &mut refused, turn.until).await,

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::task::{Context, Poll};
 
 use tokio::runtime::Handle;
 use tokio::time::Instant;
@@ -23,7 +24,7 @@ pub(crate) fn call<R>(step: &'static str, code: impl FnOnce() -> R) -> Result<R,
 ///
 /// # Cancel safety
 ///
-/// Dropping it drops the future of the user's.
+/// Dropping it drops the future of the user's; a panic of that ends here.
 pub(crate) async fn run<'a, R>(
     step: &'static str,
     until: Instant,
@@ -31,16 +32,13 @@ pub(crate) async fn run<'a, R>(
     start: impl FnOnce() -> BoxFuture<'a, R>,
 ) -> Result<R, StepError> {
     let begun = Instant::now();
-    let mut future = call(step, start)?;
-    let guarded = poll_fn(
-        |context| match call(step, || future.as_mut().poll(context)) {
-            Ok(poll) => poll.map(Ok),
-            Err(panicked) => std::task::Poll::Ready(Err(panicked)),
-        },
-    );
+    let mut future = Kept(Some(call(step, start)?));
+    let guarded = poll_fn(|context| match call(step, || future.poll(context)) {
+        Ok(poll) => poll.map(Ok),
+        Err(panicked) => Poll::Ready(Err(panicked)),
+    });
     let outcome = timeout_at(until, runtime, guarded).await;
-    // Cut off or not, what it drops is the user's, too.
-    let _ = call(step, move || drop(future));
+    drop(future);
     match outcome {
         Ok(result) => result,
         Err(Expiry::Elapsed) => Err(StepError::TimedOut(
@@ -48,6 +46,25 @@ pub(crate) async fn run<'a, R>(
             until.saturating_duration_since(begun),
         )),
         Err(Expiry::NoRuntime) => Err(StepError::NoRuntime(step)),
+    }
+}
+
+/// A future of the user's. Over, cut off or dropped with its caller: what it drops is the user's, too.
+struct Kept<'a, R>(Option<BoxFuture<'a, R>>);
+
+impl<R> Kept<'_, R> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<R> {
+        match &mut self.0 {
+            Some(future) => future.as_mut().poll(context),
+            None => unreachable!("taken by the drop alone"),
+        }
+    }
+}
+
+impl<R> Drop for Kept<'_, R> {
+    fn drop(&mut self) {
+        let future = self.0.take();
+        let _ = call("drop", move || drop(future));
     }
 }
 

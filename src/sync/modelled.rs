@@ -36,6 +36,7 @@ pub(crate) fn relax(_round: u32) {
 
 /// A fence in every model: the checker does not know that SeqCst operations have one order.
 pub(crate) fn fence_after_rmw() {
+    // SeqCst: as the real one.
     fence(Ordering::SeqCst);
 }
 

@@ -37,6 +37,7 @@ pub(crate) fn relax(round: u32) {
 #[inline(always)]
 pub(crate) fn fence_after_rmw() {
     if !cfg!(target_arch = "x86_64") {
+        // SeqCst: each caller names the two variables.
         fence(Ordering::SeqCst);
     }
 }

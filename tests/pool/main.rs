@@ -8,6 +8,7 @@ mod blocking;
 mod budget;
 mod burst;
 mod closing;
+mod complaints;
 mod dials;
 mod hooks;
 #[cfg(feature = "keyed")]
@@ -16,6 +17,8 @@ mod leaks;
 mod lifecycle;
 mod machine;
 mod metadata;
+#[cfg(feature = "metrics")]
+mod meters;
 mod options;
 mod order;
 mod product;
@@ -26,4 +29,6 @@ mod settings;
 mod stock;
 mod support;
 mod suspects;
+#[cfg(feature = "tracing")]
+mod traces;
 mod watching;

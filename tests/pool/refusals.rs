@@ -179,6 +179,23 @@ async fn a_close_that_is_cut_off_and_panics_in_its_drop_frees_its_place() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_close_that_is_given_up_keeps_the_panic_of_its_drop_to_itself() {
+    let theatre = Theatre::new(Gates {
+        close: Closing::InPlace(Gate::Never),
+        ..Gates::default()
+    });
+    let pool = theatre.pool(options(1)).unwrap();
+    let mut close = Box::pin(pool.acquire().await.unwrap().close());
+    assert!(futures::poll!(close.as_mut()).is_pending());
+    theatre.set(Gates {
+        close: Closing::InPlace(Gate::Panic),
+        ..Gates::default()
+    });
+    drop(close);
+    assert_eq!((settled(&pool).await.open, theatre.live()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_acquire_that_goes_to_the_line_again_keeps_its_time() {
     let theatre = Theatre::new(Gates {
         before_acquire: HookGate::Sync(Gate::Discard),

@@ -1,7 +1,7 @@
 //! The pool under load, with everything that users, callers and runtimes do to it, at random.
 //!
-//! Ignored by default. Sized by the machine: as many threads as it has cores, twice as many tasks
-//! as that by eight. Each round is a pool of its own, so that rounds end, and a waiter that was
+//! Sized by the machine: as many threads as it has cores. The long one is ignored by default, and
+//! `scripts/storm` plays the other at length. Each round is a pool of its own, so that rounds end, and a waiter that was
 //! forgotten has nobody to wake it by chance.
 //!
 //! ```text
@@ -11,15 +11,20 @@
 //! `PLUNGE_STRESS_SEED` repeats the choices of a run, not its interleavings.
 
 mod dice;
+mod hooks;
 mod round;
 mod shop;
+mod storm;
 mod worker;
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use dice::Dice;
 use round::{Round, Tally};
+use storm::{Dropped, Storm};
 
 /// A round takes a fraction of a second; one that takes this long hangs.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -38,24 +43,45 @@ fn nothing_is_lost_under_load() {
     let (mut rounds, mut total) = (0, Tally::default());
     while rounds == 0 || Instant::now() < end {
         let round = Round::roll(&mut dice);
-        total.add(&watched(round));
+        let told = format!("{round:?}");
+        total.add(&watched(told, move || round.play()));
         rounds += 1;
     }
     println!("{rounds} rounds from seed {seed}: {total:?}");
     assert!(total.acquired > 0, "somebody was served");
 }
 
-/// Plays a round on a thread of its own; one that hangs is reported with its settings.
-fn watched(round: Round) -> Tally {
-    let told = format!("{round:?}");
-    let (tally, heard) = channel();
+/// Acquires that a storm of its own drops.
+const GUST: u64 = 10_000;
+
+#[test]
+fn nothing_is_lost_by_acquires_that_are_dropped_anywhere() {
+    let wanted = setting("PLUNGE_STORM_CANCELS", 20_000);
+    let seed = setting("PLUNGE_STORM_SEED", u64::from(std::process::id()));
+    let mut dice = Dice::new(seed);
+    let dropped = Arc::new(Dropped::default());
+    // Each of several settings gets its share of a small storm.
+    let gust = GUST.min(wanted.div_ceil(8));
+    while dropped.waiting.load(SeqCst) < wanted {
+        let (storm, dropped) = (Storm::roll(&mut dice), Arc::clone(&dropped));
+        watched(format!("{storm:?}"), move || storm.play(gust, &dropped));
+    }
+    println!("seed {seed}: {dropped:?}");
+    let places = [&dropped.unpolled, &dropped.told, &dropped.looking];
+    assert!(places.iter().all(|place| place.load(SeqCst) > 0));
+    assert!(dropped.served.load(SeqCst) > 0, "somebody was served");
+}
+
+/// Plays something on a thread of its own; if it hangs, that is reported with its settings.
+fn watched<R: Send + 'static>(told: String, play: impl FnOnce() -> R + Send + 'static) -> R {
+    let (result, heard) = channel();
     let player = std::thread::spawn(move || {
-        let _ = tally.send(round.play());
+        let _ = result.send(play());
     });
     match heard.recv_timeout(PATIENCE) {
-        Ok(tally) => {
+        Ok(result) => {
             player.join().expect("played");
-            tally
+            result
         }
         Err(RecvTimeoutError::Timeout) => panic!("hangs: {told}"),
         Err(RecvTimeoutError::Disconnected) => panic!("failed: {told}"),

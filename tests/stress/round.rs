@@ -6,11 +6,12 @@ use std::sync::mpsc::channel;
 use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
-use plunge::{Fairness, IdleOrder, Pool, PoolHooks, PoolOptions, Verdict};
-use tokio::runtime::{Builder, Runtime};
+use plunge::{Fairness, IdleOrder, Pool, PoolOptions};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::JoinSet;
 
 use crate::dice::Dice;
+use crate::hooks::Hooks;
 use crate::shop::{Counter, Shop, Tool};
 use crate::worker::{self, License};
 
@@ -47,13 +48,6 @@ enum End {
     Shutdown,
 }
 
-#[derive(Clone, Copy, Debug)]
-enum Hooks {
-    None,
-    Sync,
-    Async,
-}
-
 #[derive(Debug)]
 pub struct Round {
     seed: u64,
@@ -65,6 +59,7 @@ pub struct Round {
     fairness: Fairness,
     order: IdleOrder,
     hooks: Hooks,
+    trouble: u64,
     license: License,
     end: End,
 }
@@ -89,6 +84,7 @@ impl Round {
             fairness: dice.pick(&fairness),
             order: dice.pick(&[IdleOrder::Affine, IdleOrder::Fifo, IdleOrder::Lifo]),
             hooks: dice.pick(&[Hooks::None, Hooks::None, Hooks::Sync, Hooks::Async]),
+            trouble: dice.pick(&[0, 5]),
             license: License {
                 tunes: dice.pick(&[0, size]),
                 suspends: dice.percent(25),
@@ -105,7 +101,7 @@ impl Round {
 
     pub fn play(self) -> Tally {
         let mut dice = Dice::new(self.seed);
-        let shop = Shop::new(dice.fork(), self.size);
+        let shop = Shop::new(dice.fork(), self.size, self.trouble);
         let runtime = runtime();
         let pool = self.pool(&shop, &runtime, &mut dice);
         let mut tally = Tally::default();
@@ -179,60 +175,65 @@ impl Round {
     }
 
     fn pool(&self, shop: &Arc<Shop>, runtime: &Runtime, dice: &mut Dice) -> Pool<Tool> {
+        let setting = Setting {
+            size: self.size,
+            fairness: self.fairness,
+            order: self.order,
+            max_connecting: 1 + dice.below(4) as u32,
+            min_idle: dice.pick(&[0, 0, self.size.min(2)]),
+            check_after: dice.pick(&[Duration::ZERO, Duration::from_secs(1)]),
+        };
+        let own = self.own_runtime.then(|| runtime.handle().clone());
+        let _entered = runtime.enter();
+        setting.pool_on(own, shop, self.closes, self.hooks)
+    }
+}
+
+/// What a pool is built with.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    pub size: u32,
+    pub fairness: Fairness,
+    pub order: IdleOrder,
+    pub max_connecting: u32,
+    pub min_idle: u32,
+    pub check_after: Duration,
+}
+
+impl Setting {
+    pub fn pool(self, shop: &Arc<Shop>, closes: bool, hooks: Hooks) -> Pool<Tool> {
+        self.pool_on(None, shop, closes, hooks)
+    }
+
+    /// A pool of the shop's tools; `closes`: their closing is something to wait for.
+    fn pool_on(
+        self,
+        runtime: Option<Handle>,
+        shop: &Arc<Shop>,
+        closes: bool,
+        hooks: Hooks,
+    ) -> Pool<Tool> {
         let mut options = PoolOptions::new()
             .max_connections(self.size)
-            .max_connecting(1 + dice.below(4) as u32)
-            .min_idle(dice.pick(&[0, 0, self.size.min(2)]))
+            .max_connecting(self.max_connecting)
+            .min_idle(self.min_idle)
             .acquire_timeout(FORGOTTEN)
-            .check_after_idle(dice.pick(&[Duration::ZERO, Duration::from_secs(1)]))
+            .check_after_idle(self.check_after)
             .connect_backoff(Duration::from_micros(50), Duration::from_millis(1))
             .fairness(self.fairness)
             .idle_order(self.order)
-            .hooks(self.hooks(dice.fork()));
-        if self.own_runtime {
-            options = options.runtime(runtime.handle().clone());
+            .hooks(hooks.of(shop));
+        if let Some(runtime) = runtime {
+            options = options.runtime(runtime);
         }
-        let _entered = runtime.enter();
-        match self.closes {
+        match closes {
             true => options.manager(Counter::<true>(Arc::clone(shop))).unwrap(),
             false => options.manager(Counter::<false>(Arc::clone(shop))).unwrap(),
         }
     }
-
-    fn hooks(&self, dice: Dice) -> PoolHooks<Tool> {
-        let dice = std::sync::Mutex::new(dice);
-        let verdict = move || {
-            let luck = dice.lock().unwrap().below(100);
-            match luck {
-                0 => Verdict::Discard,
-                1 => std::panic::resume_unwind(Box::new("a hook in trouble")),
-                _ => Verdict::Keep,
-            }
-        };
-        let verdict = Arc::new(verdict);
-        let (first, second) = (Arc::clone(&verdict), verdict);
-        match self.hooks {
-            Hooks::None => PoolHooks::new(),
-            Hooks::Sync => PoolHooks::new()
-                .before_acquire_sync(move |_, _| first())
-                .after_release_sync(move |_, _| second()),
-            Hooks::Async => PoolHooks::new()
-                .before_acquire(move |_, _| {
-                    let verdict = Arc::clone(&first);
-                    Box::pin(async move { Ok(verdict()) })
-                })
-                .after_release(move |_, _| {
-                    let verdict = Arc::clone(&second);
-                    Box::pin(async move {
-                        tokio::task::yield_now().await;
-                        Ok(verdict())
-                    })
-                }),
-        }
-    }
 }
 
-fn runtime() -> Runtime {
+pub fn runtime() -> Runtime {
     let cores = available_parallelism().map_or(1, std::num::NonZero::get);
     let mut builder = Builder::new_multi_thread();
     builder
@@ -251,7 +252,7 @@ async fn sum(mut workers: JoinSet<Tally>) -> Tally {
 }
 
 /// After the workers: the pool is at rest, whole, and as good as new; then it is closed.
-async fn check(pool: &Pool<Tool>, shop: &Arc<Shop>) {
+pub async fn check(pool: &Pool<Tool>, shop: &Arc<Shop>) {
     shop.calm.store(true, SeqCst);
     let size = pool.tuning().max_connections;
     let mut held = Vec::new();
@@ -271,7 +272,7 @@ async fn check(pool: &Pool<Tool>, shop: &Arc<Shop>) {
 }
 
 /// Looks until it is true; fails if that takes longer than anything may.
-fn wait_for(claim: &str, condition: impl Fn() -> bool) {
+pub fn wait_for(claim: &str, condition: impl Fn() -> bool) {
     let end = Instant::now() + FORGOTTEN;
     while !condition() {
         assert!(Instant::now() < end, "never came true: {claim}");

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use plunge::{BoxError, ConnectContext, Manager, Transient};
+use plunge::{BoxError, ConnectContext, Manager, Transient, Verdict};
 
 use crate::dice::Dice;
 
@@ -56,23 +56,48 @@ impl Drop for Tool {
 pub struct Shop {
     dice: Mutex<Dice>,
     ceiling: u32,
+    /// In how many of a thousand cases code that cannot fail panics.
+    trouble: u64,
     /// Tools that are not dropped.
     live: AtomicU32,
     /// Those of them that are the pool's.
     pooled: AtomicU32,
     pub made: AtomicU64,
     pub calm: AtomicBool,
+    /// Looks at a tool that were begun and not ended.
+    pub cut_short: AtomicU64,
+}
+
+/// A look at a tool: counted where it is cut short.
+struct Look<'a>(Option<&'a Shop>);
+
+impl Look<'_> {
+    fn end(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Look<'_> {
+    fn drop(&mut self) {
+        if let Some(shop) = self.0
+            && !std::thread::panicking()
+        {
+            shop.cut_short.fetch_add(1, SeqCst);
+        }
+    }
 }
 
 impl Shop {
-    pub fn new(dice: Dice, ceiling: u32) -> Arc<Self> {
+    pub fn new(dice: Dice, ceiling: u32, trouble: u64) -> Arc<Self> {
         Arc::new(Self {
             dice: Mutex::new(dice),
             ceiling,
+            trouble,
             live: AtomicU32::new(0),
             pooled: AtomicU32::new(0),
             made: AtomicU64::new(0),
             calm: AtomicBool::new(false),
+            cut_short: AtomicU64::new(0),
         })
     }
 
@@ -84,6 +109,49 @@ impl Shop {
         match self.calm.load(SeqCst) {
             true => 50,
             false => self.dice.lock().unwrap().below(100),
+        }
+    }
+
+    /// A panic that prints nothing, now and then.
+    fn stumble(&self) {
+        if self.trouble > 0
+            && !self.calm.load(SeqCst)
+            && self.dice.lock().unwrap().below(1_000) < self.trouble
+        {
+            std::panic::resume_unwind(Box::new("the shop stumbles"));
+        }
+    }
+
+    /// Looks at a tool, for which it may have to come back.
+    async fn look(&self) -> u64 {
+        let look = Look(Some(self));
+        let luck = self.luck();
+        if luck >= 50 {
+            tokio::task::yield_now().await;
+        }
+        if luck >= 90 {
+            tokio::time::sleep(Duration::from_micros(300)).await;
+        }
+        look.end();
+        self.stumble();
+        luck
+    }
+
+    /// What a hook says that has something to wait for.
+    pub async fn verdict(&self) -> Result<Verdict, BoxError> {
+        match self.look().await {
+            51 => Err("not this one".into()),
+            52 => Ok(Verdict::Discard),
+            _ => Ok(Verdict::Keep),
+        }
+    }
+
+    /// What a hook says at once.
+    pub fn verdict_at_once(&self) -> Verdict {
+        self.stumble();
+        match self.luck() {
+            51 => Verdict::Discard,
+            _ => Verdict::Keep,
         }
     }
 
@@ -125,7 +193,7 @@ impl<const CLOSES: bool> Manager for Counter<CLOSES> {
     }
 
     async fn check(&self, tool: &mut Tool) -> Result<(), BoxError> {
-        tokio::task::yield_now().await;
+        self.0.look().await;
         match tool.healthy.load(SeqCst) {
             true => Ok(()),
             false => Err("worn out".into()),
@@ -133,6 +201,7 @@ impl<const CLOSES: bool> Manager for Counter<CLOSES> {
     }
 
     fn is_healthy(&self, tool: &Tool) -> bool {
+        self.0.stumble();
         tool.healthy.load(SeqCst)
     }
 
@@ -140,6 +209,7 @@ impl<const CLOSES: bool> Manager for Counter<CLOSES> {
         if self.0.luck() < 30 {
             tokio::task::yield_now().await;
         }
+        self.0.stumble();
         drop(tool);
     }
 }

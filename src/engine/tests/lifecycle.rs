@@ -66,6 +66,38 @@ fn raised_limit_reaches_who_waits() {
     });
 }
 
+/// Would catch: whoever opens one looked before a limit was lowered and takes its permit after, and one
+/// more is open than may be. Planted.
+#[test]
+fn limit_lowered_while_a_permit_is_claimed() {
+    model(3, || {
+        let pool = pool(2, 1, Fairness::Fifo);
+        let claiming = {
+            let pool = pool.clone();
+            thread::spawn(move || TestBody::claim_permit(pool.body()))
+        };
+        pool.body().set_limit(1);
+        let before = pool.body().capacity().open();
+        let permit = claiming.join().unwrap();
+        let after = pool.body().capacity().open();
+        assert!(after <= before.max(1), "opened above the limit");
+        drop(permit);
+        assert_all_idle(&pool, 1);
+    });
+}
+
+/// Would catch: two handles go at once and each takes the other for the last, so that nobody closes the
+/// pool (the checker reports the leak), or both do. Planted.
+#[test]
+fn last_two_handles_close_the_pool_once() {
+    model(3, || {
+        let pool = pool(1, 1, Fairness::Fifo);
+        let going = on_a_thread(&pool, |_| ());
+        drop(pool);
+        going.join().unwrap();
+    });
+}
+
 /// Would catch: the gate's word for "more are open than may be" outlives its reason, so that every
 /// release is slow for good, or is missing, so that what is one too many stays. Planted.
 #[test]

@@ -121,6 +121,32 @@ fn nudged_waiter_served_by_a_dial_tells_the_next() {
     });
 }
 
+/// Would catch: the first in line is told of two puts and takes one; the one behind it has waited for so
+/// long that nobody may overtake it, and so nobody tells it of the other. Planted.
+#[test]
+fn overdue_waiter_behind_a_newer_one_is_told_of_what_is_left() {
+    model(1, || {
+        let eventual = Fairness::Eventual(std::time::Duration::from_millis(1));
+        let pool = pool(2, 2, eventual);
+        let held = [lease(&pool), lease(&pool)];
+        pool.body().host().pass_time(5);
+        let overdue = {
+            let pool = pool.clone();
+            thread::spawn(move || block_on(wait(pool.body())).expect("served"))
+        };
+        let putter = thread::spawn(move || drop(held));
+        // As one that was served before and got nothing of use.
+        let now = Tick::from_millis(5);
+        let newer = Wait::new(pool.body(), now, Tick::NEVER, true);
+        // Both are held until both are served: a return would be news again.
+        let mine = block_on(newer).expect("served");
+        let other = overdue.join().unwrap();
+        putter.join().unwrap();
+        drop((mine, other));
+        assert_all_idle(&pool, 2);
+    });
+}
+
 /// Would catch: the only waiter is told of a put and finds that nobody may overtake any more.
 #[test]
 fn overdue_waiter_is_handed_what_it_was_told_of() {

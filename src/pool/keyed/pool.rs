@@ -28,7 +28,7 @@ use crate::pool::handle::{Commune, Pool};
 use crate::pool::options::PoolOptions;
 use crate::pool::runtime::Runtimes;
 use crate::pool::stats::{Counter, PoolStats};
-use crate::sync::{Arc, AtomicBool, Ordering};
+use crate::sync::{Arc, AtomicBool, Ordering, fence};
 use crate::time::Clock;
 
 /// Hits that count as one operation in tokio's cooperative budget, as in a single pool.
@@ -239,9 +239,11 @@ where
     ///
     /// All stays closed; only the waiting ends.
     pub async fn close(&self, deadline: Duration) -> CloseReport {
-        // SeqCst: between this flag and the table; pairs with the load after an insertion. A key
-        // that this walk does not see is closed by whoever inserted it.
-        self.inner.closed.store(true, Ordering::SeqCst);
+        // Release: pairs with the Acquire in `is_closed`.
+        self.inner.closed.store(true, Ordering::Release);
+        // SeqCst: between the flag and the walk over the table; pairs with the fence after an
+        // insertion. A key that this walk does not see is closed by whoever inserted it.
+        fence(Ordering::SeqCst);
         let pools = self.pools();
         pools.iter().for_each(|pool| close::begin(pool.body()));
         let until = Instant::now().checked_add(deadline);
@@ -257,8 +259,8 @@ where
 
     /// Whether the keyed pool is closed.
     pub fn is_closed(&self) -> bool {
-        // SeqCst: see `close`.
-        self.inner.closed.load(Ordering::SeqCst)
+        // Acquire: pairs with the Release in `close`.
+        self.inner.closed.load(Ordering::Acquire)
     }
 
     fn pools(&self) -> Vec<Pool<T>> {
@@ -316,7 +318,9 @@ where
                         continue; // somebody else was first
                     }
                     collect::after_insert(&self.inner);
-                    // SeqCst: see `close`.
+                    // SeqCst: between the entry and the flag, as in `close`: the map's own steps are
+                    // in no order with it.
+                    fence(Ordering::SeqCst);
                     if self.is_closed() {
                         close::begin(pool.body());
                     }

@@ -53,7 +53,8 @@ impl Counter {
     }
 
     fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed) // a count, nothing is published by it
+        // Relaxed: as above.
+        self.0.load(Ordering::Relaxed)
     }
 }
 

@@ -84,7 +84,8 @@ impl Keeper {
 
     /// A number for a child, used once.
     pub(super) fn next_id(&self) -> u64 {
-        self.0.next_id.fetch_add(1, Ordering::Relaxed) // only uniqueness matters
+        // Relaxed: only that it is used once matters.
+        self.0.next_id.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Hands a running child over.
