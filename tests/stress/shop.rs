@@ -129,7 +129,8 @@ impl Shop {
         if luck >= 50 {
             tokio::task::yield_now().await;
         }
-        if luck >= 90 {
+        // Threads that are no part of a runtime look, too.
+        if luck >= 90 && tokio::runtime::Handle::try_current().is_ok() {
             tokio::time::sleep(Duration::from_micros(300)).await;
         }
         look.end();
