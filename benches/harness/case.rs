@@ -22,6 +22,9 @@ pub enum Shape {
     Storm,
     /// All tasks at once on an empty pool whose factory takes 2 ms; a cycle is one such burst.
     Spike,
+    /// All tasks at once on a pool with five idle objects whose factory takes 150 ms; each holds for 2 ms.
+    /// A cycle is one such burst; what it opened is counted.
+    Burst,
     /// Arrivals by a schedule of `tasks` a millisecond, whatever happens to those before; a wait is
     /// counted from the time that the schedule says, so that a stall is not omitted.
     Arrivals,
@@ -92,6 +95,8 @@ pub const CASES: &[Case] = &[
            isolates: "every second wait is cancelled; afterwards every object must be there" },
     Case { name: "spike", shape: Shape::Spike, workers: 2, tasks: 64, size: 16,
            isolates: "everybody at once on an empty pool whose factory takes 2 ms" },
+    Case { name: "burst", shape: Shape::Burst, workers: 2, tasks: 50, size: 50,
+           isolates: "five idle, 50 callers for 2 ms each, 150 ms to open: wait for a return, or for a dial" },
     Case { name: "arrivals", shape: Shape::Arrivals, workers: 2, tasks: 50, size: 8,
            isolates: "50,000 arrivals a second by schedule: latency without coordinated omission" },
 ];

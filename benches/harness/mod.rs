@@ -5,6 +5,7 @@
 //! Cost: two clock reads on one acquire of eight where waits are measured; elsewhere none per cycle.
 
 mod arrivals;
+mod burst;
 mod case;
 mod command;
 mod count;

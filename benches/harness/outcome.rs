@@ -17,6 +17,8 @@ pub struct Outcome {
     pub waits: Histogram<u64>,
     /// Cycles of the slowest task divided by those of the fastest.
     pub evenness: f64,
+    /// Openings that a cycle began, where opening is the case.
+    pub opened: f64,
 }
 
 /// What one task counted while the clock ran.
@@ -57,6 +59,7 @@ impl Outcome {
             ns_per_cycle: elapsed.as_nanos() as f64 / tally.cycles.max(1) as f64,
             waits: tally.waits,
             evenness: 1.0,
+            opened: 0.0,
         }
     }
 
@@ -73,6 +76,7 @@ impl Outcome {
             ns_per_cycle: elapsed.as_nanos() as f64 / total.max(1) as f64,
             waits,
             evenness: least as f64 / most.max(1) as f64,
+            opened: 0.0,
         }
     }
 }

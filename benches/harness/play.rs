@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Runtime};
 
 use super::task::{MEASURE, STOP, WARM, work};
-use super::{Case, Outcome, Shape, Subject, Tally, arrivals, spike};
+use super::{Case, Outcome, Shape, Subject, Tally, arrivals, burst, spike};
 
 /// How long tasks may take to end after they were told to, and objects to come back.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -28,6 +28,9 @@ pub fn play<S: Subject>(case: &Case, millis: u64, build: impl Fn(usize) -> S) ->
     let runtime = runtime(case);
     if case.shape == Shape::Spike {
         return spike::play(&runtime, case, millis, build);
+    }
+    if case.shape == Shape::Burst {
+        return burst::play(&runtime, case, millis, build);
     }
     let subject = runtime.block_on(async { filled(case.size, &build).await });
     let outcome = match case.shape {

@@ -44,7 +44,7 @@ pub fn print(case: &Case, rows: &[Row], ours: &str) {
     );
     let unit = match case.shape {
         Shape::Solo => "ns a cycle",
-        Shape::Spike => "ms a burst",
+        Shape::Spike | Shape::Burst => "ms a burst",
         Shape::Sleeps | Shape::Arrivals => "thousand cycles/s",
         _ => "million cycles/s",
     };
@@ -56,6 +56,17 @@ pub fn print(case: &Case, rows: &[Row], ours: &str) {
         ),
         false => println!("\n| --- | --- | --- |"),
     }
+    print_rows(case, rows, ours);
+    if case.shape == Shape::Burst {
+        println!("\n| subject | openings a burst |\n| --- | --- |");
+        for row in rows.iter().filter(|row| row.failure.is_none()) {
+            let opened = median_of(&row.outcomes, |outcome| outcome.opened);
+            println!("| {} | {opened:.1} |", row.name);
+        }
+    }
+}
+
+fn print_rows(case: &Case, rows: &[Row], ours: &str) {
     let base = rows.iter().find(|row| row.name == ours);
     for row in rows {
         if let Some(failure) = &row.failure {
@@ -76,13 +87,13 @@ fn speed(case: &Case, outcomes: &[Outcome]) -> String {
     let times = outcomes.iter().map(|outcome| outcome.ns_per_cycle);
     let numbers: Vec<f64> = match case.shape {
         Shape::Solo => times.collect(),
-        Shape::Spike => times.map(|ns| ns / 1e6).collect(),
+        Shape::Spike | Shape::Burst => times.map(|ns| ns / 1e6).collect(),
         Shape::Sleeps | Shape::Arrivals => times.map(|ns| 1e6 / ns).collect(),
         _ => times.map(|ns| 1e3 / ns).collect(),
     };
     let least = numbers.iter().copied().fold(f64::INFINITY, f64::min);
     let most = numbers.iter().copied().fold(0.0, f64::max);
-    let (fastest, slowest) = if matches!(case.shape, Shape::Solo | Shape::Spike) {
+    let (fastest, slowest) = if matches!(case.shape, Shape::Solo | Shape::Spike | Shape::Burst) {
         (least, most)
     } else {
         (most, least)

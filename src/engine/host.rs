@@ -18,6 +18,12 @@ pub(crate) trait Host<T>: Send + Sync + Sized + 'static {
     /// Called at every release.
     fn keeps(&self, value: &T) -> bool;
 
+    /// A lease ends in another tick than it began. Called in drops, and must not panic.
+    #[inline(always)]
+    fn held(&self, since: Tick, now: Tick) {
+        let _ = (since, now);
+    }
+
     /// A connection comes back and something is to be done: the gate is not quiet, the connection
     /// is doomed, the clock sleeps, a hook waits, or the thread unwinds.
     fn returned(lease: Lease<T, Self>);

@@ -113,6 +113,16 @@ impl<T, H: Host<T>> Lease<T, H> {
         self.slot().stamp(now);
     }
 
+    /// The lease ends: stamps the connection, and tells for how long it was held where a tick saw it.
+    #[inline(always)]
+    pub(crate) fn end(&self, now: Tick) {
+        let since = self.since();
+        if since != now {
+            self.body().host().held(since, now);
+            self.stamp(now);
+        }
+    }
+
     /// Puts the connection back: to the first in line, else into the idle set.
     pub(crate) fn put(self) {
         let slot = self.0;
@@ -152,7 +162,7 @@ impl<T, H: Host<T>> Drop for Lease<T, H> {
         {
             let thread = thread_index();
             if let Some(record) = thread.and_then(Record::of) {
-                self.stamp(tick);
+                self.end(tick);
                 let hazard = record.protect(Arc::as_ptr(body).cast());
                 // SAFETY: the lease ends here, and the body is protected by `hazard`.
                 return unsafe {

@@ -9,6 +9,8 @@ use pin_project_lite::pin_project;
 use tokio::runtime::Handle;
 use tokio::task::coop;
 use tokio::time::Instant;
+#[cfg(feature = "tracing")]
+use tracing::Instrument;
 
 use super::admit::{self, Admission};
 use super::connection::PoolConnection;
@@ -17,6 +19,7 @@ use super::error::{AcquireError, AcquireErrorKind, AcquirePhase};
 use super::handle::Pool;
 use super::maintenance;
 use super::shared::{Body, Failure, Lease, far};
+use super::telemetry::Begun;
 use crate::engine::{Caller, Late, Wait, WaitError};
 use crate::sync::Arc;
 use crate::time::Tick;
@@ -147,7 +150,18 @@ where
 }
 
 /// Gets a connection within `limit`, starting with the one found, if any.
-pub(crate) async fn acquire_slow<T: Send + 'static>(
+pub(crate) fn acquire_slow<T: Send + 'static>(
+    body: &Arc<Body<T>>,
+    found: Option<Lease<T>>,
+    limit: Duration,
+) -> impl Future<Output = Result<Lease<T>, AcquireError>> + Send + use<'_, T> {
+    let acquire = look_and_wait(body, found, limit);
+    #[cfg(feature = "tracing")]
+    let acquire = acquire.instrument(body.host().telemetry.acquire_span());
+    acquire
+}
+
+async fn look_and_wait<T: Send + 'static>(
     body: &Arc<Body<T>>,
     mut found: Option<Lease<T>>,
     limit: Duration,
@@ -155,6 +169,7 @@ pub(crate) async fn acquire_slow<T: Send + 'static>(
     let shared = body.host();
     let mut now = Instant::now();
     let (since, until) = (shared.clock.tick(now), far(now, limit));
+    let begun = Begun::at(now);
     let (mut dead, mut refused, mut in_front) = (0, 0, false);
     loop {
         if body.is_closed() {
@@ -180,7 +195,7 @@ pub(crate) async fn acquire_slow<T: Send + 'static>(
         let opened_for_this = lease.uses() == 0 && lease.created() >= since;
         match admit::admit(body, lease, opened_for_this, until).await {
             Ok(Admission::Admitted(lease)) => {
-                shared.served(since);
+                shared.served(since, begun);
                 return Ok(lease);
             }
             Ok(Admission::Dead) if opened_for_this => rest(body, &mut refused, until).await,

@@ -90,10 +90,12 @@ impl<T: Send + 'static> Pool<T> {
         }
         let until = shared.deadline(deadline);
         // Without a runtime nobody would end the wait: then the report is of this moment.
-        match timeout_at(until, shared.runtimes.configured(), drained(body)).await {
+        let report = match timeout_at(until, shared.runtimes.configured(), drained(body)).await {
             Ok(()) => CloseReport::default(),
             Err(_) => CloseReport::of(self),
-        }
+        };
+        shared.telemetry.closed(&report);
+        report
     }
 
     /// Returns when the pool is closed: for holders that should finish early.

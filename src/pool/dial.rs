@@ -8,6 +8,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use tokio::time::Instant;
+#[cfg(feature = "tracing")]
+use tracing::Instrument;
 
 use super::deadline::timeout_at;
 use super::error::{SharedError, StepError, Transient};
@@ -18,6 +20,7 @@ use super::manager::ConnectContext;
 use super::metadata::ResourceMetadata;
 use super::resource::BoxError;
 use super::shared::{Body, Failure, Shared, Ticket};
+use super::telemetry::Begun;
 use crate::sync::Arc;
 
 /// Starts a task that opens a connection, and further ones while they are wanted.
@@ -46,8 +49,17 @@ async fn run<T: Send + 'static>(first: Ticket<T>) {
             }
             return;
         };
-        next = match open(shared, &body, ticket.generation()).await {
+        let begun = Begun::at(Instant::now());
+        let opening = open(shared, &body, ticket.generation());
+        #[cfg(feature = "tracing")]
+        let opening = opening.instrument(
+            shared
+                .telemetry
+                .connect_span(shared.backoff.failures(), ticket.generation()),
+        );
+        next = match opening.await {
             Ok(value) => {
+                shared.telemetry.opened(begun);
                 shared.backoff.reset();
                 shared.counters.opened.add(1);
                 // For the clock and the closing of what is opened here.
@@ -77,6 +89,7 @@ async fn fail<T: Send + 'static>(
     shared.counters.connect_refusals.add(u64::from(!transient));
     shared.last_error.store(Some(Arc::new(Arc::clone(&error))));
     let wait = shared.backoff.fail();
+    shared.telemetry.connect_failed(&error, wait);
     let until = shared.clock.now().after(wait);
     let pause = ticket.fail((!transient).then_some(Failure::Connect(error)), until)?;
     let _ = timeout_at(shared.deadline(wait), None, shared.closed(body)).await;

@@ -182,6 +182,11 @@ impl<T: Send + 'static> Pool<T> {
         self.body().host().stats(self.body())
     }
 
+    /// What the pool is called; see [`PoolOptions::name`].
+    pub fn name(&self) -> Option<&str> {
+        self.body().host().telemetry.name()
+    }
+
     /// A handle that does not keep the pool open.
     pub fn downgrade(&self) -> WeakPool<T> {
         WeakPool {

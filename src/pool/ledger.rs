@@ -132,6 +132,7 @@ pub(crate) fn report<T: Send + 'static>(body: &Body<T>, tuning: &PoolTuning<T>, 
     *shared.ledger.reported.lock() = overdue;
     for holder in &new {
         shared.counters.leaks.add(1);
+        shared.telemetry.leaked(holder);
         if let Some(hook) = &tuning.hooks.on_leak {
             let _ = guarded::call("on_leak", || hook(holder));
         }

@@ -330,6 +330,7 @@ impl<T: Send + 'static> Drop for Seat<T> {
 async fn attend<T: Send + 'static>(seat: Seat<T>, wake: Arc<Notify>) {
     let (mut seen, mut moved, mut agenda) = (u64::MAX, false, Agenda::new());
     if let Some(body) = seat.body.upgrade() {
+        body.host().telemetry.begin();
         watch(&body);
     }
     loop {
@@ -350,6 +351,7 @@ async fn attend<T: Send + 'static>(seat: Seat<T>, wake: Arc<Notify>) {
             moved = std::mem::replace(&mut seen, activity) != activity;
             // Whoever waits counts on the next tick.
             let ticking = (moved || body.queue().waiting > 0) && !body.is_closed();
+            shared.telemetry.publish(|| shared.stats(&body));
             let now = shared.clock.now();
             body.tick().store(if ticking { now } else { Tick::NEVER });
             // After the store: a waiter that still saw the clock going is in line by now.

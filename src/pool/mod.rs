@@ -23,6 +23,8 @@ mod ledger;
 mod maintenance;
 mod manager;
 mod metadata;
+#[cfg(feature = "metrics")]
+mod meters;
 mod options;
 mod probation;
 mod profile;
@@ -36,6 +38,7 @@ mod shared;
 mod stats;
 mod stock;
 mod sweep;
+mod telemetry;
 mod tuning;
 mod upkeep;
 mod watchdog;

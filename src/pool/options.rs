@@ -46,6 +46,7 @@ pub struct PoolOptions<T> {
     pub(crate) idle_order: IdleOrder,
     pub(crate) runtime: Option<Handle>,
     pub(crate) watcher: Option<Arc<dyn IdleWatcher<T>>>,
+    pub(crate) name: Option<Arc<str>>,
 }
 
 impl<T> PoolOptions<T> {
@@ -58,6 +59,7 @@ impl<T> PoolOptions<T> {
             idle_order: IdleOrder::Affine,
             runtime: None,
             watcher: None,
+            name: None,
         }
     }
 
@@ -191,6 +193,13 @@ impl<T> PoolOptions<T> {
         self
     }
 
+    /// What the pool is called in spans and events (feature `tracing`) and in metrics (feature
+    /// `metrics`), which only pools with a name have; those of one name add up. None unless set.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(Arc::from(name.into()));
+        self
+    }
+
     /// Code to run at certain points of a connection's life.
     pub fn hooks(mut self, hooks: PoolHooks<T>) -> Self {
         self.tuning.hooks = Arc::new(hooks);
@@ -274,6 +283,7 @@ impl<T> Clone for PoolOptions<T> {
             tuning: self.tuning.clone(),
             runtime: self.runtime.clone(),
             watcher: self.watcher.clone(),
+            name: self.name.clone(),
             ..*self
         }
     }
@@ -288,6 +298,7 @@ impl<T> Default for PoolOptions<T> {
 impl<T> fmt::Debug for PoolOptions<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PoolOptions")
+            .field("name", &self.name)
             .field("tuning", &self.tuning)
             .field("max_connections_ceiling", &self.max_connections_ceiling)
             .field("connect_backoff", &self.connect_backoff)

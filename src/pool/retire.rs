@@ -28,7 +28,7 @@ pub(crate) fn take_back<T: Send + 'static>(lease: Lease<T>) {
         && !std::thread::panicking()
         && body.host().keeps(lease.value())
     {
-        lease.stamp(tick);
+        lease.end(tick);
         return lease.put();
     }
     take_back_slow(lease);
@@ -39,6 +39,9 @@ pub(crate) fn take_back<T: Send + 'static>(lease: Lease<T>) {
 fn take_back_slow<T: Send + 'static>(mut lease: Lease<T>) {
     let body = Arc::clone(lease.body());
     let shared = body.host();
+    if shared.telemetry.is_timed() && !body.is_closed() {
+        shared.telemetry.held(lease.since(), shared.now());
+    }
     // Before any hook: a connection that nobody wants any more is not shown to one.
     if !is_wanted(&body, &lease) || !shared.is_healthy(lease.value()) {
         return bury(lease);
@@ -93,6 +96,7 @@ pub(crate) fn retire<T: Send + 'static>(shared: &Shared<T>, lease: Lease<T>) -> 
     let retired = lease.retire();
     shared.counters.retired.add(1);
     shared.counters.retired_uses.add(uses);
+    shared.telemetry.retired(uses);
     retired
 }
 

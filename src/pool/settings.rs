@@ -132,6 +132,7 @@ fn fill<'de, V: Deserialize<'de>, M: MapAccess<'de>>(
 }
 
 settings! {
+    name: String, |o, v| o.name = Some(v.into()), |o| o.name.as_deref().map(str::to_owned);
     max_connections: u32, |o, v| o.tuning.max_connections = v, |o| Some(o.tuning.max_connections);
     max_connections_ceiling: u32, |o, v| o.max_connections_ceiling = Some(v), |o| o.max_connections_ceiling;
     min_idle: u32, |o, v| o.tuning.min_idle = v, |o| Some(o.tuning.min_idle);

@@ -17,6 +17,7 @@ use super::options::PoolOptions;
 use super::retire;
 use super::runtime::Runtimes;
 use super::stats::{Counters, PoolStats};
+use super::telemetry::{Begun, Telemetry};
 use super::tuning::PoolTuning;
 use super::watches::Watches;
 use crate::engine::{self, Host};
@@ -66,6 +67,7 @@ pub(crate) struct Shared<T: Send + 'static> {
     pub(crate) backoff: ConnectBackoff,
     pub(crate) maintenance: Maintenance<T>,
     pub(crate) ledger: Ledger,
+    pub(crate) telemetry: Telemetry,
     pub(crate) last_error: ArcSwapOption<SharedError>,
     /// The pool was closed.
     pub(crate) closing: Notify,
@@ -101,6 +103,7 @@ impl<T: Send + 'static> Shared<T> {
             clock,
             manager,
             ledger: Ledger::new(slots),
+            telemetry: Telemetry::new(options.name),
             runtimes: Runtimes::new(options.runtime),
             backoff: ConnectBackoff::new(options.connect_backoff),
             maintenance: Maintenance::new(),
@@ -161,11 +164,17 @@ impl<T: Send + 'static> Shared<T> {
     }
 
     /// An acquire that began at `since` and was no hit gets its connection now.
-    pub(crate) fn served(&self, since: Tick) {
+    pub(crate) fn served(&self, since: Tick, begun: Begun) {
+        self.telemetry.waited(begun);
         // Relaxed: a setting on its own. Unless it is set, no clock is read.
         let limit = self.slow_millis.load(Ordering::Relaxed);
-        if limit != u64::MAX && self.now().since(since) > Duration::from_millis(limit) {
+        if limit == u64::MAX {
+            return;
+        }
+        let waited = self.now().since(since);
+        if waited > Duration::from_millis(limit) {
             self.counters.slow_acquires.add(1);
+            self.telemetry.was_slow(waited);
         }
     }
 
@@ -335,6 +344,11 @@ impl<T: Send + 'static> Host<T> for Shared<T> {
     fn keeps(&self, value: &T) -> bool {
         // Relaxed: a setting on its own.
         self.keeps_all.load(Ordering::Relaxed) || self.keeps_asked(value)
+    }
+
+    #[inline(always)]
+    fn held(&self, since: Tick, now: Tick) {
+        self.telemetry.held(since, now);
     }
 
     fn returned(lease: Lease<T>) {

@@ -17,6 +17,8 @@ mod leaks;
 mod lifecycle;
 mod machine;
 mod metadata;
+#[cfg(feature = "metrics")]
+mod meters;
 mod options;
 mod order;
 mod product;
@@ -27,4 +29,6 @@ mod settings;
 mod stock;
 mod support;
 mod suspects;
+#[cfg(feature = "tracing")]
+mod traces;
 mod watching;

@@ -115,6 +115,7 @@ async fn each_profile_makes_a_pool_that_fills_itself_and_serves_as_many_as_it_sa
 fn a_profile_is_a_beginning() {
     let pool = plain(Options::profile(Profile::Subprocess).max_connections(3));
     let tuning = pool.tuning();
+    assert_eq!(pool.name(), None);
     assert_eq!((tuning.max_connections, tuning.max_connecting), (3, 2));
     assert_eq!(tuning.check_after_idle, Duration::MAX);
 }

@@ -20,6 +20,7 @@ fn written(options: &Options) -> Value {
 #[test]
 fn what_is_given_is_set_and_the_rest_is_the_default() {
     let options = read(json!({
+        "name": "orders",
         "max_connections": 3,
         "acquire_timeout": "250ms",
         "idle_timeout": "1m30s",
@@ -30,6 +31,7 @@ fn what_is_given_is_set_and_the_rest_is_the_default() {
     }))
     .unwrap();
     let by_hand = Options::new()
+        .name("orders")
         .max_connections(3)
         .acquire_timeout(Duration::from_millis(250))
         .idle_timeout(Duration::from_secs(90))

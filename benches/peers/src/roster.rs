@@ -14,7 +14,7 @@ const KEYED: &[&str] = &["keyed"];
 const SINGLE: &[&str] = &[
     "one_task", "one_worker", "hits_2", "two_workers", "hits_32", "hits_64",
     "yields_2", "yields_8", "yields_32", "yields_64", "threads_2", "threads_8", "threads_32",
-    "64_over_8", "1000_over_8", "1000_over_50", "storm", "spike", "arrivals",
+    "64_over_8", "1000_over_8", "1000_over_50", "storm", "spike", "burst", "arrivals",
 ];
 /// There is an object for every caller.
 #[rustfmt::skip]
@@ -52,6 +52,7 @@ pub const BARS: &[Bar] = &[
     Bar { case: "64_over_8", against: "old design", measure: Measure::Speed, at_least: 1.5 },
     Bar { case: "64_over_8", against: "plunge", measure: Measure::Evenness, at_least: 0.75 },
     Bar { case: "1000_over_8", against: "deadpool", measure: Measure::Speed, at_least: 1.4 },
+    Bar { case: "burst", against: "deadpool", measure: Measure::Speed, at_least: 3.7 },
 ];
 
 /// Everybody, ours first, then the floors, then the peers.

@@ -54,7 +54,7 @@ impl Plan {
     pub fn time_of(&self, case: &Case) -> Duration {
         let blocks = self.rounds * players(case).len();
         let block = match case.shape {
-            Shape::Solo | Shape::Spike => self.millis + 5,
+            Shape::Solo | Shape::Spike | Shape::Burst => self.millis + 5,
             Shape::Sleeps => self.millis.max(60) * 6 + 50,
             _ => self.millis * 5 / 4 + 5,
         };

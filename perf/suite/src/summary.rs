@@ -91,7 +91,7 @@ pub fn rows<'a>(lines: &'a [Line], case: &str) -> Vec<Row<'a>> {
 pub fn in_unit(case: &Case, ns_per_cycle: f64) -> (f64, &'static str) {
     match case.shape {
         Shape::Solo => (ns_per_cycle, "ns a cycle"),
-        Shape::Spike => (ns_per_cycle / 1e6, "ms a burst"),
+        Shape::Spike | Shape::Burst => (ns_per_cycle / 1e6, "ms a burst"),
         Shape::Sleeps | Shape::Arrivals => (1e6 / ns_per_cycle, "thousand cycles/s"),
         _ => (1e3 / ns_per_cycle, "million cycles/s"),
     }
@@ -99,7 +99,7 @@ pub fn in_unit(case: &Case, ns_per_cycle: f64) -> (f64, &'static str) {
 
 /// Whether a smaller number is the better one in this case's unit.
 pub fn less_is_better(case: &Case) -> bool {
-    matches!(case.shape, Shape::Solo | Shape::Spike)
+    matches!(case.shape, Shape::Solo | Shape::Spike | Shape::Burst)
 }
 
 /// Prints a table a case, then the counts and the bars.
