@@ -5,15 +5,25 @@
 //! Cost: some seconds.
 
 use std::convert::Infallible;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
-use plunge::{Plain, Pool, PoolOptions};
+use plunge::{Plain, Pool, PoolOptions, PoolableResource};
 use tokio::runtime::Builder;
 
 const IDLE: u32 = 10_000;
 const ROUNDS: usize = 6;
 const ROUND: Duration = Duration::from_millis(700);
+
+/// Has a health test: one load, as that of a socket.
+struct Tested(AtomicBool);
+
+impl PoolableResource for Tested {
+    fn is_healthy(&self) -> bool {
+        !self.0.load(Ordering::Acquire)
+    }
+}
 
 fn main() {
     let runtime = Builder::new_multi_thread()
@@ -21,26 +31,36 @@ fn main() {
         .enable_all()
         .build();
     runtime.expect("a runtime").block_on(async {
-        let before = resident();
-        let pool: Pool<Plain<u64>> = PoolOptions::new()
-            .max_connections(IDLE)
-            .max_connecting(64)
-            .min_idle(IDLE)
-            .idle_timeout(Duration::from_secs(3_600))
-            .check_after_idle(Duration::MAX)
-            .connect_with(|| async { Ok::<_, Infallible>(Plain(7)) })
-            .expect("valid options");
-        pool.wait_ready().await.expect("filled");
-        let bytes = (resident() - before) * 1024 / i64::from(IDLE);
-        println!(
-            "{IDLE} idle connections of 8 bytes: {bytes} resident bytes each, {} without",
-            bytes - 8
-        );
-        sweeps(&pool).await;
+        let plain = fill("plain", || Plain(7_u64)).await;
+        sweeps("plain", &plain).await;
+
+        let tested = fill("with a health test", || Tested(AtomicBool::new(false))).await;
+        sweeps("with a health test", &tested).await;
     });
 }
 
-async fn sweeps(pool: &Pool<Plain<u64>>) {
+/// A pool of idle connections that have time-outs and a lifetime, and are checked after a second.
+async fn fill<T: PoolableResource>(name: &str, connect: fn() -> T) -> Pool<T> {
+    let before = resident();
+    let pool = PoolOptions::new()
+        .max_connections(IDLE)
+        .max_connecting(64)
+        .min_idle(IDLE)
+        .idle_timeout(Duration::from_secs(3_600))
+        .max_lifetime(Duration::from_secs(3_600))
+        .connect_with(move || async move { Ok::<_, Infallible>(connect()) })
+        .expect("valid options");
+    pool.wait_ready().await.expect("filled");
+    let bytes = (resident() - before) * 1024 / i64::from(IDLE);
+    println!(
+        "{IDLE} idle connections, {name}, of {} bytes: {bytes} resident bytes each, {} without",
+        size_of::<T>(),
+        bytes - size_of::<T>() as i64
+    );
+    pool
+}
+
+async fn sweeps<T: PoolableResource>(kind: &str, pool: &Pool<T>) {
     let mut quiet = Histogram::<u64>::new(3).expect("bounds");
     let mut swept = Histogram::<u64>::new(3).expect("bounds");
     for round in 0..ROUNDS * 2 {
@@ -63,7 +83,7 @@ async fn sweeps(pool: &Pool<Plain<u64>>) {
     for (name, taken) in [("no sweep", &quiet), ("sweeps", &swept)] {
         let at = |quantile| taken.value_at_quantile(quantile);
         println!(
-            "acquire, {name}: p50 {} ns, p99 {} ns, p99.9 {} ns, p99.99 {} ns of {}",
+            "acquire, {kind}, {name}: p50 {} ns, p99 {} ns, p99.9 {} ns, p99.99 {} ns of {}",
             at(0.5),
             at(0.99),
             at(0.999),
@@ -73,7 +93,7 @@ async fn sweeps(pool: &Pool<Plain<u64>>) {
     }
 }
 
-async fn measure(pool: &Pool<Plain<u64>>, taken: &mut Histogram<u64>) {
+async fn measure<T: PoolableResource>(pool: &Pool<T>, taken: &mut Histogram<u64>) {
     let end = Instant::now() + ROUND;
     loop {
         let begun = Instant::now();

@@ -65,6 +65,8 @@ pub(crate) struct Body<T, H: Host<T>> {
     pub(super) commons: Option<Arc<Commons<T, H>>>,
     /// What the commons have for this pool; written under their lock. See `commons::standing`.
     pub(super) standing: AtomicU32,
+    /// Its place among the pools that have connections, plus one; written under their lock.
+    pub(super) desk: AtomicU32,
     /// Closes the gate where the process forks.
     #[cfg(all(unix, not(plunge_loom)))]
     pub(super) mark: Mark,
@@ -100,6 +102,7 @@ impl<T, H: Host<T>> Body<T, H> {
             ))),
             commons,
             standing: AtomicU32::new(standing::NONE),
+            desk: AtomicU32::new(0),
             #[cfg(all(unix, not(plunge_loom)))]
             mark: Mark::new(),
             handles: CachePadded::new(AtomicUsize::new(1)),
@@ -127,17 +130,10 @@ impl<T, H: Host<T>> Body<T, H> {
 
     /// Takes a permit for one connection, here and in the commons.
     pub(super) fn try_take_permit(&self) -> bool {
-        if !self.capacity.try_take() {
-            return false;
+        match &self.commons {
+            None => self.capacity.try_take(),
+            Some(commons) => commons.try_take(self, || self.capacity.try_take()),
         }
-        let common = self
-            .commons
-            .as_ref()
-            .is_none_or(|commons| commons.try_take(self));
-        if !common {
-            self.capacity.give_back();
-        }
-        common
     }
 
     /// Permits that a waiter may be told of: none while the pool is written down as starving, for
@@ -224,11 +220,8 @@ impl<T, H: Host<T>> Body<T, H> {
 
     /// A permit for a connection that was opened elsewhere, if one is free.
     pub(crate) fn claim_permit(this: &Arc<Self>) -> Option<Permit<T, H>> {
-        // Under the mutex: where the commons refuse, the capacity is lower for a moment, and nobody
-        // in line is to see that.
-        let (taken, wakes) = this.line(|_, _| this.try_take_permit());
-        drop(wakes);
-        taken.then(|| Permit::adopt(Arc::clone(this)))
+        this.try_take_permit()
+            .then(|| Permit::adopt(Arc::clone(this)))
     }
 
     /// Moves an opened connection into a slot. One of an older generation is doomed at once.

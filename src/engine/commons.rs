@@ -10,7 +10,7 @@
 //!
 //! Order of locks: the line of one pool, then the roll; never the other way round.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 use super::body::Body;
 use super::host::Host;
@@ -32,7 +32,8 @@ pub(super) mod standing {
 }
 
 pub(crate) struct Commons<T, H: Host<T>> {
-    /// How many permits are missed; what a release looks at. Written under the lock of `roll`.
+    /// How many permits are missed, and promised without a word so far; what a release looks at.
+    /// Written under the lock of `roll`.
     pressure: AtomicU32,
     roll: Mutex<Roll<T, H>>,
 }
@@ -46,12 +47,17 @@ struct Roll<T, H: Host<T>> {
     /// Connections that are being retired for those who starve.
     yielding: u32,
     evicted: u64,
-    /// The pools that have connections, by address, and how many each has.
-    active: HashMap<usize, (Arc<Body<T, H>>, u32)>,
+    /// The pools that have connections, each at its `desk`, and how many each has.
+    active: Vec<(Arc<Body<T, H>>, u32)>,
     /// The pools that miss a permit, and since when their first in line waits.
     starving: VecDeque<Timed<T, H>>,
+    /// Those that were promised one and are still to be told.
+    untold: VecDeque<Arc<Body<T, H>>>,
     /// Pools with something idle, the most recently used first, as the last look found them.
     victims: Vec<Timed<T, H>>,
+    /// A look at all pools found nothing idle, and since then permits were missed all the time and
+    /// no release kept a connection: there is nothing to look for.
+    barren: bool,
 }
 
 /// A pool, and a time of it.
@@ -82,9 +88,11 @@ impl<T, H: Host<T>> Commons<T, H> {
                 promised: 0,
                 yielding: 0,
                 evicted: 0,
-                active: HashMap::new(),
+                active: Vec::new(),
                 starving: VecDeque::new(),
+                untold: VecDeque::new(),
                 victims: Vec::new(),
+                barren: false,
             }),
         }
     }
@@ -111,10 +119,21 @@ impl<T, H: Host<T>> Commons<T, H> {
         self.tend();
     }
 
-    /// Takes the permit that was promised to `body`, or one that is free.
-    pub(super) fn try_take(&self, body: &Body<T, H>) -> bool {
+    /// Takes the permit that was promised to `body`, or one that is free, and one of its own by
+    /// `own`: both or neither. Nobody ever sees a permit taken that is given back at once.
+    pub(super) fn try_take(&self, body: &Body<T, H>, own: impl FnOnce() -> bool) -> bool {
         self.change(|roll| {
-            let taken = roll.take_promise(body) || roll.free() > 0;
+            let promised = roll.is_promised(body);
+            let may = if promised {
+                roll.open < roll.limit
+            } else {
+                roll.free() > 0
+            };
+            let taken = may && own();
+            // Ended also where the limit was lowered since: who starves then is written down again.
+            if promised && (taken || !may) {
+                roll.take_promise(body);
+            }
             roll.open += u32::from(taken);
             taken
         })
@@ -136,25 +155,37 @@ impl<T, H: Host<T>> Commons<T, H> {
     /// A connection of `body` moved into its slot: from here on it may be evicted.
     pub(super) fn joined(&self, body: &Arc<Body<T, H>>) {
         self.change(|roll| {
-            let entry = roll.active.entry(address(body));
-            entry.or_insert_with(|| (Arc::clone(body), 0)).1 += 1;
+            // Relaxed, here and in `left`: written under this lock alone.
+            match body.desk.load(Relaxed) as usize {
+                0 => {
+                    roll.active.push((Arc::clone(body), 1));
+                    body.desk.store(roll.active.len() as u32, Relaxed);
+                }
+                desk => roll.active[desk - 1].1 += 1,
+            }
         });
     }
 
     /// A connection of `body` left its slot.
     pub(super) fn left(&self, body: &Arc<Body<T, H>>) {
         let _dropped_outside = self.change(|roll| {
-            let entry = roll.active.get_mut(&address(body))?;
+            let desk = (body.desk.load(Relaxed) as usize).checked_sub(1)?;
+            let entry = roll.active.get_mut(desk)?;
             entry.1 -= 1;
             if entry.1 > 0 {
                 return None;
+            }
+            let left = roll.active.swap_remove(desk);
+            body.desk.store(0, Relaxed);
+            if let Some((moved, _)) = roll.active.get(desk) {
+                moved.desk.store(desk as u32 + 1, Relaxed);
             }
             // No reference to a pool without connections is kept, or it would never be freed.
             let victims = roll
                 .victims
                 .extract_if(.., |(other, _)| Arc::ptr_eq(other, body));
             let victims = victims.collect::<Vec<_>>();
-            Some((roll.active.remove(&address(body)), victims))
+            Some((left, victims))
         });
     }
 
@@ -231,14 +262,18 @@ impl<T, H: Host<T>> Commons<T, H> {
                 roll.write_down(body, own);
             }
             let earlier = roll.starving.front().is_some_and(|(_, since)| *since < own);
-            (earlier || roll.is_over()) && roll.begin_yield()
+            let claimed = (earlier || roll.is_over()) && roll.begin_yield();
+            // Where newcomers may overtake, it is left idle for them.
+            roll.barren &= claimed;
+            claimed
         })
     }
 
-    /// Tells pools that starve that permits are free. Called without a lock.
+    /// Tells pools that starved that a permit is kept for them. Called without a lock by whoever
+    /// freed one.
     pub(super) fn tend(&self) {
-        while let Some(body) = self.change(Roll::promise_next) {
-            // Where nobody wants it any more, the next one is told.
+        while let Some(body) = self.change(|roll| roll.untold.pop_front()) {
+            // Where nobody wants it any more, it is kept for the next one.
             if !body.grant_starved() {
                 self.decline(&body);
             }
@@ -258,7 +293,16 @@ impl<T, H: Host<T>> Commons<T, H> {
     fn change<R>(&self, change: impl FnOnce(&mut Roll<T, H>) -> R) -> R {
         let mut roll = self.roll.lock();
         let result = change(&mut roll);
-        let pressure = roll.wanted();
+        // In the same step: a permit that is free while somebody starves would be counted as the
+        // one to come, and be taken by somebody else.
+        roll.promise_free();
+        let wanted = roll.wanted();
+        if wanted == 0 {
+            // From here on releases keep what they have without a word.
+            roll.barren = false;
+        }
+        let untold = u32::try_from(roll.untold.len()).unwrap_or(u32::MAX);
+        let pressure = wanted.saturating_add(untold);
         // SeqCst: ordered before the fence in `starve`; see `is_pressed`.
         self.pressure.store(pressure, SeqCst);
         result
@@ -274,8 +318,7 @@ impl<T, H: Host<T>> Roll<T, H> {
 
     /// Those of them that nobody is retiring a connection for.
     fn missing(&self) -> u32 {
-        let coming = self.yielding.saturating_add(self.free());
-        self.wanted().saturating_sub(coming)
+        self.wanted().saturating_sub(self.yielding)
     }
 
     /// Who waits longest is first, also if a permit was snatched away from it.
@@ -292,6 +335,9 @@ impl<T, H: Host<T>> Roll<T, H> {
 
     fn begin_yield(&mut self) -> bool {
         let wanted = self.missing() > 0;
+        // Who asks and is told no leaves something idle.
+        self.barren &= wanted;
+
         self.yielding += u32::from(wanted);
         self.evicted += u64::from(wanted);
         wanted
@@ -308,27 +354,32 @@ impl<T, H: Host<T>> Roll<T, H> {
         self.open.saturating_sub(self.limit) > self.yielding
     }
 
-    /// Keeps a free permit for the pool that waits longest: no newcomer can take it.
-    fn promise_next(&mut self) -> Option<Arc<Body<T, H>>> {
-        if self.free() == 0 {
-            return None;
+    /// Keeps what is free for the pools that wait longest: no newcomer can take it.
+    fn promise_free(&mut self) {
+        while self.free() > 0
+            && let Some((body, _)) = self.starving.pop_front()
+        {
+            // Relaxed: as in `Commons::starve`.
+            body.standing.store(standing::PROMISED, Relaxed);
+            self.promised += 1;
+            self.untold.push_back(body);
         }
-        let (body, _) = self.starving.pop_front()?;
-        // Relaxed: as in `Commons::starve`.
-        body.standing.store(standing::PROMISED, Relaxed);
-        self.promised += 1;
-        Some(body)
     }
 
     /// Ends a promise to `body`, if there is one.
     fn take_promise(&mut self, body: &Body<T, H>) -> bool {
-        // Relaxed: as in `Commons::starve`.
-        let promised = body.standing.load(Relaxed) == standing::PROMISED;
+        let promised = self.is_promised(body);
         if promised {
+            // Relaxed: as in `Commons::starve`.
             body.standing.store(standing::NONE, Relaxed);
             self.promised -= 1;
         }
         promised
+    }
+
+    fn is_promised(&self, body: &Body<T, H>) -> bool {
+        // Relaxed: as in `Commons::starve`.
+        body.standing.load(Relaxed) == standing::PROMISED
     }
 
     /// An idle connection of the pool used least recently. `passed` gets references to be dropped
@@ -339,6 +390,9 @@ impl<T, H: Host<T>> Roll<T, H> {
         }
         for fresh in [false, true] {
             if fresh {
+                if self.barren {
+                    return None;
+                }
                 self.find_victims();
             }
             while let Some((body, seen)) = self.victims.pop() {
@@ -356,12 +410,11 @@ impl<T, H: Host<T>> Roll<T, H> {
     }
 
     fn find_victims(&mut self) {
-        let idle = self
-            .active
-            .values()
-            .filter(|(body, _)| body.idle_count() > 0);
+        let idle = self.active.iter().filter(|(body, _)| body.idle_count() > 0);
         let seen = idle.filter_map(|(body, _)| Some((body, body.last_use()?)));
         let mut seen = seen.collect::<Vec<_>>();
+        // What is put from here on is put by somebody who sees the pressure and comes to ask.
+        self.barren = seen.is_empty();
         if seen.len() > VICTIMS {
             seen.select_nth_unstable_by_key(VICTIMS, |(_, used)| *used);
             seen.truncate(VICTIMS);
@@ -372,8 +425,4 @@ impl<T, H: Host<T>> Roll<T, H> {
             .map(|(body, used)| (Arc::clone(body), used));
         self.victims = seen.collect();
     }
-}
-
-fn address<T, H: Host<T>>(body: &Arc<Body<T, H>>) -> usize {
-    Arc::as_ptr(body).addr()
 }

@@ -125,7 +125,17 @@ impl<T, H: Host<T>> Body<T, H> {
 impl<T, H: Host<T>> Body<T, H> {
     /// What lives in each slot: for maintenance. A view may be outdated at once.
     pub(crate) fn tenants(&self) -> impl Iterator<Item = Tenant<'_, T, H>> {
-        self.slots.iter().filter_map(|slot| {
+        self.tenants_from(0, usize::MAX)
+    }
+
+    /// What lives in `count` slots from the one with this number on.
+    pub(crate) fn tenants_from(
+        &self,
+        first: usize,
+        count: usize,
+    ) -> impl Iterator<Item = Tenant<'_, T, H>> {
+        let slots = self.slots.iter().skip(first).take(count);
+        slots.filter_map(|slot| {
             let (tenancy, noted) = slot.tenant()?;
             Some(Tenant {
                 slot,

@@ -113,8 +113,8 @@ impl<T, H: Host<T>> Body<T, H> {
     /// Takes a permit for a dial, if one is wanted. Where the commons have none, the pool starves.
     pub(super) fn claim(this: &Arc<Self>) -> Option<Ticket<T, H>> {
         loop {
-            // With commons it is looked at under the mutex: a refused take lowers it for a moment.
-            if this.commons.is_none() && this.capacity.peek().free() == 0 {
+            if this.capacity.peek().free() == 0 {
+                this.settle_promise();
                 return None;
             }
             let ((claimed, starving), wakes) = this.line(|list, _| {
@@ -183,6 +183,8 @@ impl<T, H: Host<T>> Body<T, H> {
                 commons.forget(self);
             }
             commons.tend();
+            // What was left idle for a line that is gone.
+            self.settle();
         }
         self.settle_promise();
     }

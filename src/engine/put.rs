@@ -109,9 +109,7 @@ impl<T, H: Host<T>> Body<T, H> {
     /// Whether an idle connection would be of use to somebody.
     fn is_unsettled(&self) -> bool {
         let gate = self.gate.after_publish();
-        gate.has(GateWord::CLOSED)
-            || (gate.waiters() > 0 && !gate.has(GateWord::SUSPENDED))
-            || self.is_pressed(gate)
+        gate.has(GateWord::CLOSED) || is_served(gate) || self.is_pressed(gate)
     }
 
     /// Whether another pool may miss a permit.
@@ -143,9 +141,10 @@ impl<T, H: Host<T>> Body<T, H> {
             let gate = self.gate.after_publish();
             if gate.has(GateWord::CLOSED) {
                 H::returned(lease);
-            } else if gate.waiters() > 0 && self.is_pressed(gate) && self.owes_others() {
+            } else if is_served(gate) && self.is_pressed(gate) && self.owes_others() {
                 H::evicted(lease);
-            } else if gate.waiters() == 0 && self.is_pressed(gate) {
+            } else if !is_served(gate) {
+                // Also where the gate is suspended: its line gets nothing, but others may.
                 if !self.give_up_or_keep(lease) {
                     return;
                 }
@@ -162,16 +161,17 @@ impl<T, H: Host<T>> Body<T, H> {
     /// Retires a connection for another pool that misses its permit, or puts it back. `false`:
     /// nothing idle is of use to anybody elsewhere.
     fn give_up_or_keep(&self, lease: Lease<T, H>) -> bool {
-        let Some(commons) = &self.commons else {
-            return false;
-        };
-        if commons.claims_one() {
+        let pressed = || self.commons.as_ref().filter(|commons| commons.is_pressed());
+        if pressed().is_some_and(|commons| commons.claims_one()) {
             H::evicted(lease);
             return true;
         }
         self.idle.put(lease.into_id(), thread_index());
-        // After the put: who began to starve meanwhile did not find it in the idle set.
-        commons.wants_more() || self.gate.after_publish().waiters() > 0
+        // After the put: who began to wait or to starve meanwhile did not find it in the idle set.
+        let gate = self.gate.after_publish();
+        gate.has(GateWord::CLOSED)
+            || is_served(gate)
+            || pressed().is_some_and(|commons| commons.wants_more())
     }
 
     /// Hands one connection on. `true`: the rest is up to somebody else.
@@ -216,4 +216,9 @@ impl<T, H: Host<T>> Body<T, H> {
         drop(wakes);
         settled
     }
+}
+
+/// Whether somebody waits here, and may be served.
+fn is_served(gate: GateWord) -> bool {
+    gate.waiters() > 0 && !gate.has(GateWord::SUSPENDED)
 }

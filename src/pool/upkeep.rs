@@ -18,12 +18,16 @@ use super::tuning::PoolTuning;
 use crate::sync::Arc;
 use crate::time::Tick;
 
+/// Slots looked at between two yields: a few microseconds.
+const BATCH: usize = 256;
+
 /// Does what is due; tells when to look again.
 pub(crate) async fn run<T: Send + 'static>(body: &Arc<Body<T>>, now: Tick) -> Tick {
     let tuning = body.host().tuning();
-    let oldest = tuning
-        .max_lifetime
-        .map_or(Tick::NEVER, |limit| doom_old(body, limit, now));
+    let oldest = match tuning.max_lifetime {
+        Some(limit) => doom_old(body, limit, now).await,
+        None => Tick::NEVER,
+    };
     let idlest = Sweep::new(body, &tuning, now).run().await;
     shrink(body);
     refill(body, &tuning);
@@ -31,17 +35,21 @@ pub(crate) async fn run<T: Send + 'static>(body: &Arc<Body<T>>, now: Tick) -> Ti
 }
 
 /// Marks connections past their lifetime; tells when the next one will be.
-fn doom_old<T: Send + 'static>(body: &Body<T>, limit: Duration, now: Tick) -> Tick {
+async fn doom_old<T: Send + 'static>(body: &Body<T>, limit: Duration, now: Tick) -> Tick {
     // What is opened from now on lives for nine tenths at least.
     let mut next = now.after(limit - limit / 10);
-    for tenant in body.tenants() {
-        let end = tenant
-            .created()
-            .after(lifetime(limit, tenant.created(), tenant.number()));
-        if end <= now {
-            tenant.doom();
-        } else {
-            next = next.min(end);
+    for first in (0..body.ceiling() as usize).step_by(BATCH) {
+        if first > 0 {
+            tokio::task::yield_now().await;
+        }
+        for tenant in body.tenants_from(first, BATCH) {
+            let lifetime = lifetime(limit, tenant.created(), tenant.number());
+            let end = tenant.created().after(lifetime);
+            if end <= now {
+                tenant.doom();
+            } else {
+                next = next.min(end);
+            }
         }
     }
     next

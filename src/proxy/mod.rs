@@ -1,4 +1,5 @@
-//! The reverse proxy for MCP: clients over HTTP in front, pooled child processes behind.
+//! The reverse proxy for MCP: clients over HTTP in front, pooled child processes behind; and [`forward`],
+//! the same for one client over standard input and output.
 //!
 //! [`Server::start`] runs one from [`ServeOptions`]; dropping it, or [`Server::shutdown`], ends every
 //! child, task and descriptor it had.
@@ -8,6 +9,7 @@ mod backend;
 mod call;
 mod demo;
 mod endpoint;
+mod forward;
 mod guard;
 mod http;
 mod leased;
@@ -22,5 +24,6 @@ mod tasks;
 mod wire;
 
 pub use demo::{demo_command, serve_demo};
+pub use forward::{ForwardError, forward};
 pub use options::{Mode, ServeOptions, Upstream};
 pub use server::{Server, ShutdownReport, StartError};

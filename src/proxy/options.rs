@@ -18,6 +18,9 @@ pub enum Mode {
     Exclusive,
     /// Few children for everybody, many requests in flight on each; for servers without state.
     Shared,
+    /// As [`Shared`](Self::Shared), for servers of the revision without sessions: what a client carries
+    /// back leads to the child that made it.
+    Stateless,
     /// A child for each request, which answers it and exits; for programs without a handshake.
     Oneshot,
 }
@@ -29,6 +32,7 @@ impl Mode {
             Self::Session => "session",
             Self::Exclusive => "exclusive",
             Self::Shared => "shared",
+            Self::Stateless => "stateless",
             Self::Oneshot => "oneshot",
         }
     }
@@ -120,7 +124,9 @@ impl ServeOptions {
         self.max_connections.unwrap_or_else(|| match self.mode {
             Mode::Session => 64,
             Mode::Exclusive | Mode::Oneshot => 16,
-            Mode::Shared => available_parallelism().map_or(1, |cores| cores.get().min(4) as u32),
+            Mode::Shared | Mode::Stateless => {
+                available_parallelism().map_or(1, |cores| cores.get().min(4) as u32)
+            }
         })
     }
 

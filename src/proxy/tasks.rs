@@ -7,7 +7,7 @@ use std::future::Future;
 
 use crate::sync::Mutex;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
 /// A set of tasks; clones name the same set.
 #[derive(Clone)]
@@ -35,12 +35,20 @@ impl Default for Tasks {
 impl Tasks {
     /// Spawns a task, unless the set was aborted.
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let _ = self.spawn_abortable(task);
+    }
+
+    /// The same, with the way to end it.
+    pub fn spawn_abortable(
+        &self,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) -> Option<AbortHandle> {
         let mut running = self.0.running.lock();
-        if let Some(set) = running.as_mut() {
-            set.spawn(task);
-            // Lets the memory of ended tasks go.
-            while set.try_join_next().is_some() {}
-        }
+        let set = running.as_mut()?;
+        let handle = set.spawn(task);
+        // Lets the memory of ended tasks go.
+        while set.try_join_next().is_some() {}
+        Some(handle)
     }
 
     /// Counts a piece of work that a shutdown waits for.

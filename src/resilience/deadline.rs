@@ -67,8 +67,20 @@ impl Deadline {
         }
     }
 
+    /// The clocks of a call that goes on until its client ends it.
+    pub fn endless(now: Instant) -> Self {
+        let overall = now + Duration::from_secs(366 * 24 * 3600);
+        Self {
+            overall,
+            step: Step::Asking { end: None },
+        }
+    }
+
     /// Starts over with another try; what is left of the whole stays.
     pub fn again(&mut self, limits: &Timeouts, now: Instant) {
+        if let Step::Asking { .. } = self.step {
+            return; // nobody is asked before the first try: it has no limit but the whole's
+        }
         self.step = Step::Sending {
             until: now + limits.request,
         };

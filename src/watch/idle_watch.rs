@@ -42,9 +42,25 @@ impl<T: WatchTarget + 'static> IdleWatch<T> {
 impl<T: 'static> IdleWatch<T> {
     /// Watches connections of a foreign type, by a function that finds their socket.
     ///
-    /// ```ignore
-    /// IdleWatch::by(IdleBytes::Harmless, |tls: &TlsStream<TcpStream>| Some(tls.get_ref().0.as_fd()))
     /// ```
+    /// # #[cfg(all(feature = "watch", unix))] fn build() {
+    /// use std::os::fd::AsFd;
+    ///
+    /// use plunge::{IdleBytes, Plain};
+    /// use plunge::watch::IdleWatch;
+    /// use tokio::io::BufStream;
+    /// use tokio::net::TcpStream;
+    ///
+    /// type Buffered = Plain<BufStream<TcpStream>>;
+    /// let watch = IdleWatch::by(IdleBytes::Deadly, |stream: &Buffered| {
+    ///     Some(stream.0.get_ref().as_fd())
+    /// });
+    /// # drop(watch);
+    /// # }
+    /// ```
+    ///
+    /// A TLS stream shows its socket in the same way (`stream.get_ref().0.as_fd()` where it is one of
+    /// `tokio_rustls`), and its bytes are [`Harmless`](IdleBytes::Harmless).
     pub fn by<F>(idle_bytes: IdleBytes, socket: F) -> Self
     where
         F: for<'a> Fn(&'a T) -> Option<BorrowedFd<'a>> + Send + Sync + 'static,

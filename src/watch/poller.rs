@@ -5,7 +5,7 @@
 //! kernel.
 //!
 //! Promise: alarms are raised without a lock, at most once each. Cost: while nothing happens, none;
-//! per watch some 100 bytes here, and what the kernel keeps.
+//! per watch 80 to 100 bytes here and as much again in the kernel (10,000 measured).
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -281,3 +281,7 @@ fn mark(key: u64) -> Mark {
         serial: (key >> HALF) as u32,
     }
 }
+
+#[cfg(test)]
+#[path = "tests/poller.rs"]
+mod tests;

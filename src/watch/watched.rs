@@ -16,12 +16,31 @@ use crate::{IdleBytes, PoolableResource};
 ///
 /// hyper, for one, moves the socket into a task of its own; the handle is taken before that:
 ///
-/// ```ignore
-/// let stream = TcpStream::connect(address).await?;
-/// let socket = Watched::socket_of(&stream)?;
-/// let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-/// tokio::spawn(connection);
-/// Ok(Watched::new(sender, socket, IdleBytes::Deadly).healthy_while(|sender| !sender.is_closed()))
+/// ```
+/// # #[cfg(all(feature = "watch", unix))] mod example {
+/// use http_body_util::Empty;
+/// use hyper::body::Bytes;
+/// use hyper::client::conn::http1::{SendRequest, handshake};
+/// use hyper_util::rt::TokioIo;
+/// use plunge::watch::{IdleWatch, Watched};
+/// use plunge::{BoxError, IdleBytes, OptionsError, Pool, PoolOptions};
+/// use tokio::net::TcpStream;
+///
+/// type Client = Watched<SendRequest<Empty<Bytes>>>;
+///
+/// async fn connect() -> Result<Client, BoxError> {
+///     let stream = TcpStream::connect("127.0.0.1:80").await?;
+///     let socket = Client::socket_of(&stream)?;
+///     let (sender, connection) = handshake(TokioIo::new(stream)).await?;
+///     tokio::spawn(connection);
+///     let watched = Watched::new(sender, socket, IdleBytes::Deadly);
+///     Ok(watched.healthy_while(|sender| sender.is_ready()))
+/// }
+///
+/// pub fn build() -> Result<Pool<Client>, OptionsError> {
+///     PoolOptions::new().watch(IdleWatch::new()).connect_with(connect)
+/// }
+/// # }
 /// ```
 ///
 /// For TLS and HTTP/2 say [`IdleBytes::Harmless`]. The peer sees the end of the stream when this,

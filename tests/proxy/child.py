@@ -81,11 +81,68 @@ def call(message_id, name, arguments, meta):
         send({"id": message_id, "error": {"code": -32602, "message": "no such tool"}})
 
 
+TAG = "io.modelcontextprotocol/subscriptionId"
+listening = []
+
+
+def modern(message):
+    """Answers as a server of 2026-07-28 does; False: as an older one does."""
+    method, message_id, params = message["method"], message["id"], message.get("params") or {}
+    name = params.get("name")
+    if method == "server/discover":
+        send({"id": message_id, "result": {"resultType": "complete", "supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}},
+                                           "ttlMs": 1000, "cacheScope": "public"}})
+    elif method == "subscriptions/listen":
+        listening.append(message_id)
+        send({"method": "notifications/subscriptions/acknowledged", "params": {"_meta": {TAG: message_id}, "notifications": params.get("notifications")}})
+    elif method == "tools/call" and name == "confirm":
+        if "requestState" not in params:
+            send({"id": message_id, "result": {"resultType": "input_required", "requestState": str(os.getpid()),
+                                               "inputRequests": {"sure": {"method": "elicitation/create", "params": {}}}}})
+        elif params["requestState"] != str(os.getpid()):
+            send({"id": message_id, "error": {"code": -32602, "message": "not a state of this process"}})
+        else:
+            text(message_id, params.get("inputResponses"))
+    elif method == "tools/call" and name == "task":
+        send({"id": message_id, "result": {"resultType": "task", "taskId": f"task-{os.getpid()}"}})
+    elif method == "tasks/get":
+        send({"id": message_id, "result": {"resultType": "complete", "mine": params["taskId"] == f"task-{os.getpid()}"}})
+    elif method == "tools/call" and name == "publish":
+        for tag in listening:
+            send({"method": "notifications/tools/list_changed", "params": {"_meta": {TAG: tag}}})
+        text(message_id, "published")
+    elif method == "tools/call" and name == "unlisten":
+        for tag in listening:
+            send({"id": tag, "result": {"resultType": "complete", "_meta": {TAG: tag}}})
+        text(message_id, "done")
+    elif method == "tools/call" and name == "needs":
+        send({"id": message_id, "error": {"code": -32021, "message": "needs elicitation", "data": {"required": {"elicitation": {}}}}})
+    elif method == "tools/list":
+        send({"id": message_id, "result": {"resultType": "complete", "tools": [], "ttlMs": 5, "cacheScope": "public"}})
+    elif method == "tools/call":
+        return False
+    else:
+        send({"id": message_id, "error": {"code": -32601, "message": f"no such method: {method}"}})
+    return True
+
+
 def main():
     flags = sys.argv[1:]
     for line in sys.stdin.buffer:
         message = json.loads(line)
         method, message_id, params = message.get("method"), message.get("id"), message.get("params") or {}
+        if "modern" in flags and message_id is not None and method is not None:
+            if modern(message):
+                continue
+        elif "io.modelcontextprotocol/protocolVersion" in params.get("_meta", {}) and method != "server/discover":
+            send({"id": message_id, "error": {"code": -32600, "message": "this connection has a handshake"}})
+            continue
+        elif method == "server/discover":
+            if "strict" in flags:
+                os._exit(4)
+            if "mute" not in flags:
+                send({"id": message_id, "error": {"code": -32601, "message": "no such method"}})
+            continue
         if method == "initialize":
             if "refuse" in flags:
                 send({"id": message_id, "error": {"code": -32000, "message": "not today"}})

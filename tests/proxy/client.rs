@@ -77,7 +77,52 @@ pub fn initialize(version: &str) -> Value {
     )
 }
 
+/// A request as revision 2026-07-28 writes it.
+pub fn modern(id: impl Into<Value>, method: &str, mut params: Value) -> Value {
+    params["_meta"] = json!({
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientCapabilities": {},
+        "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
+    });
+    request(id, method, params)
+}
+
+pub fn modern_tool(id: impl Into<Value>, name: &str, arguments: Value) -> Value {
+    modern(
+        id,
+        "tools/call",
+        json!({"name": name, "arguments": arguments}),
+    )
+}
+
 impl Client {
+    /// A client with the headers that revision 2026-07-28 wants for this message.
+    pub fn headed(&self, message: &Value) -> Self {
+        let mut client = self.clone();
+        let mut name = |header, value: &Value| {
+            if let Some(value) = value.as_str() {
+                client.extra.push((header, value.to_owned()));
+            }
+        };
+        name("mcp-protocol-version", &json!("2026-07-28"));
+        name("mcp-method", &message["method"]);
+        match message["method"].as_str() {
+            Some("resources/read") => name("mcp-name", &message["params"]["uri"]),
+            _ => name("mcp-name", &message["params"]["name"]),
+        }
+        client
+    }
+
+    /// Posts a message with those headers.
+    pub async fn post_modern(&self, message: &Value) -> Reply {
+        self.headed(message).post(message).await
+    }
+
+    /// The same, and reads its answer as events.
+    pub async fn stream_modern(&self, message: &Value) -> Events {
+        self.headed(message).stream(message).await
+    }
+
     pub fn new(address: SocketAddr) -> Self {
         Self {
             address,

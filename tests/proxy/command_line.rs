@@ -114,13 +114,12 @@ async fn a_killed_proxy_leaves_no_child_not_even_one_that_outlives_its_input() {
 
 #[test]
 fn what_comes_later_and_what_makes_no_sense_is_refused_with_2() {
-    let table: [(&[&str], &str); 14] = [
+    let table: [(&[&str], &str); 13] = [
         (&["serve", "--config", "plunge.toml"], "--config"),
         (&["serve", "--mcp-http", "http://localhost"], "--mcp-http"),
         (&["serve", "--http", "http://localhost"], "--http"),
-        (&["serve", "--mode", "stateless"], "mode"),
         (&["serve", "--mode", "nonsense"], "mode"),
-        (&["forward", "--stdio", "cat"], "forward"),
+        (&["forward", "--mcp-http", "http://localhost"], "--mcp-http"),
         (&["serve", "--stdio", "cat 'open"], "quote"),
         (&["serve", "--stdio", ""], "no program"),
         (&["serve", "--listen", "nonsense"], "--listen"),

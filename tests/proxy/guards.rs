@@ -176,7 +176,7 @@ async fn a_client_of_the_next_revision_is_told_what_is_spoken_and_falls_back() {
     let (_server, mut client) = start(Mode::Shared).await;
     client
         .extra
-        .push(("mcp-protocol-version", "2026-07-28".to_owned()));
+        .push(("mcp-protocol-version", "2027-07-28".to_owned()));
     let probe = crate::client::request("probe", "server/discover", json!({}));
     let refused = client.post(&probe).await;
     let error = &refused.json()["error"];
@@ -188,7 +188,7 @@ async fn a_client_of_the_next_revision_is_told_what_is_spoken_and_falls_back() {
         ),
         (400, &json!(-32022), &json!("probe"))
     );
-    assert_eq!(error["data"]["supported"][0], "2025-11-25");
+    assert_eq!(error["data"]["supported"][1], "2025-11-25");
     client.extra.clear();
     assert!(client.begin().await.session.is_some());
 }

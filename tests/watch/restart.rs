@@ -1,9 +1,11 @@
 //! A server that restarts under a pool of idle connections.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
+use std::os::fd::AsFd;
 use std::time::Duration;
 
-use plunge::PoolOptions;
+use plunge::watch::IdleWatch;
+use plunge::{IdleBytes, Plain, Pool, PoolOptions};
 use tokio::net::TcpStream;
 
 use crate::server::{Server, alone, fill, until, watched};
@@ -50,4 +52,51 @@ async fn nobody_gets_a_connection_of_before_the_restart() {
 async fn nobody_of_100_000_gets_one_of_1_000_dead_connections() {
     let _alone = alone();
     restart(1_000, 100_000).await;
+}
+
+/// Connections whose type has no health test: nothing but a watch tells that they died.
+async fn untested(watched: bool) -> (Pool<Plain<TcpStream>>, Server) {
+    let server = Server::start().await;
+    let mut options = PoolOptions::new()
+        .max_connections(IDLE)
+        .check_after_idle(Duration::MAX);
+    if watched {
+        let watch = IdleWatch::by(IdleBytes::Deadly, |plain: &Plain<TcpStream>| {
+            Some(plain.0.as_fd())
+        });
+        options = options.watch(watch.cold_after(Duration::from_millis(1)));
+    }
+    let address = server.address;
+    let connect =
+        move || async move { Ok::<_, io::Error>(Plain(TcpStream::connect(address).await?)) };
+    let pool = options.connect_with(connect).unwrap();
+    fill(&pool, IDLE as usize).await;
+    until("all are accepted", || server.accepted() == IDLE as usize).await;
+    (pool, server)
+}
+
+const IDLE: u32 = 50;
+
+#[tokio::test]
+async fn without_a_health_test_the_watch_alone_keeps_dead_ones_from_callers() {
+    let _alone = alone();
+    let (pool, server) = untested(true).await;
+    watched(u64::from(IDLE)).await;
+    drop(server.take());
+    until("all were heard", || {
+        pool.stats().seen_dying == u64::from(IDLE)
+    })
+    .await;
+    for _ in 0..1_000 {
+        assert!(!is_dead(&pool.acquire().await.unwrap().0));
+    }
+}
+
+#[tokio::test]
+async fn without_a_health_test_and_a_watch_callers_get_dead_ones() {
+    let _alone = alone();
+    let (pool, server) = untested(false).await;
+    drop(server.take());
+    let held = pool.acquire().await.unwrap();
+    until("the kernel knows", || is_dead(&held.0)).await;
 }

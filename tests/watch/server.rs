@@ -66,6 +66,11 @@ impl Server {
         std::mem::take(&mut self.theirs.lock().unwrap())
     }
 
+    /// Keeps a side that was taken.
+    pub fn keep(&self, stream: TcpStream) {
+        self.theirs.lock().unwrap().push(stream);
+    }
+
     /// A pool of connections to it that are watched almost at once.
     pub fn pool(&self, options: PoolOptions<TcpStream>) -> Pool<TcpStream> {
         let address = self.address;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use plunge::watch::{IdleWatch, Watched, stats};
 use plunge::{IdleBytes, Plain, PoolOptions};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::server::{Server, alone, fill, until, watched};
@@ -86,4 +86,70 @@ async fn a_foreign_type_is_watched_by_a_function_that_finds_its_socket() {
     drop(server.take());
     until("it is gone", || pool.stats().open == 0).await;
     assert_eq!(pool.stats().seen_dying, 1);
+}
+
+/// A client of HTTP, which moves its stream into a task.
+mod http {
+    use http_body_util::{BodyExt, Empty};
+    use hyper::Request;
+    use hyper::body::Bytes;
+    use hyper::client::conn::http1::{SendRequest, handshake};
+    use hyper_util::rt::TokioIo;
+    use plunge::watch::Watched;
+    use plunge::{BoxError, IdleBytes};
+    use tokio::net::TcpStream;
+
+    pub type Client = Watched<SendRequest<Empty<Bytes>>>;
+
+    pub async fn connect(address: std::net::SocketAddr) -> Result<Client, BoxError> {
+        let stream = TcpStream::connect(address).await?;
+        let socket = Client::socket_of(&stream)?;
+        let (sender, connection) = handshake(TokioIo::new(stream)).await?;
+        tokio::spawn(connection);
+        let watched = Watched::new(sender, socket, IdleBytes::Deadly);
+        Ok(watched.healthy_while(|sender| sender.is_ready()))
+    }
+
+    /// Asks for `/` and returns the body.
+    pub async fn get(client: &mut Client) -> Bytes {
+        let request = Request::get("/").header("host", "here");
+        let request = request.body(Empty::new()).unwrap();
+        let reply = client.send_request(request).await.unwrap();
+        let body = reply.into_body().collect().await.unwrap().to_bytes();
+        client.ready().await.unwrap();
+        body
+    }
+}
+
+#[tokio::test]
+async fn a_client_of_http_is_used_again_and_its_end_is_heard() {
+    let _alone = alone();
+    let server = Server::start().await;
+    let address = server.address;
+    let pool = PoolOptions::new()
+        .max_connections(1)
+        .watch(IdleWatch::new().cold_after(SOON))
+        .connect_with(move || http::connect(address))
+        .unwrap();
+    for round in 0..3 {
+        let mut held = pool.acquire().await.unwrap();
+        let answering = async {
+            if round == 0 {
+                until("it is accepted", || server.accepted() == 1).await;
+            }
+            let mut theirs = server.take().pop().unwrap();
+            let mut asked = [0; 512];
+            assert!(theirs.read(&mut asked).await.unwrap() > 0);
+            let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+            theirs.write_all(answer).await.unwrap();
+            server.keep(theirs);
+        };
+        let (body, ()) = tokio::join!(http::get(&mut held), answering);
+        assert_eq!(&*body, b"ok");
+        drop(held);
+        watched(1).await;
+    }
+    assert_eq!(pool.stats().opened, 1, "used again, watched or not");
+    drop(server.take());
+    until("it is gone", || pool.stats().open == 0).await;
 }

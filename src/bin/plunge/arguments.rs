@@ -25,8 +25,8 @@ pub struct Cli {
 pub enum Task {
     /// Serve MCP over HTTP in front of pooled upstreams.
     Serve(Box<Serve>),
-    /// Serve one client over standard input and output (not in this version).
-    Forward(Forward),
+    /// Serve one client over standard input and output, in front of the same upstreams.
+    Forward(Box<Forward>),
     /// Be the demo MCP server, over standard input and output.
     DemoServer,
 }
@@ -60,12 +60,17 @@ pub struct Serve {
 
 #[derive(Args)]
 pub struct Forward {
-    /// The command of an MCP server that speaks over standard streams.
-    #[arg(long, value_name = "CMD ARGS")]
-    stdio: Option<String>,
-    /// An MCP server over HTTP.
+    /// The command of an MCP server that speaks over standard streams [default: the demo server].
+    #[arg(long, value_name = "CMD ARGS", value_parser = parse_command)]
+    stdio: Option<Command>,
+    /// An MCP server over HTTP (not in this version).
     #[arg(long, value_name = "URL")]
     mcp_http: Option<String>,
+    /// How children are shared [default: session].
+    #[arg(long, value_enum)]
+    mode: Option<ModeName>,
+    #[command(flatten)]
+    limits: Limits,
 }
 
 /// Counts and times of an upstream.
@@ -128,7 +133,7 @@ enum ModeName {
     Exclusive,
     /// Few children for everybody.
     Shared,
-    /// As shared, for stateless servers (not in this version).
+    /// As shared, for servers of the revision without sessions.
     Stateless,
     /// One child for one request, which answers and exits.
     Oneshot,
@@ -148,17 +153,10 @@ pub fn options(serve: &Serve) -> Result<ServeOptions, Failure> {
     }
     let mode = match serve.mode {
         None if serve.stdio.is_none() => Mode::Shared,
-        None | Some(ModeName::Session) => Mode::Session,
-        Some(ModeName::Exclusive) => Mode::Exclusive,
-        Some(ModeName::Shared) => Mode::Shared,
-        Some(ModeName::Oneshot) => Mode::Oneshot,
-        Some(ModeName::Stateless) => {
-            return Err(Failure::Usage(String::from(
-                "this mode is not in this version; use `--mode session`, `exclusive`, `shared` or `oneshot`",
-            )));
-        }
+        None => Mode::Session,
+        Some(name) => name.mode(),
     };
-    let defaults = ServeOptions::new(Upstream::Stdio(command(serve)?), mode);
+    let defaults = ServeOptions::new(Upstream::Stdio(command(serve.stdio.as_ref())?), mode);
     let options = ServeOptions {
         listen: serve.listen.unwrap_or(defaults.listen),
         admin: serve.admin.unwrap_or(defaults.admin),
@@ -167,11 +165,35 @@ pub fn options(serve: &Serve) -> Result<ServeOptions, Failure> {
     Ok(serve.limits.apply(options))
 }
 
+/// The options of a forward: one client, so one child is enough.
+pub fn forward_options(forward: &Forward) -> Result<ServeOptions, Failure> {
+    if forward.mcp_http.is_some() {
+        return Err(Failure::Usage(String::from(
+            "`--mcp-http` is not in this version; use `--stdio \"CMD ARGS\"`",
+        )));
+    }
+    let mode = forward.mode.map_or(Mode::Session, ModeName::mode);
+    let upstream = Upstream::Stdio(command(forward.stdio.as_ref())?);
+    Ok(forward.limits.apply(ServeOptions::new(upstream, mode)))
+}
+
+impl ModeName {
+    fn mode(self) -> Mode {
+        match self {
+            Self::Session => Mode::Session,
+            Self::Exclusive => Mode::Exclusive,
+            Self::Shared => Mode::Shared,
+            Self::Stateless => Mode::Stateless,
+            Self::Oneshot => Mode::Oneshot,
+        }
+    }
+}
+
 /// The command of the children, tied to the life of this process.
-fn command(serve: &Serve) -> Result<Command, Failure> {
+fn command(stdio: Option<&Command>) -> Result<Command, Failure> {
     let nowhere =
         |error| Failure::Run(format!("this program cannot be found on the disk: {error}"));
-    let command = match &serve.stdio {
+    let command = match stdio {
         Some(command) => command.clone(),
         None => demo_command().map_err(nowhere)?,
     };

@@ -3,8 +3,10 @@
 //! Exit codes: 0 served and ended in order, 1 could not start or serve, 2 the arguments are wrong.
 
 mod arguments;
+mod forward;
 mod serve;
 mod signals;
+mod start;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -33,9 +35,7 @@ fn main() -> ExitCode {
     let ended = match Cli::parse().task {
         None => serve::run(&Serve::default()),
         Some(Task::Serve(serve)) => serve::run(&serve),
-        Some(Task::Forward(_)) => Err(Failure::Usage(String::from(
-            "`plunge forward` is not in this version; put `plunge serve` in front of the server and connect over HTTP",
-        ))),
+        Some(Task::Forward(forward)) => forward::run(&forward),
         Some(Task::DemoServer) => serve_demo(io::stdin().lock(), io::stdout())
             .map_err(|error| Failure::Run(error.to_string())),
     };

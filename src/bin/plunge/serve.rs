@@ -9,6 +9,7 @@ use plunge::transport::Subprocess;
 use crate::Failure;
 use crate::arguments::{Serve, options};
 use crate::signals::Signals;
+use crate::start;
 
 /// How long a shutdown may take.
 const SHUTDOWN: Duration = Duration::from_secs(10);
@@ -16,25 +17,8 @@ const SHUTDOWN: Duration = Duration::from_secs(10);
 pub fn run(serve: &Serve) -> Result<(), Failure> {
     let options = options(serve)?;
     options.check().map_err(Failure::Usage)?;
-    let filter =
-        tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .init();
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    if std::env::var_os("TOKIO_WORKER_THREADS").is_none() {
-        runtime.worker_threads(workers());
-    }
-    let runtime = runtime.enable_all().build();
-    let runtime = runtime.map_err(|error| Failure::Run(format!("no runtime: {error}")))?;
+    let runtime = start::runtime()?;
     runtime.block_on(serve_until_signalled(options, serve.stdio.is_none()))
-}
-
-/// Half of the cores: the children need the others, and a request that is alone on the proxy costs
-/// half as much where no second worker is woken to look for work (17 µs of processor time against 35).
-fn workers() -> usize {
-    std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1))
 }
 
 async fn serve_until_signalled(options: ServeOptions, demo: bool) -> Result<(), Failure> {
@@ -73,10 +57,10 @@ async fn serve_until_closed(options: ServeOptions, demo: bool) -> Result<(), Fai
 fn greet(server: &Server, mode: Mode, demo: bool) -> io::Result<()> {
     let (mcp, admin) = (server.mcp_address(), server.admin_address());
     let try_it = match (mode, demo) {
-        (Mode::Shared | Mode::Exclusive, true) => {
+        (Mode::Shared | Mode::Stateless | Mode::Exclusive, true) => {
             r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo","arguments":{"message":"hello"}}}"#
         }
-        (Mode::Shared | Mode::Exclusive | Mode::Oneshot, _) => {
+        (Mode::Shared | Mode::Stateless | Mode::Exclusive | Mode::Oneshot, _) => {
             r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#
         }
         _ => {

@@ -3,14 +3,17 @@
 //!
 //! Planted and seen to fail: a release that does not look at the pressure (two models), a wait that
 //! ends without tending the others, no second look at the permits before a pool is written down, no
-//! eviction by the pool that starves, a close that does not mind what is open.
+//! eviction by the pool that starves, a close that does not mind what is open, a claim that takes
+//! its two permits one after the other, a permit freed in one step and promised in the next, a
+//! release that keeps what it has without a word, a suspended line that is served.
 
 use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::task::Poll;
 
 use super::models::{give_up, lease, model, wait};
 use super::stage::{Item, Stage, TestBody, TestTicket, pool_in};
-use crate::engine::{Commons, Fairness, Handle};
+use crate::engine::{Commons, Fairness, Handle, Wait};
 use crate::sync::Arc;
 use crate::sync::story::{block_on, thread};
 
@@ -40,6 +43,14 @@ fn until_dialled(body: &Arc<TestBody>) -> TestTicket {
             None => Poll::Pending,
         }
     }))
+}
+
+/// Polls a wait that stays in line.
+fn poll_once(mut waiting: Pin<&mut Wait<'_, Item, Stage>>) {
+    block_on(poll_fn(|context| {
+        assert!(waiting.as_mut().poll(context).is_pending());
+        Poll::Ready(())
+    }));
 }
 
 /// Would catch: a release loads the pressure before it publishes, the pool that starves looks at
@@ -85,10 +96,7 @@ fn permit_of_a_waiter_that_leaves_goes_to_the_next_pool() {
         let held = lease(&other);
         // First on the roll, so that it is the one that is told.
         let mut leaving = Box::pin(wait(third.body()));
-        block_on(poll_fn(|context| {
-            assert!(leaving.as_mut().poll(context).is_pending());
-            Poll::Ready(())
-        }));
+        poll_once(leaving.as_mut());
         let waiter = thread::spawn(move || drop(until_dialled(hungry.body())));
         let retirer = thread::spawn(move || drop(held.retire()));
         drop(leaving);
@@ -130,5 +138,126 @@ fn collected_pool_opens_nothing() {
         assert!(!(collected && dialled.is_some()), "a dial in a closed pool");
         drop(dialled);
         assert_eq!(commons.state().open, 0);
+    });
+}
+
+/// Would catch: a claim that the commons refuse lowers the pool's own capacity for a moment; a limit
+/// that is lowered just then counts one too many, and hits look at the limit for good.
+#[test]
+fn refused_claim_is_seen_by_nobody() {
+    model(3, || {
+        let (_commons, hungry, _other) = two_pools(1);
+        let tuner = {
+            let hungry = hungry.clone();
+            thread::spawn(move || hungry.body().set_limit(0))
+        };
+        give_up(hungry.body());
+        tuner.join().unwrap();
+        drop(hungry.body().host().dials.lock().pop());
+        assert!(hungry.body().gate().is_quiet(), "nothing is open");
+    });
+}
+
+/// Would catch: the thread that retires its connection takes the permit again, which was told to a
+/// waiter of another pool and is not kept for it.
+#[test]
+fn promised_permit_is_not_snatched() {
+    model(2, || {
+        let (commons, hungry, other) = two_pools(1);
+        let held = lease(&other);
+        let waiter = thread::spawn(move || until_dialled(hungry.body()));
+        let promised = commons.state().starving > 0;
+        drop(held.retire());
+        give_up(other.body());
+        let snatched = other.body().host().dials.lock().pop();
+        assert!(!(promised && snatched.is_some()), "it was promised");
+        drop(snatched);
+        drop(waiter.join().unwrap());
+        assert_eq!((commons.state().open, commons.state().starving), (0, 0));
+    });
+}
+
+/// Would catch: under pressure a suspended pool serves its line with what comes back, or keeps it
+/// from the pool that starves.
+#[test]
+fn suspended_pool_gives_up_and_hands_nothing_out() {
+    model(2, || {
+        let (commons, hungry, other) = two_pools(1);
+        let held = lease(&other);
+        other.body().suspend();
+        let waiter = thread::spawn(move || drop(until_dialled(hungry.body())));
+        let putter = thread::spawn(move || drop(held));
+        let mut suspended = Box::pin(wait(other.body()));
+        poll_once(suspended.as_mut());
+        waiter.join().unwrap();
+        putter.join().unwrap();
+        drop(suspended);
+        assert_eq!(commons.state().open, 0);
+    });
+}
+
+/// Would catch: nobody looks for something idle any more because a look found nothing, though a
+/// release has kept its connection since, when another one was being given up already.
+#[test]
+fn second_pool_that_starves_finds_what_was_kept() {
+    model(2, || {
+        let commons = Arc::new(Commons::new(2));
+        let pool_of = |idle| pool_in(Some(Arc::clone(&commons)), 2, idle, Fairness::Fifo);
+        let (first, second) = (pool_of(0), pool_of(0));
+        // Of two pools: who gives one up looks at what its own pool has besides.
+        let others = [pool_of(1), pool_of(1)];
+        let held = others.each_ref().map(lease);
+        let mut waiting = Box::pin(wait(first.body()));
+        poll_once(waiting.as_mut());
+        let putters = held.map(|held| thread::spawn(move || drop(held)));
+        let ticket = until_dialled(second.body());
+        putters
+            .into_iter()
+            .for_each(|putter| putter.join().unwrap());
+        poll_once(waiting.as_mut());
+        let tickets = (ticket, first.body().host().dials.lock().pop());
+        assert!(tickets.1.is_some(), "both have one");
+        drop((waiting, tickets));
+        assert_eq!(commons.state().open, 0);
+    });
+}
+
+/// Would catch: a permit that comes back is counted as the one to come for the pool that starves,
+/// a newcomer takes it, and what was kept idle for that reason is looked for by nobody.
+#[test]
+fn freed_permit_is_not_counted_twice() {
+    model(1, || {
+        let commons = Arc::new(Commons::new(2));
+        let pool_of = |idle| pool_in(Some(Arc::clone(&commons)), 2, idle, Fairness::Fifo);
+        let (first, second, other) = (pool_of(0), pool_of(0), pool_of(2));
+        let held = [lease(&other), lease(&other)];
+        let waiters =
+            [first, second].map(|hungry| thread::spawn(move || until_dialled(hungry.body())));
+        drop(held);
+        let tickets = waiters.map(|waiter| waiter.join().unwrap());
+        assert_eq!(other.body().capacity().open(), 0);
+        drop(tickets);
+        assert_eq!(commons.state().open, 0);
+    });
+}
+
+/// Would catch: a permit that was promised before the limit was lowered is taken above it.
+#[test]
+fn promise_of_a_higher_limit_opens_nothing() {
+    model(1, || {
+        let commons = Arc::new(Commons::new(2));
+        let pool_of = |idle| pool_in(Some(Arc::clone(&commons)), 2, idle, Fairness::Fifo);
+        let (hungry, other) = (pool_of(0), pool_of(2));
+        let (kept, freed) = (lease(&other), lease(&other));
+        let mut waiting = Box::pin(wait(hungry.body()));
+        poll_once(waiting.as_mut());
+        drop(freed.retire());
+        commons.set_limit(1);
+        poll_once(waiting.as_mut());
+        assert!(hungry.body().host().dials.lock().is_empty());
+        drop(kept.retire());
+        drop(until_dialled(hungry.body()));
+        drop(waiting);
+        assert_eq!((commons.state().open, commons.state().starving), (0, 0));
     });
 }

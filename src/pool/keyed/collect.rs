@@ -10,14 +10,14 @@ use std::hash::Hash;
 
 use super::pool::Inner;
 use crate::pool::handle::Pool;
-use crate::sync::{Arc, AtomicBool, AtomicUsize, Mutex, Ordering, Weak};
+use crate::sync::{Arc, AtomicBool, AtomicUsize, Mutex, Ordering, Weak, fence};
 
 /// A table smaller than this is not worth a pass of its own.
 const SMALL: usize = 1_024;
 
 pub(super) struct Collector<K> {
     /// A task makes the passes.
-    running: AtomicBool,
+    duty: Duty,
     /// The size of the table at which an insertion makes one.
     due: AtomicUsize,
     /// The keys that the last pass found empty, and how often each had been used by then.
@@ -27,7 +27,7 @@ pub(super) struct Collector<K> {
 impl<K> Collector<K> {
     pub(super) fn new() -> Self {
         Self {
-            running: AtomicBool::new(false),
+            duty: Duty::default(),
             due: AtomicUsize::new(SMALL),
             empty: Mutex::new(HashMap::new()),
         }
@@ -41,19 +41,22 @@ where
     T: Send + 'static,
 {
     let collector = &inner.collector;
-    // Relaxed, all of them: one caller wins, and a pass more does no harm.
-    let running = collector.running.load(Ordering::Relaxed);
-    if !running && !collector.running.swap(true, Ordering::Relaxed) {
+    if collector.duty.begin() {
         let period = inner.key_timeout;
         let mut seat = Some(Seat(Arc::downgrade(inner)));
         let started = inner.runtimes.spawn(|| {
-            let seat = seat.take().unwrap_or_else(|| Seat(Arc::downgrade(inner)));
+            let mut seat = seat.take().unwrap_or_else(|| Seat(Arc::downgrade(inner)));
             Some(async move {
                 loop {
                     tokio::time::sleep(period).await;
-                    match seat.0.upgrade() {
-                        Some(inner) if pass(&inner) => {}
-                        _ => return,
+                    let Some(inner) = seat.0.upgrade() else {
+                        return;
+                    };
+                    pass(&inner);
+                    let table = &inner.table;
+                    if table.is_empty() && inner.collector.duty.end(|| !table.is_empty()) {
+                        drop(std::mem::take(&mut seat.0));
+                        return;
                     }
                 }
             })
@@ -62,6 +65,7 @@ where
         let _ = started;
     }
     // Also while a task runs: its runtime may be one that nobody drives.
+    // Relaxed: a pass more or less does no harm.
     let size = inner.table.len();
     if size >= collector.due.load(Ordering::Relaxed) {
         pass(inner);
@@ -70,21 +74,46 @@ where
     }
 }
 
-/// The task's place: when it ends, in whatever way, the next insertion starts another.
+/// Whether a task makes the passes.
+#[derive(Debug, Default)]
+struct Duty(AtomicBool);
+
+impl Duty {
+    /// Asked after an insertion. `true`: there is none, and the caller starts one.
+    fn begin(&self) -> bool {
+        // SeqCst: between the insertion and this flag; pairs with the fence in `end`. Either the
+        // task sees the key or the caller sees that the task ended.
+        fence(Ordering::SeqCst);
+        !self.0.load(Ordering::SeqCst) && !self.0.swap(true, Ordering::SeqCst)
+    }
+
+    /// Ends it when there is nothing to do, unless by a last look there is. `false`: go on.
+    fn end(&self, is_needed: impl FnOnce() -> bool) -> bool {
+        self.leave();
+        // SeqCst: between the flag and the table; see `begin`.
+        fence(Ordering::SeqCst);
+        !is_needed() || self.0.swap(true, Ordering::SeqCst)
+    }
+
+    fn leave(&self) {
+        // SeqCst: as in `begin`.
+        self.0.store(false, Ordering::SeqCst);
+    }
+}
+
+/// The task's place: when it is cut off, the next insertion starts another.
 struct Seat<K, T: Send + 'static>(Weak<Inner<K, T>>);
 
 impl<K, T: Send + 'static> Drop for Seat<K, T> {
     fn drop(&mut self) {
         if let Some(inner) = self.0.upgrade() {
-            // Relaxed: as above.
-            inner.collector.running.store(false, Ordering::Relaxed);
+            inner.collector.duty.leave();
         }
     }
 }
 
-/// Collects the keys that were empty at the last pass, too, and not used since. Tells whether any
-/// key is left.
-fn pass<K, T>(inner: &Arc<Inner<K, T>>) -> bool
+/// Collects the keys that were empty at the last pass, too, and not used since.
+fn pass<K, T>(inner: &Arc<Inner<K, T>>)
 where
     K: Hash + Eq + Clone + Send + Sync + 'static,
     T: Send + 'static,
@@ -105,7 +134,6 @@ where
     }
     // The keys are the user's: dropped outside the lock.
     let _before = std::mem::replace(&mut *inner.collector.empty.lock(), empty);
-    !inner.table.is_empty()
 }
 
 /// How much an empty pool was used; `None`: it is not empty.
@@ -115,4 +143,23 @@ fn used_so_far<T: Send + 'static>(pool: &Pool<T>) -> Option<u64> {
     let empty = body.capacity().open() == 0 && body.gate().waiters() == 0;
     let used = counters.retired_uses.get() + counters.opened.get();
     empty.then(|| used + counters.connect_failures.get())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn key_inserted_while_the_task_ends_is_collected_by_somebody() {
+        let duty = Duty::default();
+        assert!(duty.begin() && !duty.begin(), "one task");
+        // Before the flag falls: the last look sees the key.
+        assert!(!duty.end(|| true), "the task goes on");
+        assert!(!duty.begin());
+        // After it: another task is there, whatever the last look sees.
+        assert!(duty.end(|| duty.begin()), "this one is over");
+        assert!(!duty.begin());
+        assert!(duty.end(|| false));
+        assert!(duty.begin());
+    }
 }

@@ -24,6 +24,27 @@ pub enum Owner {
     Session(u64),
 }
 
+/// What a request's revision asks of its way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Manner {
+    /// A revision with a handshake: a client that goes away cancels nothing.
+    #[default]
+    Legacy,
+    /// The revision without sessions: a client that goes away cancels.
+    Modern,
+    /// The same, and the answer says how long it may be kept.
+    Cached,
+    /// The same as [`Modern`](Self::Modern); it is answered by messages with a tag, without end.
+    Listening,
+}
+
+impl Manner {
+    /// Whether it is of the revision without sessions.
+    pub fn is_modern(self) -> bool {
+        self != Self::Legacy
+    }
+}
+
 /// The child's side of one request.
 #[derive(Debug)]
 pub struct Flight {
@@ -35,6 +56,8 @@ pub struct Flight {
     pub owner: Owner,
     /// Whether the client takes messages before the answer.
     pub takes_stream: bool,
+    /// What its revision asks for.
+    pub manner: Manner,
     inbox: Inbox<Result<Answer, Fault>>,
     ticket: Option<Ticket>,
     hold: Mutex<Hold>,
@@ -88,7 +111,7 @@ impl std::fmt::Debug for Hold {
 impl Flight {
     /// A request that is about to be written.
     pub fn new(id: RawId, token: Option<RawId>, owner: Owner, takes_stream: bool) -> Arc<Self> {
-        Self::admitted(id, token, owner, takes_stream, None)
+        Self::admitted(id, token, owner, takes_stream, Manner::Legacy, None)
     }
 
     /// A request that the upstream's breaker let in: its end is reported there.
@@ -97,6 +120,7 @@ impl Flight {
         token: Option<RawId>,
         owner: Owner,
         takes_stream: bool,
+        manner: Manner,
         ticket: Option<Ticket>,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -104,6 +128,7 @@ impl Flight {
             token,
             owner,
             takes_stream,
+            manner,
             inbox: Inbox::default(),
             ticket,
             hold: Mutex::new(Hold::Nothing),
@@ -167,15 +192,33 @@ impl Flight {
 }
 
 /// The client's side of one request.
-#[derive(Debug)]
 pub struct Call {
     flight: Arc<Flight>,
+    over: bool,
+    leave: Option<Leave>,
 }
+
+/// What is done for a client that goes away before the end of its call.
+type Leave = Box<dyn FnOnce() + Send + Sync>;
 
 impl Call {
     /// Waits for what the flight brings.
     pub fn new(flight: Arc<Flight>) -> Self {
-        Self { flight }
+        Self {
+            flight,
+            over: false,
+            leave: None,
+        }
+    }
+
+    /// Whether its last step was taken.
+    pub fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// Has this done if it is dropped before its end.
+    pub fn or_else(&mut self, leave: impl FnOnce() + Send + Sync + 'static) {
+        self.leave = Some(Box::new(leave));
     }
 
     /// The id as the client wrote it.
@@ -185,7 +228,12 @@ impl Call {
 
     /// The next step; none follows an answer or a fault.
     pub fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
-        self.flight.inbox.poll(cx).map(|item| match item {
+        let polled = self.flight.inbox.poll(cx);
+        if let Poll::Ready(Item::End(_)) = polled {
+            self.leave = None;
+            self.over = true;
+        }
+        polled.map(|item| match item {
             Item::Message(message) => Step::Related(message),
             Item::End(Err(fault)) => Step::Fault(fault),
             Item::End(Ok(answer)) => Step::Answer {
@@ -211,5 +259,14 @@ impl Call {
 impl Drop for Call {
     fn drop(&mut self) {
         self.flight.inbox.leave();
+        if let Some(leave) = self.leave.take() {
+            leave();
+        }
+    }
+}
+
+impl std::fmt::Debug for Call {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Call").field(&self.flight).finish()
     }
 }

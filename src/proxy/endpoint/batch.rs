@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::Refusal;
 use super::post::{unreadable, untold, whole};
 use crate::proxy::backend::Exchange;
-use crate::proxy::call::{Call, Step};
+use crate::proxy::call::{Call, Manner, Step};
 use crate::proxy::http::{self, Accepts, Reply, Version};
 use crate::proxy::session::Session;
 use crate::proxy::state::AppState;
@@ -71,6 +71,7 @@ pub async fn batch(
             accepts,
             session: session.as_ref(),
             deadline: Deadline::new(&state.options.timeouts(), Instant::now()),
+            manner: Manner::Legacy,
         };
         match &message.kind {
             Kind::Request { id, .. } => calls.push((*id, state.backend.call(id, &exchange).await)),

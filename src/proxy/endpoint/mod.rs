@@ -1,10 +1,14 @@
 //! The MCP endpoint: one path, three HTTP methods.
 
 mod batch;
+mod begin;
+mod modern;
 mod old;
 mod post;
 mod refusal;
 mod route;
 
+pub use begin::{Begun, begin, exchange};
+pub use post::{unreadable, untold};
 pub use refusal::Refusal;
 pub use route::serve;

@@ -13,7 +13,7 @@ use super::Refusal;
 use super::post::{unreadable, untold};
 use super::route::ended;
 use crate::proxy::backend::Exchange;
-use crate::proxy::call::{Call, Step};
+use crate::proxy::call::{Call, Manner, Step};
 use crate::proxy::http::{self, Accepts, EventStream, Reply, Source, Version};
 use crate::proxy::session::{Session, SessionTable};
 use crate::proxy::state::AppState;
@@ -97,6 +97,7 @@ pub async fn post(
         },
         session: Some(&session),
         deadline: Deadline::new(&limits.timeouts(), Instant::now()),
+        manner: Manner::Legacy,
     };
     match &message.kind {
         Kind::Request { id, .. } => request(state, &session, id, &exchange).await,

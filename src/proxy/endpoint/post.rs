@@ -5,18 +5,18 @@ use crate::sync::Arc;
 use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::header::{HeaderMap, HeaderValue};
-use tokio::time::Instant;
 
 use super::Refusal;
 use super::batch::batch;
+use super::begin::{Begun, begin, exchange};
+use super::modern::modern;
 use super::route::session_of;
-use crate::proxy::backend::Exchange;
+use crate::proxy::backend::Initialized;
 use crate::proxy::call::{Call, Step};
 use crate::proxy::http::{self, Accepts, EventStream, Reply, SESSION, Source};
 use crate::proxy::session::Session;
 use crate::proxy::state::AppState;
 use crate::proxy::wire::{self, Code, EnvelopeError, Fault, Kind, RawId};
-use crate::resilience::Deadline;
 
 /// Serves a POST.
 ///
@@ -31,10 +31,15 @@ pub async fn post(state: &AppState, headers: &HeaderMap, body: Incoming) -> Resu
             "answers are JSON or event streams; send `Accept: application/json, text/event-stream`";
         return Err(Fault::new(Code::NotAcceptable, text).into());
     }
-    let version = http::version(headers);
+    let says_modern = http::says_modern(headers);
+    let version = if says_modern {
+        Ok(None) // whatever else it names
+    } else {
+        http::version(headers)
+    };
     let session = match &version {
-        Ok(_) => session_of(state, headers)?,
-        Err(_) => None,
+        Ok(_) if !says_modern => session_of(state, headers)?,
+        _ => None,
     };
     let body = http::read_body(
         body,
@@ -58,6 +63,9 @@ pub async fn post(state: &AppState, headers: &HeaderMap, body: Incoming) -> Resu
         )
         .into());
     }
+    if says_modern || http::is_modern(headers, &body) {
+        return modern(state, headers, &body, accepts).await;
+    }
     if wire::is_batch(&body) {
         return batch(state, session, &body, accepts).await;
     }
@@ -71,23 +79,19 @@ async fn one(
     accepts: Accepts,
 ) -> Result<Reply, Refusal> {
     let message = wire::parse(body).map_err(unreadable)?;
-    let exchange = Exchange {
-        message: &message,
-        body,
-        accepts,
-        session: session.as_ref(),
-        deadline: Deadline::new(&state.options.timeouts(), Instant::now()),
-    };
-    let Kind::Request { id, method } = &message.kind else {
+    let exchange = exchange(state, &message, body, accepts, session.as_ref(), false);
+    let Kind::Request { id, .. } = &message.kind else {
         state.backend.tell(&exchange).await.map_err(untold)?;
         return Ok(http::accepted());
     };
-    if method == "initialize" && !state.backend.is_oneshot() {
-        return initialize(state, RawId::new(id), &exchange).await;
-    }
     loop {
-        let called = state.backend.call(id, &exchange).await;
-        let call = called.map_err(|fault| Refusal::of(fault, &RawId::new(id)))?;
+        let begun = begin(state, id, &exchange).await;
+        let call = match begun.map_err(|fault| Refusal::of(fault, &RawId::new(id)))? {
+            Begun::Called(call) => call,
+            Begun::Initialized(begun) => return Ok(initialized(begun, accepts)?),
+            Begun::Answered(message) => return Ok(whole(message, accepts)),
+            Begun::Listening(source) => return Ok(http::stream(EventStream::new(source, None))),
+        };
         let answered = answer(call, accepts, session.as_ref()).await;
         if let Err(refusal) = &answered
             && refusal.fault.code == Code::ChildDied
@@ -99,22 +103,9 @@ async fn one(
     }
 }
 
-async fn initialize(
-    state: &AppState,
-    id: RawId,
-    exchange: &Exchange<'_>,
-) -> Result<Reply, Refusal> {
-    if exchange.session.is_some() {
-        let text =
-            "this session is initialized; send `initialize` without `Mcp-Session-Id` for a new one";
-        return Err(Refusal::of(Fault::new(Code::BadMessage, text), &id));
-    }
-    let begun = state
-        .backend
-        .initialize(&state.sessions, id.clone(), exchange)
-        .await;
-    let begun = begun.map_err(|fault| Refusal::of(fault, &id))?;
-    let mut reply = whole(begun.message, exchange.accepts);
+/// The answer to an `initialize`, with the session's id.
+fn initialized(begun: Initialized, accepts: Accepts) -> Result<Reply, Fault> {
+    let mut reply = whole(begun.message, accepts);
     if let Some(session) = begun.session {
         let value = HeaderValue::from_str(&session.id)
             .map_err(|_| Fault::new(Code::BadHeader, "a session id was not printable"))?;

@@ -57,6 +57,9 @@ async fn route(state: &AppState, request: Request<Incoming>) -> Result<Reply, Re
         )
         .into());
     }
+    if head.method != Method::POST && http::says_modern(&head.headers) {
+        return Err(Fault::new(Code::WrongHttpMethod, "this revision uses POST only").into());
+    }
     match head.method {
         Method::POST => post(state, &head.headers, body).await,
         Method::GET => get(state, &head.headers),

@@ -8,10 +8,11 @@ use std::net::{IpAddr, SocketAddr};
 use hyper::HeaderMap;
 use hyper::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderName, HeaderValue, ORIGIN};
 
+use super::MODERN;
 use crate::proxy::session::EventId;
 use crate::proxy::wire::{Code, Fault};
 
-const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+pub(super) const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 /// The header that carries the session id.
 pub const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 
@@ -58,7 +59,13 @@ impl Version {
 }
 
 /// All revisions as they are written, newest first.
-const SPOKEN: [&str; 4] = ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"];
+const SPOKEN: [&str; 5] = [
+    MODERN,
+    "2025-11-25",
+    "2025-06-18",
+    "2025-03-26",
+    "2024-11-05",
+];
 
 /// What a client takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,7 +170,7 @@ pub fn version(headers: &HeaderMap) -> Result<Option<Version>, Fault> {
     };
     let known = value.to_str().ok().and_then(Version::parse);
     known.map(Some).ok_or_else(|| {
-        let spoken = Version::ALL.map(Version::as_str).join(", ");
+        let spoken = SPOKEN.join(", ");
         let text = format!(
             "unsupported protocol version in `MCP-Protocol-Version` (supported versions: {spoken})"
         );
@@ -174,7 +181,10 @@ pub fn version(headers: &HeaderMap) -> Result<Option<Version>, Fault> {
     })
 }
 
-fn single<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h HeaderValue>, Fault> {
+pub(super) fn single<'h>(
+    headers: &'h HeaderMap,
+    name: &HeaderName,
+) -> Result<Option<&'h HeaderValue>, Fault> {
     let mut values = headers.get_all(name).iter();
     let first = values.next();
     if values.next().is_some() {

@@ -2,6 +2,7 @@
 
 mod body;
 mod checks;
+mod modern;
 mod read;
 mod reply;
 mod sse;
@@ -12,6 +13,7 @@ pub use body::ReplyBody;
 pub use checks::{
     Accepts, HostPolicy, SESSION, Version, accepts, check_json, last_event, session_id, version,
 };
+pub use modern::{MODERN, body_is_modern, check_meta, check_modern, is_modern, says_modern};
 pub use read::read_body;
-pub use reply::{Reply, accepted, done, fault, json, stream};
+pub use reply::{Reply, accepted, done, fault, json, json_with, stream};
 pub use sse::{EventStream, SessionStream, Source};

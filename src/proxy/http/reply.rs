@@ -20,6 +20,13 @@ pub fn json(message: Bytes) -> Reply {
     reply
 }
 
+/// A JSON message with a status of its own.
+pub fn json_with(status: StatusCode, message: Bytes) -> Reply {
+    let mut reply = json(message);
+    *reply.status_mut() = status;
+    reply
+}
+
 /// 202 without a body: a notification or a response was taken.
 pub fn accepted() -> Reply {
     let mut reply = Response::new(ReplyBody::empty());

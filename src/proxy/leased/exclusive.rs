@@ -12,10 +12,12 @@ use crate::proxy::call::{Call, Flight, Owner};
 use crate::proxy::guard::Guard;
 use crate::proxy::options::ServeOptions;
 use crate::proxy::session::SessionTable;
-use crate::proxy::shared::{ChildRouter, Handshaken, Hello, Refused, Request, SharedChild};
+use crate::proxy::shared::{
+    ChildRouter, Era, EraMemory, Handshaken, Hello, Refused, Request, SharedChild,
+};
 use crate::proxy::wire::{Code, Fault, RequestId};
 use crate::resilience::Deadline;
-use crate::sync::{Arc, Mutex, Weak};
+use crate::sync::{Arc, Mutex, OnceLock, Weak};
 use crate::transport::Command;
 use crate::{
     AcquireError, AcquireErrorKind, AcquirePhase, BoxError, CloseReport, Pool, PoolOptions,
@@ -31,6 +33,8 @@ pub struct Exclusive {
     busy: Busy,
     options: Arc<ServeOptions>,
     guard: Arc<Guard>,
+    /// What the children said of themselves, once one did.
+    hello: OnceLock<Arc<Hello>>,
 }
 
 type Busy = Arc<Mutex<Vec<Arc<SharedChild>>>>;
@@ -74,7 +78,8 @@ impl Exclusive {
             move || {
                 let (command, options) = (command.clone(), options.clone());
                 let router = ChildRouter::of_one(options.timeouts(), audience.clone());
-                async move { Handshaken::start(&command, router, &options).await }
+                let eras = EraMemory::new(Era::Legacy);
+                async move { Handshaken::start(&command, router, &options, &eras).await }
             }
         };
         let pool = PoolOptions::new()
@@ -88,6 +93,7 @@ impl Exclusive {
             busy: Busy::default(),
             options: options.clone(),
             guard: guard.clone(),
+            hello: OnceLock::new(),
         })
     }
 
@@ -167,10 +173,14 @@ impl Exclusive {
     ///
     /// As [`call`](Self::call).
     pub async fn hello(&self) -> Result<Arc<Hello>, Fault> {
+        if let Some(hello) = self.hello.get() {
+            return Ok(hello.clone());
+        }
         let lease = self
             .pool
             .acquire_timeout(self.patience(self.options.acquire_timeout));
-        Ok(lease.await.map_err(fault_of)?.hello.clone())
+        let hello = lease.await.map_err(fault_of)?.hello.clone();
+        Ok(self.hello.get_or_init(|| hello).clone())
     }
 
     /// Passes a cancellation on to the child that has the request.

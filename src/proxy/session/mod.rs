@@ -1,5 +1,6 @@
 //! A client's session: its id, its streams, and in `session` mode its own child.
 
+mod listeners;
 mod nursery;
 mod outbox;
 mod owned;
@@ -11,6 +12,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+pub use listeners::Listeners;
 pub use nursery::Nursery;
 pub use outbox::Outbox;
 pub use owned::{OwnedChild, cancellation, write_line};

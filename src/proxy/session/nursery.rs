@@ -53,10 +53,22 @@ impl Nursery {
     }
 
     async fn acquire(&self) -> Result<PoolConnection<Subprocess>, Fault> {
-        self.pool
-            .acquire()
-            .await
-            .map_err(|error| Fault::new(Code::NoChild, error.to_string()))
+        if let Ok(lease) = self.pool.try_acquire() {
+            return Ok(lease);
+        }
+        let acquired = self.pool.acquire_timeout(self.patience()).await;
+        acquired.map_err(|error| Fault::new(Code::NoChild, error.to_string()))
+    }
+
+    /// Who needs a new child waits as long as its start may take.
+    fn patience(&self) -> Duration {
+        let stats = self.pool.stats();
+        let patience = self.options.acquire_timeout;
+        if stats.open - stats.connecting < self.options.children() {
+            patience.max(self.options.connect_timeout)
+        } else {
+            patience
+        }
     }
 
     /// Starts the first children; proves that the command can be run.

@@ -35,7 +35,6 @@ struct State {
 
 impl Outbox {
     /// One that takes nothing.
-    #[cfg(test)]
     pub fn closed() -> Self {
         let outbox = Self::default();
         outbox.close();

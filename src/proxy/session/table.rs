@@ -13,7 +13,7 @@ use crate::sync::Mutex;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::{OwnedChild, Session};
+use super::{Listeners, OwnedChild, Session};
 use crate::proxy::http::Version;
 use crate::proxy::wire::{Code, Fault};
 
@@ -23,6 +23,8 @@ type Shard = Mutex<HashMap<Box<str>, Arc<Session>>>;
 
 /// The sessions of one server.
 pub struct SessionTable {
+    /// Those who listen without a session.
+    pub listeners: Listeners,
     shards: [Shard; SHARDS],
     hasher: RandomState,
     began: Instant,
@@ -35,6 +37,7 @@ impl SessionTable {
     /// No sessions, and room for so many.
     pub fn new(limit: usize) -> Self {
         Self {
+            listeners: Listeners::default(),
             shards: std::array::from_fn(|_| Shard::default()),
             hasher: RandomState::new(),
             began: Instant::now(),
@@ -92,6 +95,7 @@ impl SessionTable {
 
     /// Ends the streams of every session, so that their connections can close.
     pub fn close_streams(&self) {
+        self.listeners.close();
         for shard in &self.shards {
             let sessions: Vec<_> = shard.lock().values().cloned().collect();
             for session in sessions {

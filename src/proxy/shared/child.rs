@@ -12,7 +12,7 @@ use super::router::ChildRouter;
 use crate::proxy::call::{Call, Flight, Owner};
 use crate::proxy::guard::ping;
 use crate::proxy::session::{cancellation, write_line};
-use crate::proxy::wire::{Code, Envelope, Fault, RequestId, Splice};
+use crate::proxy::wire::{Code, Envelope, Fault, RequestId, Splice, older_meta};
 use crate::resilience::{Deadline, HealthProbe, ProbeOptions, ProbeStep};
 use crate::transport::LineWriter;
 use crate::{PoolConnection, PoolableResource};
@@ -100,7 +100,7 @@ impl SharedChild {
     ///
     /// Dropped before its end, the request may or may not have been written; its answer is dropped.
     pub async fn call(
-        &self,
+        self: &Arc<Self>,
         flight: &Arc<Flight>,
         request: &Request<'_>,
         deadline: Deadline,
@@ -110,10 +110,23 @@ impl SharedChild {
         let digits = own.to_string();
         let digits = digits.as_bytes();
         let mut splice = Splice::one(request.message.span(request.id), digits);
-        if let Some(token) = request.token {
+        let older = (flight.manner.is_modern() && self.router.is_legacy())
+            .then(|| older_meta(request.message.params, &own.to_string()))
+            .flatten();
+        if let Some((meta, instead)) = &older {
+            splice = splice.and(request.message.span(meta), instead.as_bytes());
+        } else if let Some(token) = request.token {
             splice = splice.and(request.message.span(token), digits);
         }
-        let call = Call::new(flight.clone());
+        let mut call = Call::new(flight.clone());
+        if flight.manner.is_modern() {
+            let child = Arc::downgrade(self);
+            call.or_else(move || {
+                if let Some(child) = child.upgrade() {
+                    child.give_up(own);
+                }
+            });
+        }
         match write_line(&self.writer, splice.apply(request.line), patience).await {
             Ok(()) => Ok(Ok(call)),
             Err(fault) => {
@@ -126,6 +139,22 @@ impl SharedChild {
                 }
             }
         }
+    }
+
+    /// Names it where clients carry a state or a task back.
+    pub fn key(&self) -> u64 {
+        self.router.key
+    }
+
+    /// Cancels the request that the child knows by this id: its client went away.
+    fn give_up(&self, own: u64) {
+        let Some(flight) = self.router.flights.take(own) else {
+            return;
+        };
+        self.router.stain();
+        self.tell_cancelled(own, "the client went away");
+        flight.fail(Fault::new(Code::Cancelled, "its client went away"));
+        self.router.freed.notify_one();
     }
 
     /// Cancels the request that this owner sent with this id; `false` if it is not on this child.
@@ -185,6 +214,11 @@ impl SharedChild {
         ));
         self.router.freed.notify_waiters();
         first
+    }
+
+    /// Ends it in order instead of giving it back.
+    pub fn retire(&self) {
+        self.router.retire();
     }
 
     /// Ends every request with this fault and takes no more.

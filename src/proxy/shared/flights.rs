@@ -117,6 +117,12 @@ impl Flights {
         Some(entry.flight)
     }
 
+    /// Finds a request.
+    pub fn get(&self, id: u64) -> Option<Arc<Flight>> {
+        let mut table = self.table.lock();
+        Some(table.slot(id)?.entry.as_ref()?.flight.clone())
+    }
+
     /// Finds a request and starts its clock again.
     pub fn renew(&self, id: u64, limits: &Timeouts, now: Instant) -> Option<Arc<Flight>> {
         let mut table = self.table.lock();

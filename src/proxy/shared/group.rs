@@ -13,14 +13,16 @@ use crate::sync::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
 
+use super::affinity::Affinity;
 use super::child::{Request, SharedChild};
+use super::era::{Era, EraMemory};
 use super::flights::Refused;
 use super::handshake::Handshaken;
 use super::hello::Hello;
 use super::router::ChildRouter;
 use crate::proxy::call::{Call, Flight, Owner};
 use crate::proxy::guard::Guard;
-use crate::proxy::options::ServeOptions;
+use crate::proxy::options::{Mode, ServeOptions};
 use crate::proxy::session::SessionTable;
 use crate::proxy::tasks::Tasks;
 use crate::proxy::wire::{Code, Fault, RequestId};
@@ -59,6 +61,7 @@ pub struct Group {
     options: Arc<ServeOptions>,
     limits: Timeouts,
     guard: Arc<Guard>,
+    affinity: Option<Arc<Affinity>>,
 }
 
 impl Group {
@@ -75,22 +78,22 @@ impl Group {
         guard: &Arc<Guard>,
     ) -> Result<Arc<Self>, BoxError> {
         let freed = Arc::new(Notify::new());
+        let stateless = options.mode == Mode::Stateless;
+        let affinity = stateless.then(|| Arc::new(Affinity::default()));
         let factory = {
-            let (command, options, audience, freed) = (
-                command.clone(),
-                options.clone(),
-                audience.clone(),
-                freed.clone(),
-            );
+            let (command, options, audience) = (command.clone(), options.clone(), audience.clone());
+            let (freed, affinity) = (freed.clone(), affinity.clone());
+            let eras = Arc::new(EraMemory::new(if stateless {
+                Era::Unknown
+            } else {
+                Era::Legacy
+            }));
             move || {
-                let (command, options) = (command.clone(), options.clone());
-                let router = ChildRouter::new(
-                    options.max_in_flight,
-                    options.timeouts(),
-                    audience.clone(),
-                    freed.clone(),
-                );
-                async move { Handshaken::start(&command, router, &options).await }
+                let (command, options, eras) = (command.clone(), options.clone(), eras.clone());
+                let (limit, limits) = (options.max_in_flight, options.timeouts());
+                let router = ChildRouter::new(limit, limits, audience.clone(), freed.clone());
+                let router = router.noting(affinity.clone());
+                async move { Handshaken::start(&command, router, &options, &eras).await }
             }
         };
         let pool = PoolOptions::new()
@@ -111,6 +114,7 @@ impl Group {
             options: options.clone(),
             limits: options.timeouts(),
             guard: guard.clone(),
+            affinity,
         }))
     }
 
@@ -126,8 +130,12 @@ impl Group {
         mut deadline: Deadline,
     ) -> Result<Call, Fault> {
         let mut died = 0;
+        let mut knows = self.knowing(request);
         loop {
-            let child = self.ready().await?;
+            let child = match knows.take() {
+                Some(child) => child,
+                None => self.ready().await?,
+            };
             deadline.again(&self.limits, Instant::now());
             match child.call(&flight, request, deadline).await {
                 Ok(called) => return called,
@@ -141,6 +149,14 @@ impl Group {
                 }
             }
         }
+    }
+
+    /// The child that made what the request carries back.
+    fn knowing(&self, request: &Request<'_>) -> Option<Arc<SharedChild>> {
+        let key = self.affinity.as_ref()?.child_of(request.message.params)?;
+        let children = self.children.lock();
+        let mut alive = children.iter().filter(|child| child.is_alive());
+        alive.find(|child| child.key() == key).cloned()
     }
 
     /// What the children say of themselves.
@@ -319,6 +335,14 @@ impl Group {
                     self.start_one();
                 }
             }
+        }
+    }
+
+    /// Lets all children go, and starts none until one is asked for.
+    pub fn dismiss_all(&self) {
+        let children = std::mem::take(&mut *self.children.lock());
+        for child in &children {
+            child.retire();
         }
     }
 

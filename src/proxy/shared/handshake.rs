@@ -1,24 +1,26 @@
-//! A child that was initialized by the proxy and may serve everybody.
+//! A child that was spoken to by the proxy first and may serve everybody.
 //!
 //! Promise: what comes out of [`Handshaken::start`] has answered; a start that fails or is dropped
 //! leaves no process.
 
 use crate::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use super::era::{Era, EraMemory};
 use super::hello::Hello;
 use super::router::ChildRouter;
 use crate::proxy::call::{Call, Flight, Owner, Step};
-use crate::proxy::http::Version;
+use crate::proxy::http::{MODERN, Version};
 use crate::proxy::options::ServeOptions;
 use crate::proxy::wire::RawId;
 use crate::resilience::{Deadline, Timeouts};
 use crate::transport::{Command, Subprocess};
 use crate::{BoxError, PoolableResource};
 
-/// The pooled resource of `shared` mode.
+/// The pooled resource of the modes that share.
 pub struct Handshaken {
     /// The child.
     pub process: Subprocess,
@@ -29,7 +31,7 @@ pub struct Handshaken {
 }
 
 impl Handshaken {
-    /// Starts a child and initializes it. The pool's connect time-out bounds it.
+    /// Starts a child and asks it who it is. The pool's connect time-out bounds it.
     ///
     /// # Errors
     ///
@@ -38,30 +40,30 @@ impl Handshaken {
         command: &Command,
         router: ChildRouter,
         options: &ServeOptions,
+        eras: &EraMemory,
     ) -> Result<Self, BoxError> {
         let process = Subprocess::spawn(command).await?;
         let router = Arc::new(router);
         // In this order: a child that is dead already takes the writer away when it is attached.
         router.answer_by(process.writer());
         process.attach(router.clone());
-        let flight = Flight::new(RawId::new("0"), None, Owner::Nobody, false);
-        let id = router
-            .flights
-            .insert(&flight, patient(options))
-            .map_err(|_| "the server process ended at once")?;
-        let mut call = Call::new(flight);
-        process.writer().write(initialize(id)).await?;
-        let answer = match call.step().await {
-            Step::Answer { message, .. } | Step::Related(message) => message,
-            Step::Fault(fault) => return Err(fault.message.into()),
+        let start = Start {
+            process: &process,
+            router: &router,
+            options,
         };
-        let hello = Hello::read(&answer).map_err(|reason| {
-            format!("the server process does not speak MCP as needed: {reason}")
-        })?;
-        process
-            .writer()
-            .write(Bytes::from_static(INITIALIZED))
-            .await?;
+        let discovered = match eras.get() {
+            Era::Legacy => None,
+            Era::Unknown => start.discover(options.connect_timeout / 2, eras).await?,
+            Era::Modern => start.discover(options.connect_timeout, eras).await?,
+        };
+        let hello = match discovered {
+            Some(hello) => hello,
+            None => start.initialize().await?,
+        };
+        if !hello.is_modern {
+            router.set_legacy();
+        }
         Ok(Self {
             process,
             router,
@@ -70,13 +72,83 @@ impl Handshaken {
     }
 }
 
-/// The pool's own time-out is the one that counts.
-fn patient(options: &ServeOptions) -> Deadline {
-    let limits = Timeouts {
-        request: options.connect_timeout,
-        ..options.timeouts()
-    };
-    Deadline::new(&limits, Instant::now())
+/// A child that is asked.
+struct Start<'a> {
+    process: &'a Subprocess,
+    router: &'a Arc<ChildRouter>,
+    options: &'a ServeOptions,
+}
+
+impl Start<'_> {
+    /// What it says to `server/discover`; `None` if nothing that the revision without sessions would.
+    async fn discover(
+        &self,
+        patience: Duration,
+        eras: &EraMemory,
+    ) -> Result<Option<Hello>, BoxError> {
+        let asked = tokio::time::timeout(patience, self.ask(discover)).await;
+        let found = match asked {
+            Ok(Ok(answer)) => Hello::discovered(&answer),
+            Ok(Err(gone)) => {
+                // It does not bear the question: the next start does not ask.
+                eras.set(Era::Legacy);
+                return Err(gone);
+            }
+            Err(_) => None,
+        };
+        eras.set(if found.is_some() {
+            Era::Modern
+        } else {
+            Era::Legacy
+        });
+        Ok(found)
+    }
+
+    async fn initialize(&self) -> Result<Hello, BoxError> {
+        let answer = self.ask(initialize).await?;
+        let hello = Hello::read(&answer).map_err(|reason| {
+            format!("the server process does not speak MCP as needed: {reason}")
+        })?;
+        let initialized = Bytes::from_static(INITIALIZED);
+        self.process.writer().write(initialized).await?;
+        Ok(hello)
+    }
+
+    async fn ask(&self, question: fn(u64) -> Bytes) -> Result<Bytes, BoxError> {
+        let flight = Flight::new(RawId::new("0"), None, Owner::Nobody, false);
+        let id = self
+            .router
+            .flights
+            .insert(&flight, self.patient())
+            .map_err(|_| "the server process ended at once")?;
+        let asked = Asked(self.router, id);
+        let mut call = Call::new(flight);
+        self.process.writer().write(question(id)).await?;
+        let answer = match call.step().await {
+            Step::Answer { message, .. } | Step::Related(message) => message,
+            Step::Fault(fault) => return Err(fault.message.into()),
+        };
+        drop(asked);
+        Ok(answer)
+    }
+
+    /// The pool's own time-out is the one that counts.
+    fn patient(&self) -> Deadline {
+        let limits = Timeouts {
+            request: self.options.connect_timeout,
+            ..self.options.timeouts()
+        };
+        Deadline::new(&limits, Instant::now())
+    }
+}
+
+/// A question whose place in the table is free again afterwards, answered or not.
+struct Asked<'a>(&'a ChildRouter, u64);
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        self.0.flights.take(self.1);
+    }
 }
 
 const INITIALIZED: &[u8] = b"{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}";
@@ -86,6 +158,16 @@ fn initialize(id: u64) -> Bytes {
     format!(
         "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":\"initialize\",\"params\":{{\"protocolVersion\":\"{version}\",\
          \"capabilities\":{{}},\"clientInfo\":{{\"name\":\"plunge\",\"version\":\"{own}\"}}}}}}"
+    )
+    .into()
+}
+
+fn discover(id: u64) -> Bytes {
+    let own = env!("CARGO_PKG_VERSION");
+    format!(
+        "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":\"server/discover\",\"params\":{{\"_meta\":{{\
+         \"io.modelcontextprotocol/protocolVersion\":\"{MODERN}\",\"io.modelcontextprotocol/clientCapabilities\":{{}},\
+         \"io.modelcontextprotocol/clientInfo\":{{\"name\":\"plunge\",\"version\":\"{own}\"}}}}}}}}"
     )
     .into()
 }

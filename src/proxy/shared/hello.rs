@@ -1,23 +1,25 @@
-//! What a shared child said to the proxy's `initialize`, and what clients are told of it.
+//! What a shared child said to the proxy's first question, and what clients are told of it.
 //!
 //! Promise: clients are offered only what can be shared: no log level, no resource subscriptions.
 
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use crate::proxy::http::Version;
-use crate::proxy::wire::RawId;
+use crate::proxy::http::{MODERN, Version};
+use crate::proxy::wire::{Code, Fault, RawId};
 
-/// The child's `InitializeResult`.
+/// The child's `InitializeResult`, or its `DiscoverResult`.
 #[derive(Clone, Debug)]
 pub struct Hello {
-    /// The revision that the child speaks.
+    /// Whether it speaks the revision without sessions.
+    pub is_modern: bool,
+    /// The newest revision with a handshake that the child speaks.
     pub version: Version,
     result: Value,
 }
 
 impl Hello {
-    /// Reads the child's answer.
+    /// Reads the child's answer to `initialize`.
     ///
     /// # Errors
     ///
@@ -45,7 +47,26 @@ impl Hello {
                 resources.remove("subscribe");
             }
         }
-        Ok(Self { version, result })
+        Ok(Self {
+            is_modern: false,
+            version,
+            result,
+        })
+    }
+
+    /// Reads the child's answer to `server/discover`; `None` if it does not speak that revision.
+    pub fn discovered(answer: &[u8]) -> Option<Self> {
+        let answer: Value = serde_json::from_slice(answer).ok()?;
+        let result = answer.get("result")?.clone();
+        let versions = result.get("supportedVersions")?.as_array()?;
+        versions
+            .iter()
+            .any(|version| version == MODERN)
+            .then_some(Self {
+                is_modern: true,
+                version: Version::LATEST,
+                result,
+            })
     }
 
     /// The revision for a client that asks for `wanted`: an older one is a subset of the child's.
@@ -54,20 +75,62 @@ impl Hello {
     }
 
     /// The answer to a client's `initialize`.
-    pub fn answer(&self, id: &RawId, version: Version) -> Bytes {
+    ///
+    /// # Errors
+    ///
+    /// [`Code::UnsupportedVersion`] where the child knows no handshake.
+    pub fn answer(&self, id: &RawId, version: Version) -> Result<Bytes, Fault> {
+        if self.is_modern {
+            let text =
+                format!("the server behind this proxy speaks protocol version {MODERN} only");
+            return Err(Fault {
+                supported: &[MODERN],
+                ..Fault::new(Code::UnsupportedVersion, text)
+            });
+        }
         let mut result = self.result.clone();
         if let Some(result) = result.as_object_mut() {
             result.insert(String::from("protocolVersion"), json!(version.as_str()));
         }
-        let result = result.to_string();
-        [
-            b"{\"jsonrpc\":\"2.0\",\"id\":",
-            id.as_bytes(),
-            b",\"result\":",
-            result.as_bytes(),
-            b"}",
-        ]
-        .concat()
-        .into()
+        Ok(response(id, &result))
     }
+
+    /// The answer to a client's `server/discover` on behalf of a child that knows a handshake only.
+    pub fn discover(&self, id: &RawId) -> Bytes {
+        let older = Version::ALL
+            .iter()
+            .rev()
+            .filter(|version| **version <= self.version);
+        let versions: Vec<&str> = [MODERN]
+            .into_iter()
+            .chain(older.map(|version| version.as_str()))
+            .collect();
+        let mut result = json!({
+            "supportedVersions": versions,
+            "capabilities": self.result.get("capabilities").cloned().unwrap_or_else(|| json!({})),
+            "resultType": "complete",
+            "ttlMs": 0,
+            "cacheScope": "private",
+        });
+        if let Some(instructions) = self.result.get("instructions") {
+            result["instructions"] = instructions.clone();
+        }
+        if let Some(server) = self.result.get("serverInfo") {
+            result["_meta"] = json!({"io.modelcontextprotocol/serverInfo": server});
+        }
+        response(id, &result)
+    }
+}
+
+fn response(id: &RawId, result: &Value) -> Bytes {
+    let result = result.to_string();
+    [
+        b"{\"jsonrpc\":\"2.0\",\"id\":",
+        id.as_bytes(),
+        b",\"result\":",
+        result.as_bytes(),
+        b"}",
+    ]
+    .concat()
+    .into()
 }

@@ -1,6 +1,8 @@
 //! Children that serve everybody: few processes, many requests in flight on each.
 
+mod affinity;
 mod child;
+mod era;
 mod flights;
 mod group;
 mod handshake;
@@ -10,6 +12,7 @@ mod router;
 mod tests;
 
 pub use child::{Request, SharedChild};
+pub use era::{Era, EraMemory};
 pub use flights::Refused;
 pub use group::Group;
 pub use handshake::Handshaken;

@@ -11,8 +11,9 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::affinity::Affinity;
 use super::flights::Flights;
-use crate::proxy::call::Answer;
+use crate::proxy::call::{Answer, Flight, Manner};
 use crate::proxy::guard::is_pong;
 use crate::proxy::session::SessionTable;
 use crate::proxy::wire::{self, Code, Envelope, Fault, Kind, Splice};
@@ -32,6 +33,11 @@ pub struct ChildRouter {
     /// One request at a time, and a line that is not for it means that the child is not clean.
     strict: bool,
     stained: AtomicBool,
+    /// Whether it knows a handshake only: then its answers lack members of the newer revision.
+    legacy: AtomicBool,
+    affinity: Option<Arc<Affinity>>,
+    /// Names the child in there.
+    pub key: u64,
     /// Rung when a place in the table is free again, and at the child's death.
     pub freed: Arc<Notify>,
 }
@@ -44,6 +50,7 @@ impl ChildRouter {
         audience: Arc<SessionTable>,
         freed: Arc<Notify>,
     ) -> Self {
+        static KEYS: AtomicU64 = AtomicU64::new(1);
         let (writer, dropped) = (Mutex::new(None), AtomicU64::new(0));
         Self {
             flights: Flights::new(limit),
@@ -54,8 +61,24 @@ impl ChildRouter {
             heard: AtomicBool::new(false),
             strict: false,
             stained: AtomicBool::new(false),
+            legacy: AtomicBool::new(false),
+            affinity: None,
+            // Relaxed: only uniqueness matters.
+            key: KEYS.fetch_add(1, Ordering::Relaxed),
             freed,
         }
+    }
+
+    /// Notes what its answers give clients to carry back.
+    pub fn noting(mut self, affinity: Option<Arc<Affinity>>) -> Self {
+        self.affinity = affinity;
+        self
+    }
+
+    /// Says that the child knows a handshake only.
+    pub fn set_legacy(&self) {
+        // Relaxed: set before the child has its first request of a client.
+        self.legacy.store(true, Ordering::Relaxed);
     }
 
     /// A router for a child that has one request at a time.
@@ -70,6 +93,18 @@ impl ChildRouter {
     pub fn is_stained(&self) -> bool {
         // Relaxed: nothing is published with it; a line that is read later is dropped all the same.
         self.stained.load(Ordering::Relaxed)
+    }
+
+    /// Whether it does.
+    pub fn is_legacy(&self) -> bool {
+        // Relaxed: see `set_legacy`.
+        self.legacy.load(Ordering::Relaxed)
+    }
+
+    /// Marks a child that nobody is to have again.
+    pub fn retire(&self) {
+        // Relaxed: see `is_stained`.
+        self.stained.store(true, Ordering::Relaxed);
     }
 
     /// Marks a child that is not to have another request.
@@ -109,12 +144,62 @@ impl ChildRouter {
             self.drop_line();
             return;
         };
-        flight.answer(Answer {
+        if let Some(affinity) = &self.affinity {
+            affinity.note(&line, self.key, Instant::now());
+        }
+        let answer = match (flight.manner, message.result) {
+            (Manner::Legacy, _) | (_, None) => None,
+            (manner, Some(result)) => {
+                self.modern_answer(&flight, manner, message, id, result, &line)
+            }
+        };
+        flight.answer(answer.unwrap_or(Answer {
             line,
             id_span: Some(message.span(id)),
             is_result,
-        });
+        }));
         self.freed.notify_one();
+    }
+
+    /// The answer with what the newer revision asks for and an older child does not write, or with the
+    /// client's own tag; `None` if nothing is to be changed but the id.
+    fn modern_answer(
+        &self,
+        flight: &Flight,
+        manner: Manner,
+        message: &Envelope<'_>,
+        id: &str,
+        result: &str,
+        line: &[u8],
+    ) -> Option<Answer> {
+        let own = flight.id.as_bytes();
+        let splice = Splice::one(message.span(id), own);
+        let line = if self.is_legacy() {
+            let missing = wire::missing_members(result, manner == Manner::Cached)?;
+            let start = message.span(result).start + 1;
+            splice.and(start..start, missing.as_bytes()).apply(line)
+        } else {
+            let tag =
+                wire::subscription_of(Some(result)).filter(|_| manner == Manner::Listening)?;
+            splice.and(message.span(tag), own).apply(line)
+        };
+        Some(Answer {
+            line,
+            id_span: None,
+            is_result: true,
+        })
+    }
+
+    /// A message of a subscription: its tag is the id that the child knows the request by.
+    fn on_subscribed(&self, line: &Bytes, message: &Envelope<'_>, tag: &str) {
+        let flight = own_id(tag).and_then(|own| self.flights.get(own));
+        let sent = flight.is_some_and(|flight| {
+            let spliced = Splice::one(message.span(tag), flight.id.as_bytes()).apply(line);
+            flight.relate(spliced).is_ok()
+        });
+        if !sent {
+            self.drop_line();
+        }
     }
 
     fn on_progress(&self, line: &Bytes, message: &Envelope<'_>) {
@@ -138,6 +223,9 @@ impl ChildRouter {
     }
 
     fn on_notification(&self, line: Bytes, message: &Envelope<'_>, method: &str) {
+        if let Some(tag) = wire::subscription_of(message.params) {
+            return self.on_subscribed(&line, message, tag);
+        }
         match method {
             "notifications/progress" => self.on_progress(&line, message),
             // A log line names nobody: it may only go where nobody else could be meant.
@@ -154,7 +242,10 @@ impl ChildRouter {
                     _ => self.drop_line(),
                 }
             }
-            _ if method.ends_with("/list_changed") => self.audience.broadcast(&line),
+            _ if method.ends_with("/list_changed") => {
+                self.audience.broadcast(&line);
+                self.audience.listeners.tell(method);
+            }
             _ => self.drop_line(),
         }
     }

@@ -186,8 +186,12 @@ fn clients_are_offered_what_can_be_shared_in_their_own_revision() {
         Version::V2025_06_18
     );
     assert_eq!(hello.agree(None), Version::V2025_06_18);
-    let answer: serde_json::Value =
-        serde_json::from_slice(&hello.answer(&RawId::new("\"i\""), Version::V2025_03_26)).unwrap();
+    let answer: serde_json::Value = serde_json::from_slice(
+        &hello
+            .answer(&RawId::new("\"i\""), Version::V2025_03_26)
+            .unwrap(),
+    )
+    .unwrap();
     assert_eq!(answer["id"], "i");
     assert_eq!(answer["result"]["protocolVersion"], "2025-03-26");
     assert_eq!(

@@ -21,6 +21,8 @@ pub struct Envelope<'a> {
     pub kind: Kind<'a>,
     /// The raw `params`, if there are any.
     pub params: Option<&'a str>,
+    /// The raw `result` of a response that is one.
+    pub result: Option<&'a str>,
 }
 
 /// What a message is, by the members it has.
@@ -110,6 +112,7 @@ pub fn parse(bytes: &[u8]) -> Result<Envelope<'_>, EnvelopeError> {
         source,
         kind,
         params: members.params.map(RawValue::get),
+        result: members.result.map(RawValue::get),
     })
 }
 

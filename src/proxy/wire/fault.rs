@@ -20,6 +20,12 @@ pub enum Code {
     BadHeader,
     /// The protocol revision is not spoken here.
     UnsupportedVersion,
+    /// A header says something else than the body.
+    HeaderMismatch,
+    /// The parameters lack what the revision asks for.
+    BadParams,
+    /// The revision knows no such method, or no longer.
+    NoSuchMethod,
     /// `Host` or `Origin` is not allowed.
     Forbidden,
     /// No such page.
@@ -58,11 +64,14 @@ impl Code {
     /// The HTTP status of an answer that is nothing but this fault.
     pub fn status(self) -> StatusCode {
         match self {
-            Self::NotJson | Self::BadMessage | Self::BadHeader | Self::UnsupportedVersion => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::NotJson
+            | Self::BadMessage
+            | Self::BadHeader
+            | Self::HeaderMismatch
+            | Self::BadParams
+            | Self::UnsupportedVersion => StatusCode::BAD_REQUEST,
             Self::Forbidden => StatusCode::FORBIDDEN,
-            Self::NoSuchPath | Self::SessionEnded => StatusCode::NOT_FOUND,
+            Self::NoSuchPath | Self::SessionEnded | Self::NoSuchMethod => StatusCode::NOT_FOUND,
             Self::WrongHttpMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -83,7 +92,9 @@ impl Code {
         match self {
             Self::NotJson => -32700,
             Self::BadMessage => -32600,
-            Self::NotOffered => -32601,
+            Self::NotOffered | Self::NoSuchMethod => -32601,
+            Self::BadParams => -32602,
+            Self::HeaderMismatch => -32020,
             Self::SessionEnded => -32001,
             // As revision 2026-07-28 names it, whose clients then fall back to one that is listed.
             Self::UnsupportedVersion => -32022,
@@ -105,6 +116,9 @@ impl Code {
             Self::BadMessage => "bad_message",
             Self::BadHeader => "bad_header",
             Self::UnsupportedVersion => "unsupported_version",
+            Self::HeaderMismatch => "header_mismatch",
+            Self::BadParams => "bad_params",
+            Self::NoSuchMethod => "no_such_method",
             Self::Forbidden => "forbidden",
             Self::NoSuchPath => "no_such_path",
             Self::SessionEnded => "session_ended",

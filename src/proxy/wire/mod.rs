@@ -1,5 +1,6 @@
 //! The JSON-RPC envelope: what the proxy reads of a message, and the few bytes it may replace.
 
+mod complete;
 mod envelope;
 mod fault;
 mod id;
@@ -8,8 +9,9 @@ mod splice;
 #[cfg(test)]
 mod tests;
 
+pub use complete::missing_members;
 pub use envelope::{Envelope, EnvelopeError, Kind, batch_items, is_batch, parse, single_line};
 pub use fault::{Code, Fault};
 pub use id::{RawId, RequestId};
-pub use params::{cancelled_request, progress_of, progress_token};
+pub use params::{cancelled_request, older_meta, progress_of, progress_token, subscription_of};
 pub use splice::{Splice, quote};

@@ -3,6 +3,8 @@
 //! Promise: a name that is spelled with escapes is found too, so that no token slips past the
 //! rewriting. Cost: nothing is parsed where the text cannot hold the member.
 
+use std::collections::BTreeMap;
+
 use memchr::memmem;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -36,6 +38,13 @@ struct Named<'a> {
     token: Option<&'a RawValue>,
     #[serde(borrow, default, rename = "requestId", deserialize_with = "present")]
     request: Option<&'a RawValue>,
+    #[serde(
+        borrow,
+        default,
+        rename = "io.modelcontextprotocol/subscriptionId",
+        deserialize_with = "present"
+    )]
+    subscription: Option<&'a RawValue>,
 }
 
 /// Reads an object; a list would be taken for a struct's fields by position.
@@ -71,10 +80,37 @@ pub fn progress_token(params: Option<&str>) -> Result<Option<&str>, &'static str
         .filter(|token| *token != "null"))
 }
 
+/// `_meta` of a request of the revision without sessions as an older server takes it: its text, and what
+/// to write instead. The members that make a request of that revision are left out (a server of both
+/// kinds refuses them on a connection with a handshake), and the progress token is `token`.
+pub fn older_meta<'a>(params: Option<&'a str>, token: &str) -> Option<(&'a str, String)> {
+    let meta = named(params?).ok()??.meta?.get();
+    let mut members: BTreeMap<String, Box<RawValue>> = serde_json::from_str(meta).ok()?;
+    members.retain(|name, _| !ENVELOPE.contains(&name.as_str()));
+    if let Some(place) = members.get_mut("progressToken") {
+        *place = RawValue::from_string(token.to_owned()).ok()?;
+    }
+    Some((meta, serde_json::to_string(&members).ok()?))
+}
+
+const ENVELOPE: [&str; 4] = [
+    "io.modelcontextprotocol/protocolVersion",
+    "io.modelcontextprotocol/clientCapabilities",
+    "io.modelcontextprotocol/clientInfo",
+    "io.modelcontextprotocol/logLevel",
+];
+
 /// The token of a progress notification.
 pub fn progress_of(params: Option<&str>) -> Option<Progress<'_>> {
     let token = named(params?).ok()??.token?.get();
     Some(Progress { token })
+}
+
+/// The raw tag of the subscription that a message belongs to, from its `params` or its `result`.
+pub fn subscription_of(raw: Option<&str>) -> Option<&str> {
+    let raw = raw.filter(|raw| may_hold(raw, b"subscriptionId"))?;
+    let meta = named(raw).ok()??.meta?;
+    Some(named(meta.get()).ok()??.subscription?.get())
 }
 
 /// The id that a cancellation names.

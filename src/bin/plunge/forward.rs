@@ -1,0 +1,44 @@
+//! `plunge forward`: from its options to its end.
+
+use std::time::Duration;
+
+use plunge::proxy::{ForwardError, ServeOptions, forward};
+use plunge::transport::Subprocess;
+
+use crate::Failure;
+use crate::arguments::{Forward, forward_options};
+use crate::signals::Signals;
+use crate::start;
+
+/// How long requests may go on after the end of the input.
+const DRAIN: Duration = Duration::from_secs(10);
+
+pub fn run(args: &Forward) -> Result<(), Failure> {
+    let options = forward_options(args)?;
+    options.check().map_err(Failure::Usage)?;
+    let runtime = start::runtime()?;
+    let ended = runtime.block_on(forward_until_signalled(options));
+    // A read of standard input cannot be called off: nobody waits for the thread in it.
+    runtime.shutdown_background();
+    ended
+}
+
+async fn forward_until_signalled(options: ServeOptions) -> Result<(), Failure> {
+    let mut signals = Signals::new()
+        .map_err(|error| Failure::Run(format!("signals cannot be handled: {error}")))?;
+    let (input, output) = (tokio::io::stdin(), tokio::io::stdout());
+    let ended = tokio::select! {
+        ended = forward(options, input, output, DRAIN) => ended.map_err(failure),
+        () = signals.next() => Ok(()),
+    };
+    // What is left of children must not outlive this process.
+    tokio::select! {
+        _ = tokio::time::timeout(DRAIN, Subprocess::settled()) => {}
+        () = signals.next() => {}
+    }
+    ended
+}
+
+fn failure(error: ForwardError) -> Failure {
+    Failure::Run(error.to_string())
+}

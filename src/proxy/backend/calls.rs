@@ -1,0 +1,203 @@
+//! Requests and notifications of clients on their way to a child.
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::{Backend, Way};
+use crate::proxy::call::{Call, Flight, Manner, Owner};
+use crate::proxy::guard::Ticket;
+use crate::proxy::http::Accepts;
+use crate::proxy::session::Session;
+use crate::proxy::shared::Request;
+use crate::proxy::wire::{self, Code, Envelope, Fault, RawId, RequestId};
+use crate::resilience::Deadline;
+use crate::sync::Arc;
+
+/// One message of a client.
+pub struct Exchange<'a> {
+    /// Its envelope.
+    pub message: &'a Envelope<'a>,
+    /// Its bytes.
+    pub body: &'a Bytes,
+    /// What the client takes.
+    pub accepts: Accepts,
+    /// The session it names.
+    pub session: Option<&'a Arc<Session>>,
+    /// Until when it may take; begun at its arrival.
+    pub deadline: Deadline,
+    /// What its revision asks for.
+    pub manner: Manner,
+}
+
+impl Backend {
+    /// Sends a request to a child.
+    ///
+    /// # Errors
+    ///
+    /// The fault to answer with.
+    pub async fn call(&self, raw_id: &str, exchange: &Exchange<'_>) -> Result<Call, Fault> {
+        let token = wire::progress_token(exchange.message.params)
+            .map_err(|reason| Fault::new(Code::BadMessage, reason))?;
+        let line = wire::single_line(exchange.body.clone());
+        if let Way::Session(_) = &self.way
+            && !exchange.manner.is_modern()
+        {
+            let child = exchange
+                .session
+                .and_then(|session| session.child())
+                .ok_or_else(no_session)?;
+            let flight = flight(raw_id, token, exchange, None);
+            let limit = self.options.max_in_flight;
+            return child.call(flight, line, exchange.deadline, limit).await;
+        }
+        refuse_what_others_would_see(&self.way, exchange)?;
+        let flight = flight(raw_id, token, exchange, Some(self.guard.admit()?));
+        let request = Request {
+            message: exchange.message,
+            line: &line,
+            id: raw_id,
+            token,
+        };
+        let called = self.send(flight.clone(), &request, exchange.deadline).await;
+        if let Err(fault) = &called {
+            flight.fail(fault.clone());
+        }
+        called
+    }
+
+    /// Sends a request that belongs to no session's child.
+    async fn send(
+        &self,
+        flight: Arc<Flight>,
+        request: &Request<'_>,
+        deadline: Deadline,
+    ) -> Result<Call, Fault> {
+        match (&self.way, &self.beside) {
+            (Way::Oneshot(children), _) => {
+                children.call(flight, request.line.clone(), deadline).await
+            }
+            (Way::Exclusive(children), _) => children.call(flight, request, deadline).await,
+            (Way::Shared(group), _) => group.call(flight, request, deadline).await,
+            (Way::Session(_), Some(beside)) => beside.group.call(flight, request, deadline).await,
+            (Way::Session(_), None) => Err(no_session()),
+        }
+    }
+
+    /// Passes on what no answer is expected to: a notification, or an answer to the child's question.
+    ///
+    /// # Errors
+    ///
+    /// The fault to answer with.
+    pub async fn tell(&self, exchange: &Exchange<'_>) -> Result<(), Fault> {
+        let cancelled = match exchange.message.method() {
+            Some("notifications/cancelled") => wire::cancelled_request(exchange.message.params),
+            _ => None,
+        };
+        let cancelled = cancelled.and_then(|named| RequestId::from_raw(named.request));
+        match &self.way {
+            Way::Session(_) => {
+                let child = exchange
+                    .session
+                    .and_then(|session| session.child())
+                    .ok_or_else(no_session)?;
+                if let wire::Kind::Response { id, .. } = &exchange.message.kind
+                    && !id
+                        .and_then(RequestId::from_raw)
+                        .is_some_and(|id| child.routes.take_asked(&id))
+                {
+                    // Late, or answered before: the child does not wait for it.
+                    return Ok(());
+                }
+                child
+                    .write(
+                        wire::single_line(exchange.body.clone()),
+                        self.options.request_timeout,
+                    )
+                    .await?;
+                if let Some(id) = cancelled {
+                    child.cancelled(&id);
+                }
+            }
+            Way::Oneshot(_) => {}
+            Way::Exclusive(children) => {
+                if let (Some(id), Some(session)) = (cancelled, exchange.session) {
+                    children.cancel(session.owner(), &id);
+                }
+            }
+            Way::Shared(group) => {
+                // Outside a session a request cannot be told from another client's with the same id.
+                if let (Some(id), Some(session)) = (cancelled, exchange.session) {
+                    group.cancel(session.owner(), &id);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether even `initialize` is a request like any other: no child is there before or after it.
+    pub fn is_oneshot(&self) -> bool {
+        matches!(self.way, Way::Oneshot(_))
+    }
+
+    /// Whether a request that was lost with its child may be sent to another one: only what changes
+    /// nothing, and only while there is a budget for it. A session's own child has no other.
+    pub fn may_retry(&self, exchange: &Exchange<'_>) -> bool {
+        let again = matches!(
+            exchange.message.method(),
+            Some(
+                "ping"
+                    | "tools/list"
+                    | "prompts/list"
+                    | "resources/list"
+                    | "resources/templates/list"
+                    | "resources/read"
+                    | "prompts/get"
+                    | "completion/complete"
+                    | "server/discover"
+            )
+        );
+        again
+            && (!matches!(self.way, Way::Session(_)) || exchange.manner.is_modern())
+            && !exchange.deadline.left(Instant::now()).is_zero()
+            && self.guard.may_retry()
+    }
+}
+
+/// The refusal of a request outside a session, where one is needed.
+pub fn no_session() -> Fault {
+    Fault::new(
+        Code::BadHeader,
+        "`Mcp-Session-Id` is missing; send `initialize` first and then its session id with every request",
+    )
+}
+
+fn flight(
+    raw_id: &str,
+    token: Option<&str>,
+    exchange: &Exchange<'_>,
+    ticket: Option<Ticket>,
+) -> Arc<Flight> {
+    let owner = exchange
+        .session
+        .map_or(Owner::Nobody, |session| session.owner());
+    let (id, token) = (RawId::new(raw_id), token.map(RawId::new));
+    let (stream, manner) = (exchange.accepts.stream, exchange.manner);
+    Flight::admitted(id, token, owner, stream, manner, ticket)
+}
+
+/// A shared child has one log level and one set of subscriptions.
+fn refuse_what_others_would_see(way: &Way, exchange: &Exchange<'_>) -> Result<(), Fault> {
+    let method = exchange.message.method().unwrap_or_default();
+    match (way, method) {
+        (
+            Way::Shared(_) | Way::Exclusive(_),
+            "logging/setLevel" | "resources/subscribe" | "resources/unsubscribe",
+        ) => {
+            let text = format!(
+                "`{method}` would change what other clients get; it is offered in `session` mode"
+            );
+            Err(Fault::new(Code::NotOffered, text))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,184 @@
+//! The first request of a client of a revision with a handshake.
+
+use bytes::Bytes;
+use serde::Deserialize;
+use tokio::time::Instant;
+
+use super::calls::{Exchange, no_session};
+use super::{Backend, Way};
+use crate::proxy::call::{Flight, Owner, Step};
+use crate::proxy::http::Version;
+use crate::proxy::options::ServeOptions;
+use crate::proxy::session::{Nursery, OwnedChild, Session, SessionTable};
+use crate::proxy::wire::{self, Code, Fault, RawId};
+use crate::resilience::{Deadline, Outcome, Timeouts};
+use crate::sync::Arc;
+
+/// What a client's `initialize` led to.
+pub struct Initialized {
+    /// The answer to the client.
+    pub message: Bytes,
+    /// The session, unless the answer is an error.
+    pub session: Option<Arc<Session>>,
+}
+
+impl Backend {
+    /// Answers a client's `initialize`.
+    ///
+    /// # Errors
+    ///
+    /// The fault to answer with.
+    pub async fn initialize(
+        &self,
+        sessions: &SessionTable,
+        id: RawId,
+        exchange: &Exchange<'_>,
+    ) -> Result<Initialized, Fault> {
+        match &self.way {
+            Way::Session(nursery) => {
+                let ticket = self.guard.admit()?;
+                let begun = relay_initialize(nursery, &self.options, sessions, id, exchange).await;
+                ticket.end(match &begun {
+                    Ok(_) => Outcome::Success,
+                    Err(fault) if fault.code == Code::Busy => Outcome::Abandoned,
+                    Err(_) => Outcome::Failure,
+                });
+                begun
+            }
+            Way::Oneshot(_) => {
+                let text = "a program that answers once keeps no session";
+                Err(Fault::new(Code::NotOffered, text))
+            }
+            Way::Shared(_) | Way::Exclusive(_) => {
+                let (message, version) = self.greet(&id, exchange).await?;
+                let session = sessions.begin(version, None)?;
+                Ok(Initialized {
+                    message,
+                    session: Some(session),
+                })
+            }
+        }
+    }
+
+    /// The answer to an `initialize` for which the children were asked before.
+    ///
+    /// # Errors
+    ///
+    /// The fault to answer with.
+    pub async fn greet(
+        &self,
+        id: &RawId,
+        exchange: &Exchange<'_>,
+    ) -> Result<(Bytes, Version), Fault> {
+        let hello = match &self.way {
+            Way::Exclusive(children) => children.hello().await?,
+            Way::Shared(group) => group.hello().await?,
+            Way::Session(_) | Way::Oneshot(_) => return Err(no_session()),
+        };
+        let version = hello.agree(wanted_version(exchange.message.params));
+        Ok((hello.answer(id, version)?, version))
+    }
+
+    /// The child for a session that begins before its client said anything; `None` where sessions have
+    /// none of their own.
+    ///
+    /// # Errors
+    ///
+    /// The fault to answer with.
+    pub async fn seat(&self) -> Result<Option<OwnedChild>, Fault> {
+        match &self.way {
+            Way::Session(nursery) => {
+                let ticket = self.guard.admit()?;
+                let child = nursery.take().await;
+                ticket.end(match &child {
+                    Ok(_) => Outcome::Success,
+                    Err(_) => Outcome::Failure,
+                });
+                child.map(Some)
+            }
+            Way::Shared(_) | Way::Exclusive(_) => Ok(None),
+            Way::Oneshot(_) => {
+                let text = "a program that answers once keeps no session";
+                Err(Fault::new(Code::NotOffered, text))
+            }
+        }
+    }
+}
+
+async fn relay_initialize(
+    nursery: &Nursery,
+    options: &ServeOptions,
+    sessions: &SessionTable,
+    id: RawId,
+    exchange: &Exchange<'_>,
+) -> Result<Initialized, Fault> {
+    let child = nursery.take().await?;
+    // Messages before the answer wait for the session's stream: there is no session yet to send them in.
+    let flight = Flight::new(id, None, Owner::Nobody, false);
+    let line = wire::single_line(exchange.body.clone());
+    // A child may start slowly: the handshake has a time of its own.
+    let patience = options.connect_timeout.max(options.request_timeout);
+    let limits = Timeouts {
+        request: patience,
+        ..options.timeouts()
+    };
+    let mut call = child
+        .call(
+            flight,
+            line,
+            Deadline::new(&limits, Instant::now()),
+            options.max_in_flight,
+        )
+        .await?;
+    match tokio::time::timeout(patience, call.step()).await {
+        Ok(Step::Answer {
+            message,
+            is_result: true,
+        }) => {
+            let version = answered_version(&message).unwrap_or(Version::LATEST);
+            let session = sessions.begin(version, Some(child))?;
+            Ok(Initialized {
+                message,
+                session: Some(session),
+            })
+        }
+        Ok(Step::Answer { message, .. } | Step::Related(message)) => Ok(Initialized {
+            message,
+            session: None,
+        }),
+        Ok(Step::Fault(fault)) => Err(fault),
+        Err(_) => Err(Fault::new(
+            Code::TimedOut,
+            "the server did not answer `initialize` in time; it was ended",
+        )),
+    }
+}
+
+#[derive(Deserialize)]
+struct Versioned<'a> {
+    #[serde(borrow, default, rename = "protocolVersion")]
+    version: Option<std::borrow::Cow<'a, str>>,
+}
+
+#[derive(Deserialize)]
+struct Answered<'a> {
+    #[serde(borrow)]
+    result: Versioned<'a>,
+}
+
+fn wanted_version(params: Option<&str>) -> Option<Version> {
+    Version::parse(
+        &serde_json::from_str::<Versioned<'_>>(params?)
+            .ok()?
+            .version?,
+    )
+}
+
+fn answered_version(answer: &[u8]) -> Option<Version> {
+    Version::parse(
+        &serde_json::from_slice::<Answered<'_>>(answer)
+            .ok()?
+            .result
+            .version?,
+    )
+}

@@ -1,0 +1,163 @@
+//! The way to the children of one upstream, from their start to their end.
+
+use crate::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::modern::Beside;
+use crate::proxy::guard::Guard;
+use crate::proxy::leased::{Exclusive, Oneshot};
+use crate::proxy::options::{Mode, ServeOptions, Upstream};
+use crate::proxy::session::{Nursery, SessionTable};
+use crate::proxy::shared::Group;
+use crate::proxy::tasks::Tasks;
+use crate::proxy::wire::Fault;
+use crate::{BoxError, CloseReport};
+
+/// The way to the children of one upstream.
+pub struct Backend {
+    /// How they are shared.
+    pub way: Way,
+    /// What keeps calls from an upstream that fails.
+    pub guard: Arc<Guard>,
+    /// Beside children that belong to sessions: those for requests without one.
+    pub(super) beside: Option<Beside>,
+    pub(super) options: Arc<ServeOptions>,
+}
+
+/// How children are shared.
+pub enum Way {
+    /// A child a session.
+    Session(Nursery),
+    /// A handshaken child a request.
+    Exclusive(Exclusive),
+    /// Few children for everybody.
+    Shared(Arc<Group>),
+    /// A child a request, which exits after it.
+    Oneshot(Oneshot),
+}
+
+impl Backend {
+    /// The backend of a mode, without children.
+    ///
+    /// # Errors
+    ///
+    /// That of the pool's options.
+    pub fn new(
+        options: &Arc<ServeOptions>,
+        sessions: &Arc<SessionTable>,
+        tasks: &Tasks,
+    ) -> Result<Self, BoxError> {
+        let Upstream::Stdio(command) = &options.upstream;
+        let guard = Guard::new(options.breaker);
+        let way = match options.mode {
+            Mode::Session => Way::Session(Nursery::new(command, options)?),
+            Mode::Exclusive => Way::Exclusive(Exclusive::new(command, options, sessions, &guard)?),
+            Mode::Oneshot => Way::Oneshot(Oneshot::new(command, options)?),
+            Mode::Shared | Mode::Stateless => {
+                Way::Shared(Group::new(command, options, sessions, tasks, &guard)?)
+            }
+        };
+        let beside = match way {
+            Way::Session(_) => Some(Beside::new(command, options, sessions, tasks, &guard)?),
+            _ => None,
+        };
+        Ok(Self {
+            way,
+            guard,
+            beside,
+            options: options.clone(),
+        })
+    }
+
+    /// Starts the first child.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be started.
+    pub async fn warm(&self) -> Result<(), Fault> {
+        match &self.way {
+            Way::Session(nursery) => nursery.warm().await,
+            Way::Shared(group) => group.warm().await,
+            Way::Exclusive(children) => children.warm().await,
+            Way::Oneshot(children) => children.nursery().warm().await,
+        }
+    }
+
+    /// Whether a request would be served, or why not.
+    ///
+    /// # Errors
+    ///
+    /// The reason.
+    pub fn ready(&self) -> Result<(), String> {
+        if self.guard.is_open() {
+            return Err(String::from("the server failed too often lately"));
+        }
+        match &self.way {
+            Way::Session(nursery) => nursery.ready(),
+            Way::Exclusive(children) => children.ready(),
+            Way::Oneshot(_) => Ok(()),
+            Way::Shared(group) if group.is_ready() => Ok(()),
+            Way::Shared(group) => Err(group.last_failure().map_or_else(
+                || String::from("no server process is running"),
+                |fault| fault.message,
+            )),
+        }
+    }
+
+    /// Ends overdue requests, gives up children that are dead or hang.
+    pub fn sweep(&self, sessions: &SessionTable, now: Instant) {
+        if let Some(beside) = &self.beside {
+            beside.group.sweep(now);
+        }
+        match &self.way {
+            Way::Session(_) => {
+                for _ in 0..sessions.expire(now) {
+                    self.guard.count_ejected();
+                }
+            }
+            Way::Exclusive(children) => children.sweep(now),
+            Way::Oneshot(children) => children.sweep(now),
+            Way::Shared(group) => group.sweep(now),
+        }
+    }
+
+    /// Starts children in the background where fewer are ready than should be.
+    pub fn fill(&self) {
+        match &self.way {
+            Way::Session(_) | Way::Exclusive(_) | Way::Oneshot(_) => {} // the pool does
+            Way::Shared(group) => group.fill(),
+        }
+    }
+
+    /// Takes no more requests.
+    pub fn abandon(&self) {
+        if let Some(beside) = &self.beside {
+            beside.group.abandon();
+        }
+        match &self.way {
+            Way::Session(_) => {}
+            Way::Exclusive(children) => children.abandon(),
+            Way::Oneshot(children) => children.abandon(),
+            Way::Shared(group) => group.abandon(),
+        }
+    }
+
+    /// Ends every child that sessions do not own, and closes the pool.
+    pub async fn close(&self, deadline: Duration) -> CloseReport {
+        match &self.way {
+            Way::Session(nursery) => {
+                let (report, _) = tokio::join!(nursery.close(deadline), async {
+                    if let Some(beside) = &self.beside {
+                        beside.group.close(deadline).await;
+                    }
+                });
+                report
+            }
+            Way::Exclusive(children) => children.close(deadline).await,
+            Way::Oneshot(children) => children.close(deadline).await,
+            Way::Shared(group) => group.close(deadline).await,
+        }
+    }
+}

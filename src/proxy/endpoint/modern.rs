@@ -1,0 +1,115 @@
+//! POST of the revision without sessions: each request stands for itself.
+//!
+//! Promise: headers and body agree before a child sees anything; a client that closes its stream cancels
+//! its request.
+
+use bytes::Bytes;
+use hyper::StatusCode;
+use hyper::header::HeaderMap;
+use serde::Deserialize;
+
+use super::Refusal;
+use super::begin::{Begun, begin, exchange};
+use super::post::{unreadable, whole};
+use crate::proxy::call::{Call, Step};
+use crate::proxy::http::{self, Accepts, EventStream, Reply, Source};
+use crate::proxy::state::AppState;
+use crate::proxy::wire::{self, Code, Envelope, Fault, Kind, RawId};
+
+/// Serves one message.
+///
+/// # Errors
+///
+/// The refusal to answer with.
+pub async fn modern(
+    state: &AppState,
+    headers: &HeaderMap,
+    body: &Bytes,
+    accepts: Accepts,
+) -> Result<Reply, Refusal> {
+    if wire::is_batch(body) {
+        let text = "this revision knows no batches; send one message";
+        return Err(Fault::new(Code::BadMessage, text).into());
+    }
+    let message = wire::parse(body).map_err(unreadable)?;
+    match &message.kind {
+        Kind::Request { id, .. } => {
+            let served = request(state, headers, &message, body, accepts, id).await;
+            served.map_err(|fault| Refusal::of(fault, &RawId::new(id)))
+        }
+        // A cancellation is the end of a stream, and nothing else is told without an answer.
+        Kind::Notification { .. } => Ok(http::accepted()),
+        Kind::Response { .. } => {
+            let text =
+                "this revision has no answers of clients; repeat the request with `inputResponses`";
+            Err(Fault::new(Code::BadMessage, text).into())
+        }
+    }
+}
+
+async fn request(
+    state: &AppState,
+    headers: &HeaderMap,
+    message: &Envelope<'_>,
+    body: &Bytes,
+    accepts: Accepts,
+    raw_id: &str,
+) -> Result<Reply, Fault> {
+    http::check_modern(headers, message)?;
+    let exchange = exchange(state, message, body, accepts, None, true);
+    loop {
+        let call = match begin(state, raw_id, &exchange).await? {
+            Begun::Called(call) => call,
+            Begun::Answered(message) => return Ok(whole(message, accepts)),
+            Begun::Initialized(begun) => return Ok(whole(begun.message, accepts)),
+            Begun::Listening(source) => {
+                return Ok(http::stream(EventStream::new(source, None)));
+            }
+        };
+        let answered = answer(call, accepts).await;
+        if let Err(fault) = &answered
+            && fault.code == Code::ChildDied
+            && state.backend.may_retry(&exchange)
+        {
+            continue;
+        }
+        return answered;
+    }
+}
+
+async fn answer(mut call: Call, accepts: Accepts) -> Result<Reply, Fault> {
+    match call.step().await {
+        Step::Answer {
+            message,
+            is_result: true,
+        } => Ok(whole(message, accepts)),
+        Step::Answer { message, .. } => {
+            let status = status_of(&message);
+            Ok(http::json_with(status, message))
+        }
+        Step::Related(message) => Ok(http::stream(EventStream::new(
+            Source::Call(call),
+            Some(message),
+        ))),
+        Step::Fault(fault) => Err(fault),
+    }
+}
+
+#[derive(Deserialize)]
+struct Failed {
+    error: Numbered,
+}
+
+#[derive(Deserialize)]
+struct Numbered {
+    code: i64,
+}
+
+/// The status that the revision wants for an error.
+fn status_of(message: &[u8]) -> StatusCode {
+    match serde_json::from_slice::<Failed>(message).map(|failed| failed.error.code) {
+        Ok(-32601) => StatusCode::NOT_FOUND,
+        Ok(-32700 | -32600 | -32602 | -32020 | -32021 | -32022) => StatusCode::BAD_REQUEST,
+        _ => StatusCode::OK,
+    }
+}

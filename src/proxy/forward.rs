@@ -1,0 +1,390 @@
+//! `plunge forward`: one client over standard input and output in front of the same upstreams.
+//!
+//! Promise: what a line leads to is what the same message leads to over HTTP; every request gets an answer
+//! or a fault, and after the end of the input those that are under way are waited for.
+//! Cost: one task a request; answers that are ready together leave together.
+
+use std::collections::HashMap;
+use std::io;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+
+use super::backend::Exchange;
+use super::call::{Call, Step};
+use super::endpoint::{Begun, begin, exchange, unreadable, untold};
+use super::http::{self, Accepts, Source};
+use super::options::ServeOptions;
+use super::server::StartError;
+use super::session::Session;
+use super::state::AppState;
+use super::wire::{self, Code, Fault, Kind, RawId, RequestId};
+use crate::resilience::Deadline;
+use crate::sync::{Arc, Mutex};
+
+/// Messages on their way to the client.
+const QUEUE: usize = 256;
+const ACCEPTS: Accepts = Accepts {
+    json: true,
+    stream: true,
+};
+
+/// Why forwarding ended before its input did.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ForwardError {
+    /// It did not start.
+    Start(StartError),
+    /// The input cannot be read, or the output not be written.
+    Io(io::Error),
+}
+
+/// Serves one client until its input ends, then waits for what is under way, at most for `drain`.
+///
+/// # Errors
+///
+/// [`ForwardError`]; no child is left then.
+///
+/// # Panics
+///
+/// Outside a tokio runtime with I/O and time.
+pub async fn forward(
+    options: ServeOptions,
+    input: impl AsyncRead + Unpin,
+    output: impl AsyncWrite + Unpin,
+    drain: Duration,
+) -> Result<(), ForwardError> {
+    options
+        .check()
+        .map_err(|reason| ForwardError::Start(StartError::Options(reason)))?;
+    let state =
+        AppState::new(options).map_err(|error| ForwardError::Start(StartError::Pool(error)))?;
+    let open = Open(state.clone());
+    state.tasks.spawn(state.clone().sweep());
+    let warmed = state.backend.warm().await;
+    warmed.map_err(|fault| ForwardError::Start(StartError::Upstream(fault.message)))?;
+    let (out, lines) = mpsc::channel(QUEUE);
+    let desk = Desk {
+        state: state.clone(),
+        out,
+        session: None,
+        calls: Arc::default(),
+    };
+    let served = tokio::try_join!(desk.serve(input, drain), write(lines, output));
+    state.close(drain).await;
+    drop(open);
+    served.map(drop).map_err(ForwardError::Io)
+}
+
+/// Ends everything at the end of the future, wherever that is.
+struct Open(Arc<AppState>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.abandon();
+    }
+}
+
+/// The client's side.
+struct Desk {
+    state: Arc<AppState>,
+    out: mpsc::Sender<Bytes>,
+    session: Option<Arc<Session>>,
+    /// Those that a cancellation of their client ends here.
+    calls: Arc<Mutex<HashMap<RequestId, AbortHandle>>>,
+}
+
+impl Desk {
+    async fn serve(mut self, input: impl AsyncRead + Unpin, drain: Duration) -> io::Result<()> {
+        let mut input = BufReader::new(input);
+        let limit = self.state.options.max_body_bytes;
+        while let Some(line) = read_line(&mut input, limit).await? {
+            match line {
+                Ok(line) if line.trim_ascii().is_empty() => {}
+                Ok(line) => self.take(line).await,
+                Err(fault) => self.say(fault.to_json(None).into()).await,
+            }
+        }
+        let _ = tokio::time::timeout(drain, self.state.tasks.idle()).await;
+        let state = self.state.clone();
+        // Its session's child is waited for until nobody has it any more.
+        drop(self);
+        state.close(drain).await;
+        Ok(())
+    }
+
+    async fn say(&self, message: Bytes) {
+        // Nobody reads any more: the end of the output ends the whole.
+        let _ = self.out.send(message).await;
+    }
+
+    /// Takes one line.
+    async fn take(&mut self, line: Bytes) {
+        if let Err((fault, id)) = self.try_take(&line).await {
+            let id = id.as_ref().map(RawId::as_bytes);
+            self.say(fault.to_json(id).into()).await;
+        }
+    }
+
+    async fn try_take(&mut self, line: &Bytes) -> Result<(), (Fault, Option<RawId>)> {
+        if wire::is_batch(line) {
+            let text = "a batch is not taken on standard input; send one message a line";
+            return Err((Fault::new(Code::BadMessage, text), None));
+        }
+        let message = wire::parse(line).map_err(|error| (unreadable(error), None))?;
+        let is_modern = http::body_is_modern(line);
+        let session = self.session().filter(|_| !is_modern);
+        let exchange = exchange(
+            &self.state,
+            &message,
+            line,
+            ACCEPTS,
+            session.as_ref(),
+            is_modern,
+        );
+        let Kind::Request { id, .. } = &message.kind else {
+            if !self.cancel(&message) && !is_modern {
+                // A client that is told has not asked: there is nobody to answer.
+                if let Err(fault) = self.state.backend.tell(&exchange).await.map_err(untold) {
+                    tracing::debug!(text = fault.message, "a notification was not passed on");
+                }
+            }
+            return Ok(());
+        };
+        let refuse = |fault| (fault, Some(RawId::new(id)));
+        if is_modern {
+            http::check_meta(&message).map_err(refuse)?;
+        }
+        if session.is_none()
+            && self.session.is_some()
+            && !is_modern
+            && message.method() != Some("initialize")
+        {
+            let text = "the session is over: its server process is gone; initialize a new one";
+            return Err(refuse(Fault::new(Code::SessionEnded, text)));
+        }
+        match begin(&self.state, id, &exchange).await.map_err(refuse)? {
+            Begun::Answered(message) => self.say(message).await,
+            Begun::Initialized(begun) => {
+                self.say(begun.message).await;
+                if let Some(session) = begun.session {
+                    self.open(session);
+                }
+            }
+            Begun::Listening(source) => self.run(id, is_modern, pump(source, self.out.clone())),
+            Begun::Called(call) => {
+                let answering = self.answering(line, exchange.deadline, is_modern, call);
+                self.run(id, is_modern, answering.run(session, self.out.clone()));
+            }
+        }
+        Ok(())
+    }
+
+    /// The session, while it lives.
+    fn session(&self) -> Option<Arc<Session>> {
+        let session = self.session.as_ref()?;
+        self.state.sessions.find(&session.id)
+    }
+
+    /// Brings the session's own messages.
+    fn open(&mut self, session: Arc<Session>) {
+        if let Some(stream) = session.outbox().open() {
+            let pump = pump(Source::Session(stream), self.out.clone());
+            self.state.tasks.spawn(pump);
+        }
+        self.session = Some(session);
+    }
+
+    /// Runs what a request led to.
+    fn run(&self, id: &str, is_modern: bool, running: impl Future<Output = ()> + Send + 'static) {
+        let served = self.state.tasks.serve();
+        let key = RequestId::from_raw(id).filter(|_| is_modern);
+        let (table, named) = (self.calls.clone(), key.clone());
+        // Held over the spawn: the task takes its entry out after it was put in.
+        let mut calls = self.calls.lock();
+        let handle = self.state.tasks.spawn_abortable(async move {
+            running.await;
+            if let Some(named) = named {
+                table.lock().remove(&named);
+            }
+            drop(served);
+        });
+        if let (Some(key), Some(handle)) = (key, handle) {
+            calls.insert(key, handle);
+        }
+    }
+
+    /// What brings an answer, and sends the request again where that is safe and its child died.
+    fn answering(
+        &self,
+        line: &Bytes,
+        deadline: Deadline,
+        is_modern: bool,
+        call: Call,
+    ) -> Answering {
+        Answering {
+            state: self.state.clone(),
+            line: line.clone(),
+            deadline,
+            is_modern,
+            call,
+        }
+    }
+
+    /// Ends a request of the revision without sessions, which over HTTP is the end of its stream.
+    fn cancel(&self, message: &wire::Envelope<'_>) -> bool {
+        if message.method() != Some("notifications/cancelled") {
+            return false;
+        }
+        let named = wire::cancelled_request(message.params);
+        let id = named.and_then(|named| RequestId::from_raw(named.request));
+        let handle = id.and_then(|id| self.calls.lock().remove(&id));
+        handle.inspect(AbortHandle::abort).is_some()
+    }
+}
+
+/// A request that a child has.
+struct Answering {
+    state: Arc<AppState>,
+    line: Bytes,
+    deadline: Deadline,
+    is_modern: bool,
+    call: Call,
+}
+
+impl Answering {
+    async fn run(mut self, session: Option<Arc<Session>>, out: mpsc::Sender<Bytes>) {
+        loop {
+            let message = match self.call.step().await {
+                Step::Related(message) | Step::Answer { message, .. } => message,
+                Step::Fault(fault) if fault.code == Code::ChildDied => {
+                    match self.again(session.as_ref()).await {
+                        Some(call) => {
+                            self.call = call;
+                            continue;
+                        }
+                        None => fault.to_json(Some(self.call.id().as_bytes())).into(),
+                    }
+                }
+                Step::Fault(fault) => fault.to_json(Some(self.call.id().as_bytes())).into(),
+            };
+            if out.send(message).await.is_err() || self.call.is_over() {
+                return;
+            }
+            return pump(Source::Call(self.call), out).await;
+        }
+    }
+
+    /// Sends it to another child.
+    async fn again(&self, session: Option<&Arc<Session>>) -> Option<Call> {
+        let message = wire::parse(&self.line).ok()?;
+        let Kind::Request { id, .. } = &message.kind else {
+            return None;
+        };
+        let exchange = Exchange {
+            deadline: self.deadline,
+            ..exchange(
+                &self.state,
+                &message,
+                &self.line,
+                ACCEPTS,
+                session,
+                self.is_modern,
+            )
+        };
+        if !self.state.backend.may_retry(&exchange) {
+            return None;
+        }
+        self.state.backend.call(id, &exchange).await.ok()
+    }
+}
+
+/// Brings a source to its end.
+async fn pump(mut source: Source, out: mpsc::Sender<Bytes>) {
+    loop {
+        let (message, last) = std::future::poll_fn(|cx| source.poll_next(cx)).await;
+        if let Some(message) = message
+            && out.send(message).await.is_err()
+        {
+            return;
+        }
+        if last {
+            return;
+        }
+    }
+}
+
+/// The next line; a refusal for one that is too long, which is skipped.
+async fn read_line(
+    input: &mut (impl AsyncBufReadExt + Unpin),
+    limit: usize,
+) -> io::Result<Option<Result<Bytes, Fault>>> {
+    let (mut line, mut too_long, mut seen) = (BytesMut::new(), false, false);
+    loop {
+        let piece = input.fill_buf().await?;
+        if piece.is_empty() {
+            return Ok(seen.then(|| whole(line, too_long, limit)));
+        }
+        seen = true;
+        let end = memchr::memchr(b'\n', piece);
+        let text = &piece[..end.unwrap_or(piece.len())];
+        too_long |= line.len() + text.len() > limit;
+        if !too_long {
+            line.extend_from_slice(text);
+        }
+        let used = text.len() + usize::from(end.is_some());
+        input.consume(used);
+        if end.is_some() {
+            return Ok(Some(whole(line, too_long, limit)));
+        }
+    }
+}
+
+fn whole(line: BytesMut, too_long: bool, limit: usize) -> Result<Bytes, Fault> {
+    if too_long {
+        let text = format!("a line is longer than {limit} bytes; send less");
+        return Err(Fault::new(Code::TooLarge, text));
+    }
+    Ok(line.freeze())
+}
+
+/// Writes messages, each on a line of its own, until nobody sends any more.
+async fn write(
+    mut lines: mpsc::Receiver<Bytes>,
+    mut output: impl AsyncWrite + Unpin,
+) -> io::Result<()> {
+    let mut buffer = Vec::new();
+    while let Some(first) = lines.recv().await {
+        let mut next = Some(first);
+        while let Some(message) = next {
+            buffer.extend_from_slice(&wire::single_line(message));
+            buffer.push(b'\n');
+            next = lines.try_recv().ok().filter(|_| buffer.len() < 1 << 20);
+        }
+        output.write_all(&buffer).await?;
+        output.flush().await?;
+        buffer.clear();
+    }
+    Ok(())
+}
+
+impl std::fmt::Display for ForwardError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Start(error) => error.fmt(f),
+            Self::Io(error) => write!(f, "the client cannot be read or written: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for ForwardError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Start(error) => Some(error),
+            Self::Io(error) => Some(error),
+        }
+    }
+}

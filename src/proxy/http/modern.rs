@@ -1,0 +1,175 @@
+//! The head of a request of revision 2026-07-28, held against its body.
+//!
+//! Promise: what an intermediary reads in the headers is what the body says, or the request is refused.
+
+use hyper::HeaderMap;
+use hyper::header::HeaderName;
+use memchr::memmem;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::checks::{VERSION, single};
+use crate::proxy::wire::{Code, Envelope, Fault};
+
+/// The revision without sessions.
+pub const MODERN: &str = "2026-07-28";
+
+const METHOD: HeaderName = HeaderName::from_static("mcp-method");
+const NAME: HeaderName = HeaderName::from_static("mcp-name");
+const VERSION_KEY: &str = "io.modelcontextprotocol/protocolVersion";
+const CAPABILITIES_KEY: &str = "io.modelcontextprotocol/clientCapabilities";
+
+/// Whether the header says that a request is of this revision.
+pub fn says_modern(headers: &HeaderMap) -> bool {
+    headers
+        .get(VERSION)
+        .is_some_and(|version| version == MODERN)
+}
+
+/// Whether a request without that header is of this revision all the same: its body says so, and no
+/// session is named.
+pub fn is_modern(headers: &HeaderMap, body: &[u8]) -> bool {
+    !headers.contains_key(VERSION) && !headers.contains_key(super::SESSION) && body_is_modern(body)
+}
+
+/// Whether the body names a revision of its own.
+pub fn body_is_modern(body: &[u8]) -> bool {
+    memmem::find(body, VERSION_KEY.as_bytes()).is_some()
+}
+
+#[derive(Deserialize)]
+struct Params<'a> {
+    #[serde(borrow, default, rename = "_meta")]
+    meta: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    name: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    uri: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Meta<'a> {
+    #[serde(borrow, default, rename = "io.modelcontextprotocol/protocolVersion")]
+    version: Option<&'a RawValue>,
+    #[serde(borrow, default, rename = "io.modelcontextprotocol/clientCapabilities")]
+    capabilities: Option<&'a RawValue>,
+}
+
+/// What each request carries.
+struct Carried<'a> {
+    version: String,
+    /// The tool, prompt or resource.
+    named: Option<&'a RawValue>,
+}
+
+/// Checks that a request carries what the revision asks for.
+///
+/// # Errors
+///
+/// [`Code::BadParams`] where it does not.
+pub fn check_meta(message: &Envelope<'_>) -> Result<(), Fault> {
+    carried(message).map(drop)
+}
+
+/// The same, and holds the headers against it.
+///
+/// # Errors
+///
+/// As [`check_meta`], and [`Code::HeaderMismatch`] where a header is missing or says something else.
+pub fn check_modern(headers: &HeaderMap, message: &Envelope<'_>) -> Result<(), Fault> {
+    let Carried { version, named } = carried(message)?;
+    agree(headers, &VERSION, "the version in `params._meta`", &version)?;
+    let method = message.method().unwrap_or_default();
+    agree(headers, &METHOD, "the method", method)?;
+    match named.and_then(text) {
+        Some(name) => agree(headers, &NAME, "the name or URI in `params`", &name),
+        None => Ok(()),
+    }
+}
+
+fn carried<'a>(message: &Envelope<'a>) -> Result<Carried<'a>, Fault> {
+    let params = message.params.filter(|raw| raw.starts_with('{'));
+    let params: Option<Params<'_>> = params.and_then(|raw| serde_json::from_str(raw).ok());
+    let meta = params.as_ref().and_then(|params| params.meta);
+    let meta = meta.filter(|raw| raw.get().starts_with('{'));
+    let meta: Option<Meta<'_>> = meta.and_then(|raw| serde_json::from_str(raw.get()).ok());
+    let (version, capabilities) =
+        meta.map_or((None, None), |meta| (meta.version, meta.capabilities));
+    let Some(version) = version.and_then(text) else {
+        return Err(missing(VERSION_KEY));
+    };
+    if capabilities.is_none_or(|raw| !raw.get().starts_with('{')) {
+        return Err(missing(CAPABILITIES_KEY));
+    }
+    let named = params.and_then(|params| match message.method().unwrap_or_default() {
+        "tools/call" | "prompts/get" => params.name,
+        "resources/read" => params.uri,
+        _ => None,
+    });
+    Ok(Carried { version, named })
+}
+
+fn missing(key: &str) -> Fault {
+    let text = format!("`params._meta` needs `{key}` in a request of protocol version {MODERN}");
+    Fault::new(Code::BadParams, text)
+}
+
+fn text(raw: &RawValue) -> Option<String> {
+    serde_json::from_str(raw.get()).ok()
+}
+
+fn agree(headers: &HeaderMap, name: &HeaderName, what: &str, said: &str) -> Result<(), Fault> {
+    let mismatch = |text: String| Fault::new(Code::HeaderMismatch, text);
+    let value = single(headers, name).map_err(|fault| mismatch(fault.message))?;
+    let Some(value) = value else {
+        return Err(mismatch(format!(
+            "the header `{name}` is missing; send {what} in it"
+        )));
+    };
+    if value.to_str().ok().and_then(decode).as_deref() == Some(said) {
+        return Ok(());
+    }
+    Err(mismatch(format!(
+        "the header `{name}` is not {what} of the body"
+    )))
+}
+
+/// The value of a header that may be wrapped (`=?base64?...?=`); `None` if the wrapping is broken.
+fn decode(value: &str) -> Option<String> {
+    let Some(packed) = value
+        .strip_prefix("=?base64?")
+        .and_then(|rest| rest.strip_suffix("?="))
+    else {
+        return Some(value.to_owned());
+    };
+    String::from_utf8(base64(packed)?).ok()
+}
+
+/// Decodes canonical base64 with padding.
+fn base64(text: &str) -> Option<Vec<u8>> {
+    let bytes = text.as_bytes();
+    let padding = bytes.iter().rev().take_while(|byte| **byte == b'=').count();
+    if !bytes.len().is_multiple_of(4) || padding > 2 {
+        return None;
+    }
+    let mut out = Vec::with_capacity(bytes.len() / 4 * 3);
+    let (mut word, mut bits) = (0_u32, 0);
+    for byte in &bytes[..bytes.len() - padding] {
+        let digit = match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => return None,
+        };
+        (word, bits) = (word << 6 | u32::from(digit), bits + 6);
+        if bits >= 8 {
+            bits -= 8;
+            out.push((word >> bits) as u8);
+            word &= (1 << bits) - 1;
+        }
+    }
+    // Left-over bits that are set would be another spelling of the same bytes.
+    (word == 0).then_some(out)
+}

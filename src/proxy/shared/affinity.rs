@@ -1,0 +1,125 @@
+//! Which child knows what: a state that a client carries back, and a task, lead to the child that made
+//! them.
+//!
+//! Promise: bounded in number and time; what is not known, or whose child is gone, goes to any child, which
+//! says so itself. Cost: a search for two words in each answer of a stateless server; the rest only where
+//! one is found.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher, RandomState};
+use std::time::Duration;
+
+use memchr::memmem;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tokio::time::Instant;
+
+use crate::sync::Mutex;
+
+/// Marks that are kept; the oldest goes first.
+const MAX_MARKS: usize = 16 << 10;
+/// For how long.
+const KEPT: Duration = Duration::from_secs(15 * 60);
+
+/// The marks of one group of children.
+#[derive(Default)]
+pub struct Affinity {
+    hasher: RandomState,
+    marks: Mutex<Marks>,
+}
+
+#[derive(Default)]
+struct Marks {
+    children: HashMap<u64, u64>,
+    ages: VecDeque<(Instant, u64)>,
+}
+
+#[derive(Deserialize)]
+struct Carrying<'a> {
+    #[serde(borrow, default, rename = "requestState")]
+    state: Option<&'a RawValue>,
+    #[serde(borrow, default, rename = "taskId")]
+    task_id: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    task: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Answer<'a> {
+    #[serde(borrow, default)]
+    result: Option<&'a RawValue>,
+}
+
+impl Affinity {
+    /// Notes what the answer of a child gives its client to carry back.
+    pub fn note(&self, answer: &[u8], child: u64, now: Instant) {
+        if !may_carry(answer) {
+            return;
+        }
+        let result = serde_json::from_slice::<Answer<'_>>(answer).ok();
+        let Some(result) = result.and_then(|answer| answer.result) else {
+            return;
+        };
+        let mut marks = self.marks.lock();
+        for mark in self.carried(result.get()) {
+            marks.forget(now);
+            if marks.children.insert(mark, child).is_none() {
+                marks.ages.push_back((now, mark));
+            }
+        }
+    }
+
+    /// The child that the parameters of a request lead to.
+    pub fn child_of(&self, params: Option<&str>) -> Option<u64> {
+        let params = params.filter(|params| may_carry(params.as_bytes()))?;
+        let marks = self.marks.lock();
+        let carried = self.carried(params);
+        carried
+            .into_iter()
+            .find_map(|mark| marks.children.get(&mark).copied())
+    }
+
+    /// The marks in an object.
+    fn carried(&self, raw: &str) -> Vec<u64> {
+        let Some(outer) = carrying(raw) else {
+            return Vec::new();
+        };
+        let task = outer.task.and_then(|task| carrying(task.get())?.task_id);
+        let texts = [
+            ("state", outer.state),
+            ("task", outer.task_id),
+            ("task", task),
+        ];
+        texts
+            .into_iter()
+            .filter_map(|(kind, raw)| {
+                let text: String = serde_json::from_str(raw?.get()).ok()?;
+                Some(self.hasher.hash_one((kind, text)))
+            })
+            .collect()
+    }
+}
+
+impl Marks {
+    /// Makes room for one.
+    fn forget(&mut self, now: Instant) {
+        while let Some(&(since, mark)) = self.ages.front() {
+            if self.ages.len() < MAX_MARKS && now.duration_since(since) < KEPT {
+                return;
+            }
+            self.ages.pop_front();
+            self.children.remove(&mark);
+        }
+    }
+}
+
+/// Reads an object; a list would be taken for a struct's fields by position.
+fn carrying(raw: &str) -> Option<Carrying<'_>> {
+    raw.starts_with('{')
+        .then(|| serde_json::from_str(raw).ok())
+        .flatten()
+}
+
+fn may_carry(text: &[u8]) -> bool {
+    memmem::find(text, b"requestState").is_some() || memmem::find(text, b"taskId").is_some()
+}

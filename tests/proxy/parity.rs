@@ -1,0 +1,303 @@
+//! One client over standard input and output gets what it would get over HTTP.
+
+use plunge::proxy::{Mode, Server, forward};
+use serde_json::{Value, json};
+use tokio::io::{
+    AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream, Lines, ReadHalf, WriteHalf, duplex,
+    split,
+};
+use tokio::task::JoinHandle;
+
+use crate::client::{Client, initialize, modern, modern_tool, request, tool};
+use crate::fixture::{PATIENCE, marker, options, processes, script, start_with};
+
+/// A client of `plunge forward`.
+struct Forwarded {
+    input: WriteHalf<DuplexStream>,
+    lines: Lines<BufReader<ReadHalf<DuplexStream>>>,
+    running: JoinHandle<()>,
+}
+
+impl Forwarded {
+    fn start(options: plunge::proxy::ServeOptions) -> Self {
+        let (ours, theirs) = duplex(1 << 16);
+        let (read, write) = split(theirs);
+        let running = tokio::spawn(async move {
+            forward(options, read, write, PATIENCE).await.unwrap();
+        });
+        let (read, input) = split(ours);
+        Self {
+            input,
+            lines: BufReader::new(read).lines(),
+            running,
+        }
+    }
+
+    async fn tell(&mut self, line: &str) {
+        self.input.write_all(line.as_bytes()).await.unwrap();
+        self.input.write_all(b"\n").await.unwrap();
+    }
+
+    /// The next line that answers something.
+    async fn answer(&mut self) -> Value {
+        loop {
+            let line = tokio::time::timeout(PATIENCE, self.lines.next_line()).await;
+            let line = line.expect("a line in time").unwrap().expect("a line");
+            let message: Value = serde_json::from_str(&line).unwrap();
+            if message.get("method").is_none() {
+                return message;
+            }
+        }
+    }
+
+    async fn ask(&mut self, message: &Value) -> Value {
+        self.tell(&message.to_string()).await;
+        self.answer().await
+    }
+
+    /// The end of the input; everything that was under way has been answered then.
+    async fn end(mut self) {
+        self.input.shutdown().await.unwrap();
+        tokio::time::timeout(PATIENCE, self.running)
+            .await
+            .expect("its end in time")
+            .unwrap();
+    }
+}
+
+/// A client over HTTP that keeps its session.
+struct Served {
+    _server: Server,
+    client: Client,
+}
+
+impl Served {
+    async fn ask(&mut self, message: &Value) -> Value {
+        let is_modern =
+            message["params"]["_meta"]["io.modelcontextprotocol/protocolVersion"].is_string();
+        let reply = if is_modern {
+            self.client.post_modern(message).await
+        } else {
+            self.client.post(message).await
+        };
+        if let Some(session) = reply.headers.get("mcp-session-id") {
+            self.client.session = Some(session.to_str().unwrap().to_owned());
+        }
+        reply.json()
+    }
+}
+
+async fn fronts(mode: Mode, flags: &[&str]) -> (Served, Forwarded) {
+    let (server, mut client) = start_with(options(script("plunge-test", flags), mode)).await;
+    client.accept = "application/json";
+    let forwarded = Forwarded::start(options(script("plunge-test", flags), mode));
+    (
+        Served {
+            _server: server,
+            client,
+        },
+        forwarded,
+    )
+}
+
+/// What differs between two processes.
+fn normal(mut answer: Value) -> Value {
+    for pointer in [
+        "/result/serverInfo/version",
+        "/result/_meta/io.modelcontextprotocol~1serverInfo/version",
+    ] {
+        if let Some(version) = answer.pointer_mut(pointer) {
+            *version = json!("a process id");
+        }
+    }
+    answer
+}
+
+async fn same(mode: Mode, flags: &[&str], cases: &[Value]) {
+    let (mut served, mut forwarded) = fronts(mode, flags).await;
+    for case in cases {
+        let (over_http, over_lines) = (served.ask(case).await, forwarded.ask(case).await);
+        assert_eq!(normal(over_http), normal(over_lines), "{mode:?} {case}");
+    }
+    forwarded.end().await;
+}
+
+#[tokio::test]
+async fn clients_with_a_handshake_get_the_same() {
+    let cases = [
+        initialize("2025-06-18"),
+        tool("a", "echo", json!({"b": [1, "\u{e4}"]})),
+        tool(1, "count", json!({})),
+        tool(1.5, "count", json!({})),
+        request("l", "tools/list", json!({})),
+        tool(2, "none", json!({})),
+        tool(3, "twice", json!({})),
+        tool(4, "noise", json!({})),
+        request(5, "logging/setLevel", json!({"level": "info"})),
+        initialize("2025-06-18"),
+        json!({"jsonrpc": "2.0", "id": null, "method": "ping"}),
+        json!({"jsonrpc": "1.0", "id": 1, "method": "ping"}),
+        json!({"jsonrpc": "2.0", "id": 6, "method": "tools/call", "params": {"_meta": {"progressToken": 1, "x": 2}, "name": "echo"}}),
+    ];
+    for mode in [
+        Mode::Session,
+        Mode::Shared,
+        Mode::Exclusive,
+        Mode::Stateless,
+    ] {
+        same(mode, &[], &cases).await;
+    }
+}
+
+#[tokio::test]
+async fn clients_without_a_handshake_get_the_same() {
+    let mut without_meta = modern(5, "tools/list", json!({}));
+    without_meta["params"]["_meta"]
+        .as_object_mut()
+        .unwrap()
+        .remove("io.modelcontextprotocol/clientCapabilities");
+    let cases = [
+        modern("d", "server/discover", json!({})),
+        modern_tool(1, "echo", json!({"a": 1})),
+        modern_tool(2, "none", json!({})),
+        modern(3, "ping", json!({})),
+        modern(4, "no/such", json!({})),
+        without_meta,
+        initialize("2025-11-25"),
+    ];
+    same(Mode::Stateless, &["modern"], &cases).await;
+    same(Mode::Session, &["modern"], &cases[..6]).await;
+    same(Mode::Session, &[], &cases[..4]).await;
+    same(Mode::Shared, &[], &cases[..4]).await;
+}
+
+#[tokio::test]
+async fn a_death_is_the_same_typed_error_and_the_next_call_works_or_says_why_not() {
+    for (mode, then) in [(Mode::Shared, None), (Mode::Session, Some(-32001))] {
+        let (mut served, mut forwarded) = fronts(mode, &[]).await;
+        for message in [
+            initialize("2025-11-25"),
+            tool(1, "die", json!({})),
+            tool(2, "echo", json!({})),
+        ] {
+            let (over_http, over_lines) =
+                (served.ask(&message).await, forwarded.ask(&message).await);
+            for pointer in ["/error/code", "/error/data/kind", "/id"] {
+                if message["method"] == "tools/call" && message["id"] == 2 && pointer == "/id" {
+                    continue; // a session that is not there is refused before the body is read
+                }
+                assert_eq!(
+                    over_http.pointer(pointer),
+                    over_lines.pointer(pointer),
+                    "{message}"
+                );
+            }
+            if message["id"] == 2 {
+                assert_eq!(
+                    over_lines.pointer("/error/code").and_then(Value::as_i64),
+                    then
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn questions_notifications_and_cancellations_pass_both_ways() {
+    let mut client = Forwarded::start(options(script("plunge-test", &[]), Mode::Session));
+    client.ask(&initialize("2025-11-25")).await;
+    client
+        .tell(&tool("q", "ask", json!({"id": "why"})).to_string())
+        .await;
+    let asked = loop {
+        let line = client.lines.next_line().await.unwrap().unwrap();
+        let message: Value = serde_json::from_str(&line).unwrap();
+        if message["id"] == "why" {
+            break message;
+        }
+    };
+    assert_eq!(asked["method"], "sampling/createMessage");
+    let answered = client
+        .ask(&json!({"jsonrpc": "2.0", "id": "why", "result": {"said": 1}}))
+        .await;
+    assert_eq!(answered["id"], "q");
+    client.tell(&tool(7, "hang", json!({})).to_string()).await;
+    let cancel =
+        json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 7}});
+    assert_eq!(
+        client.ask(&cancel).await["error"]["data"]["kind"],
+        "cancelled"
+    );
+    let told = client
+        .ask(&tool(8, "cancelled", json!({})))
+        .await
+        .to_string();
+    assert!(told.contains("requestId"), "{told}");
+    client.end().await;
+}
+
+#[tokio::test]
+async fn a_cancellation_without_a_session_reaches_the_child_and_ends_the_call() {
+    let mut client = Forwarded::start(options(script("plunge-test", &["modern"]), Mode::Stateless));
+    client
+        .tell(&modern_tool(7, "hang", json!({})).to_string())
+        .await;
+    client
+        .tell(r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":7}}"#)
+        .await;
+    let begun = std::time::Instant::now();
+    loop {
+        let told = client
+            .ask(&modern_tool(8, "cancelled", json!({})))
+            .await
+            .to_string();
+        if told.contains("the client went away") {
+            break;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{told}");
+    }
+    client.end().await;
+}
+
+#[tokio::test]
+async fn the_end_of_the_input_lets_requests_end_and_leaves_no_process() {
+    let mark = marker("forward");
+    let mut client = Forwarded::start(options(script(&mark, &[]), Mode::Shared));
+    for id in 0..20 {
+        client
+            .tell(&tool(id, "sleep", json!({"ms": 50})).to_string())
+            .await;
+    }
+    client.input.shutdown().await.unwrap();
+    let mut answered = Vec::new();
+    while answered.len() < 20 {
+        answered.push(client.answer().await["id"].as_u64().unwrap());
+    }
+    answered.sort_unstable();
+    assert_eq!(answered, (0..20).collect::<Vec<_>>());
+    assert!(client.lines.next_line().await.unwrap().is_none());
+    client.running.await.unwrap();
+    assert!(processes(&mark).is_empty());
+}
+
+#[tokio::test]
+async fn lines_that_are_too_long_or_no_messages_are_answered_and_survived() {
+    let mut options = options(script("plunge-test", &[]), Mode::Shared);
+    options.max_body_bytes = 1000;
+    let mut client = Forwarded::start(options);
+    client.tell("").await;
+    for (line, kind) in [
+        ("x".repeat(5000), "too_large"),
+        ("nonsense".to_owned(), "not_json"),
+        ("[]".to_owned(), "bad_message"),
+    ] {
+        client.tell(&line).await;
+        let answer = client.answer().await;
+        assert_eq!(
+            (&answer["id"], &answer["error"]["data"]["kind"]),
+            (&Value::Null, &json!(kind))
+        );
+    }
+    assert_eq!(client.ask(&tool(1, "echo", json!({}))).await["id"], 1);
+    client.end().await;
+}
