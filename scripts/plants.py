@@ -63,8 +63,8 @@ BUGS = {
     "reaped-into-a-closed-pool": (
         "reap_against_acquire_against_close", "what a sweep had in its hands stays open in a closed pool",
         "src/engine/put.rs",
-        "        gate.has(GateWord::CLOSED)\n            || (gate.waiters() > 0",
-        "        (gate.waiters() > 0"),
+        "        gate.has(GateWord::CLOSED) || is_served(gate) ||",
+        "        is_served(gate) ||"),
     "reaped-permit-is-no-put": (
         "reap_against_acquire", "an idle connection is reaped, and whoever had hoped for it sleeps on",
         "src/engine/permit.rs",
@@ -143,16 +143,17 @@ BUGS = {
         "src/engine/put.rs",
         "        gate.has(GateWord::KEYED) && commons.is_some_and(|commons| commons.is_pressed())\n",
         "        gate.has(GateWord::KEYED) && commons.is_some_and(|_| false)\n"),
-    "written-down-without-a-second-look": (
-        "freed_permit_reaches_the_pool_that_starves", "a permit comes back between the refusal and the entry",
+    "freed-permit-not-promised": (
+        "freed_permit_reaches_the_pool_that_starves", "a permit comes back and is kept for nobody",
         "src/engine/commons.rs",
-        "            if roll.free() > 0 || standing == standing::PROMISED {\n",
-        "            if standing == standing::PROMISED {\n"),
+        "        roll.promise_free();\n        let wanted",
+        "        let wanted"),
     "wait-ends-without-tending": (
         "permit_of_a_waiter_that_leaves_goes_to_the_next_pool", "a permit is announced to a waiter that leaves",
         "src/engine/line.rs",
-        "                commons.forget(self);\n            }\n            commons.tend();\n        }\n        self.settle_promise();\n",
-        "                commons.forget(self);\n            }\n        }\n"),
+        "            commons.tend();\n            // What was left idle for a line that is gone.\n            self.settle();\n        }\n"
+        "        self.settle_promise();\n",
+        "        }\n"),
     "starving-without-evicting": (
         "eviction_and_acquire_never_share_a_connection", "a key starves beside idle connections of others",
         "src/engine/commons.rs",

@@ -169,6 +169,7 @@ impl<T, H: Host<T>> Commons<T, H> {
     /// A connection of `body` left its slot.
     pub(super) fn left(&self, body: &Arc<Body<T, H>>) {
         let _dropped_outside = self.change(|roll| {
+            // Relaxed, all three: as in `joined`.
             let desk = (body.desk.load(Relaxed) as usize).checked_sub(1)?;
             let entry = roll.active.get_mut(desk)?;
             entry.1 -= 1;

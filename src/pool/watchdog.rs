@@ -11,6 +11,7 @@
 use std::thread;
 use std::time::Duration;
 
+use super::guarded;
 use super::shared::Body;
 use crate::sync::{Arc, Mutex, Weak};
 use crate::time::Tick;
@@ -61,11 +62,11 @@ fn walk() {
     loop {
         thread::park_timeout(LOOK);
         let watched = std::mem::take(&mut ROUND.lock().watched);
-        // Outside the lock: a look may drop the last reference to a pool.
-        let kept = watched
-            .into_iter()
-            .filter(|weak| weak.upgrade().is_some_and(|pool| pool.look()));
-        let kept = kept.collect::<Vec<_>>();
+        // Outside the lock: a look may drop the last reference to a pool. It wakes callers, too, and
+        // what panics there is theirs: the other pools are looked at all the same.
+        let look = |weak: &Weak<dyn Watched>| weak.upgrade().is_some_and(|pool| pool.look());
+        let is_kept = |weak: &_| guarded::call("look", || look(weak)).unwrap_or(true);
+        let kept = watched.into_iter().filter(is_kept).collect::<Vec<_>>();
         let mut round = ROUND.lock();
         round.watched.extend(kept);
         if round.watched.is_empty() {

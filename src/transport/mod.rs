@@ -1,5 +1,8 @@
-//! Connections that plunge knows how to make: a child process, a TCP stream.
+//! Connections that plunge knows how to make: a child process, a TCP stream; and how a lost
+//! event stream comes back.
 
+#[cfg(feature = "sse")]
+pub mod sse;
 #[cfg(all(feature = "subprocess", target_os = "linux"))]
 pub mod subprocess;
 #[cfg(all(feature = "tcp", unix))]

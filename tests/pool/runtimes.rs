@@ -1,13 +1,16 @@
 //! Pools and the runtimes that come and go around them.
 
 use std::convert::Infallible;
-use std::sync::LazyLock;
-use std::time::Duration;
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, LazyLock};
+use std::task::{Context, Wake, Waker};
+use std::time::{Duration, Instant};
 
 use plunge::{AcquireErrorKind, Plain, Pool, PoolHooks, PoolOptions, PoolStats, Verdict};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::support::{Gate, Gates, HookGate, Theatre, paused, plain, settled};
+use crate::support::{Gate, Gates, HookGate, Theatre, burst, paused, plain, settled};
 
 static POOL: LazyLock<Pool<Plain<u64>>> = LazyLock::new(|| {
     let options = PoolOptions::new().max_connections(2);
@@ -181,6 +184,49 @@ fn a_pause_whose_time_nobody_keeps_any_more_ends() {
     );
     assert_eq!(error.expect("no panic"), AcquireErrorKind::NoRuntime);
     assert_eq!(pool.stats().open, 0);
+}
+
+/// Notes that it was called; panics then, if it is one that does.
+struct Bell {
+    panics: bool,
+    rung: AtomicBool,
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.rung.store(true, SeqCst);
+        if self.panics {
+            burst();
+        }
+    }
+}
+
+/// Waits for a pool whose runtime nobody drives until somebody has it look for itself.
+fn wait_beside_a_clock_that_stands(panics: bool) {
+    let runtime = Builder::new_current_thread().enable_time().build().unwrap();
+    let _entered = runtime.enter();
+    let hour = Duration::from_secs(3_600);
+    let pool = plain(PoolOptions::new().max_connections(1).acquire_timeout(hour));
+    let _held = runtime.block_on(pool.acquire()).unwrap();
+    let bell = Arc::new(Bell {
+        panics,
+        rung: AtomicBool::new(false),
+    });
+    let waker = Waker::from(Arc::clone(&bell));
+    let mut acquire = std::pin::pin!(pool.acquire());
+    let polled = acquire.as_mut().poll(&mut Context::from_waker(&waker));
+    assert!(polled.is_pending());
+    let end = Instant::now() + Duration::from_secs(30);
+    while !bell.rung.load(SeqCst) {
+        assert!(Instant::now() < end, "nobody looks at the clock");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_waker_that_panics_stops_the_clock_of_no_other_pool() {
+    wait_beside_a_clock_that_stands(true);
+    wait_beside_a_clock_that_stands(false);
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod fixture;
 mod guards;
 mod limits;
 mod modern;
+mod mortality;
 mod oneshot;
 mod parity;
 mod questions;

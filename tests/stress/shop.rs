@@ -2,9 +2,11 @@
 //!
 //! Promise: two holders of one tool are noticed, and so is one tool more than there may be.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use plunge::{BoxError, ConnectContext, Manager, Transient, Verdict};
 
@@ -108,7 +110,7 @@ impl Shop {
     fn luck(&self) -> u64 {
         match self.calm.load(SeqCst) {
             true => 50,
-            false => self.dice.lock().unwrap().below(100),
+            false => self.dice.lock().below(100),
         }
     }
 
@@ -116,7 +118,7 @@ impl Shop {
     fn stumble(&self) {
         if self.trouble > 0
             && !self.calm.load(SeqCst)
-            && self.dice.lock().unwrap().below(1_000) < self.trouble
+            && self.dice.lock().below(1_000) < self.trouble
         {
             std::panic::resume_unwind(Box::new("the shop stumbles"));
         }
@@ -129,7 +131,8 @@ impl Shop {
         if luck >= 50 {
             tokio::task::yield_now().await;
         }
-        if luck >= 90 {
+        // Threads that are no part of a runtime look, too.
+        if luck >= 90 && tokio::runtime::Handle::try_current().is_ok() {
             tokio::time::sleep(Duration::from_micros(300)).await;
         }
         look.end();
