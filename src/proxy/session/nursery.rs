@@ -67,10 +67,8 @@ impl Nursery {
     }
 
     async fn acquire(&self) -> Result<PoolConnection<Subprocess>, Fault> {
-        if let Ok(lease) = self.pool.try_acquire() {
-            return Ok(lease);
-        }
-        let _waiting = self.pace.wait();
+        // Who finds one ready needs no other to hurry, although that one may be looked at first.
+        let _waiting = (self.pool.stats().idle == 0).then(|| self.pace.wait());
         let acquired = self.pool.acquire_timeout(self.patience()).await;
         acquired.map_err(|error| Fault::new(Code::NoChild, error.to_string()))
     }
