@@ -18,8 +18,11 @@ pub(crate) trait Host<T>: Send + Sync + Sized + 'static {
     /// Called at every release.
     fn keeps(&self, value: &T) -> bool;
 
+    /// Whether [`held`](Self::held) says anything: then a lease that ends in another tick than it
+    /// began is [`returned`](Self::returned), so that the release of one that does not pays nothing.
+    const TELLS_HOLDS: bool = false;
+
     /// A lease ends in another tick than it began. Called in drops, and must not panic.
-    #[inline(always)]
     fn held(&self, since: Tick, now: Tick) {
         let _ = (since, now);
     }

@@ -114,7 +114,6 @@ impl<T, H: Host<T>> Lease<T, H> {
     }
 
     /// The lease ends: stamps the connection, and tells for how long it was held where a tick saw it.
-    #[inline(always)]
     pub(crate) fn end(&self, now: Tick) {
         let since = self.since();
         if since != now {
@@ -157,12 +156,15 @@ impl<T, H: Host<T>> Drop for Lease<T, H> {
         if body.gate.peek().is_quiet()
             && tick != Tick::NEVER
             && !self.slot().is_marked()
+            && (!H::TELLS_HOLDS || self.since() == tick)
             && !std::thread::panicking()
             && body.host().keeps(self.value())
         {
             let thread = thread_index();
             if let Some(record) = thread.and_then(Record::of) {
-                self.end(tick);
+                if !H::TELLS_HOLDS {
+                    self.stamp(tick);
+                }
                 let hazard = record.protect(Arc::as_ptr(body).cast());
                 // SAFETY: the lease ends here, and the body is protected by `hazard`.
                 return unsafe {

@@ -167,10 +167,17 @@ async fn look_and_wait<T: Send + 'static>(
     limit: Duration,
 ) -> Result<Lease<T>, AcquireError> {
     let shared = body.host();
-    let mut now = Instant::now();
-    let (since, until) = (shared.clock.tick(now), far(now, limit));
+    let now = Instant::now();
     let begun = Begun::at(now);
-    let (mut dead, mut refused, mut in_front) = (0, 0, false);
+    let since = shared.clock.tick(now);
+    let mut turn = Turn {
+        now,
+        since,
+        until: far(now, limit),
+        deadline: since.after(limit),
+        in_front: false,
+    };
+    let (mut dead, mut refused) = (0, 0);
     loop {
         if body.is_closed() {
             return Err(give_up(body, shut(body)));
@@ -183,32 +190,29 @@ async fn look_and_wait<T: Send + 'static>(
         let lease = match found.take() {
             Some(lease) => lease,
             None => {
-                let in_front = std::mem::replace(&mut in_front, true);
-                let turn = Turn {
-                    now,
-                    until,
-                    in_front,
-                };
-                waited(body, turn).await?
+                let served = waited(body, &turn).await?;
+                turn.in_front = true;
+                served
             }
         };
         let opened_for_this = lease.uses() == 0 && lease.created() >= since;
-        match admit::admit(body, lease, opened_for_this, until).await {
+        match admit::admit(body, lease, opened_for_this, turn.until).await {
             Ok(Admission::Admitted(lease)) => {
                 shared.served(since, begun);
                 return Ok(lease);
             }
-            Ok(Admission::Dead) if opened_for_this => rest(body, &mut refused, until).await,
+            Ok(Admission::Dead) if opened_for_this => rest(body, &mut refused, turn.until).await,
             Ok(Admission::Dead) => dead += 1,
             Err(kind) => return Err(give_up(body, kind)),
         }
-        now = Instant::now();
-        if now >= until {
+        turn.now = Instant::now();
+        if turn.now >= turn.until {
             return Err(give_up(
                 body,
                 AcquireErrorKind::TimedOut(AcquirePhase::Wait),
             ));
         }
+        turn.since = shared.clock.tick(turn.now);
     }
 }
 
@@ -234,18 +238,20 @@ async fn rest<T: Send + 'static>(body: &Body<T>, refused: &mut u32, until: Insta
     }
 }
 
-/// Since when and until when a caller waits, and whether it was in line before.
-#[derive(Clone, Copy)]
+/// Since when and until when a caller waits, and whether it was in line before. Both times as ticks
+/// too: to work these out takes as long as to stand in line, so it is done once.
 struct Turn {
     now: Instant,
+    since: Tick,
     until: Instant,
+    deadline: Tick,
     in_front: bool,
 }
 
 /// Waits in line; says why it was in vain.
 async fn waited<T: Send + 'static>(
     body: &Arc<Body<T>>,
-    turn: Turn,
+    turn: &Turn,
 ) -> Result<Lease<T>, AcquireError> {
     let shared = body.host();
     let failures = shared.counters.connect_failures.get();
@@ -286,22 +292,16 @@ fn timed_out<T: Send + 'static>(body: &Body<T>, failures: u64) -> AcquireError {
 /// the runtime that does may be one that nobody drives any more.
 async fn in_line<T: Send + 'static>(
     body: &Arc<Body<T>>,
-    turn: Turn,
+    turn: &Turn,
 ) -> Result<Lease<T>, WaitError<Failure>> {
     let shared = body.host();
-    let Turn {
-        now,
-        until,
-        in_front,
-    } = turn;
-    let since = shared.clock.tick(now);
-    let deadline = since.after(until.saturating_duration_since(now));
+    let until = turn.until;
     // Made where it stays: it is moved nowhere, and the future holds it once.
-    let mut wait = pin!(Wait::new(body, since, deadline, in_front));
-    let mut look = until.min(now + LOOK);
+    let mut wait = pin!(Wait::new(body, turn.since, turn.deadline, turn.in_front));
+    let mut look = until.min(turn.now + LOOK);
     // Most waits are far shorter than a tick: their timer is armed when the next tick finds them
     // still in line, if there is one to come. A timer costs more than a hand-off.
-    let mut spares = until >= now + 2 * LOOK;
+    let mut spares = until >= turn.now + 2 * LOOK;
     loop {
         let ticks = || spares && body.tick().load() != Tick::NEVER;
         let step = timeout_unless(look, shared.runtimes.configured(), wait.as_mut(), ticks);

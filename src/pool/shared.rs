@@ -346,7 +346,8 @@ impl<T: Send + 'static> Host<T> for Shared<T> {
         self.keeps_all.load(Ordering::Relaxed) || self.keeps_asked(value)
     }
 
-    #[inline(always)]
+    const TELLS_HOLDS: bool = cfg!(feature = "metrics");
+
     fn held(&self, since: Tick, now: Tick) {
         self.telemetry.held(since, now);
     }

@@ -93,7 +93,6 @@ impl Telemetry {
     }
 
     /// A lease that began in one tick ends in another.
-    #[inline]
     pub(crate) fn held(&self, since: Tick, now: Tick) {
         #[cfg(feature = "metrics")]
         if let Some(meters) = self.meters.get()

@@ -30,8 +30,10 @@ impl Tick {
 
     /// The tick `wait` later; [`NEVER`](Self::NEVER) where that is out of range.
     pub(crate) fn after(self, wait: Duration) -> Self {
-        // Rounded up: a deadline may be late by a millisecond, never early.
-        let millis = u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
+        // Rounded up: a deadline may be late by a millisecond, never early. In 64 bits: every wait
+        // in line asks, and a division of 128 bits costs as much as the line.
+        let rest = u64::from(wait.subsec_nanos().div_ceil(1_000_000));
+        let millis = wait.as_secs().saturating_mul(1_000).saturating_add(rest);
         Self(self.0.saturating_add(millis))
     }
 }
@@ -74,6 +76,10 @@ mod tests {
     fn a_deadline_is_never_early() {
         let start = Tick::from_millis(5);
         assert_eq!(start.after(Duration::from_micros(1)), Tick::from_millis(6));
+        assert_eq!(
+            start.after(Duration::from_nanos(1_999_000_001)),
+            Tick::from_millis(2_005)
+        );
         assert_eq!(start.after(Duration::MAX), Tick::NEVER);
         assert_eq!(start.since(Tick::from_millis(9)), Duration::ZERO);
     }

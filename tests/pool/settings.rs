@@ -122,3 +122,52 @@ fn what_is_wrong_is_told_by_its_name() {
     let contradiction = read(json!({ "min_idle": 11 })).unwrap();
     assert_eq!(try_plain(contradiction).unwrap_err().field(), "min_idle");
 }
+
+/// A value as the table of `Profile` spells it.
+fn spelled(value: &Value) -> String {
+    match value {
+        Value::Null => "no bound".into(),
+        Value::Number(number) => number.to_string(),
+        Value::String(text) => text.clone(),
+        Value::Object(parts) if parts.contains_key("eventual") => {
+            format!("eventual({})", spelled(&parts["eventual"]))
+        }
+        parts => format!(
+            "{},{}",
+            spelled(&parts["first"]),
+            spelled(&parts["longest"])
+        ),
+    }
+}
+
+#[test]
+fn the_table_of_profiles_is_what_they_are() {
+    let columns = [
+        Options::new(),
+        Options::profile(Profile::LowLatency),
+        Options::profile(Profile::Throughput),
+        Options::profile(Profile::Subprocess),
+        Options::profile(Profile::Constrained),
+    ]
+    .map(|options| written(&options));
+    let source = include_str!("../../src/pool/profile.rs");
+    let rows = source
+        .lines()
+        .filter_map(|line| line.strip_prefix("/// | `"));
+    let mut seen = 0;
+    for row in rows {
+        let (option, cells) = row.split_once("` |").unwrap();
+        let cells: Vec<&str> = cells.trim_end_matches('|').split(" | ").collect();
+        for (column, cell) in columns.iter().zip(&cells) {
+            let told = cell
+                .replace(['`', ' '], "")
+                .replace("min", "m")
+                .to_lowercase();
+            let told = told.replace("off", "never");
+            let is = spelled(&column[option]).replace(' ', "");
+            assert_eq!(told, is, "{option}");
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, 14 * columns.len());
+}

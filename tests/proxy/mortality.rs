@@ -12,6 +12,8 @@ use crate::fixture::{descriptors, eventually, marker, options, processes, start_
 
 /// Callers at a time.
 const CALLERS: usize = 8;
+/// Pipes of a child, and the handle of its process.
+const DESCRIPTORS: usize = 4;
 /// What a process may grow by: buffers and tables that are warm after the first tenth.
 const SLACK_BYTES: usize = 8 << 20;
 
@@ -55,7 +57,8 @@ async fn stays_flat(test: &str, deaths: usize) {
     let mark = marker(test);
     let (server, client) = start_with(mortal(&mark)).await;
     let settled = async |what: &str| {
-        eventually(what, || processes(&mark).len() == CALLERS).await;
+        // Starts that waiters asked for may end up idle beside those that are kept ready.
+        eventually(what, || (CALLERS..=16).contains(&processes(&mark).len())).await;
         (descriptors(std::process::id()), resident_bytes())
     };
     die(&client, deaths / 10).await;
@@ -68,7 +71,7 @@ async fn stays_flat(test: &str, deaths: usize) {
         begun.elapsed()
     );
     assert!(
-        open_after <= open + CALLERS,
+        open_after <= open + (16 - CALLERS) * DESCRIPTORS,
         "{open} and {open_after} descriptors"
     );
     assert!(

@@ -185,3 +185,31 @@ async fn an_upstream_that_only_fails_is_left_alone_and_tried_by_one_probe() {
     drop(server);
     std::fs::remove_dir_all(&folder).unwrap();
 }
+
+#[tokio::test]
+async fn a_child_that_dies_is_one_failure_however_many_requests_it_had() {
+    let mark = marker("lost-together");
+    let options = ServeOptions {
+        max_connections: Some(1),
+        breaker: BreakerOptions {
+            failures: 3,
+            ..BreakerOptions::default()
+        },
+        ..options(script(&mark, &[]), Mode::Shared)
+    };
+    let (server, client) = start_with(options).await;
+    let mut lost = tokio::task::JoinSet::new();
+    for id in 0..8 {
+        let client = client.clone();
+        lost.spawn(async move { client.call(id, "hang", json!({})).await.kind() });
+    }
+    while stats(server.admin_address()).await["children"][0]["in_flight"] != 8 {}
+    assert_eq!(client.call(8, "die", json!({})).await.kind(), "child_died");
+    let kinds = lost.join_all().await;
+    assert!(kinds.iter().all(|kind| kind == "child_died"), "{kinds:?}");
+    assert_eq!(client.call(9, "echo", json!({})).await.status, 200);
+    assert_eq!(
+        stats(server.admin_address()).await["upstream"]["times_opened"],
+        0
+    );
+}

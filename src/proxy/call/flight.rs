@@ -179,6 +179,17 @@ impl Flight {
         taken
     }
 
+    /// Ends those that were in flight on a child that is gone. For the breaker that is one failure,
+    /// however many they were: it was one.
+    pub fn fail_all(flights: impl IntoIterator<Item = Arc<Self>>, fault: &Fault) {
+        for (at, flight) in flights.into_iter().enumerate() {
+            if at > 0 {
+                flight.report(Outcome::Abandoned); // only the first report counts
+            }
+            flight.fail(fault.clone());
+        }
+    }
+
     fn report(&self, outcome: Outcome) {
         if let Some(ticket) = &self.ticket {
             ticket.end(outcome);

@@ -4,6 +4,7 @@ mod listeners;
 mod nursery;
 mod outbox;
 mod owned;
+mod pace;
 mod replay;
 mod routes;
 #[allow(clippy::module_inception)] // One file, one noun; this is the folder's.

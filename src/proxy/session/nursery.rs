@@ -7,6 +7,7 @@ use crate::sync::Arc;
 use std::time::Duration;
 
 use super::OwnedChild;
+use super::pace::{MAX_STARTING, Pace};
 use crate::proxy::options::ServeOptions;
 use crate::proxy::wire::{Code, Fault};
 use crate::transport::{Command, Subprocess};
@@ -15,6 +16,7 @@ use crate::{BoxError, CloseReport, Pool, PoolConnection, PoolOptions, PoolStats}
 /// The pool of children without a session.
 pub struct Nursery {
     pool: Pool<Subprocess>,
+    pace: Arc<Pace>,
     options: Arc<ServeOptions>,
 }
 
@@ -25,15 +27,27 @@ impl Nursery {
     ///
     /// That of the pool's options.
     pub fn new(command: &Command, options: &Arc<ServeOptions>) -> Result<Self, BoxError> {
-        let command = command.clone();
+        let pace = Arc::new(Pace::default());
+        let factory = {
+            let (command, pace) = (command.clone(), pace.clone());
+            move || {
+                let (command, pace) = (command.clone(), pace.clone());
+                async move {
+                    pace.turn().await;
+                    Subprocess::spawn(&command).await
+                }
+            }
+        };
         let pool = PoolOptions::new()
+            .max_connecting(MAX_STARTING)
             .max_connections(options.children())
             .min_idle(options.min_idle)
             .connect_timeout(options.connect_timeout)
             .acquire_timeout(options.acquire_timeout)
-            .connect_with(move || Subprocess::spawn(&command))?;
+            .connect_with(factory)?;
         Ok(Self {
             pool,
+            pace,
             options: options.clone(),
         })
     }
@@ -53,9 +67,8 @@ impl Nursery {
     }
 
     async fn acquire(&self) -> Result<PoolConnection<Subprocess>, Fault> {
-        if let Ok(lease) = self.pool.try_acquire() {
-            return Ok(lease);
-        }
+        // Who finds one ready needs no other to hurry, although that one may be looked at first.
+        let _waiting = (self.pool.stats().idle == 0).then(|| self.pace.wait());
         let acquired = self.pool.acquire_timeout(self.patience()).await;
         acquired.map_err(|error| Fault::new(Code::NoChild, error.to_string()))
     }
@@ -77,12 +90,15 @@ impl Nursery {
     ///
     /// Why it cannot.
     pub async fn warm(&self) -> Result<(), Fault> {
-        if self.options.min_idle == 0 {
-            return self.acquire().await.map(drop);
-        }
-        // An acquire would open a child beside those that the pool opens by itself.
-        let ready = self.pool.wait_ready().await;
-        ready.map_err(|error| Fault::new(Code::NoChild, error.to_string()))
+        let warmed = if self.options.min_idle == 0 {
+            self.acquire().await.map(drop)
+        } else {
+            // An acquire would open a child beside those that the pool opens by itself.
+            let ready = self.pool.wait_ready().await;
+            ready.map_err(|error| Fault::new(Code::NoChild, error.to_string()))
+        };
+        self.pace.set_warm();
+        warmed
     }
 
     /// Whether a new session would get a child, as far as is known.

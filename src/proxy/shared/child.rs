@@ -223,9 +223,8 @@ impl SharedChild {
 
     /// Ends every request with this fault and takes no more.
     pub fn end(&self, fault: Fault) {
-        for (_, flight) in self.router.flights.end(fault.clone()) {
-            flight.fail(fault.clone());
-        }
+        let lost = self.router.flights.end(fault.clone());
+        Flight::fail_all(lost.into_iter().map(|(_, flight)| flight), &fault);
     }
 
     fn tell_cancelled(&self, own: u64, reason: &str) {

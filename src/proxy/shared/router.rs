@@ -298,9 +298,8 @@ impl LineSink for ChildRouter {
             Code::ChildDied,
             format!("the server process is gone: {death}; send the request again"),
         );
-        for (_, flight) in self.flights.end(fault.clone()) {
-            flight.fail(fault.clone());
-        }
+        let lost = self.flights.end(fault.clone());
+        Flight::fail_all(lost.into_iter().map(|(_, flight)| flight), &fault);
         *self.writer.lock() = None;
         self.freed.notify_waiters();
     }

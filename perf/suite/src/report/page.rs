@@ -205,17 +205,23 @@ fn push(series: &mut Vec<Series>, label: &str, point: (f64, f64)) {
     }
 }
 
+/// Who starves callers is not drawn: the waits of those who never got an object are in no percentile.
+const STARVED: f64 = 0.005;
+
 fn waits(lines: &[Line]) -> String {
     let mut text = String::new();
     for case in CASES.iter().filter(|case| case.shape.has_waits()) {
-        let series: Vec<Series> = rows(lines, case.name)
+        let rows = rows(lines, case.name);
+        let toned = rows.iter().filter(|row| is_toned(row.subject));
+        let (drawn, starving): (Vec<_>, Vec<_>) = toned
+            .filter(|row| !row.waits().is_empty())
+            .partition(|row| row.evenness() >= STARVED);
+        let series: Vec<Series> = drawn
             .iter()
-            .filter(|row| is_toned(row.subject))
             .map(|row| Series {
                 label: row.subject.to_owned(),
                 points: row.waits(),
             })
-            .filter(|series| !series.points.is_empty())
             .collect();
         if !series.is_empty() {
             let (x, y) = (
@@ -223,10 +229,22 @@ fn waits(lines: &[Line]) -> String {
                 side("wait, µs", Scale::Log),
             );
             let plot = lines::draw(case.name, &x, &y, &series);
-            text += &headed(case, &plot);
+            text += &headed(case, &(plot + &left_out(&starving)));
         }
     }
     text
+}
+
+fn left_out(starving: &[&Row<'_>]) -> String {
+    let names: Vec<String> = starving.iter().map(|row| escape(row.subject)).collect();
+    match names.is_empty() {
+        true => String::new(),
+        false => format!(
+            "<p class=\"soft\">Not drawn: {}. Some of its callers got nothing while others went round and \
+             round; the waits it counts are those of the lucky ones.</p>",
+            names.join(", ")
+        ),
+    }
 }
 
 fn headed(case: &Case, plot: &str) -> String {
