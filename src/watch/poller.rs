@@ -5,7 +5,7 @@
 //! kernel.
 //!
 //! Promise: alarms are raised without a lock, at most once each. Cost: while nothing happens, none;
-//! per watch 80 to 100 bytes here and as much again in the kernel (10,000 measured).
+//! per watch 60 to 80 bytes here and some more in the kernel (10,000 measured).
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
