@@ -1,4 +1,4 @@
-//! The reverse proxy for MCP: clients over HTTP in front, pooled child processes behind; and [`forward`],
+//! The reverse proxy for MCP: clients over HTTP in front, pooled child processes behind; and [`forward()`],
 //! the same for one client over standard input and output.
 //!
 //! [`Server::start`] runs one from [`ServeOptions`]; dropping it, or [`Server::shutdown`], ends every
