@@ -34,6 +34,17 @@ struct Told {
     long_holds: u64,
 }
 
+impl Told {
+    /// A reading taken while a connection changes hands may miss what was told already.
+    fn not_below(mut self, before: &Self) -> Self {
+        for (now, before) in self.counters.iter_mut().zip(before.counters) {
+            *now = before.max(*now);
+        }
+        self.ended = self.ended.max(before.ended);
+        self
+    }
+}
+
 type Reading<N> = fn(&PoolStats) -> N;
 
 const COUNTERS: [(&str, Reading<u64>); 9] = [
@@ -97,8 +108,9 @@ impl Meters {
     /// Tells the recorder what changed since it was told last.
     pub(crate) fn publish(&self, stats: &PoolStats) {
         let mut told = self.told.lock();
-        let before = std::mem::replace(&mut *told, self.reading(stats));
-        let now = *told;
+        let before = *told;
+        let now = self.reading(stats).not_below(&before);
+        *told = now;
         drop(told);
         let _ = guarded::call("recorder", || self.tell(before, now));
     }
@@ -149,3 +161,7 @@ impl Drop for Meters {
         let _ = guarded::call("recorder", || self.tell(told, gone));
     }
 }
+
+#[cfg(test)]
+#[path = "meters_tests.rs"]
+mod tests;

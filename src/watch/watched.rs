@@ -31,8 +31,9 @@ use crate::{IdleBytes, PoolableResource};
 /// async fn connect() -> Result<Client, BoxError> {
 ///     let stream = TcpStream::connect("127.0.0.1:80").await?;
 ///     let socket = Client::socket_of(&stream)?;
-///     let (sender, connection) = handshake(TokioIo::new(stream)).await?;
+///     let (mut sender, connection) = handshake(TokioIo::new(stream)).await?;
 ///     tokio::spawn(connection);
+///     sender.ready().await?; // not before its task runs
 ///     let watched = Watched::new(sender, socket, IdleBytes::Deadly);
 ///     Ok(watched.healthy_while(|sender| sender.is_ready()))
 /// }
