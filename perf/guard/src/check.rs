@@ -31,7 +31,7 @@ pub fn run(options: &CheckOptions) -> Result<(), Failure> {
             "perf/baselines holds no counts: run `cargo run --release -p guard -- record`",
         )));
     }
-    println!("guard: counts, held exactly");
+    println!("guard: counts, held to the last recorded (instructions to 1 or 2 %)");
     let mut failures = check_counts(&count_all()?, &baseline, &place, true);
     if !options.counts_only {
         println!("guard: ratios to a reference in turns, held by a fence from their history");

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::busy::Busy;
 use crate::proxy::call::{Call, Flight, Owner};
 use crate::proxy::guard::Guard;
 use crate::proxy::options::ServeOptions;
@@ -17,7 +18,7 @@ use crate::proxy::shared::{
 };
 use crate::proxy::wire::{Code, Fault, RequestId};
 use crate::resilience::Deadline;
-use crate::sync::{Arc, Mutex, OnceLock, Weak};
+use crate::sync::{Arc, OnceLock};
 use crate::transport::Command;
 use crate::{
     AcquireError, AcquireErrorKind, AcquirePhase, BoxError, CloseReport, Pool, PoolOptions,
@@ -30,35 +31,11 @@ const MAX_TRIES: usize = 3;
 /// The children and who has them.
 pub struct Exclusive {
     pool: Pool<Handshaken>,
-    busy: Busy,
+    busy: Busy<SharedChild>,
     options: Arc<ServeOptions>,
     guard: Arc<Guard>,
     /// What the children said of themselves, once one did.
     hello: OnceLock<Arc<Hello>>,
-}
-
-type Busy = Arc<Mutex<Vec<Arc<SharedChild>>>>;
-
-/// What a request holds until its end: its child's place among the busy ones.
-struct Held {
-    busy: Weak<Mutex<Vec<Arc<SharedChild>>>>,
-    child: Arc<SharedChild>,
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        let Some(busy) = self.busy.upgrade() else {
-            return;
-        };
-        let mut children = busy.lock();
-        let at = children
-            .iter()
-            .position(|child| Arc::ptr_eq(child, &self.child));
-        let gone = at.map(|at| children.swap_remove(at));
-        drop(children);
-        // Its lease goes back outside the lock.
-        drop(gone);
-    }
 }
 
 impl Exclusive {
@@ -90,7 +67,7 @@ impl Exclusive {
             .connect_with(factory)?;
         Ok(Self {
             pool,
-            busy: Busy::default(),
+            busy: Busy::new(),
             options: options.clone(),
             guard: guard.clone(),
             hello: OnceLock::new(),
@@ -113,10 +90,7 @@ impl Exclusive {
             let child = self.take(deadline).await?;
             // Before the write: dropped in the middle of it, the request still ends and lets go. A
             // child that was kept for it before goes.
-            flight.hold(Box::new(Held {
-                busy: Arc::downgrade(&self.busy),
-                child: child.clone(),
-            }));
+            flight.hold(Box::new(self.busy.enter(&child)));
             deadline.again(&self.options.timeouts(), Instant::now());
             match child.call(&flight, request, deadline).await {
                 Ok(called) => return called,
@@ -139,9 +113,7 @@ impl Exclusive {
                 .await
                 .map_err(fault_of)?,
         };
-        let child = Arc::new(SharedChild::new(lease, self.options.probe));
-        self.busy.lock().push(child.clone());
-        Ok(child)
+        Ok(Arc::new(SharedChild::new(lease, self.options.probe)))
     }
 
     /// Who needs a new child waits as long as its start may take.
@@ -203,7 +175,7 @@ impl Exclusive {
 
     /// The children that have a request.
     pub fn children(&self) -> Vec<Arc<SharedChild>> {
-        self.busy.lock().clone()
+        self.busy.children()
     }
 
     /// Whether a request would get a child, as far as is known.

@@ -1,5 +1,6 @@
 //! A child for each request: leased for it alone, and returned or ended after it.
 
+mod busy;
 mod exclusive;
 mod oneshot;
 

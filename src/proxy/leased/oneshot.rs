@@ -9,43 +9,20 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use super::busy::Busy;
 use crate::proxy::call::{Call, Flight};
 use crate::proxy::options::ServeOptions;
 use crate::proxy::session::{Nursery, OwnedChild};
 use crate::proxy::wire::{Code, Fault};
 use crate::resilience::Deadline;
-use crate::sync::{Arc, Mutex, Weak};
+use crate::sync::Arc;
 use crate::transport::Command;
 use crate::{BoxError, CloseReport, PoolStats};
 
 /// The children that wait for a request, and those that have one.
 pub struct Oneshot {
     nursery: Nursery,
-    busy: Busy,
-}
-
-type Busy = Arc<Mutex<Vec<Arc<OwnedChild>>>>;
-
-/// What a request holds until its end: its child.
-struct Held {
-    busy: Weak<Mutex<Vec<Arc<OwnedChild>>>>,
-    child: Arc<OwnedChild>,
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        let Some(busy) = self.busy.upgrade() else {
-            return;
-        };
-        let mut children = busy.lock();
-        let at = children
-            .iter()
-            .position(|child| Arc::ptr_eq(child, &self.child));
-        let gone = at.map(|at| children.swap_remove(at));
-        drop(children);
-        // It is retired outside the lock.
-        drop(gone);
-    }
+    busy: Busy<OwnedChild>,
 }
 
 impl Oneshot {
@@ -57,7 +34,7 @@ impl Oneshot {
     pub fn new(command: &Command, options: &Arc<ServeOptions>) -> Result<Self, BoxError> {
         Ok(Self {
             nursery: Nursery::new(command, options)?,
-            busy: Busy::default(),
+            busy: Busy::new(),
         })
     }
 
@@ -73,12 +50,8 @@ impl Oneshot {
         deadline: Deadline,
     ) -> Result<Call, Fault> {
         let child = Arc::new(self.nursery.take().await?.without_answers());
-        self.busy.lock().push(child.clone());
         // Before the write: dropped in the middle of it, the request still ends and lets go.
-        flight.hold(Box::new(Held {
-            busy: Arc::downgrade(&self.busy),
-            child: child.clone(),
-        }));
+        flight.hold(Box::new(self.busy.enter(&child)));
         let call = child.call(flight, line, deadline, 1).await?;
         child.finish();
         Ok(call)
@@ -93,7 +66,7 @@ impl Oneshot {
 
     /// The children that have a request.
     pub fn children(&self) -> Vec<Arc<OwnedChild>> {
-        self.busy.lock().clone()
+        self.busy.children()
     }
 
     /// The children without one.
