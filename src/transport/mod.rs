@@ -1,6 +1,8 @@
-//! Connections that plunge knows how to make: a child process, a TCP stream; and how a lost
-//! event stream comes back.
+//! Connections that plunge knows how to make: a child process, a TCP stream, HTTP; and how a
+//! lost event stream comes back.
 
+#[cfg(feature = "http")]
+pub mod http;
 #[cfg(feature = "sse")]
 pub mod sse;
 #[cfg(all(feature = "subprocess", target_os = "linux"))]
