@@ -35,7 +35,9 @@ pub fn snapshot(state: &AppState) -> Value {
         "sessions": state.sessions.len(),
         "upstream": state.backend.guard.snapshot(),
         "pool": pool_figures(&pool),
+        "connections_upstream": state.backend.source.connections().as_ref().map(pool_figures),
         "children": children,
+        "stateless_children": state.backend.beside_children().as_deref().map(shared),
     })
 }
 

@@ -114,12 +114,30 @@ async fn a_killed_proxy_leaves_no_child_not_even_one_that_outlives_its_input() {
 
 #[test]
 fn what_comes_later_and_what_makes_no_sense_is_refused_with_2() {
-    let table: [(&[&str], &str); 13] = [
+    let table: [(&[&str], &str); 16] = [
         (&["serve", "--config", "plunge.toml"], "--config"),
-        (&["serve", "--mcp-http", "http://localhost"], "--mcp-http"),
+        (&["serve", "--mcp-http", "https://localhost"], "https"),
+        (
+            &[
+                "serve",
+                "--mcp-http",
+                "http://localhost",
+                "--mode",
+                "oneshot",
+            ],
+            "oneshot",
+        ),
+        (
+            &["serve", "--mcp-http", "http://localhost", "--stdio", "cat"],
+            "--stdio",
+        ),
         (&["serve", "--http", "http://localhost"], "--http"),
         (&["serve", "--mode", "nonsense"], "mode"),
-        (&["forward", "--mcp-http", "http://localhost"], "--mcp-http"),
+        (
+            &["forward", "--mcp-http", "localhost"],
+            "http://127.0.0.1:3000/mcp",
+        ),
+        (&["forward", "--upstream-header", "a: b"], "--mcp-http"),
         (&["serve", "--stdio", "cat 'open"], "quote"),
         (&["serve", "--stdio", ""], "no program"),
         (&["serve", "--listen", "nonsense"], "--listen"),

@@ -68,8 +68,7 @@ async fn request(
         };
         let answered = answer(call, accepts).await;
         if let Err(fault) = &answered
-            && fault.code == Code::ChildDied
-            && state.backend.may_retry(&exchange)
+            && state.backend.may_retry(&exchange, fault)
         {
             continue;
         }

@@ -15,15 +15,15 @@ use super::router::ChildRouter;
 use crate::proxy::call::{Call, Flight, Owner, Step};
 use crate::proxy::http::{MODERN, Version};
 use crate::proxy::options::ServeOptions;
-use crate::proxy::wire::RawId;
+use crate::proxy::peer::{Peer, PeerSource};
+use crate::proxy::wire::{Code, Fault, RawId};
 use crate::resilience::{Deadline, Timeouts};
-use crate::transport::{Command, Subprocess};
 use crate::{BoxError, PoolableResource};
 
 /// The pooled resource of the modes that share.
 pub struct Handshaken {
-    /// The child.
-    pub process: Subprocess,
+    /// The child, or the session with an upstream over HTTP.
+    pub peer: Peer,
     /// Where its lines go.
     pub router: Arc<ChildRouter>,
     /// What it said of itself.
@@ -37,18 +37,18 @@ impl Handshaken {
     ///
     /// That of the start, or what was wrong with the child's answer.
     pub async fn start(
-        command: &Command,
+        source: &PeerSource,
         router: ChildRouter,
         options: &ServeOptions,
         eras: &EraMemory,
     ) -> Result<Self, BoxError> {
-        let process = Subprocess::spawn(command).await?;
+        let peer = source.open().await?;
         let router = Arc::new(router);
         // In this order: a child that is dead already takes the writer away when it is attached.
-        router.answer_by(process.writer());
-        process.attach(router.clone());
+        router.answer_by(peer.writer());
+        peer.attach(router.clone());
         let start = Start {
-            process: &process,
+            peer: &peer,
             router: &router,
             options,
         };
@@ -65,7 +65,7 @@ impl Handshaken {
             router.set_legacy();
         }
         Ok(Self {
-            process,
+            peer,
             router,
             hello: Arc::new(hello),
         })
@@ -74,7 +74,7 @@ impl Handshaken {
 
 /// A child that is asked.
 struct Start<'a> {
-    process: &'a Subprocess,
+    peer: &'a Peer,
     router: &'a Arc<ChildRouter>,
     options: &'a ServeOptions,
 }
@@ -89,10 +89,12 @@ impl Start<'_> {
         let asked = tokio::time::timeout(patience, self.ask(discover)).await;
         let found = match asked {
             Ok(Ok(answer)) => Hello::discovered(&answer),
+            // An older server over HTTP may refuse the request as a whole.
+            Ok(Err(fault)) if fault.code == Code::UpstreamRefused => None,
             Ok(Err(gone)) => {
                 // It does not bear the question: the next start does not ask.
                 eras.set(Era::Legacy);
-                return Err(gone);
+                return Err(gone.message.into());
             }
             Err(_) => None,
         };
@@ -105,28 +107,32 @@ impl Start<'_> {
     }
 
     async fn initialize(&self) -> Result<Hello, BoxError> {
-        let answer = self.ask(initialize).await?;
+        let answer = self.ask(initialize).await;
+        let answer = answer.map_err(|fault| fault.message)?;
         let hello = Hello::read(&answer).map_err(|reason| {
             format!("the server process does not speak MCP as needed: {reason}")
         })?;
         let initialized = Bytes::from_static(INITIALIZED);
-        self.process.writer().write(initialized).await?;
+        let patience = self.options.connect_timeout;
+        let written = self.peer.writer().write(initialized, patience).await;
+        written.map_err(|fault| fault.message)?;
         Ok(hello)
     }
 
-    async fn ask(&self, question: fn(u64) -> Bytes) -> Result<Bytes, BoxError> {
+    async fn ask(&self, question: fn(u64) -> Bytes) -> Result<Bytes, Fault> {
         let flight = Flight::new(RawId::new("0"), None, Owner::Nobody, false);
         let id = self
             .router
             .flights
             .insert(&flight, self.patient())
-            .map_err(|_| "the server process ended at once")?;
+            .map_err(|_| Fault::new(Code::ChildDied, "the server process ended at once"))?;
         let asked = Asked(self.router, id);
         let mut call = Call::new(flight);
-        self.process.writer().write(question(id)).await?;
+        let patience = self.options.connect_timeout;
+        self.peer.writer().write(question(id), patience).await?;
         let answer = match call.step().await {
             Step::Answer { message, .. } | Step::Related(message) => message,
-            Step::Fault(fault) => return Err(fault.message.into()),
+            Step::Fault(fault) => return Err(fault),
         };
         drop(asked);
         Ok(answer)
@@ -174,10 +180,10 @@ fn discover(id: u64) -> Bytes {
 
 impl PoolableResource for Handshaken {
     fn is_healthy(&self) -> bool {
-        self.process.is_healthy() && !self.router.is_stained()
+        self.peer.is_healthy() && !self.router.is_stained()
     }
 
     async fn close(self) {
-        self.process.close().await;
+        self.peer.close().await;
     }
 }

@@ -43,7 +43,12 @@ async fn answer(stream: &mut TcpStream, text: &str) {
 }
 
 async fn exchange(client: &HttpClient) -> Result<Bytes, HttpError> {
-    client.send(&request()).await?.into_body().collect(100).await
+    client
+        .send(&request())
+        .await?
+        .into_body()
+        .collect(100)
+        .await
 }
 
 #[test]
@@ -95,7 +100,11 @@ async fn a_dropped_exchange_costs_its_connection() {
             .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf")
             .await
             .unwrap();
-        assert_eq!(first.read(&mut [0; 9]).await.unwrap_or(0), 0, "it is closed");
+        assert_eq!(
+            first.read(&mut [0; 9]).await.unwrap_or(0),
+            0,
+            "it is closed"
+        );
         let (mut second, _) = listener.accept().await.unwrap();
         read(&mut second).await;
         answer(&mut second, "mine").await;
