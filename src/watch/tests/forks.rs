@@ -39,7 +39,7 @@ impl Watched {
         }
         // The first use sets maintenance going, whoever added them.
         drop(pool.acquire().await.unwrap());
-        until("all are watched", || stats().watched == count.into()).await;
+        until("all are watched", || stats().watched == u64::from(count)).await;
         Self { pool, theirs }
     }
 
