@@ -112,7 +112,7 @@ impl<T: Send + 'static> Pool<T> {
     }
 
     /// Retires the idle connections for which `keep` says no; tells how many that were. Those that
-    /// come back meanwhile may be missed.
+    /// come back meanwhile may be missed. In a forked child it is shown none.
     ///
     /// # Panics
     ///
@@ -124,6 +124,9 @@ impl<T: Send + 'static> Pool<T> {
     /// that was looked at is free again before the next is taken.
     pub fn retain(&self, mut keep: impl FnMut(&T, &ResourceMetadata) -> bool) -> u32 {
         let body = self.body();
+        if body.is_forked() {
+            return 0;
+        }
         let shared = body.host();
         let now = shared.clock.now();
         let (mut retired, mut panic) = (0, None);
