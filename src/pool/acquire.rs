@@ -214,7 +214,8 @@ async fn look_and_wait<T: Send + 'static>(
                 AcquireErrorKind::TimedOut(AcquirePhase::Wait),
             ));
         }
-        turn.since = shared.clock.tick(turn.now);
+        // It came when it came, whatever it got meanwhile: it has waited for longer than those who came
+        // after it, in this pool and in others.
     }
 }
 

@@ -108,6 +108,9 @@ impl<T: Send + 'static> Pool<T> {
         let _ = maintenance::ensure(body, now);
         shared.counters.opened.add(1);
         Body::install(permit, value, body.generation(), now).put();
+        // As after a dial: it is to be watched, to age, to be told of, and may be what was waited for.
+        shared.dialled.notify_waiters();
+        shared.maintenance.wake();
         Ok(())
     }
 

@@ -43,7 +43,7 @@ pub struct PoolTuning<T> {
     pub max_lifetime: Option<Duration>,
     /// After how long a lease is taken for leaked, and reported.
     pub leak_after: Option<Duration>,
-    /// After how long an acquire is counted as slow.
+    /// After how long an acquire is slow: counted, and with the feature `tracing` warned of.
     pub slow_acquire: Option<Duration>,
     /// Who is served first.
     pub fairness: Fairness,

@@ -256,7 +256,7 @@ async fn short_holds_are_short_where_the_connection_is_taken_out() {
     let book = Book::default();
     let _installed = metrics::set_default_local_recorder(&book);
     let pool = plain(options(1).name("a"));
-    short_holds(&pool, &book, |held| drop(held.detach())).await;
+    short_holds(&pool, &book, |held| _ = held.detach()).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -268,7 +268,7 @@ async fn holds_that_end_otherwise_than_by_a_return_are_as_long_as_they_were() {
     let (detached, closed) = (held().await, held().await);
     let (mut broken, late) = (held().await, held().await);
     sleep(TICK * 10).await;
-    drop(detached.detach());
+    let _ = detached.detach();
     closed.close().await;
     broken.mark_broken();
     drop(broken);
@@ -323,7 +323,6 @@ fn what_a_pool_counted_after_its_runtime_ended_is_told_at_its_end() {
     });
     assert_eq!(book.sum("plunge_pool_acquired_total a"), 10.0);
     assert_eq!(book.count("plunge_pool_hold_seconds a"), 10);
-    assert_eq!(book.sum("plunge_pool_idle a"), 0.0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -53,7 +53,7 @@ fn calls_on_the_parents_keys_change_nothing_in_a_forked_child_and_wait_for_no_lo
         let shown = format!("{pool:?}").starts_with("KeyedPool");
         let kept = !pool.remove(&1);
         let closed = block_on(pool.close(Duration::from_secs(60)));
-        std::mem::forget(held.take().map(PoolConnection::detach));
+        let _ = held.take().map(PoolConnection::detach);
         whose && keys && key && shown && kept && !closed.is_clean()
     }));
     drop(held);
