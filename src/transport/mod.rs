@@ -13,5 +13,5 @@ pub mod tcp;
 #[cfg(all(feature = "subprocess", target_os = "linux"))]
 pub use subprocess::{
     Command, CommandError, Death, LineCounters, LineSink, LineWriter, RequestError, SpawnError,
-    Subprocess, WriteError, exec_tied_to_parent,
+    Subprocess, WriteError, exec_tied_to_parent, guard_groups,
 };

@@ -12,6 +12,8 @@ use crate::Failure;
 
 /// The hidden first argument under which this program ties a child to its life and becomes it.
 pub const LAUNCH: &str = "launch-child";
+/// The hidden first argument under which this program ends what children leave behind, once it is gone.
+pub const GUARD: &str = "guard-groups";
 
 /// A reverse proxy for MCP on a lock-free pool. Without arguments it serves a demo.
 #[derive(Parser)]
@@ -219,7 +221,10 @@ fn command(stdio: Option<&Command>) -> Result<Command, Failure> {
         Some(command) => command.clone(),
         None => demo_command().map_err(nowhere)?,
     };
-    Ok(command.launched_by(std::env::current_exe().map_err(nowhere)?, [LAUNCH]))
+    let this = std::env::current_exe().map_err(nowhere)?;
+    Ok(command
+        .launched_by(&this, [LAUNCH])
+        .guarded_by(&this, [GUARD]))
 }
 
 impl Limits {

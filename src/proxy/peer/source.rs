@@ -13,7 +13,7 @@ use crate::{BoxError, PoolStats};
 #[derive(Clone)]
 pub enum PeerSource {
     /// Starts children.
-    Command(Command),
+    Command(Arc<Command>),
     /// Begins sessions over HTTP, on connections that are pooled here.
     Http(Arc<RemoteSource>),
 }
@@ -26,7 +26,7 @@ impl PeerSource {
     /// That of the pool's options.
     pub fn new(options: &ServeOptions) -> Result<Self, BoxError> {
         Ok(match &options.upstream {
-            Upstream::Stdio(command) => Self::Command(command.clone()),
+            Upstream::Stdio(command) => Self::Command(Arc::new(command.clone())),
             Upstream::Http(upstream) => Self::Http(Arc::new(RemoteSource::new(upstream, options)?)),
         })
     }
@@ -38,7 +38,7 @@ impl PeerSource {
     /// Why it cannot be started or reached.
     pub async fn open(&self) -> Result<Peer, BoxError> {
         match self {
-            Self::Command(command) => Ok(Peer::Child(Subprocess::spawn(command).await?)),
+            Self::Command(command) => Ok(Peer::Child(Subprocess::spawn(&**command).await?)),
             Self::Http(source) => Ok(Peer::Remote(Remote::open(source).await?)),
         }
     }
