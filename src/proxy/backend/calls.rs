@@ -177,6 +177,10 @@ fn flight(
 fn refuse_what_others_would_see(way: &Way, exchange: &Exchange<'_>) -> Result<(), Fault> {
     let method = exchange.message.method().unwrap_or_default();
     match (way, method) {
+        (Way::Exclusive(_), "subscriptions/listen") => {
+            let text = "a subscription would keep a server process from everybody else; it is offered in `stateless` mode";
+            Err(Fault::new(Code::NotOffered, text))
+        }
         (
             Way::Shared(_) | Way::Exclusive(_),
             "logging/setLevel" | "resources/subscribe" | "resources/unsubscribe",

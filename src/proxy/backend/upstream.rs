@@ -52,7 +52,7 @@ impl Backend {
         sessions: &Arc<SessionTable>,
         tasks: &Tasks,
     ) -> Result<Self, BoxError> {
-        let source = PeerSource::new(options)?;
+        let source = PeerSource::new(options, &sessions.tools)?;
         let guard = Guard::new(options.breaker);
         let way = match options.mode {
             Mode::Session => Way::Session(Nursery::new(&source, options)?),

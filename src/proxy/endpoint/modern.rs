@@ -56,6 +56,7 @@ async fn request(
     raw_id: &str,
 ) -> Result<Reply, Fault> {
     http::check_modern(headers, message)?;
+    state.sessions.tools.check(headers, message)?;
     let exchange = exchange(state, message, body, accepts, None, true);
     loop {
         let call = match begin(state, raw_id, &exchange).await? {

@@ -9,6 +9,7 @@ mod reply;
 mod sse;
 #[cfg(test)]
 mod tests;
+mod tool_headers;
 
 pub use agree::{answered_version, wanted_version};
 pub use body::ReplyBody;
@@ -21,3 +22,4 @@ pub use modern::{
 pub use read::read_body;
 pub use reply::{Reply, accepted, done, fault, json, json_with, stream};
 pub use sse::{EventStream, SessionStream, Source};
+pub use tool_headers::ToolHeaders;

@@ -147,7 +147,7 @@ fn agree(headers: &HeaderMap, name: &HeaderName, what: &str, said: &str) -> Resu
 }
 
 /// The value of a header that may be wrapped (`=?base64?...?=`); `None` if the wrapping is broken.
-fn decode(value: &str) -> Option<String> {
+pub(super) fn decode(value: &str) -> Option<String> {
     let Some(packed) = value
         .strip_prefix("=?base64?")
         .and_then(|rest| rest.strip_suffix("?="))
@@ -158,7 +158,7 @@ fn decode(value: &str) -> Option<String> {
 }
 
 /// The value as a header takes it.
-fn encode(value: &str) -> String {
+pub(super) fn encode(value: &str) -> String {
     let is_plain = value.bytes().all(|byte| (0x20..=0x7e).contains(&byte));
     if is_plain && value.trim() == value && !value.starts_with("=?base64?") {
         return value.to_owned();

@@ -52,10 +52,11 @@ impl Exclusive {
     ) -> Result<Self, BoxError> {
         let factory = {
             let (source, options, audience) = (source.clone(), options.clone(), audience.clone());
+            let eras = Arc::new(EraMemory::new(Era::Unknown));
             move || {
                 let (source, options) = (source.clone(), options.clone());
-                let router = ChildRouter::of_one(options.timeouts(), audience.clone());
-                let eras = EraMemory::new(Era::Legacy);
+                let (limits, audience, eras) = (options.timeouts(), audience.clone(), eras.clone());
+                let router = move || ChildRouter::of_one(limits, audience.clone());
                 async move { Handshaken::start(&source, router, &options, &eras).await }
             }
         };
@@ -94,6 +95,7 @@ impl Exclusive {
             deadline.again(&self.options.timeouts(), Instant::now());
             match child.call(&flight, request, deadline).await {
                 Ok(called) => return called,
+                Err(Refused::Never(fault)) => return Err(fault),
                 Err(Refused::Over(fault)) if died + 1 == MAX_TRIES => return Err(fault),
                 Err(_) => died += 1,
             }

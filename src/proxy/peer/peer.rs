@@ -4,7 +4,7 @@ use super::{PeerSink, PeerWriter};
 use crate::PoolableResource;
 use crate::proxy::remote::Remote;
 use crate::sync::Arc;
-use crate::transport::Subprocess;
+use crate::transport::{LineCounters, Subprocess};
 
 /// A child, or a session with an upstream over HTTP.
 pub enum Peer {
@@ -35,6 +35,14 @@ impl Peer {
     pub fn pid(&self) -> Option<u32> {
         match self {
             Self::Child(child) => Some(child.pid()),
+            Self::Remote(_) => None,
+        }
+    }
+
+    /// What a child wrote that is no answer.
+    pub fn counters(&self) -> Option<LineCounters> {
+        match self {
+            Self::Child(child) => Some(child.counters()),
             Self::Remote(_) => None,
         }
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Peer;
+use crate::proxy::http::ToolHeaders;
 use crate::proxy::options::{ServeOptions, Upstream};
 use crate::proxy::remote::{Remote, RemoteSource};
 use crate::sync::Arc;
@@ -24,10 +25,12 @@ impl PeerSource {
     /// # Errors
     ///
     /// That of the pool's options.
-    pub fn new(options: &ServeOptions) -> Result<Self, BoxError> {
+    pub fn new(options: &ServeOptions, tools: &Arc<ToolHeaders>) -> Result<Self, BoxError> {
         Ok(match &options.upstream {
             Upstream::Stdio(command) => Self::Command(Arc::new(command.clone())),
-            Upstream::Http(upstream) => Self::Http(Arc::new(RemoteSource::new(upstream, options)?)),
+            Upstream::Http(upstream) => {
+                Self::Http(Arc::new(RemoteSource::new(upstream, options, tools)?))
+            }
         })
     }
 

@@ -4,7 +4,7 @@ use hyper::HeaderMap;
 use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
 
 use super::outgoing::Outgoing;
-use crate::proxy::http::{self, SESSION};
+use crate::proxy::http::{self, SESSION, ToolHeaders};
 use crate::proxy::wire::Envelope;
 
 const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
@@ -63,10 +63,11 @@ pub fn of_delete(always: &HeaderMap, names: &Names) -> HeaderMap {
 }
 
 /// What the revision without sessions wants to see of a body in the head.
-pub fn mirrored(message: &Envelope<'_>) -> HeaderMap {
+pub fn mirrored(message: &Envelope<'_>, tools: &ToolHeaders) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert(VERSION, HeaderValue::from_static(http::MODERN));
-    for (name, value) in http::mirrored(message) {
+    let asked_for = tools.mirrored(message);
+    for (name, value) in http::mirrored(message).into_iter().chain(asked_for) {
         headers.insert(name, value);
     }
     headers

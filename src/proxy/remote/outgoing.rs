@@ -4,7 +4,7 @@ use bytes::Bytes;
 use hyper::header::HeaderMap;
 
 use super::head;
-use crate::proxy::http::body_is_modern;
+use crate::proxy::http::{ToolHeaders, body_is_modern};
 use crate::proxy::wire::{self, Kind, RequestId};
 
 /// A message, read as far as its way depends on it.
@@ -40,7 +40,7 @@ pub enum What {
 
 impl Outgoing {
     /// Reads a message; `None` if it is none.
-    pub fn read(body: Bytes) -> Option<Self> {
+    pub fn read(body: Bytes, tools: &ToolHeaders) -> Option<Self> {
         let copy = body.clone();
         let message = wire::parse(&copy).ok()?;
         let method = message.method().unwrap_or_default();
@@ -59,7 +59,7 @@ impl Outgoing {
             _ => What::Other,
         };
         let headers = if is_modern {
-            head::mirrored(&message)
+            head::mirrored(&message, tools)
         } else {
             HeaderMap::new()
         };

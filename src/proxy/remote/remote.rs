@@ -126,7 +126,7 @@ impl RemoteWriter {
         if self.core.is_over() {
             return Err(self.core.gone());
         }
-        let Some(message) = Outgoing::read(line) else {
+        let Some(message) = Outgoing::read(line, &self.core.source.tools) else {
             return Err(Fault::new(Code::BadMessage, "this is no JSON-RPC message"));
         };
         match &message.what {

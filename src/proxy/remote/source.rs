@@ -3,7 +3,9 @@
 use hyper::header::{HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 
 use crate::BoxError;
+use crate::proxy::http::ToolHeaders;
 use crate::proxy::options::{HttpUpstream, Mode, ServeOptions};
+use crate::sync::Arc;
 use crate::transport::http::{HttpClient, HttpOptions};
 use crate::transport::sse::ReconnectOptions;
 
@@ -16,6 +18,8 @@ pub struct RemoteSource {
     pub client: HttpClient,
     /// What is sent with every request.
     pub headers: HeaderMap,
+    /// What tools want to see in the heads of calls.
+    pub tools: Arc<ToolHeaders>,
     /// The longest message that is taken.
     pub max_message: usize,
     /// When a lost stream comes back.
@@ -28,7 +32,11 @@ impl RemoteSource {
     /// # Errors
     ///
     /// That of the pool's options, or of a header that cannot be sent.
-    pub fn new(upstream: &HttpUpstream, options: &ServeOptions) -> Result<Self, BoxError> {
+    pub fn new(
+        upstream: &HttpUpstream,
+        options: &ServeOptions,
+        tools: &Arc<ToolHeaders>,
+    ) -> Result<Self, BoxError> {
         let mut headers = HeaderMap::new();
         let own = concat!("plunge/", env!("CARGO_PKG_VERSION"));
         headers.insert(USER_AGENT, HeaderValue::from_static(own));
@@ -47,6 +55,7 @@ impl RemoteSource {
         Ok(Self {
             client,
             headers,
+            tools: tools.clone(),
             max_message: options.max_body_bytes,
             reconnect: upstream.reconnect,
         })

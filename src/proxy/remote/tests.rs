@@ -6,10 +6,15 @@ use hyper::header::HeaderValue;
 
 use super::head::{Media, Names, media, of_get, of_post};
 use super::outgoing::{Outgoing, What};
+use crate::proxy::http::ToolHeaders;
 use crate::proxy::wire::RequestId;
 
 fn outgoing(text: &str) -> Outgoing {
-    Outgoing::read(Bytes::copy_from_slice(text.as_bytes())).unwrap()
+    Outgoing::read(
+        Bytes::copy_from_slice(text.as_bytes()),
+        &ToolHeaders::default(),
+    )
+    .unwrap()
 }
 
 fn names() -> Names {
@@ -43,7 +48,7 @@ fn messages_take_the_way_of_their_kind() {
     ));
     let answer = outgoing(r#"{"jsonrpc":"2.0","id":7,"result":{}}"#);
     assert!(matches!(answer.what, What::Other));
-    assert!(Outgoing::read(Bytes::from_static(b"nonsense")).is_none());
+    assert!(Outgoing::read(Bytes::from_static(b"nonsense"), &ToolHeaders::default()).is_none());
 }
 
 #[test]

@@ -15,6 +15,7 @@ use crate::proxy::guard::ping;
 use crate::proxy::peer::{Peer, PeerWriter};
 use crate::proxy::wire::{Code, Fault, RequestId};
 use crate::resilience::{Deadline, HealthProbe, ProbeOptions, ProbeStep, Timeouts};
+use crate::transport::LineCounters;
 
 /// A leased child with state in it.
 pub struct OwnedChild {
@@ -79,6 +80,11 @@ impl OwnedChild {
     /// The process id, if it is a process.
     pub fn pid(&self) -> Option<u32> {
         self.lease.pid
+    }
+
+    /// What it wrote that answers nothing.
+    pub fn counters(&self) -> Option<LineCounters> {
+        self.lease.lease.as_ref()?.counters()
     }
 
     /// Writes a request and returns the call that waits for its answer.

@@ -15,6 +15,7 @@ use crate::proxy::peer::PeerWriter;
 use crate::proxy::session::cancellation;
 use crate::proxy::wire::{Code, Envelope, Fault, RequestId, Splice, older_meta};
 use crate::resilience::{Deadline, HealthProbe, ProbeOptions, ProbeStep};
+use crate::transport::LineCounters;
 use crate::{PoolConnection, PoolableResource};
 
 /// A leased child that takes requests of everybody.
@@ -83,6 +84,16 @@ impl SharedChild {
     /// Requests in flight.
     pub fn load(&self) -> usize {
         self.router.flights.len()
+    }
+
+    /// Subscriptions that are open on it.
+    pub fn listening(&self) -> usize {
+        self.router.flights.listening()
+    }
+
+    /// What else it wrote.
+    pub fn counters(&self) -> Option<LineCounters> {
+        self.lease.as_ref()?.peer.counters()
     }
 
     /// Lines that were for nobody.

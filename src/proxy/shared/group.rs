@@ -91,8 +91,12 @@ impl Group {
             move || {
                 let (source, options, eras) = (source.clone(), options.clone(), eras.clone());
                 let (limit, limits) = (options.max_in_flight, options.timeouts());
-                let router = ChildRouter::new(limit, limits, audience.clone(), freed.clone());
-                let router = router.noting(affinity.clone());
+                let (audience, freed, affinity) =
+                    (audience.clone(), freed.clone(), affinity.clone());
+                let router = move || {
+                    let router = ChildRouter::new(limit, limits, audience.clone(), freed.clone());
+                    router.noting(affinity.clone())
+                };
                 async move { Handshaken::start(&source, router, &options, &eras).await }
             }
         };
@@ -140,6 +144,7 @@ impl Group {
             match child.call(&flight, request, deadline).await {
                 Ok(called) => return called,
                 Err(Refused::Full) => {}
+                Err(Refused::Never(fault)) => return Err(fault),
                 Err(Refused::Over(fault)) => {
                     self.dismiss(&child);
                     died += 1;

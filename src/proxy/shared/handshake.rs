@@ -7,16 +7,17 @@ use crate::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::time::Instant;
+use serde::Deserialize;
+use tokio::time::{Instant, timeout};
 
 use super::era::{Era, EraMemory};
 use super::hello::Hello;
 use super::router::ChildRouter;
 use crate::proxy::call::{Call, Flight, Owner, Step};
 use crate::proxy::http::{MODERN, Version};
-use crate::proxy::options::ServeOptions;
+use crate::proxy::options::{Mode, ServeOptions};
 use crate::proxy::peer::{Peer, PeerSource};
-use crate::proxy::wire::{Code, Fault, RawId};
+use crate::proxy::wire::{self, Code, Fault, RawId, quote};
 use crate::resilience::{Deadline, Timeouts};
 use crate::{BoxError, PoolableResource};
 
@@ -31,12 +32,28 @@ pub struct Handshaken {
 }
 
 impl Handshaken {
-    /// Starts a child and asks it who it is. The pool's connect time-out bounds it.
+    /// Starts a child and asks it who it is; once more where it did not bear the first question. The pool's
+    /// connect time-out bounds it.
     ///
     /// # Errors
     ///
     /// That of the start, or what was wrong with the child's answer.
     pub async fn start(
+        source: &PeerSource,
+        router: impl Fn() -> ChildRouter,
+        options: &ServeOptions,
+        eras: &EraMemory,
+    ) -> Result<Self, BoxError> {
+        let asks = eras.get() == Era::Unknown;
+        match Self::start_one(source, router(), options, eras).await {
+            Err(_) if asks && eras.get() == Era::Legacy => {
+                Self::start_one(source, router(), options, eras).await
+            }
+            started => started,
+        }
+    }
+
+    async fn start_one(
         source: &PeerSource,
         router: ChildRouter,
         options: &ServeOptions,
@@ -52,7 +69,8 @@ impl Handshaken {
             router: &router,
             options,
         };
-        let discovered = match eras.get() {
+        let era = eras.get();
+        let discovered = match era {
             Era::Legacy => None,
             Era::Unknown => start.discover(options.connect_timeout / 2, eras).await?,
             Era::Modern => start.discover(options.connect_timeout, eras).await?,
@@ -63,6 +81,8 @@ impl Handshaken {
         };
         if !hello.is_modern {
             router.set_legacy();
+        } else if era == Era::Unknown && hello.offers_tools() {
+            start.list_tools().await;
         }
         Ok(Self {
             peer,
@@ -86,8 +106,8 @@ impl Start<'_> {
         patience: Duration,
         eras: &EraMemory,
     ) -> Result<Option<Hello>, BoxError> {
-        let asked = tokio::time::timeout(patience, self.ask(discover)).await;
-        let found = match asked {
+        let asked = timeout(patience, self.ask(discover)).await;
+        let mut found = match asked {
             Ok(Ok(answer)) => Hello::discovered(&answer),
             // An older server over HTTP may refuse the request as a whole.
             Ok(Err(fault)) if fault.code == Code::UpstreamRefused => None,
@@ -98,12 +118,35 @@ impl Start<'_> {
             }
             Err(_) => None,
         };
+        // Where each request has a child of its own a handshake serves clients of both kinds.
+        if self.options.mode == Mode::Exclusive {
+            found = found.filter(|hello| !hello.knows_older());
+        }
         eras.set(if found.is_some() {
             Era::Modern
         } else {
             Era::Legacy
         });
         Ok(found)
+    }
+
+    /// Learns which arguments of tools go into heads, before the first call may come.
+    async fn list_tools(&self) {
+        let mut cursor = None;
+        for _ in 0..MAX_PAGES {
+            let page = self.ask(|id| list_tools(id, cursor.as_deref()));
+            let Ok(Ok(answer)) = timeout(self.options.connect_timeout / 4, page).await else {
+                return;
+            };
+            let Some(result) = wire::parse(&answer).ok().and_then(|answer| answer.result) else {
+                return;
+            };
+            self.router.note_tools(result);
+            cursor = next_cursor(result);
+            if cursor.is_none() {
+                return;
+            }
+        }
     }
 
     async fn initialize(&self) -> Result<Hello, BoxError> {
@@ -119,7 +162,7 @@ impl Start<'_> {
         Ok(hello)
     }
 
-    async fn ask(&self, question: fn(u64) -> Bytes) -> Result<Bytes, Fault> {
+    async fn ask(&self, question: impl FnOnce(u64) -> Bytes) -> Result<Bytes, Fault> {
         let flight = Flight::new(RawId::new("0"), None, Owner::Nobody, false);
         let id = self
             .router
@@ -169,13 +212,45 @@ fn initialize(id: u64) -> Bytes {
 }
 
 fn discover(id: u64) -> Bytes {
-    let own = env!("CARGO_PKG_VERSION");
     format!(
-        "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":\"server/discover\",\"params\":{{\"_meta\":{{\
-         \"io.modelcontextprotocol/protocolVersion\":\"{MODERN}\",\"io.modelcontextprotocol/clientCapabilities\":{{}},\
-         \"io.modelcontextprotocol/clientInfo\":{{\"name\":\"plunge\",\"version\":\"{own}\"}}}}}}}}"
+        "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":\"server/discover\",\"params\":{{{}}}}}",
+        meta()
     )
     .into()
+}
+
+/// Pages of a list of tools that are read.
+const MAX_PAGES: usize = 20;
+
+fn list_tools(id: u64, cursor: Option<&str>) -> Bytes {
+    let cursor = cursor.map_or_else(String::new, |cursor| {
+        format!("\"cursor\":{},", quote(cursor))
+    });
+    format!(
+        "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":\"tools/list\",\"params\":{{{cursor}{}}}}}",
+        meta()
+    )
+    .into()
+}
+
+#[derive(Deserialize)]
+struct Paged {
+    #[serde(default, rename = "nextCursor")]
+    next: Option<String>,
+}
+
+fn next_cursor(result: &str) -> Option<String> {
+    serde_json::from_str::<Paged>(result).ok()?.next
+}
+
+/// What each request of the revision without sessions carries.
+fn meta() -> String {
+    let own = env!("CARGO_PKG_VERSION");
+    format!(
+        "\"_meta\":{{\"io.modelcontextprotocol/protocolVersion\":\"{MODERN}\",\
+         \"io.modelcontextprotocol/clientCapabilities\":{{}},\
+         \"io.modelcontextprotocol/clientInfo\":{{\"name\":\"plunge\",\"version\":\"{own}\"}}}}"
+    )
 }
 
 impl PoolableResource for Handshaken {

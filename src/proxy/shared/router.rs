@@ -76,6 +76,11 @@ impl ChildRouter {
         self
     }
 
+    /// Keeps what a list of tools says that the proxy asked for itself.
+    pub fn note_tools(&self, result: &str) {
+        self.audience.tools.note(result);
+    }
+
     /// Says that the child knows a handshake only.
     pub fn set_legacy(&self) {
         // Relaxed: set before the child has its first request of a client.
@@ -147,6 +152,9 @@ impl ChildRouter {
         };
         if let Some(affinity) = &self.affinity {
             affinity.note(&line, self.key, Instant::now());
+        }
+        if let (Manner::Cached, Some(result)) = (flight.manner, message.result) {
+            self.audience.tools.note(result);
         }
         let answer = match (flight.manner, message.result) {
             (Manner::Legacy, _) | (_, None) => None,
