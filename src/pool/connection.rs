@@ -8,6 +8,7 @@ use super::metadata::ResourceMetadata;
 use super::retire;
 use super::shared::Lease;
 use crate::engine::Caller;
+use crate::sync::Arc;
 
 /// A connection that a caller holds; dropped, it goes back to its pool.
 ///
@@ -49,7 +50,7 @@ impl<T: Send + 'static> PoolConnection<T> {
     /// drop, breaks it there.
     pub fn detach(self) -> T {
         match retire::take_out(self.lease) {
-            Ok((value, _body, _permit)) => value,
+            Ok((value, _permit)) => value,
             Err(parents) => parents.desert(),
         }
     }
@@ -61,8 +62,9 @@ impl<T: Send + 'static> PoolConnection<T> {
     ///
     /// Dropped half way, the connection is dropped and its place is free.
     pub async fn close(self) {
+        let body = Arc::clone(self.lease.body());
         match retire::take_out(self.lease) {
-            Ok((value, body, permit)) => care::close(Grave::new(body, permit), value).await,
+            Ok((value, permit)) => care::close(Grave::new(body, permit), value).await,
             Err(parents) => std::mem::forget(parents),
         }
     }

@@ -82,16 +82,13 @@ fn end_hold<T: Send + 'static>(body: &Body<T>, lease: &Lease<T>) {
 /// # Errors
 ///
 /// It is the parent's, and so are its place and its watch.
-pub(crate) fn take_out<T: Send + 'static>(
-    lease: Lease<T>,
-) -> Result<(T, Arc<Body<T>>, Permit<T>), Lease<T>> {
+pub(crate) fn take_out<T: Send + 'static>(lease: Lease<T>) -> Result<(T, Permit<T>), Lease<T>> {
     let body = Arc::clone(lease.body());
     if body.is_forked() {
         return Err(lease);
     }
     end_hold(&body, &lease);
-    let (value, permit) = retire(body.host(), lease);
-    Ok((value, body, permit))
+    Ok(retire(body.host(), lease))
 }
 
 /// Puts a connection that passed all tests.
