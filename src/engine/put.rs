@@ -202,18 +202,15 @@ impl<T, H: Host<T>> Body<T, H> {
         })
     }
 
-    /// Wakes the first in line, or, if it waited too long, lets nobody overtake it any more.
+    /// Wakes the first in line, or, if it waited too long, lets nobody overtake it any more. Tells
+    /// whether somebody looks now: the line may have gone meanwhile, and others may want what is idle.
     fn nudge(&self) -> bool {
-        let (settled, wakes) = self.line(|list, wakes| {
+        let (told, wakes) = self.line(|list, wakes| {
             list.expire(self.time_for(list), wakes);
-            if self.refresh_strict(list) {
-                return false;
-            }
-            list.nudge_head(wakes);
-            true
+            !self.refresh_strict(list) && list.nudge_head(wakes)
         });
         drop(wakes);
-        settled
+        told
     }
 }
 
