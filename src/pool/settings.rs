@@ -169,7 +169,11 @@ const NAMES: &[&str] = &{
     let mut at = 1;
     while at < names.len() {
         let own = at <= OWN.len();
-        names[at] = if own { OWN[at - 1] } else { TUNED[at - 1 - OWN.len()] };
+        names[at] = if own {
+            OWN[at - 1]
+        } else {
+            TUNED[at - 1 - OWN.len()]
+        };
         at += 1;
     }
     names
