@@ -10,7 +10,6 @@ use std::os::unix::process::CommandExt;
 use std::process::{self, Stdio};
 use std::thread;
 
-use crate::sync::{Arc, Mutex, PerProcess};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 use tokio::sync::{mpsc, oneshot};
 
@@ -20,6 +19,7 @@ use super::keeper::Keeper;
 use super::launcher;
 use super::link::{Link, Owner};
 use super::ward::Ward;
+use crate::sync::{Arc, Mutex, PerProcess};
 
 /// A child that runs and is watched; dropped, it is retired.
 pub(super) struct Started {
