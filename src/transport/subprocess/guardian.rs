@@ -16,7 +16,7 @@ use std::process::{self, ChildStdin, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use crate::sync::{Arc, Mutex};
+use crate::sync::{Arc, Mutex, PerProcess};
 
 /// Reads the names of process groups until the input ends, and kills those that are left.
 ///
@@ -76,10 +76,12 @@ struct State {
 }
 
 impl Guardian {
-    /// The guardian of this program; the first that is named serves all.
+    /// The guardian of this process; the first that is named serves all.
     pub(super) fn of(program: &OsString, args: &[OsString]) -> Arc<Self> {
-        static GUARDIAN: Mutex<Option<Arc<Guardian>>> = Mutex::new(None);
-        let mut place = GUARDIAN.lock();
+        static GUARDIAN: PerProcess<Mutex<Option<Arc<Guardian>>>> =
+            PerProcess::new(|| Mutex::new(None));
+        let place = GUARDIAN.get();
+        let mut place = place.lock();
         let guardian = place.get_or_insert_with(|| {
             Arc::new(Self {
                 program: program.clone(),
