@@ -13,6 +13,7 @@
 use std::collections::VecDeque;
 
 use super::body::Body;
+use super::gate::GateWord;
 use super::host::Host;
 use super::lease::Lease;
 use crate::sync::Ordering::{Relaxed, SeqCst};
@@ -200,7 +201,7 @@ impl<T, H: Host<T>> Commons<T, H> {
                 return true;
             }
             // Nobody is in line any more: who comes next writes the pool down.
-            if standing == standing::NONE && body.gate().waiters() > 0 {
+            if standing == standing::NONE && body.gate().has(GateWord::LINE) {
                 body.standing.store(standing::STARVING, Relaxed);
                 roll.write_down(Arc::clone(body), since);
             }
@@ -227,7 +228,7 @@ impl<T, H: Host<T>> Commons<T, H> {
             let place = roll.place_of(body)?;
             // Under the lock of the roll a newcomer cannot be written down between the two looks;
             // after it, it finds the flag down and writes itself.
-            if body.gate().waiters() > 0 {
+            if body.gate().has(GateWord::LINE) {
                 return None;
             }
             body.standing.store(standing::NONE, Relaxed);
