@@ -103,8 +103,8 @@ BUGS = {
     "body-freed-under-a-release": (
         "hand_off_outlives_the_receiver", "a release looks at memory that is freed",
         "src/engine/hazard.rs",
-        "    for record in RECORDS.iter() {\n",
-        "    for record in RECORDS.iter().take(0) {\n"),
+        "    for record in RECORDS.iter() {\n        let mut round",
+        "    for record in RECORDS.iter().take(0) {\n        let mut round"),
     "slot-keeps-its-reference": (
         "drop_of_the_pool_against_the_watcher", "the last connection is retired and the pool is never freed",
         "src/engine/slot.rs",

@@ -87,6 +87,68 @@ fn the_parent_of_a_forked_child_notices_nothing_and_the_child_builds_its_own() {
 }
 
 #[test]
+fn the_thread_of_a_forked_child_keeps_its_index_and_the_others_are_free() {
+    use crate::sync::thread_index;
+
+    // The first pool of a process has its forks seen.
+    let _pool = pool(&Arc::default());
+    let ready = AtomicU32::new(0);
+    std::thread::scope(|scope| {
+        let hold = || {
+            thread_index();
+            ready.fetch_add(1, SeqCst);
+            std::thread::park();
+        };
+        let holders = [scope.spawn(hold), scope.spawn(hold)];
+        while ready.load(SeqCst) < 2 {
+            std::thread::yield_now();
+        }
+        let here = thread_index();
+        let child = in_child(|| {
+            let mut others = (0..2).map(|_| std::thread::spawn(thread_index).join());
+            let lowest = usize::from(here == Some(0));
+            thread_index() == here && others.all(|other| other.is_ok_and(|it| it == Some(lowest)))
+        });
+        for holder in &holders {
+            holder.thread().unpark();
+        }
+        assert!(child, "an index is used twice, or never again");
+    });
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn clocks_of_a_forked_child_are_watched_there() {
+    fn watchers() -> usize {
+        let tasks = std::fs::read_dir("/proc/self/task").expect("tasks");
+        let name = |task: std::io::Result<std::fs::DirEntry>| {
+            std::fs::read_to_string(task.ok()?.path().join("comm")).ok()
+        };
+        let names = tasks.filter_map(name);
+        names.filter(|name| name.trim() == "plunge-clock").count()
+    }
+    fn attended() -> bool {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .expect("a runtime");
+        let pool = pool(&Arc::default());
+        runtime.block_on(async {
+            let _held = pool.acquire().await.expect("opened");
+            for _ in 0..2_000 {
+                if watchers() == 1 {
+                    return true;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            false
+        })
+    }
+    assert!(attended());
+    assert!(in_child(attended), "no thread in the child");
+}
+
+#[test]
 fn pools_that_are_gone_are_closed_in_no_child() {
     let said = Arc::new(AtomicU32::new(0));
     let kept = [pool(&said), pool(&said), pool(&said)];

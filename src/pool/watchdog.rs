@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use super::guarded;
 use super::shared::Body;
-use crate::sync::{Arc, Mutex, Weak};
+use crate::sync::{Arc, Mutex, PerProcess, Weak};
 use crate::time::Tick;
 
 const LOOK: Duration = Duration::from_millis(250);
@@ -41,15 +41,19 @@ struct Round {
     watched: Vec<Weak<dyn Watched>>,
 }
 
-static ROUND: Mutex<Round> = Mutex::new(Round {
-    running: false,
-    watched: Vec::new(),
+/// A forked child has a thread of its own, and nothing of the parent's to look at.
+static ROUND: PerProcess<Mutex<Round>> = PerProcess::new(|| {
+    Mutex::new(Round {
+        running: false,
+        watched: Vec::new(),
+    })
 });
 
 /// Watches a pool's clock until nobody attends it. The caller sees to it that it is not watched yet.
 pub(crate) fn watch<T: Send + 'static>(body: &Arc<Body<T>>) {
     let weak: Weak<dyn Watched> = Arc::<Body<T>>::downgrade(body);
-    let mut round = ROUND.lock();
+    let round = ROUND.get();
+    let mut round = round.lock();
     round.watched.push(weak);
     if !round.running {
         let thread = thread::Builder::new().name("plunge-clock".into());
@@ -59,15 +63,16 @@ pub(crate) fn watch<T: Send + 'static>(body: &Arc<Body<T>>) {
 }
 
 fn walk() {
+    let round = ROUND.get();
     loop {
         thread::park_timeout(LOOK);
-        let watched = std::mem::take(&mut ROUND.lock().watched);
+        let watched = std::mem::take(&mut round.lock().watched);
         // Outside the lock: a look may drop the last reference to a pool. It wakes callers, too, and
         // what panics there is theirs: the other pools are looked at all the same.
         let look = |weak: &Weak<dyn Watched>| weak.upgrade().is_some_and(|pool| pool.look());
         let is_kept = |weak: &_| guarded::call("look", || look(weak)).unwrap_or(true);
         let kept = watched.into_iter().filter(is_kept).collect::<Vec<_>>();
-        let mut round = ROUND.lock();
+        let mut round = round.lock();
         round.watched.extend(kept);
         if round.watched.is_empty() {
             round.running = false;
