@@ -90,7 +90,7 @@ BUGS = {
         "src/engine/wait.rs",
         "        fence(Ordering::SeqCst);\n        Ok(())\n", "        Ok(())\n"),
     "line-ends-with-each-who-leaves": (
-        "two_puts_serve_two_waiters", "one leaves the line, and the gate says that nobody is in it",
+        "line_of_two_is_served_by_two_puts", "one leaves the line, and the gate says that nobody is in it",
         "src/engine/line.rs",
         "            (true, false) => self.gate.lower(),\n",
         "            (true, _) if list.len() < before => self.gate.lower(),\n"),
