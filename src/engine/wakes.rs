@@ -1,47 +1,54 @@
 //! Wakers taken out under a lock, woken after it.
 //!
-//! Promise: no waker is woken or dropped under the lock, and none is forgotten: the drop wakes, also
-//! the others of one that panics.
+//! Promise: no waker is woken or dropped under the lock, and none is forgotten: the drop wakes, and
+//! where one of them panics it wakes the others before the panic goes on.
 //! Cost: no allocation for up to two, which is all a put ever wakes.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::task::Waker;
 
 #[must_use = "dropped too early, it wakes under the lock"]
 #[derive(Debug, Default)]
 pub(super) struct Wakes {
-    first: Due,
-    second: Due,
-    rest: Vec<Due>,
+    first: [Option<Waker>; 2],
+    rest: Vec<Waker>,
 }
 
 impl Wakes {
-    #[inline]
     pub(super) fn push(&mut self, waker: Option<Waker>) {
-        match waker {
-            None => {}
-            waker if self.first.is_none() => self.first = Due(waker),
-            waker if self.second.is_none() => self.second = Due(waker),
-            waker => self.rest.push(Due(waker)),
+        let Some(waker) = waker else { return };
+        match self.first.iter_mut().find(|place| place.is_none()) {
+            Some(place) => *place = Some(waker),
+            None => self.rest.push(waker),
         }
     }
 }
 
-/// A waker that is woken when it is dropped. Each on its own, so that one that panics keeps none of
-/// the others from being woken.
-#[derive(Debug, Default)]
-struct Due(Option<Waker>);
-
-impl Due {
-    fn is_none(&self) -> bool {
-        self.0.is_none()
+impl Wakes {
+    #[cold]
+    fn wake_several(&mut self, first: Waker) {
+        let second = self.first[1].take();
+        let all = std::iter::once(first)
+            .chain(second)
+            .chain(self.rest.drain(..));
+        // All of them, then the first panic.
+        let panic = all.fold(None, |panic: Option<_>, waker| {
+            panic.or(catch_unwind(AssertUnwindSafe(|| waker.wake())).err())
+        });
+        if let Some(payload) = panic {
+            resume_unwind(payload);
+        }
     }
 }
 
-impl Drop for Due {
+impl Drop for Wakes {
     #[inline]
     fn drop(&mut self) {
-        if let Some(waker) = self.0.take() {
-            waker.wake();
+        // The places are filled in order.
+        match (self.first[0].take(), &self.first[1]) {
+            (None, _) => {}
+            (Some(only), None) => only.wake(),
+            (Some(first), Some(_)) => self.wake_several(first),
         }
     }
 }

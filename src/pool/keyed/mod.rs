@@ -1,6 +1,8 @@
 //! A pool per key under one global limit.
 
 mod collect;
+#[cfg(all(test, unix))]
+mod fork_tests;
 mod handle;
 mod options;
 mod pool;
