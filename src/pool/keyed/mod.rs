@@ -6,6 +6,8 @@ mod fork_tests;
 mod handle;
 mod options;
 mod pool;
+#[cfg(feature = "serde")]
+mod settings;
 mod stats;
 
 pub use handle::KeyHandle;
