@@ -7,7 +7,7 @@
 use std::process::ExitCode;
 
 use super::table::{median_of, print, speed_ratio};
-use super::{CASES, Case, Entry, Outcome, Row, rounds};
+use super::{CASES, Case, Entry, Group, Outcome, Played, Row, Side, rounds};
 
 /// What the command line asks for.
 struct Plan {
@@ -62,10 +62,11 @@ pub fn run(entries: &[Entry], bars: &[Bar]) -> ExitCode {
         let Some(ours) = players.first().map(|first| first.name) else {
             continue;
         };
-        let rows = rounds(case, &players, plan.rounds, plan.millis, |_, _, _| ());
-        failed |= rows.iter().any(|row| row.failure.is_some());
-        print(case, &rows, ours);
-        for verdict in bars.iter().filter_map(|bar| judge(bar, case, &rows)) {
+        let (rounds_wanted, millis) = case.rounds(plan.rounds, plan.millis);
+        let played = rounds(case, &players, rounds_wanted, millis, |_, _, _| ());
+        failed |= played.rows.iter().any(|row| row.failure.is_some());
+        print(case, &played, ours);
+        for verdict in bars.iter().flat_map(|bar| judge(bar, case, &played)) {
             println!("\nbar: {verdict}");
         }
     }
@@ -105,17 +106,27 @@ fn usage(unknown: &str) -> String {
     )
 }
 
-/// What a bar says of a case's rows; nothing where it is of another case or somebody did not play.
-pub fn judge(bar: &Bar, case: &Case, rows: &[Row]) -> Option<String> {
-    let whole = |row: &&Row| row.failure.is_none() && !row.outcomes.is_empty();
-    let ours = rows.first().filter(whole)?;
-    let theirs = rows
-        .iter()
-        .find(|row| row.name == bar.against)
-        .filter(whole)?;
+/// What a bar says of a case, for each side that the cores were on; nothing where it is of another case
+/// or somebody did not play. Rounds among strangers' work are judged only where there are no others.
+pub fn judge(bar: &Bar, case: &Case, played: &Played) -> Vec<String> {
     if bar.case != case.name {
-        return None;
+        return Vec::new();
     }
+    let groups = played.groups();
+    let calm = |group: &&Group| !matches!(group.side, Side::Crowded | Side::Mixed);
+    let judged: Vec<&Group> = match groups.iter().any(|group| calm(&group)) {
+        true => groups.iter().filter(calm).collect(),
+        false => groups.iter().collect(),
+    };
+    let verdicts = judged.into_iter();
+    verdicts.filter_map(|group| verdict(bar, group)).collect()
+}
+
+fn verdict(bar: &Bar, group: &Group) -> Option<String> {
+    let whole = |row: &&Row| row.failure.is_none() && !row.outcomes.is_empty();
+    let ours = group.rows.first().filter(whole)?;
+    let theirs = group.rows.iter().find(|row| row.name == bar.against);
+    let theirs = theirs.filter(whole)?;
     let p99 = |outcomes: &[Outcome]| {
         median_of(outcomes, |outcome| {
             outcome.waits.value_at_quantile(0.99) as f64
@@ -140,8 +151,12 @@ pub fn judge(bar: &Bar, case: &Case, rows: &[Row]) -> Option<String> {
         true => "reached",
         false => "MISSED",
     };
+    let place = match group.side {
+        Side::Any => String::new(),
+        side => format!(", cores {} in {} rounds", side.name(), group.rounds),
+    };
     Some(format!(
-        "{}, {what}: at least {:.2}, seen {reached:.2}: {verdict}",
+        "{}, {what}{place}: at least {:.2}, seen {reached:.2}: {verdict}",
         ours.name, bar.at_least
     ))
 }

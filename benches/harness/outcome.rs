@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
+use super::{Distance, Side};
+
 /// What one block gave.
 #[derive(Clone, Debug)]
 pub struct Outcome {
@@ -19,6 +21,8 @@ pub struct Outcome {
     pub evenness: f64,
     /// Openings that a cycle began, where opening is the case.
     pub opened: f64,
+    /// How far apart the cores were, where it shows.
+    pub distance: Option<Distance>,
 }
 
 /// What one task counted while the clock ran.
@@ -53,6 +57,11 @@ impl Tally {
 }
 
 impl Outcome {
+    /// Where the cores were.
+    pub fn side(&self) -> Side {
+        self.distance.map_or(Side::Any, Distance::side)
+    }
+
     /// One task's block.
     pub fn alone(elapsed: Duration, tally: Tally) -> Self {
         Self {
@@ -60,6 +69,7 @@ impl Outcome {
             waits: tally.waits,
             evenness: 1.0,
             opened: 0.0,
+            distance: None,
         }
     }
 
@@ -77,6 +87,7 @@ impl Outcome {
             waits,
             evenness: least as f64 / most.max(1) as f64,
             opened: 0.0,
+            distance: None,
         }
     }
 }

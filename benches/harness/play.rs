@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Runtime};
 
 use super::task::{MEASURE, STOP, WARM, work};
-use super::{Case, Outcome, Shape, Subject, Tally, arrivals, burst, spike};
+use super::{Case, Outcome, Shape, Subject, Tally, arrivals, burst};
 
 /// How long tasks may take to end after they were told to, and objects to come back.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -26,10 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// If more objects were open than the case allows, if a task is stuck, or if a storm lost an object.
 pub fn play<S: Subject>(case: &Case, millis: u64, build: impl Fn(usize) -> S) -> Outcome {
     let runtime = runtime(case);
-    if case.shape == Shape::Spike {
-        return spike::play(&runtime, case, millis, build);
-    }
-    if case.shape == Shape::Burst {
+    if matches!(case.shape, Shape::Spike | Shape::Burst) {
         return burst::play(&runtime, case, millis, build);
     }
     let subject = runtime.block_on(async { filled(case.size, &build).await });

@@ -91,16 +91,22 @@ fn ratios(runs: usize, place: &Place) -> Vec<RatioLine> {
                 _ => beside_a_busy_core(|| measure(case)),
             })
             .collect();
-        let Some(first) = measured.first() else {
-            continue;
-        };
-        for (at, ratio) in first.iter().enumerate() {
-            let of = measured.iter().filter_map(|run| run.get(at));
+        let mut measures: Vec<&str> = Vec::new();
+        for ratio in measured.iter().flatten() {
+            if !measures.contains(&ratio.measure) {
+                measures.push(ratio.measure);
+            }
+        }
+        for measure in measures {
+            let of = measured
+                .iter()
+                .flatten()
+                .filter(|ratio| ratio.measure == measure);
             let values = of.clone().map(|ratio| (ratio.value * 1e4).round() / 1e4);
             let times = of.map(|ratio| ratio.ours_ns).collect();
             lines.push(RatioLine {
-                case: ratio.case.to_owned(),
-                measure: ratio.measure.to_owned(),
+                case: case.to_string(),
+                measure: measure.to_owned(),
                 values: values.collect(),
                 ours_ns: (median(times) * 100.0).round() / 100.0,
                 commit: place.commit.clone(),

@@ -120,7 +120,8 @@ fn found(plant: Plant, baseline: &Baseline, place: &Place) -> Result<Vec<String>
         }
         _ => {
             let ratios = measure_planted(plant);
-            Ok(check_ratios(&ratios, QueuePair::NAME, baseline, place))
+            let seen = check_ratios(&ratios, QueuePair::NAME, baseline, place);
+            Ok(seen.into_iter().filter_map(|seen| seen.beyond).collect())
         }
     }
 }

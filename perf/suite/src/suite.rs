@@ -171,10 +171,11 @@ impl Run {
 
     fn start(&self, case: &Case) -> std::io::Result<Child> {
         let crash = self.options_crash.as_deref() == Some(case.name);
+        let (rounds, millis) = case.rounds(self.plan.rounds, self.plan.millis);
         Command::new(std::env::current_exe()?)
             .args(["block", case.name])
-            .args(["--rounds", &self.plan.rounds.to_string()])
-            .args(["--millis", &self.plan.millis.to_string()])
+            .args(["--rounds", &rounds.to_string()])
+            .args(["--millis", &millis.to_string()])
             .args(crash.then_some("--plant-crash"))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
