@@ -54,7 +54,7 @@ fn tasks_on(side: Side, title: &str, names: &[&str], lines: &[Line]) -> String {
         side => format!("{title}, cores {}", side.name()),
     };
     let (x, y) = (
-        axis("tasks", Scale::Log),
+        axis("tasks", Scale::Steps),
         axis("million cycles/s", Scale::Log),
     );
     let plot = lines::draw(&title, &x, &y, &series);
