@@ -6,7 +6,7 @@
 
 use std::process::ExitCode;
 
-use super::table::{median_of, print, speed_ratio};
+use super::table::{median_of, print, ratio, speed_ratio};
 use super::{CASES, Case, Entry, Group, Outcome, Played, Row, Side, rounds};
 
 /// What the command line asks for.
@@ -63,7 +63,7 @@ pub fn run(entries: &[Entry], bars: &[Bar]) -> ExitCode {
             continue;
         };
         let (rounds_wanted, millis) = case.rounds(plan.rounds, plan.millis);
-        let played = rounds(case, &players, rounds_wanted, millis, |_, _, _| ());
+        let played = rounds(case, &players, rounds_wanted, millis, |_, _| ());
         failed |= played.rows.iter().any(|row| row.failure.is_some());
         print(case, &played, ours);
         for verdict in bars.iter().flat_map(|bar| judge(bar, case, &played)) {
@@ -107,19 +107,14 @@ fn usage(unknown: &str) -> String {
 }
 
 /// What a bar says of a case, for each side that the cores were on; nothing where it is of another case
-/// or somebody did not play. Rounds among strangers' work are judged only where there are no others.
+/// or somebody did not play.
 pub fn judge(bar: &Bar, case: &Case, played: &Played) -> Vec<String> {
     if bar.case != case.name {
         return Vec::new();
     }
     let groups = played.groups();
-    let calm = |group: &&Group| !matches!(group.side, Side::Crowded | Side::Mixed);
-    let judged: Vec<&Group> = match groups.iter().any(|group| calm(&group)) {
-        true => groups.iter().filter(calm).collect(),
-        false => groups.iter().collect(),
-    };
-    let verdicts = judged.into_iter();
-    verdicts.filter_map(|group| verdict(bar, group)).collect()
+    let verdicts = groups.iter().filter_map(|group| verdict(bar, group));
+    verdicts.collect()
 }
 
 fn verdict(bar: &Bar, group: &Group) -> Option<String> {
@@ -127,12 +122,8 @@ fn verdict(bar: &Bar, group: &Group) -> Option<String> {
     let ours = group.rows.first().filter(whole)?;
     let theirs = group.rows.iter().find(|row| row.name == bar.against);
     let theirs = theirs.filter(whole)?;
-    let p99 = |outcomes: &[Outcome]| {
-        median_of(outcomes, |outcome| {
-            outcome.waits.value_at_quantile(0.99) as f64
-        })
-    };
     let (against, mine) = (bar.against, &ours.outcomes);
+    let p99 = |outcome: &Outcome| outcome.waits.value_at_quantile(0.99) as f64;
     let (what, reached) = match bar.measure {
         Measure::Speed => (
             format!("speed over {against}"),
@@ -140,7 +131,7 @@ fn verdict(bar: &Bar, group: &Group) -> Option<String> {
         ),
         Measure::Wait => (
             format!("p99 wait of {against} over ours"),
-            p99(&theirs.outcomes) / p99(mine),
+            ratio(mine, &theirs.outcomes, p99),
         ),
         Measure::Evenness => (
             "min/max cycles a task".to_owned(),
@@ -153,7 +144,7 @@ fn verdict(bar: &Bar, group: &Group) -> Option<String> {
     };
     let place = match group.side {
         Side::Any => String::new(),
-        side => format!(", cores {} in {} rounds", side.name(), group.rounds),
+        side => format!(", cores {} in {} blocks", side.name(), group.blocks),
     };
     Some(format!(
         "{}, {what}{place}: at least {:.2}, seen {reached:.2}: {verdict}",

@@ -32,4 +32,4 @@ pub use play::{fill, play};
 pub use played::{Group, Played, Row, counted};
 pub use rounds::rounds;
 pub use subject::{Build, Entry, Subject, entry};
-pub use table::{median, median_of, print, speed_ratio};
+pub use table::{median, median_of, print, ratio, speed_ratio};

@@ -13,6 +13,8 @@ use super::{Distance, Side};
 /// What one block gave.
 #[derive(Clone, Debug)]
 pub struct Outcome {
+    /// The round it was played in.
+    pub round: usize,
     /// Nanoseconds a cycle, over all tasks together.
     pub ns_per_cycle: f64,
     /// Waits in nanoseconds; empty where the case measures none.
@@ -65,6 +67,7 @@ impl Outcome {
     /// One task's block.
     pub fn alone(elapsed: Duration, tally: Tally) -> Self {
         Self {
+            round: 0,
             ns_per_cycle: elapsed.as_nanos() as f64 / tally.cycles.max(1) as f64,
             waits: tally.waits,
             evenness: 1.0,
@@ -83,6 +86,7 @@ impl Outcome {
             waits.add(&tally.waits).expect("the bounds are the same");
         }
         Self {
+            round: 0,
             ns_per_cycle: elapsed.as_nanos() as f64 / total.max(1) as f64,
             waits,
             evenness: least as f64 / most.max(1) as f64,

@@ -1,12 +1,12 @@
-//! Played: the rounds of a case, told apart by where the cores were.
+//! Played: the blocks of a case, told apart by where the cores were.
 //!
-//! Promise: what is compared was played on one side; how many rounds were not is said.
+//! Promise: a ratio is taken between two blocks of a round that were played on the same side; how many
+//! blocks were on neither is said.
 //! Cost: none while a case runs.
 
 use super::{Entry, Outcome, Side};
 
 /// What one subject did in a case.
-#[derive(Clone)]
 pub struct Row {
     /// The subject's name.
     pub name: &'static str,
@@ -16,25 +16,23 @@ pub struct Row {
     pub failure: Option<String>,
 }
 
-/// All rounds of a case.
+/// All blocks of a case.
 pub struct Played {
     /// The subjects, in the order of the roster.
     pub rows: Vec<Row>,
-    /// Where the cores were in each round.
-    pub sides: Vec<Side>,
 }
 
-/// The rounds of one side.
+/// The blocks of one side.
 pub struct Group {
     /// Where the cores were.
     pub side: Side,
-    /// How many rounds.
-    pub rounds: usize,
-    /// The subjects, with these rounds alone.
+    /// How many blocks the first subject has there.
+    pub blocks: usize,
+    /// The subjects, with these blocks alone.
     pub rows: Vec<Row>,
 }
 
-/// Fewer rounds than this are no group beside a larger one.
+/// Fewer blocks than this are no group beside a larger one.
 const LEAST: usize = 3;
 
 impl Played {
@@ -46,59 +44,74 @@ impl Played {
         };
         Self {
             rows: players.iter().map(row).collect(),
-            sides: Vec::new(),
         }
     }
 
-    /// Ends a round; returns where the cores were during all of it.
-    pub(super) fn end_round(&mut self) -> Side {
-        let whole = self.rows.iter().filter(|row| row.failure.is_none());
-        let last = whole.filter_map(|row| row.outcomes.last());
-        let side = Side::of_all(last.map(Outcome::side));
-        self.sides.push(side);
-        side
-    }
-
-    /// The rounds by their side, the side with most of them first. Mixed ones are dropped, unless there
-    /// are no others.
-    pub fn groups(&self) -> Vec<Group> {
-        let sides = counted(self.sides.iter().copied());
-        let group = |(side, rounds): &(Side, usize)| Group {
-            side: *side,
-            rounds: *rounds,
-            rows: self.rows.iter().map(|row| self.on(*side, row)).collect(),
+    /// In how many rounds each subject was on the side of the first one, at least.
+    pub(super) fn pairs(&self) -> usize {
+        let whole = || self.rows.iter().filter(|row| row.failure.is_none());
+        let Some(first) = whole().next() else {
+            return 0;
         };
-        sides.iter().map(group).collect()
+        let pairs = |row: &Row| {
+            let pairs = first.outcomes.iter().zip(&row.outcomes);
+            let even =
+                |(a, b): &(&Outcome, &Outcome)| a.side() == b.side() && a.side() != Side::Mixed;
+            pairs.filter(even).count()
+        };
+        whole().map(pairs).min().unwrap_or(0)
     }
 
-    /// How many rounds are in no group because the cores moved meanwhile.
-    pub fn mixed(&self) -> usize {
-        let sides = self.sides.iter();
-        sides.filter(|side| **side == Side::Mixed).count()
+    /// The blocks by their side, the side with most of them first.
+    pub fn groups(&self) -> Vec<Group> {
+        let first = self.rows.iter().find(|row| row.failure.is_none());
+        let sides = first.map(|row| row.outcomes.iter().map(Outcome::side));
+        let sides = sides.map(counted).unwrap_or_default();
+        let group = |(side, blocks): (Side, usize)| Group {
+            side,
+            blocks,
+            rows: self.rows.iter().map(|row| row.on(side)).collect(),
+        };
+        sides.into_iter().map(group).collect()
     }
 
-    fn on(&self, side: Side, row: &Row) -> Row {
-        let outcomes = row.outcomes.iter().zip(&self.sides);
-        let kept = outcomes.filter(|(_, at)| **at == side);
-        Row {
-            name: row.name,
-            outcomes: kept.map(|(outcome, _)| outcome.clone()).collect(),
-            failure: row.failure.clone(),
+    /// How many blocks there are, and how many of them are in no group.
+    pub fn left_out(&self) -> (usize, usize) {
+        let count = |rows: &[Row]| rows.iter().map(|row| row.outcomes.len()).sum::<usize>();
+        let all = count(&self.rows);
+        let grouped: usize = self.groups().iter().map(|group| count(&group.rows)).sum();
+        (all, all - grouped)
+    }
+}
+
+impl Row {
+    fn on(&self, side: Side) -> Self {
+        let outcomes = self
+            .outcomes
+            .iter()
+            .filter(|outcome| outcome.side() == side);
+        Self {
+            name: self.name,
+            outcomes: outcomes.cloned().collect(),
+            failure: self.failure.clone(),
         }
     }
 }
 
-/// Sides with enough rounds to be compared, and how many each has, most first.
+/// The sides that are compared, of those that there are, and how many blocks each has, most first: not
+/// those with hardly any, and those among strangers' work, or during which the cores moved, only where
+/// there is nothing better.
 pub fn counted(sides: impl Iterator<Item = Side> + Clone) -> Vec<(Side, usize)> {
-    let all = [Side::Any, Side::Near, Side::Far, Side::Crowded];
-    let count = |side: Side| sides.clone().filter(|at| *at == side).count();
-    let mut counted: Vec<_> = all.into_iter().map(|side| (side, count(side))).collect();
-    counted.sort_by_key(|(_, rounds)| std::cmp::Reverse(*rounds));
-    counted.retain(|(_, rounds)| *rounds > 0);
-    let first = counted.first().copied();
-    counted.retain(|one| one.1 >= LEAST || Some(*one) == first);
-    match counted.is_empty() {
-        true => vec![(Side::Mixed, sides.count())],
-        false => counted,
+    let count = |side: Side| (side, sides.clone().filter(|at| *at == side).count());
+    let calm = [Side::Any, Side::Near, Side::Far].map(count);
+    let mut calm: Vec<_> = calm.into_iter().filter(|(_, blocks)| *blocks > 0).collect();
+    calm.sort_by_key(|(_, blocks)| std::cmp::Reverse(*blocks));
+    let most = calm.first().map_or(0, |(_, blocks)| *blocks);
+    calm.retain(|(_, blocks)| *blocks >= LEAST.min(most));
+    let others = [Side::Crowded, Side::Mixed].map(count);
+    let other = others.into_iter().max_by_key(|(_, blocks)| *blocks);
+    match other {
+        Some(other) if most < LEAST && other.1 > most => vec![other],
+        _ => calm,
     }
 }

@@ -1,14 +1,14 @@
 //! Rounds: every subject plays a case in turns.
 //!
 //! Promise: in each round every subject plays, and each round starts with another one, so that no
-//! subject always runs after the same neighbour. A round during which the cores moved is played again,
-//! within bounds. A subject whose block fails is out, with what it said; the others go on.
-//! Cost: rounds x subjects x block length; twice that where every round is mixed.
+//! subject always runs after the same neighbour. Rounds are added, within bounds, for blocks during which
+//! the cores moved. A subject whose block fails is out, with what it said; the others go on.
+//! Cost: rounds x subjects x block length; twice that where the cores move all the time.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::distance::{Distance, Side, throw};
+use super::distance::{Distance, throw};
 use super::played::Played;
 use super::{Case, Entry, Outcome};
 
@@ -21,13 +21,13 @@ pub fn rounds(
     players: &[Entry],
     wanted: usize,
     millis: u64,
-    mut seen: impl FnMut(&str, usize, &Outcome),
+    mut seen: impl FnMut(&str, &Outcome),
 ) -> Played {
     let mut played = Played::new(players);
     let asks = case.feels_distance();
     let mut before = asks.then(throw);
-    let (mut round, mut even) = (0, 0);
-    while even < wanted && round < wanted * REPEATS {
+    let mut round = 0;
+    while played.pairs() < wanted && round < wanted * REPEATS {
         for turn in 0..players.len() {
             let at = (round + turn) % players.len();
             let (player, row) = (&players[at], &mut played.rows[at]);
@@ -41,17 +41,17 @@ pub fn rounds(
                     let both = before.zip(after);
                     let distance = both.map(|(before, after)| Distance { before, after });
                     let outcome = Outcome {
+                        round,
                         distance,
                         ..outcome
                     };
-                    seen(player.name, round, &outcome);
+                    seen(player.name, &outcome);
                     row.outcomes.push(outcome);
                 }
                 Err(panic) => row.failure = Some(said(&*panic)),
             }
             before = after;
         }
-        even += usize::from(played.end_round() != Side::Mixed);
         round += 1;
     }
     played

@@ -19,12 +19,16 @@ pub fn median(mut numbers: Vec<f64>) -> f64 {
 
 /// How many times less time `subject` needs a cycle than `other`, as the median over rounds.
 pub fn speed_ratio(subject: &[Outcome], other: &[Outcome]) -> f64 {
-    let rounds = subject.iter().zip(other);
-    median(
-        rounds
-            .map(|(mine, theirs)| theirs.ns_per_cycle / mine.ns_per_cycle)
-            .collect(),
-    )
+    ratio(subject, other, |outcome| outcome.ns_per_cycle)
+}
+
+/// How many times smaller `subject`'s number is than `other`'s, as the median over the rounds of both.
+pub fn ratio(subject: &[Outcome], other: &[Outcome], number: impl Fn(&Outcome) -> f64) -> f64 {
+    let ratios = subject.iter().filter_map(|mine| {
+        let theirs = other.iter().find(|theirs| theirs.round == mine.round)?;
+        Some(number(theirs) / number(mine))
+    });
+    median(ratios.collect())
 }
 
 /// The median over rounds of one number of each outcome.
@@ -36,11 +40,10 @@ pub fn median_of(outcomes: &[Outcome], number: impl Fn(&Outcome) -> f64) -> f64 
 /// ratios refer to.
 pub fn print(case: &Case, played: &Played, ours: &str) {
     println!("\n### {}: {}", case.name, case.isolates);
-    let mixed = played.mixed();
-    if mixed > 0 {
+    let (all, left_out) = played.left_out();
+    if left_out > 0 {
         println!(
-            "\nleft out: {mixed} of {} rounds, in which the cores moved",
-            played.sides.len()
+            "\nleft out: {left_out} of {all} blocks, during which the cores moved or were shared"
         );
     }
     for group in played.groups() {
@@ -54,11 +57,11 @@ fn print_group(case: &Case, group: &Group, ours: &str) {
         side => format!("; cores {}", side.name()),
     };
     println!(
-        "\n{} task(s) over {} object(s), {} worker(s); median [fastest, slowest] of {} rounds{place}\n",
+        "\n{} task(s) over {} object(s), {} worker(s); median [fastest, slowest] of {} blocks{place}\n",
         case.tasks,
         case.size,
         case.workers.max(1),
-        group.rounds,
+        group.blocks,
     );
     let unit = match case.shape {
         Shape::Solo => "ns a cycle",

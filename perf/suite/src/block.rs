@@ -27,8 +27,8 @@ pub fn run(options: &BlockOptions) -> Result<(), Failure> {
         &players(case),
         options.rounds,
         options.millis,
-        |subject, round, outcome| {
-            tell(&Line::Block(block(case.name, subject, round, outcome)));
+        |subject, outcome| {
+            tell(&Line::Block(block(case.name, subject, outcome)));
             if options.plant_crash {
                 std::process::abort();
             }
@@ -49,12 +49,12 @@ pub fn run(options: &BlockOptions) -> Result<(), Failure> {
     Ok(())
 }
 
-fn block(case: &str, subject: &str, round: usize, outcome: &Outcome) -> Block {
+fn block(case: &str, subject: &str, outcome: &Outcome) -> Block {
     let at = |percentile: f64| (percentile, outcome.waits.value_at_percentile(percentile));
     Block {
         case: case.to_owned(),
         subject: subject.to_owned(),
-        round,
+        round: outcome.round,
         ns_per_cycle: outcome.ns_per_cycle,
         evenness: outcome.evenness,
         cores: outcome.side().name().to_owned(),

@@ -1,7 +1,7 @@
 //! Rows: the blocks of a case by subject, and by where the cores were.
 //!
 //! Promise: medians over rounds with their spread; ratios are taken inside each round, between
-//! neighbours, and only of rounds during which the cores stayed as far apart as they were.
+//! neighbours during which the cores were equally far apart.
 //! Cost: none while anything is measured.
 
 use std::collections::BTreeMap;
@@ -69,19 +69,20 @@ impl Row<'_> {
     }
 }
 
-/// The rounds of a case that were played on one side.
+/// The blocks of a case that were played on one side.
 pub struct Part<'a> {
     pub side: Side,
-    pub rounds: usize,
+    /// How many of them are ours.
+    pub blocks: usize,
     pub rows: Vec<Row<'a>>,
 }
 
-/// A case's rounds by side, and how many were left out because the cores moved.
+/// A case's blocks by side, and how many were left out because the cores moved or were shared.
 pub struct Parts<'a> {
-    /// The side with most rounds first; never empty, but where the case was not played.
+    /// The side with most blocks first; empty where the case was not played.
     pub parts: Vec<Part<'a>>,
-    pub mixed: usize,
-    pub rounds: usize,
+    pub left_out: usize,
+    pub blocks: usize,
 }
 
 /// Takes a case's blocks apart.
@@ -90,35 +91,28 @@ pub fn parts<'a>(lines: &'a [Line], case: &str) -> Parts<'a> {
         Line::Block(block) if block.case == case => Some(block),
         _ => None,
     });
-    let mut rounds: BTreeMap<usize, Vec<&Block>> = BTreeMap::new();
-    for block in blocks {
-        rounds.entry(block.round).or_default().push(block);
-    }
-    let side =
-        |blocks: &Vec<&Block>| Side::of_all(blocks.iter().map(|block| Side::named(&block.cores)));
-    let sides: Vec<Side> = rounds.values().map(side).collect();
-    if sides.is_empty() {
-        return Parts {
-            parts: Vec::new(),
-            mixed: 0,
-            rounds: 0,
-        };
-    }
-    let part = |(side, count): (Side, usize)| {
-        let of_side = rounds.values().zip(&sides).filter(|(_, at)| **at == side);
-        Part {
-            side,
-            rounds: count,
-            rows: by_subject(of_side.flat_map(|(blocks, _)| blocks.iter().copied())),
-        }
+    let blocks: Vec<&Block> = blocks.collect();
+    let side = |block: &Block| Side::named(&block.cores);
+    // The first to play is ours, in any case that it plays.
+    let first = blocks.first().map(|block| block.subject.as_str());
+    let firsts = blocks
+        .iter()
+        .filter(|block| Some(block.subject.as_str()) == first);
+    let part = |(at, count): (Side, usize)| Part {
+        side: at,
+        blocks: count,
+        rows: by_subject(blocks.iter().copied().filter(|block| side(block) == at)),
     };
+    let parts = counted(firsts.map(|block| side(block)))
+        .into_iter()
+        .map(part);
+    let parts: Vec<Part<'a>> = parts.collect();
+    let rows = parts.iter().flat_map(|part| &part.rows);
+    let kept: usize = rows.map(|row| row.blocks.len()).sum();
     Parts {
-        parts: counted(sides.iter().copied())
-            .into_iter()
-            .map(part)
-            .collect(),
-        mixed: sides.iter().filter(|side| **side == Side::Mixed).count(),
-        rounds: sides.len(),
+        parts,
+        left_out: blocks.len() - kept,
+        blocks: blocks.len(),
     }
 }
 
@@ -178,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_round_in_which_the_cores_moved_is_left_out() {
+    fn a_ratio_is_taken_between_blocks_of_one_side() {
         let lines = [
             block(OURS, 0, 100.0, "near"),
             block("deadpool", 0, 150.0, "near"),
@@ -186,7 +180,7 @@ mod tests {
             block("deadpool", 1, 900.0, "far"),
         ];
         let found = parts(&lines, "64_over_8");
-        assert_eq!((found.mixed, found.rounds, found.parts.len()), (1, 2, 1));
+        assert_eq!((found.left_out, found.blocks, found.parts.len()), (1, 4, 1));
         let rows = &found.parts[0].rows;
         assert_eq!(rows[0].speed_over(&rows[1]), 1.5);
     }
@@ -209,6 +203,6 @@ mod tests {
     fn a_record_that_says_nothing_of_the_cores_is_whole() {
         let lines = [block(OURS, 0, 100.0, ""), block(OURS, 1, 100.0, "")];
         let found = parts(&lines, "64_over_8");
-        assert_eq!((found.parts[0].side, found.parts[0].rounds), (Side::Any, 2));
+        assert_eq!((found.parts[0].side, found.parts[0].blocks), (Side::Any, 2));
     }
 }

@@ -12,13 +12,13 @@ use crate::rows::{OURS, Part, in_unit, less_is_better, parts};
 pub fn print(lines: &[Line]) {
     for case in CASES {
         let parts = parts(lines, case.name);
-        if parts.rounds > 0 {
+        if parts.blocks > 0 {
             println!("\n### {}: {}", case.name, case.isolates);
         }
-        if parts.mixed > 0 {
+        if parts.left_out > 0 {
             println!(
-                "\nleft out: {} of {} rounds, in which the cores moved",
-                parts.mixed, parts.rounds
+                "\nleft out: {} of {} blocks, during which the cores moved or were shared",
+                parts.left_out, parts.blocks
             );
         }
         for part in &parts.parts {
@@ -45,8 +45,8 @@ pub fn print(lines: &[Line]) {
 fn print_part(case: &Case, part: &Part<'_>) {
     let ((_, unit), rows) = (in_unit(case, 1.0), &part.rows);
     match part.side {
-        Side::Any => println!("\n{} rounds\n", part.rounds),
-        side => println!("\n{} rounds, cores {}\n", part.rounds, side.name()),
+        Side::Any => println!("\n{} rounds\n", part.blocks),
+        side => println!("\n{} blocks, cores {}\n", part.blocks, side.name()),
     }
     println!(
         "| subject | {unit} [least, most] | {OURS} is faster by | p50 µs | p95 µs | p99 µs | max µs | min/max |"

@@ -99,7 +99,7 @@ fn machine(lines: &[Line]) -> String {
             rounds, the thin line is the fastest and the slowest of them. Ratios are taken between \
             neighbours and hold on a busy machine better than times do. The cores of a virtual machine are \
             now near each other, now far apart: what two of them play is compared, and drawn, for each \
-            by itself; rounds in which they moved are left out.</p>"
+            by itself; blocks during which they moved are left out.</p>"
 }
 
 fn verdict(lines: &[Line]) -> String {

@@ -133,9 +133,9 @@ fn headed<'a>(
             Side::Any => write!(body, "{plot}"),
             side => write!(
                 body,
-                "<h4>cores {}, {} rounds</h4>{plot}",
+                "<h4>cores {}, {} blocks each</h4>{plot}",
                 side.name(),
-                part.rounds
+                part.blocks
             ),
         };
     }
@@ -143,11 +143,11 @@ fn headed<'a>(
         return body;
     }
     let parts = parts(lines, case.name);
-    let moved = match parts.mixed {
+    let moved = match parts.left_out {
         0 => String::new(),
-        mixed => format!(
-            " Left out: {mixed} of {} rounds, in which the cores moved.",
-            parts.rounds
+        count => format!(
+            " Left out: {count} of {} blocks, during which the cores moved or were shared.",
+            parts.blocks
         ),
     };
     format!(
