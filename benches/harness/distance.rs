@@ -4,7 +4,7 @@
 //! two threads did not get to run at once within a bound. The cores of a virtual machine are moved
 //! about: a crowd makes a fourth of its cycles where they are far apart, whatever it plays, so that two
 //! blocks compare only if they were played on the same side.
-//! Cost: a thread, and a fifth of a millisecond where cores are near, one where they are far; twelve where
+//! Cost: two threads, and a fifth of a millisecond where cores are near, one where they are far; twelve where
 //! somebody else has a core.
 
 use std::hint::spin_loop;
@@ -16,11 +16,12 @@ use std::time::{Duration, Instant};
 
 use crossbeam_utils::CachePadded;
 
+use super::pin::pin;
+
 /// Throws there and back in a batch, and batches of a reading.
 const THROWS: u32 = 50;
 const BATCHES: u32 = 24;
-/// How long the threads may take to meet, and how often two of them try: a thread that was begun on the
-/// other's core stays there for a while.
+/// How long the threads may take to meet, and how often two of them try.
 const PATIENCE: Duration = Duration::from_millis(2);
 const TRIES: usize = 6;
 /// Turns of a spin between two looks at the clock.
@@ -104,18 +105,21 @@ fn throw_once() -> Option<f64> {
     let line = CachePadded::new(AtomicU32::new(0));
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
-        scope.spawn(|| answer(&line, &over));
-        let start = Instant::now();
-        let mut least = None;
-        for batch in 0..BATCHES {
-            let Some(nanos) = throw_batch(&line, batch * THROWS * 2, start) else {
-                break;
-            };
-            least = Some(nanos.min(least.unwrap_or(f64::INFINITY)));
-        }
-        // Relaxed: nothing is published with it.
-        over.store(true, Relaxed);
-        least
+        scope.spawn(|| {
+            pin(1);
+            answer(&line, &over);
+        });
+        let thrower = scope.spawn(|| {
+            pin(0);
+            let start = Instant::now();
+            let batches =
+                (0..BATCHES).map_while(|batch| throw_batch(&line, batch * THROWS * 2, start));
+            let least = batches.reduce(f64::min);
+            // Relaxed: nothing is published with it.
+            over.store(true, Relaxed);
+            least
+        });
+        thrower.join().ok().flatten()
     })
 }
 

@@ -14,6 +14,7 @@ mod distance;
 mod floors;
 mod opening;
 mod outcome;
+mod pin;
 mod play;
 mod played;
 mod rounds;

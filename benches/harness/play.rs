@@ -6,13 +6,14 @@
 //! Cost: a fresh runtime and subject a block, so that no lucky placement in memory lasts.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Runtime};
 
+use super::pin::pin;
 use super::task::{MEASURE, STOP, WARM, work};
 use super::{Case, Outcome, Shape, Subject, Tally, arrivals, burst};
 
@@ -70,10 +71,15 @@ async fn check_whole<S: Subject>(subject: &S, size: usize) {
 fn runtime(case: &Case) -> Runtime {
     let built = match case.workers {
         0 => Builder::new_current_thread().enable_all().build(),
-        workers => Builder::new_multi_thread()
-            .worker_threads(workers)
-            .enable_all()
-            .build(),
+        workers => {
+            let next = AtomicUsize::new(0);
+            Builder::new_multi_thread()
+                .worker_threads(workers)
+                // Relaxed: only that no two have one number matters.
+                .on_thread_start(move || pin(next.fetch_add(1, Relaxed)))
+                .enable_all()
+                .build()
+        }
     };
     built.expect("the machine has a thread and a descriptor left")
 }
@@ -116,7 +122,7 @@ fn solo<S: Subject>(runtime: &Runtime, subject: &S, millis: u64) -> Outcome {
 fn crowd<S: Subject>(runtime: &Runtime, subject: &S, case: &Case, millis: u64) -> Outcome {
     let phase = Arc::new(AtomicU8::new(WARM));
     let (sender, receiver) = channel();
-    for _ in 0..case.tasks {
+    for nth in 0..case.tasks {
         let (subject, phase, sender) = (subject.clone(), Arc::clone(&phase), sender.clone());
         let (shape, handle) = (case.shape, runtime.handle().clone());
         let task = async move {
@@ -125,7 +131,10 @@ fn crowd<S: Subject>(runtime: &Runtime, subject: &S, case: &Case, millis: u64) -
             let _ = sender.send(tally);
         };
         if shape == Shape::Threads {
-            thread::spawn(move || handle.block_on(task));
+            thread::spawn(move || {
+                pin(nth);
+                handle.block_on(task)
+            });
         } else {
             runtime.spawn(task);
         }
