@@ -40,6 +40,8 @@ PLANTED = [
     ("imports sideways: `crate::watch::W`", {"src/resilience/a.rs": "//! A.\nuse crate::watch::W;\n"}),
     ("imports sideways: `crate::time::T`", {"src/sync/a.rs": "//! A.\nuse crate::time::T;\n"}),
     ("sees the engine", {"src/transport/a.rs": "//! A.\nuse crate::engine::slots::S;\n"}),
+    ("sees the engine", {"src/transport/a.rs": "//! A.\nuse crate::engine::tests::T;\n"}),
+    ("sees the engine", {"src/transport/a_tests.rs": "//! A.\nuse crate::engine::slots::S;\n"}),
     ("private module of the pool", {"src/transport/a.rs": "//! A.\nuse crate::pool::handle::Body;\n"}),
     ("names `std::sync::Arc`", {"src/pool/a.rs": "//! A.\nuse std::{fmt, sync::Arc};\n"}),
     ("names `std::sync::Mutex::new`", {"src/pool/a.rs": "//! A.\nfn f() { std::sync::Mutex::new(1); }\n"}),

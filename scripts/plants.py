@@ -103,8 +103,8 @@ BUGS = {
     "body-freed-under-a-release": (
         "hand_off_outlives_the_receiver", "a release looks at memory that is freed",
         "src/engine/hazard.rs",
-        "    for record in RECORDS.iter() {\n",
-        "    for record in RECORDS.iter().take(0) {\n"),
+        "    for record in RECORDS.iter() {\n        let mut round",
+        "    for record in RECORDS.iter().take(0) {\n        let mut round"),
     "slot-keeps-its-reference": (
         "drop_of_the_pool_against_the_watcher", "the last connection is retired and the pool is never freed",
         "src/engine/slot.rs",
@@ -157,11 +157,17 @@ BUGS = {
     "starving-without-evicting": (
         "eviction_and_acquire_never_share_a_connection", "a key starves beside idle connections of others",
         "src/engine/commons.rs",
-        "        fence(SeqCst);\n        self.evict();\n        false\n",
+        "        fence(SeqCst);\n        self.evict(body.host().now());\n        false\n",
         "        fence(SeqCst);\n        false\n"),
     "collected-with-a-connection": (
         "collected_pool_opens_nothing", "a key's pool is collected while a dial for it begins",
         "src/engine/capacity.rs",
         "            (word.open() == 0).then_some(CapacityWord(word.0 | CapacityWord::CLOSED))\n",
         "            Some(CapacityWord(word.0 | CapacityWord::CLOSED))\n"),
+    "left-for-a-line-that-is-gone": (
+        "what_is_left_for_a_line_that_is_gone_goes_to_the_pool_that_starves",
+        "a key starves beside a connection that another key's last waiter left behind",
+        "src/engine/put.rs",
+        "            !self.refresh_strict(list) && list.nudge_head(wakes)\n",
+        "            list.nudge_head(wakes);\n            !self.refresh_strict(list)\n"),
 }

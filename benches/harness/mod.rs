@@ -24,7 +24,7 @@ mod task;
 
 pub use case::{CASES, Case, Shape};
 pub use command::{Bar, Measure, judge, run};
-pub use count::count;
+pub use count::{count, count_hand_offs};
 pub use distance::{Distance, Side, throw};
 pub use floors::{LockedPair, MutexVec, QueuePair, SemaphoreQueue};
 pub use opening::opening;

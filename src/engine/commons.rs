@@ -11,6 +11,7 @@
 //! Order of locks: the line of one pool, then the roll; never the other way round.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use super::body::Body;
 use super::host::Host;
@@ -21,6 +22,9 @@ use crate::time::Tick;
 
 /// How many victims one look at all pools finds.
 const VICTIMS: usize = 64;
+
+/// For how long a look at all pools that found nothing idle spares the next one.
+const BARREN_FOR: Duration = Duration::from_millis(200);
 
 /// How a pool stands with the commons.
 pub(super) mod standing {
@@ -55,9 +59,9 @@ struct Roll<T, H: Host<T>> {
     untold: VecDeque<Arc<Body<T, H>>>,
     /// Pools with something idle, the most recently used first, as the last look found them.
     victims: Vec<Timed<T, H>>,
-    /// A look at all pools found nothing idle, and since then permits were missed all the time and
-    /// no release kept a connection: there is nothing to look for.
-    barren: bool,
+    /// When a look at all pools found nothing idle. Since then permits were missed all the time and
+    /// no release kept a connection, so there is nothing to look for.
+    barren: Option<Tick>,
 }
 
 /// A pool, and a time of it.
@@ -92,9 +96,16 @@ impl<T, H: Host<T>> Commons<T, H> {
                 starving: VecDeque::new(),
                 untold: VecDeque::new(),
                 victims: Vec::new(),
-                barren: false,
+                barren: None,
             }),
         }
+    }
+
+    /// Runs something while the roll is locked.
+    #[cfg(all(test, not(plunge_loom)))]
+    pub(super) fn locked<R>(&self, run: impl FnOnce() -> R) -> R {
+        let _roll = self.roll.lock();
+        run()
     }
 
     #[cfg(any(plunge_loom, feature = "keyed"))]
@@ -115,7 +126,7 @@ impl<T, H: Host<T>> Commons<T, H> {
         self.change(|roll| roll.limit = limit);
         // SeqCst: between the pressure and the look at what is idle, as in `starve`.
         fence(SeqCst);
-        while self.evict() {}
+        while self.evict(Tick::NEVER) {}
         self.tend();
     }
 
@@ -212,7 +223,7 @@ impl<T, H: Host<T>> Commons<T, H> {
         // SeqCst: between the pressure and the look at what is idle; pairs with the fence after a
         // publication, after which a release loads the pressure. One of the two sees the other.
         fence(SeqCst);
-        self.evict();
+        self.evict(body.host().now());
         false
     }
 
@@ -265,7 +276,7 @@ impl<T, H: Host<T>> Commons<T, H> {
             let earlier = roll.starving.front().is_some_and(|(_, since)| *since < own);
             let claimed = (earlier || roll.is_over()) && roll.begin_yield();
             // Where newcomers may overtake, it is left idle for them.
-            roll.barren &= claimed;
+            roll.barren = roll.barren.filter(|_| claimed);
             claimed
         })
     }
@@ -282,9 +293,9 @@ impl<T, H: Host<T>> Commons<T, H> {
     }
 
     /// Retires one idle connection for whoever misses its permit. Called without a lock.
-    fn evict(&self) -> bool {
+    fn evict(&self, now: Tick) -> bool {
         let mut dropped_outside = Vec::new();
-        let lease = self.change(|roll| roll.take_victim(&mut dropped_outside));
+        let lease = self.change(|roll| roll.take_victim(now, &mut dropped_outside));
         let found = lease.is_some();
         lease.into_iter().for_each(H::evicted);
         found
@@ -300,7 +311,7 @@ impl<T, H: Host<T>> Commons<T, H> {
         let wanted = roll.wanted();
         if wanted == 0 {
             // From here on releases keep what they have without a word.
-            roll.barren = false;
+            roll.barren = None;
         }
         let untold = u32::try_from(roll.untold.len()).unwrap_or(u32::MAX);
         let pressure = wanted.saturating_add(untold);
@@ -337,8 +348,7 @@ impl<T, H: Host<T>> Roll<T, H> {
     fn begin_yield(&mut self) -> bool {
         let wanted = self.missing() > 0;
         // Who asks and is told no leaves something idle.
-        self.barren &= wanted;
-
+        self.barren = self.barren.filter(|_| wanted);
         self.yielding += u32::from(wanted);
         self.evicted += u64::from(wanted);
         wanted
@@ -385,37 +395,50 @@ impl<T, H: Host<T>> Roll<T, H> {
 
     /// An idle connection of the pool used least recently. `passed` gets references to be dropped
     /// without the lock.
-    fn take_victim(&mut self, passed: &mut Vec<Timed<T, H>>) -> Option<Lease<T, H>> {
+    fn take_victim(&mut self, now: Tick, passed: &mut Vec<Timed<T, H>>) -> Option<Lease<T, H>> {
         if self.missing() == 0 {
             return None;
         }
-        for fresh in [false, true] {
-            if fresh {
-                if self.barren {
-                    return None;
-                }
-                self.find_victims();
-            }
-            while let Some((body, seen)) = self.victims.pop() {
-                // Used since it was seen: there may be one that was not.
-                let outdated = !fresh && body.last_use() != Some(seen);
-                let lease = if outdated { None } else { body.take_idle() };
-                passed.push((body, seen));
-                if lease.is_some() {
-                    self.begin_yield();
-                    return lease;
-                }
+        // Used since it was seen: there may be one that was not.
+        let is_unused = |body: &Body<T, H>, seen| body.last_use() == Some(seen);
+        let mut found = self.pop_victim(passed, is_unused);
+        if found.is_none() && !self.is_barren(now) {
+            self.find_victims(now);
+            found = self.pop_victim(passed, |_, _| true);
+        }
+        if found.is_some() {
+            self.begin_yield();
+        }
+        found
+    }
+
+    fn pop_victim(
+        &mut self,
+        passed: &mut Vec<Timed<T, H>>,
+        is_fit: impl Fn(&Body<T, H>, Tick) -> bool,
+    ) -> Option<Lease<T, H>> {
+        while let Some((body, seen)) = self.victims.pop() {
+            let lease = is_fit(&body, seen).then(|| body.take_idle()).flatten();
+            passed.push((body, seen));
+            if lease.is_some() {
+                return lease;
             }
         }
         None
     }
 
-    fn find_victims(&mut self) {
+    /// Whether a look would find nothing. Believed for a while only: who waits looks now and then,
+    /// and finds what should not be there.
+    fn is_barren(&self, now: Tick) -> bool {
+        self.barren.is_some_and(|seen| now.since(seen) < BARREN_FOR)
+    }
+
+    fn find_victims(&mut self, now: Tick) {
         let idle = self.active.iter().filter(|(body, _)| body.idle_count() > 0);
         let seen = idle.filter_map(|(body, _)| Some((body, body.last_use()?)));
         let mut seen = seen.collect::<Vec<_>>();
         // What is put from here on is put by somebody who sees the pressure and comes to ask.
-        self.barren = seen.is_empty();
+        self.barren = seen.is_empty().then_some(now);
         if seen.len() > VICTIMS {
             seen.select_nth_unstable_by_key(VICTIMS, |(_, used)| *used);
             seen.truncate(VICTIMS);

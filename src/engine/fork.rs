@@ -6,15 +6,16 @@
 //! locks may be held by threads that are not there, so nothing takes them either.
 //!
 //! Promise: after `fork` no pool that was built before it hands anything out in the child; the
-//! parent notices nothing. Children made without the C library's `fork` (`vfork`, `posix_spawn`, a
+//! parent notices nothing, and a pool built in the child is an ordinary one. Children made without the C library's `fork` (`vfork`, `posix_spawn`, a
 //! bare `clone`) are not seen, and are to call `exec`. Cost: nothing on a hit; a fork pays one locked
 //! instruction for each pool in the child; a build and a drop of a pool take a short lock.
 
-use std::ptr;
+use std::{process, ptr};
 
 use super::gate::{Gate, GateWord};
+use super::hazard;
 use crate::sync::Ordering::{Acquire, Relaxed, Release};
-use crate::sync::{AtomicBool, AtomicPtr, OnceLock, relax};
+use crate::sync::{AtomicBool, AtomicPtr, AtomicU32, begin_child, relax};
 
 /// A pool's place in the list of all pools. Its fields are touched under the lock.
 pub(super) struct Mark {
@@ -51,12 +52,7 @@ impl Mark {
     ///
     /// Both stay where they are until [`unlist`](Self::unlist).
     pub(super) unsafe fn enlist(&self, gate: &Gate) {
-        static ASKED: OnceLock<()> = OnceLock::new();
-        ASKED.get_or_init(|| {
-            // SAFETY: three functions that live as long as the program. Where there is no memory
-            // for them, children go unseen.
-            let _ = unsafe { pthread_atfork(Some(lock), Some(unlock), Some(close_all)) };
-        });
+        ask();
         lock();
         // Relaxed, here and below: under the lock.
         let first = FIRST.load(Relaxed);
@@ -91,6 +87,35 @@ impl Mark {
     }
 }
 
+/// Who asks the C library to call at forks: nobody so far, the process of this number, or [`ASKED`].
+static ASKING: AtomicU32 = AtomicU32::new(0);
+const ASKED: u32 = u32::MAX;
+
+/// Sees to it that the C library calls at forks, from before this returns on.
+fn ask() {
+    let mut round = 0;
+    loop {
+        // Acquire: pairs with the Release below: it calls by now.
+        let asking = ASKING.load(Acquire);
+        if asking == ASKED {
+            return;
+        }
+        let this_process = process::id();
+        // Relaxed: one caller wins. Who asked in another process is not in this one.
+        let free = asking != this_process
+            && (ASKING.compare_exchange(asking, this_process, Relaxed, Relaxed)).is_ok();
+        if free {
+            // SAFETY: three functions that live as long as the program. Where there is no memory
+            // for them, children go unseen.
+            let _ = unsafe { pthread_atfork(Some(lock), Some(unlock), Some(begin)) };
+            // Release: pairs with the Acquire above.
+            return ASKING.store(ASKED, Release);
+        }
+        relax(round);
+        round = round.saturating_add(1);
+    }
+}
+
 extern "C" fn lock() {
     let mut round = 0;
     // Acquire: pairs with the Release in `unlock`; the list is seen as it was left.
@@ -106,7 +131,17 @@ extern "C" fn unlock() {
 }
 
 /// Runs in the child, on its only thread, before `fork` returns there: stores to atomics only.
-extern "C" fn close_all() {
+extern "C" fn begin() {
+    begin_child();
+    // What the threads that are not here announced is used by nobody.
+    hazard::forget_all();
+    // Relaxed: called, so it was asked, though maybe by a thread that is not here and had not said so.
+    ASKING.store(ASKED, Relaxed);
+    close_all();
+    unlock();
+}
+
+fn close_all() {
     // Relaxed, all three: the thread that forked took the lock, so it saw the list as it was left.
     let mut at = FIRST.load(Relaxed);
     // SAFETY: the list is the parent's, as it was while the parent held the lock.
@@ -118,5 +153,4 @@ extern "C" fn close_all() {
         }
         at = mark.next.load(Relaxed);
     }
-    unlock();
 }

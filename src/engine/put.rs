@@ -139,9 +139,8 @@ impl<T, H: Host<T>> Body<T, H> {
     fn settle_with(&self, mut lease: Lease<T, H>) {
         loop {
             let gate = self.gate.after_publish();
-            if gate.has(GateWord::CLOSED) {
-                H::returned(lease);
-            } else if is_served(gate) && self.is_pressed(gate) && self.owes_others() {
+            let owed = || is_served(gate) && self.is_pressed(gate) && self.owes_others();
+            if gate.has(GateWord::CLOSED) || owed() {
                 H::evicted(lease);
             } else if !is_served(gate) {
                 // Also where the gate is suspended: its line gets nothing, but others may.
@@ -203,18 +202,15 @@ impl<T, H: Host<T>> Body<T, H> {
         })
     }
 
-    /// Wakes the first in line, or, if it waited too long, lets nobody overtake it any more.
+    /// Wakes the first in line, or, if it waited too long, lets nobody overtake it any more. Tells
+    /// whether somebody looks now: the line may have gone meanwhile, and others may want what is idle.
     fn nudge(&self) -> bool {
-        let (settled, wakes) = self.line(|list, wakes| {
+        let (told, wakes) = self.line(|list, wakes| {
             list.expire(self.time_for(list), wakes);
-            if self.refresh_strict(list) {
-                return false;
-            }
-            list.nudge_head(wakes);
-            true
+            !self.refresh_strict(list) && list.nudge_head(wakes)
         });
         drop(wakes);
-        settled
+        told
     }
 }
 

@@ -311,13 +311,15 @@ impl<F: Clone> WaitList<F> {
         Some(unsafe { head.at(|place| (place.since, place.deadline)) })
     }
 
-    /// Tells the first in line that something is idle.
-    pub(super) fn nudge_head(&mut self, wakes: &mut Wakes) {
+    /// Tells the first in line that something is idle. `false`: there is none.
+    pub(super) fn nudge_head(&mut self, wakes: &mut Wakes) -> bool {
         // SAFETY: as in `head_times`.
-        if let Some(head) = unsafe { self.head.as_ref() } {
-            // SAFETY: as in `head_times`.
-            wakes.push(unsafe { head.at(|place| place.waker.take()) });
-        }
+        let Some(head) = (unsafe { self.head.as_ref() }) else {
+            return false;
+        };
+        // SAFETY: as in `head_times`.
+        wakes.push(unsafe { head.at(|place| place.waker.take()) });
+        true
     }
 
     /// Has everybody polled who was not yet, for that reason.

@@ -27,7 +27,12 @@ impl OptionsError {
         }
     }
 
-    /// The name of the option to change.
+    /// The options of a pool that is the parent's of this process.
+    pub(crate) fn forked() -> Self {
+        Self::new("", FORKED)
+    }
+
+    /// The name of the option to change; empty where it is no option that is in the way.
     pub fn field(&self) -> &'static str {
         self.field
     }
@@ -35,6 +40,9 @@ impl OptionsError {
 
 impl fmt::Display for OptionsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.field.is_empty() {
+            return f.write_str(&self.problem);
+        }
         write!(f, "pool option `{}`: {}", self.field, self.problem)
     }
 }
@@ -211,6 +219,22 @@ pub enum TryAcquireError {
     NeedsAwait,
     /// The pool was built before this process was forked off another.
     Forked,
+}
+
+/// An error that tells why a closed pool hands nothing out.
+pub(crate) trait OfClosed {
+    const CLOSED: Self;
+    const FORKED: Self;
+}
+
+impl OfClosed for AcquireErrorKind {
+    const CLOSED: Self = Self::Closed;
+    const FORKED: Self = Self::Forked;
+}
+
+impl OfClosed for TryAcquireError {
+    const CLOSED: Self = Self::Closed;
+    const FORKED: Self = Self::Forked;
 }
 
 const FORKED: &str = "the pool was built before this process was forked off: its connections belong to the parent; build a pool in each process";

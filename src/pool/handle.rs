@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::acquire::{Acquire, acquire_slow};
 use super::admit::{self, pass_marks};
+use super::close::why_closed;
 use super::connection::PoolConnection;
 use super::error::{AcquireError, TryAcquireError};
 use super::guarded;
@@ -28,7 +29,8 @@ use crate::time::Clock;
 /// and are retired when they come back.
 ///
 /// In the child of a `fork` a pool of the parent refuses ([`AcquireErrorKind::Forked`]), and neither
-/// it nor its connections are closed or dropped there: parent and child cannot share a connection.
+/// it nor its connections are closed or dropped there: parent and child cannot share a connection. Other
+/// calls do nothing there, or say whose it is.
 /// Build a pool in each process. A `fork` by other means than the C library's is not seen.
 ///
 /// [`AcquireErrorKind::Forked`]: super::AcquireErrorKind::Forked
@@ -237,20 +239,24 @@ impl<T: Send + 'static> Pool<T> {
             // As it was: nobody had it, so no hook is shown it.
             found.into_iter().for_each(Lease::put);
             return Err(match body.is_closed() {
-                true => shut(body),
+                true => why_closed(body),
                 false => TryAcquireError::NeedsAwait,
             });
         }
         let mut found = found.or_else(|| body.take_quiet());
         while let Some(lease) = found {
-            let lease = pass_marks(body, lease).filter(|_| !body.is_closed());
+            if body.is_closed() {
+                retire::bury(lease);
+                break;
+            }
+            let lease = pass_marks(body, lease);
             if let Some(lease) = lease.and_then(|lease| self.greet(lease)) {
                 return Ok(PoolConnection::new(lease).entered(caller));
             }
             found = body.take_quiet();
         }
         Err(if body.is_closed() {
-            shut(body)
+            why_closed(body)
         } else {
             TryAcquireError::Empty
         })
@@ -278,14 +284,6 @@ impl<T: Send + 'static> Pool<T> {
         lease.stamp(now);
         lease.count_use();
         Some(lease)
-    }
-}
-
-/// Why a pool that is closed is closed.
-fn shut<T: Send + 'static>(body: &Body<T>) -> TryAcquireError {
-    match body.is_forked() {
-        true => TryAcquireError::Forked,
-        false => TryAcquireError::Closed,
     }
 }
 

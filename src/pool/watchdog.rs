@@ -9,14 +9,11 @@
 //! some pool is attended; no thread before and none after.
 
 use std::thread;
-use std::time::Duration;
 
 use super::guarded;
 use super::shared::Body;
-use crate::sync::{Arc, Mutex, Weak};
-use crate::time::Tick;
-
-const LOOK: Duration = Duration::from_millis(250);
+use crate::sync::{Arc, Mutex, PerProcess, Weak};
+use crate::time::{LAG, Tick};
 
 /// A clock to be looked at.
 trait Watched: Send + Sync {
@@ -27,7 +24,7 @@ trait Watched: Send + Sync {
 impl<T: Send + 'static> Watched for Body<T> {
     fn look(&self) -> bool {
         let maintenance = &self.host().maintenance;
-        if maintenance.is_late(LOOK) {
+        if maintenance.is_late(LAG) {
             self.tick().store(Tick::NEVER);
             // Whoever waits counted on the next tick.
             self.rouse();
@@ -41,15 +38,19 @@ struct Round {
     watched: Vec<Weak<dyn Watched>>,
 }
 
-static ROUND: Mutex<Round> = Mutex::new(Round {
-    running: false,
-    watched: Vec::new(),
+/// A forked child has a thread of its own, and nothing of the parent's to look at.
+static ROUND: PerProcess<Mutex<Round>> = PerProcess::new(|| {
+    Mutex::new(Round {
+        running: false,
+        watched: Vec::new(),
+    })
 });
 
 /// Watches a pool's clock until nobody attends it. The caller sees to it that it is not watched yet.
 pub(crate) fn watch<T: Send + 'static>(body: &Arc<Body<T>>) {
     let weak: Weak<dyn Watched> = Arc::<Body<T>>::downgrade(body);
-    let mut round = ROUND.lock();
+    let round = ROUND.get();
+    let mut round = round.lock();
     round.watched.push(weak);
     if !round.running {
         let thread = thread::Builder::new().name("plunge-clock".into());
@@ -59,15 +60,16 @@ pub(crate) fn watch<T: Send + 'static>(body: &Arc<Body<T>>) {
 }
 
 fn walk() {
+    let round = ROUND.get();
     loop {
-        thread::park_timeout(LOOK);
-        let watched = std::mem::take(&mut ROUND.lock().watched);
+        thread::park_timeout(LAG);
+        let watched = std::mem::take(&mut round.lock().watched);
         // Outside the lock: a look may drop the last reference to a pool. It wakes callers, too, and
         // what panics there is theirs: the other pools are looked at all the same.
         let look = |weak: &Weak<dyn Watched>| weak.upgrade().is_some_and(|pool| pool.look());
         let is_kept = |weak: &_| guarded::call("look", || look(weak)).unwrap_or(true);
         let kept = watched.into_iter().filter(is_kept).collect::<Vec<_>>();
-        let mut round = ROUND.lock();
+        let mut round = round.lock();
         round.watched.extend(kept);
         if round.watched.is_empty() {
             round.running = false;

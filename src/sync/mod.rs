@@ -7,12 +7,18 @@
 #[cfg(plunge_loom)]
 mod modelled;
 #[cfg(not(plunge_loom))]
+mod process;
+#[cfg(not(plunge_loom))]
 mod real;
 #[cfg(not(plunge_loom))]
 mod thread_index;
 
 #[cfg(plunge_loom)]
 pub(crate) use modelled::*;
+#[cfg(not(plunge_loom))]
+pub(crate) use process::PerProcess;
+#[cfg(all(unix, not(plunge_loom)))]
+pub(crate) use process::begin_child;
 #[cfg(not(plunge_loom))]
 pub(crate) use real::*;
 #[cfg(not(plunge_loom))]

@@ -1,11 +1,13 @@
 //! A small number for each thread, given back when the thread ends.
 //!
-//! Promise: two live threads never have the same index; the lowest free one is given first.
+//! Promise: two live threads never have the same index; the lowest free one is given first. In a forked
+//! child, the thread that forked keeps its index and all others are free.
 //! Cost: one thread-local load; a lock the first time a thread asks.
 
 use std::cell::Cell;
 
-use super::real::Mutex;
+use super::process::PerProcess;
+use super::real::{AtomicUsize, Mutex, Ordering};
 
 const UNASSIGNED: usize = usize::MAX;
 const GONE: usize = usize::MAX - 1;
@@ -17,7 +19,29 @@ thread_local! {
 }
 
 /// One bit for each index in use.
-static IN_USE: Mutex<Vec<u64>> = Mutex::new(Vec::new());
+static IN_USE: PerProcess<Mutex<Vec<u64>>> = PerProcess::new(|| Mutex::new(inherited()));
+
+/// The index of the thread that this process began with, where it is a forked child.
+static SURVIVOR: AtomicUsize = AtomicUsize::new(UNASSIGNED);
+
+/// Keeps the index of the thread that forked, which is the only one of the child. Called there.
+#[cfg(unix)]
+pub(super) fn survive() {
+    // Relaxed: no other thread is there yet.
+    SURVIVOR.store(INDEX.get(), Ordering::Relaxed);
+}
+
+/// The indices in use when the process began.
+fn inherited() -> Vec<u64> {
+    let mut words = Vec::new();
+    // Relaxed: written before there was a second thread.
+    let survivor = SURVIVOR.load(Ordering::Relaxed);
+    if survivor < GONE {
+        words.resize(survivor / 64 + 1, 0);
+        words[survivor / 64] |= 1 << (survivor % 64);
+    }
+    words
+}
 
 /// The index of this thread, or `None` while the thread is being torn down.
 #[inline]
@@ -37,7 +61,7 @@ fn assign_slow(index: usize) -> Option<usize> {
     if index == GONE || OWNED.try_with(|_| ()).is_err() {
         return None;
     }
-    let index = lowest_free(&mut IN_USE.lock());
+    let index = lowest_free(&mut IN_USE.get().lock());
     INDEX.set(index);
     Some(index)
 }
@@ -61,7 +85,7 @@ impl Drop for Owned {
     fn drop(&mut self) {
         let index = INDEX.replace(GONE);
         if index < GONE {
-            IN_USE.lock()[index / 64] &= !(1 << (index % 64));
+            IN_USE.get().lock()[index / 64] &= !(1 << (index % 64));
         }
     }
 }

@@ -4,18 +4,15 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::sync::OnceLock;
+use crate::sync::PerProcess;
 
 use super::Tick;
 
 /// Milliseconds of real time since the first call: for what has to be seen although a runtime, and
 /// with it its clock, stands still.
 pub(crate) fn uptime_millis() -> u64 {
-    static START: OnceLock<std::time::Instant> = OnceLock::new();
-    let elapsed = START
-        .get_or_init(std::time::Instant::now)
-        .elapsed()
-        .as_millis();
+    static START: PerProcess<std::time::Instant> = PerProcess::new(std::time::Instant::now);
+    let elapsed = START.get().elapsed().as_millis();
     u64::try_from(elapsed).unwrap_or(u64::MAX)
 }
 

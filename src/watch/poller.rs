@@ -19,7 +19,7 @@ use mio::{Events, Interest, Poll, Registry, Token, Waker};
 
 use super::roster::{Ears, Mark, Roster};
 use super::stats::{BEGUN, EVENTS, REFUSED, STALE};
-use crate::sync::Mutex;
+use crate::sync::{Mutex, PerProcess};
 use crate::{IdleAlarm, IdleBytes};
 
 /// How long the thread stays when nothing is watched.
@@ -46,25 +46,33 @@ struct Station {
     running: bool,
 }
 
-static STATION: Mutex<Option<Station>> = Mutex::new(None);
+/// A forked child has its own: the kernel's end of the parent's is shared, so that one event would be
+/// heard by one of the two.
+static STATION: PerProcess<Mutex<Option<Station>>> = PerProcess::new(|| Mutex::new(None));
+
+/// Looks at the watch of this process, under its lock.
+fn station<R>(look: impl FnOnce(&mut Option<Station>) -> R) -> R {
+    look(&mut STATION.get().lock())
+}
 
 /// Begins to watch a socket that stays open until [`unwatch`] has returned.
 pub(super) fn watch(socket: BorrowedFd<'_>, bytes: IdleBytes, alarm: IdleAlarm) -> Option<u64> {
     let fd = socket.as_raw_fd();
-    let mut place = STATION.lock();
-    let station = match &mut *place {
-        Some(station) => station,
-        empty => empty.insert(Station::open().inspect_err(|_| REFUSED.add(1)).ok()?),
-    };
     token(Mark { fd, serial: 0 })?;
-    let (mark, old, call) = station.roster.add(fd, (alarm, bytes));
-    if !station.running {
-        station.running = start();
-    } else if call {
-        // It fails where the thread has been called already.
-        let _ = station.waker.wake();
-    }
-    drop(place);
+    let (mark, old) = station(|place| {
+        let station = match place {
+            Some(station) => station,
+            empty => empty.insert(Station::open().inspect_err(|_| REFUSED.add(1)).ok()?),
+        };
+        let (mark, old, call) = station.roster.add(fd, (alarm, bytes));
+        if !station.running {
+            station.running = start();
+        } else if call {
+            // It fails where the thread has been called already.
+            let _ = station.waker.wake();
+        }
+        Some((mark, old))
+    })?;
     drop(old);
     BEGUN.add(1);
     Some(key(mark))
@@ -72,25 +80,26 @@ pub(super) fn watch(socket: BorrowedFd<'_>, bytes: IdleBytes, alarm: IdleAlarm) 
 
 /// Ends a watch. The descriptor may be closed when this returns.
 pub(super) fn unwatch(key: u64) {
-    let mut place = STATION.lock();
-    let Some(station) = &mut *place else { return };
-    let old = station.roster.remove(mark(key), &mut station.registry);
-    if old.is_some() && station.roster.is_empty() {
-        // The thread waits without an end: it is to leave after a while.
-        let _ = station.waker.wake();
-    }
-    drop(place);
+    let old = station(|place| {
+        let station = place.as_mut()?;
+        let old = station.roster.remove(mark(key), &mut station.registry);
+        if old.is_some() && station.roster.is_empty() {
+            // The thread waits without an end: it is to leave after a while.
+            let _ = station.waker.wake();
+        }
+        old
+    });
     drop(old);
 }
 
 /// How many are watched, and by how many threads.
 pub(super) fn census() -> (u64, u64) {
-    let place = STATION.lock();
-    let Some(station) = &*place else {
-        return (0, 0);
-    };
-    let watched = u64::try_from(station.roster.len()).unwrap_or(u64::MAX);
-    (watched, u64::from(station.running))
+    station(|place| {
+        place.as_ref().map_or((0, 0), |station| {
+            let watched = u64::try_from(station.roster.len()).unwrap_or(u64::MAX);
+            (watched, u64::from(station.running))
+        })
+    })
 }
 
 impl Station {
@@ -113,10 +122,7 @@ fn start() -> bool {
 }
 
 fn attend() {
-    let poll = STATION
-        .lock()
-        .as_mut()
-        .and_then(|station| station.poll.take());
+    let poll = station(|place| place.as_mut()?.poll.take());
     if poll.is_some() {
         Shift { poll }.serve();
     }
@@ -133,11 +139,7 @@ impl Shift {
         let mut lingered = false;
         loop {
             introduce();
-            let Some(empty) = STATION
-                .lock()
-                .as_ref()
-                .map(|station| station.roster.is_empty())
-            else {
+            let Some(empty) = station(|place| Some(place.as_ref()?.roster.is_empty())) else {
                 return;
             };
             if empty && lingered && self.leave() {
@@ -160,15 +162,14 @@ impl Shift {
 
     /// Ends the turn if nothing is watched.
     fn leave(&mut self) -> bool {
-        let mut place = STATION.lock();
-        match &mut *place {
+        station(|place| match place {
             Some(station) if station.roster.is_empty() => {
                 station.poll = self.poll.take();
                 station.running = false;
                 true
             }
             _ => false,
-        }
+        })
     }
 }
 
@@ -176,21 +177,26 @@ impl Drop for Shift {
     fn drop(&mut self) {
         let Some(poll) = self.poll.take() else { return };
         // It ended before its time. What is watched is not to wait for the next watch.
-        if let Some(station) = &mut *STATION.lock() {
-            station.poll = Some(poll);
-            station.running = thread::panicking() && start();
-        }
+        station(|place| {
+            if let Some(station) = place {
+                station.poll = Some(poll);
+                station.running = thread::panicking() && start();
+            }
+        });
     }
 }
 
 /// Tells the kernel of what is to be watched, a few at a time.
 fn introduce() {
     loop {
-        let mut place = STATION.lock();
-        let Some(station) = &mut *place else { return };
-        let refused = station.roster.introduce(BATCH, &mut station.registry);
-        let more = station.roster.has_pending();
-        drop(place);
+        let introduced = station(|place| {
+            let station = place.as_mut()?;
+            let refused = station.roster.introduce(BATCH, &mut station.registry);
+            Some((refused, station.roster.has_pending()))
+        });
+        let Some((refused, more)) = introduced else {
+            return;
+        };
         REFUSED.add(refused.len() as u64);
         drop(refused);
         if !more {
@@ -202,10 +208,7 @@ fn introduce() {
 /// Makes of an event what it means, without the lock where the pool is called.
 fn hear(event: &Event) {
     let mark = mark(event.token().0 as u64);
-    let found = STATION
-        .lock()
-        .as_ref()
-        .and_then(|station| station.roster.find(mark));
+    let found = station(|place| place.as_ref()?.roster.find(mark));
     // Of a watch that was ended: its connection is retired, or in use, or watched anew.
     let Some((alarm, bytes)) = found else { return };
     EVENTS.add(1);
@@ -213,14 +216,10 @@ fn hear(event: &Event) {
     // An alarm may end a pool, and so run a drop of the user's.
     let over = catch_unwind(AssertUnwindSafe(|| is_over(alarm, bytes, left))).unwrap_or(true);
     if over {
-        let mut place = STATION.lock();
-        let ended = place.as_mut().and_then(|station| {
-            let Station {
-                roster, registry, ..
-            } = station;
-            roster.remove(mark, registry)
+        let ended = station(|place| {
+            let station = place.as_mut()?;
+            station.roster.remove(mark, &mut station.registry)
         });
-        drop(place);
         drop(ended);
     }
 }

@@ -5,11 +5,13 @@
 //! ends without tending the others, no second look at the permits before a pool is written down, no
 //! eviction by the pool that starves, a close that does not mind what is open, a claim that takes
 //! its two permits one after the other, a permit freed in one step and promised in the next, a
-//! release that keeps what it has without a word, a suspended line that is served.
+//! release that keeps what it has without a word, a suspended line that is served, a connection left
+//! for a line that is gone.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::Poll;
+use std::time::Duration;
 
 use super::models::{give_up, lease, model, wait};
 use super::stage::{Item, Stage, TestBody, TestTicket, pool_in};
@@ -34,7 +36,14 @@ fn two_pools(idle_in_second: u32) -> (Arc<Commons<Item, Stage>>, Pool, Pool) {
 
 /// Waits in line until a dial may begin, and takes its ticket.
 fn until_dialled(body: &Arc<TestBody>) -> TestTicket {
-    let mut waiting = Box::pin(wait(body));
+    until_dialled_in(body, Box::pin(wait(body)).as_mut())
+}
+
+/// As `until_dialled`, for somebody who may be in line already.
+fn until_dialled_in(
+    body: &Arc<TestBody>,
+    mut waiting: Pin<&mut Wait<'_, Item, Stage>>,
+) -> TestTicket {
     block_on(poll_fn(|context| {
         let served = waiting.as_mut().poll(context).is_ready();
         assert!(!served, "nobody opens anything");
@@ -219,6 +228,30 @@ fn second_pool_that_starves_finds_what_was_kept() {
         assert!(tickets.1.is_some(), "both have one");
         drop((waiting, tickets));
         assert_eq!(commons.state().open, 0);
+    });
+}
+
+/// Would catch: a release leaves its connection idle for a line where newcomers may overtake, while
+/// the only one there leaves; nobody takes it, and the pool that starves looks for nothing any more.
+#[test]
+fn what_is_left_for_a_line_that_is_gone_goes_to_the_pool_that_starves() {
+    model(3, || {
+        let commons = Arc::new(Commons::new(1));
+        let patient = Fairness::Eventual(Duration::from_secs(60));
+        let pool_of = |idle| pool_in(Some(Arc::clone(&commons)), 1, idle, patient);
+        let (hungry, other) = (pool_of(0), pool_of(1));
+        let held = lease(&other);
+        let mut leaving = Box::pin(wait(other.body()));
+        poll_once(leaving.as_mut());
+        // Finds nothing idle, and does not look again.
+        let mut starving = Box::pin(wait(hungry.body()));
+        poll_once(starving.as_mut());
+        let putter = thread::spawn(move || drop(held));
+        drop(leaving);
+        drop(until_dialled_in(hungry.body(), starving.as_mut()));
+        putter.join().unwrap();
+        drop(starving);
+        assert_eq!((commons.state().open, commons.state().starving), (0, 0));
     });
 }
 

@@ -3,6 +3,8 @@
 use std::ffi::c_int;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crate::engine::{Body, Host};
+
 unsafe extern "C" {
     fn fork() -> c_int;
     fn _exit(status: c_int) -> !;
@@ -10,22 +12,51 @@ unsafe extern "C" {
     fn alarm(seconds: u32) -> u32;
 }
 
-/// Runs a closure in a forked child; tells whether it said yes, and ended within ten seconds.
-pub(crate) fn in_child(claim: impl FnOnce() -> bool) -> bool {
-    // SAFETY: the child takes no lock of this crate's that another thread may hold, which is what is
-    // tested; the allocator is prepared for a fork.
-    let child = unsafe { fork() };
-    assert!(child >= 0, "no child could be made");
-    if child == 0 {
-        // SAFETY: ends a child that hangs.
-        unsafe { alarm(10) };
-        let said = catch_unwind(AssertUnwindSafe(claim)).unwrap_or(false);
-        // SAFETY: the child ends here, without the destructors of the parent's statics.
-        unsafe { _exit(c_int::from(!said)) };
+/// A forked child that runs a closure.
+#[must_use = "not waited for, it is left behind"]
+pub(crate) struct Child(c_int);
+
+impl Child {
+    /// Runs a closure in a forked child, for twenty seconds at most.
+    pub(crate) fn begin(claim: impl FnOnce() -> bool) -> Self {
+        // SAFETY: the child takes no lock of this crate's that another thread may hold, which is what
+        // is tested; the allocator is prepared for a fork.
+        let child = unsafe { fork() };
+        assert!(child >= 0, "no child could be made");
+        if child == 0 {
+            // SAFETY: ends a child that hangs.
+            unsafe { alarm(20) };
+            let said = catch_unwind(AssertUnwindSafe(claim)).unwrap_or(false);
+            // SAFETY: the child ends here, without the destructors of the parent's statics.
+            unsafe { _exit(c_int::from(!said)) };
+        }
+        Self(child)
     }
-    let mut status: c_int = -1;
-    // SAFETY: `status` lives across the call.
-    let ended = unsafe { waitpid(child, &raw mut status, 0) };
-    assert_eq!(ended, child);
-    status == 0
+
+    /// Whether it said yes, and ended in time.
+    pub(crate) fn said_yes(self) -> bool {
+        let mut status: c_int = -1;
+        // SAFETY: `status` lives across the call.
+        let ended = unsafe { waitpid(self.0, &raw mut status, 0) };
+        assert_eq!(ended, self.0);
+        status == 0
+    }
+}
+
+/// Runs a closure in a forked child to its end; tells whether it said yes.
+pub(crate) fn in_child(claim: impl FnOnce() -> bool) -> bool {
+    Child::begin(claim).said_yes()
+}
+
+/// Like [`in_child`], while the lines of some pools and the commons of the first are locked, as if by
+/// threads that the child does not have.
+pub(crate) fn in_child_without_locks<T, H: Host<T>>(
+    pools: &[&Body<T, H>],
+    claim: impl FnOnce() -> bool,
+) -> bool {
+    let _lines: Vec<_> = pools.iter().map(|pool| pool.waiters.lock()).collect();
+    match pools.first().and_then(|pool| pool.commons.as_ref()) {
+        Some(commons) => commons.locked(|| in_child(claim)),
+        None => in_child(claim),
+    }
 }

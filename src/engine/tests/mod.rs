@@ -11,5 +11,7 @@ mod lifecycle;
 #[cfg(plunge_loom)]
 mod models;
 mod stage;
+#[cfg(not(plunge_loom))]
+mod waking;
 #[cfg(plunge_loom)]
 mod watching;

@@ -1,9 +1,13 @@
 //! A pool per key under one global limit.
 
 mod collect;
+#[cfg(all(test, unix))]
+mod fork_tests;
 mod handle;
 mod options;
 mod pool;
+#[cfg(feature = "serde")]
+mod settings;
 mod stats;
 
 pub use handle::KeyHandle;

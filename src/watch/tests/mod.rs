@@ -2,6 +2,8 @@
 
 #[cfg(not(plunge_loom))]
 mod facts;
+#[cfg(not(plunge_loom))]
+mod forks;
 mod kernel;
 #[cfg(plunge_loom)]
 mod models;

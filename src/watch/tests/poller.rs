@@ -29,10 +29,7 @@ async fn until(claim: &str, mut condition: impl FnMut() -> bool) {
 
 /// Lets a thread attend that ends at once, in this way, as the first one would have begun.
 fn end_a_turn(by: fn()) {
-    let poll = STATION
-        .lock()
-        .as_mut()
-        .and_then(|station| station.poll.take());
+    let poll = station(|place| place.as_mut()?.poll.take());
     assert!(poll.is_some(), "no thread has it");
     let turn = thread::spawn(move || {
         let _shift = Shift { poll };
@@ -43,15 +40,13 @@ fn end_a_turn(by: fn()) {
 
 #[tokio::test]
 async fn what_is_watched_is_heard_after_the_thread_ended_before_its_time() {
-    *STATION.lock() = Some(Station::open().unwrap());
+    station(|place| *place = Some(Station::open().unwrap()));
     let ways: [fn(); 2] = [|| panic!("as it should"), || {}];
     for way in ways {
         let (ours, mut theirs) = pair();
         let (others, _kept) = pair();
         // As if a thread had begun: what is added starts none.
-        if let Some(station) = &mut *STATION.lock() {
-            station.running = true;
-        }
+        station(|place| place.as_mut().unwrap().running = true);
         let pool = pool_of(vec![others, ours]);
         drop(pool.acquire().await.unwrap());
         until("it is watched", || stats().watched == 1).await;
