@@ -68,6 +68,8 @@ CASES = [
          beside="node_stdio"),
     Case("node_session", "the same, a session on a child of its own", "session", clients=8, upstream=NODE, proxy=ONE,
          beside="node_stdio"),
+    Case("node_shared_one", "the same server through the proxy's HTTP, one call after the other", "shared", clients=1,
+         upstream=NODE, proxy=ONE, beside="node_stdio_one"),
     Case("python_stdio", "a real server (python), no proxy: its streams alone, 8 calls in flight", None, "drive", 8, PYTHON),
     Case("python_forward", "the same streams through `plunge forward`", "session", "drive", 8, PYTHON, proxy=ONE,
          beside="python_stdio"),
