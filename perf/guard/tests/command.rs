@@ -18,7 +18,7 @@ fn said(output: &Output) -> String {
     String::from_utf8_lossy(out).into_owned() + &String::from_utf8_lossy(error)
 }
 
-const COUNT: &str = r#"{"case":"refused","measure":"instructions","value":1e9,"commit":"a","compiler":"b","reason":"c"}"#;
+const COUNT: &str = r#"{"case":"replaced","measure":"instructions","value":1e9,"commit":"a","compiler":"b","reason":"c"}"#;
 
 #[test]
 fn an_unknown_case_is_named_with_those_there_are() {
@@ -92,7 +92,7 @@ fn a_case_that_crashes_takes_nothing_from_the_others() {
         said.contains("not measured: hit: callgrind counted nothing"),
         "{said}"
     );
-    assert!(said.contains("  refused instructions: "), "{said}");
-    assert!(said.contains("  refused allocations: "), "{said}");
+    assert!(said.contains("  replaced instructions: "), "{said}");
+    assert!(said.contains("  replaced allocations: "), "{said}");
     assert_eq!(output.status.code(), Some(2), "{said}");
 }
