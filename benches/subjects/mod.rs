@@ -1,7 +1,7 @@
-//! The subjects that live in this tree: the pool itself and the design it replaces. The pool with
-//! meters (`metered.rs`) is not among them: only benches of this package know its feature.
+//! The subjects that live in this tree: the pool itself and the design it replaces. (`metered.rs` is
+//! taken in by the benches that have the feature `metrics`.)
 //!
-//! Promise: all hold the same objects, opened by a factory that costs nothing.
+//! Promise: both hold the same objects, opened by a factory that costs nothing.
 //! Cost: none.
 
 mod old_design;

@@ -92,7 +92,7 @@ impl<T: Send + 'static> Pool<T> {
         if let Some(hit) = self.hit(caller) {
             return Ok(hit);
         }
-        let limit = limit.unwrap_or_else(|| shared.tuning.load().acquire_timeout);
+        let limit = limit.unwrap_or_else(|| shared.acquire_timeout());
         // For checks and hooks, which may want timers and sockets.
         let runtime = shared.runtimes.configured().filter(|_| !entered);
         let _entered = runtime.map(Handle::enter);

@@ -76,7 +76,7 @@ fn a_case_that_crashes_takes_nothing_from_the_others() {
         "--plant",
         "crash",
         "hit",
-        "refused",
+        "replaced",
     ];
     let folder = tempfile::tempdir().unwrap();
     let allocations = COUNT.replace("instructions", "allocations");

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 
 use super::pool::Inner;
+use crate::engine::GateWord;
 use crate::pool::handle::Pool;
 use crate::sync::{Arc, AtomicBool, AtomicUsize, Mutex, Ordering, Weak, fence};
 
@@ -140,7 +141,7 @@ where
 fn used_so_far<T: Send + 'static>(pool: &Pool<T>) -> Option<u64> {
     let body = pool.body();
     let counters = &body.host().counters;
-    let empty = body.capacity().open() == 0 && body.gate().waiters() == 0;
+    let empty = body.capacity().open() == 0 && !body.gate().has(GateWord::LINE);
     let used = counters.retired_uses.get() + counters.opened.get();
     empty.then(|| used + counters.connect_failures.get())
 }
