@@ -170,4 +170,11 @@ BUGS = {
         "src/engine/put.rs",
         "            !self.refresh_strict(list) && list.nudge_head(wakes)\n",
         "            list.nudge_head(wakes);\n            !self.refresh_strict(list)\n"),
+    "own-permit-freed-first": (
+        "permit_given_back_evicts_nobody", "another key's connection is retired for a permit that is there already",
+        "src/engine/permit.rs",
+        "        if let Some(commons) = &body.commons {\n            commons.give_back();\n        }\n"
+        "        let after = body.capacity.give_back();\n",
+        "        let after = body.capacity.give_back();\n"
+        "        if let Some(commons) = &body.commons {\n            commons.give_back();\n        }\n"),
 }

@@ -277,11 +277,15 @@ impl<T, H: Host<T>> Commons<T, H> {
     /// Tells pools that starved that a permit is kept for them. Called without a lock by whoever
     /// freed one.
     pub(super) fn tend(&self) {
+        // Woken when all were told: where a waker panics, the others are dropped, and so woken.
+        let mut told = Vec::new();
         while let Some(body) = self.change(|roll| roll.untold.pop_front()) {
+            let (wanted, wakes) = body.grant_starved();
             // Where nobody wants it any more, it is kept for the next one.
-            if !body.grant_starved() {
+            if !wanted {
                 self.decline(&body);
             }
+            told.push((wakes, body));
         }
     }
 

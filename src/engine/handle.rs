@@ -31,6 +31,13 @@ impl<T, H: Host<T>> Handle<T, H> {
         &self.body
     }
 
+    /// Whether there is no other handle. Who clones this one meanwhile finds the pool closed.
+    #[cfg(feature = "keyed")]
+    pub(crate) fn is_only(&self) -> bool {
+        // Relaxed: a hint; the capacity word decides whether the pool can be closed.
+        self.body.handles.load(Ordering::Relaxed) == 1
+    }
+
     #[cfg(not(plunge_loom))]
     pub(crate) fn downgrade(&self) -> WeakHandle<T, H> {
         WeakHandle {

@@ -81,7 +81,8 @@ impl<T, H: Host<T>> Body<T, H> {
         // SAFETY: kept by `guard`.
         let this = unsafe { &*body };
         this.idle.put(id, thread);
-        if this.gate.after_publish().is_silent() {
+        let gate = this.gate.after_publish();
+        if gate.is_silent() || (gate.is_quiet() && !this.is_pressed(gate)) {
             return drop(guard);
         }
         // SAFETY: as above.
@@ -113,6 +114,7 @@ impl<T, H: Host<T>> Body<T, H> {
     }
 
     /// Whether another pool may miss a permit.
+    #[inline]
     fn is_pressed(&self, gate: GateWord) -> bool {
         let commons = self.commons.as_ref();
         gate.has(GateWord::KEYED) && commons.is_some_and(|commons| commons.is_pressed())

@@ -32,7 +32,7 @@ const LOOK: Duration = Duration::from_millis(250);
 
 /// Hits that count as one operation in tokio's cooperative budget of 128: a loop of hits yields
 /// every 100 µs or so.
-const HITS_PER_UNIT: u64 = 64;
+pub(super) const HITS_PER_UNIT: u64 = 64;
 
 pin_project! {
     /// An acquire: a hit at its first poll, else a slow future that is made then.

@@ -255,6 +255,24 @@ fn what_is_left_for_a_line_that_is_gone_goes_to_the_pool_that_starves() {
     });
 }
 
+/// Would catch: a permit is the pool's own again before it is that of the commons, and a waiter of the
+/// pool that comes in between has another pool's connection retired for nothing.
+#[test]
+fn permit_given_back_evicts_nobody() {
+    model(3, || {
+        let commons = Arc::new(Commons::new(2));
+        let pool_of = || pool_in(Some(Arc::clone(&commons)), 1, 1, Fairness::Fifo);
+        let (pool, other) = (pool_of(), pool_of());
+        let held = lease(&pool);
+        let retirer = thread::spawn(move || drop(held.retire()));
+        let ticket = until_dialled(pool.body());
+        retirer.join().unwrap();
+        assert_eq!(other.body().idle_count(), 1, "nobody missed a permit");
+        drop(ticket);
+        assert_eq!(commons.state().evicted, 0);
+    });
+}
+
 /// Would catch: a permit that comes back is counted as the one to come for the pool that starves,
 /// a newcomer takes it, and what was kept idle for that reason is looked for by nobody.
 #[test]

@@ -1,5 +1,6 @@
 //! A pool per key under one global limit.
 
+mod acquire;
 mod collect;
 mod handle;
 mod options;

@@ -2,18 +2,19 @@
 //!
 //! Promise: never more connections than the global limit; while it is reached, a caller that needs
 //! one gets that of the key used least recently, or that of the next release anywhere; a key
-//! without connections and callers is forgotten. Cost of a hit: one lookup in a concurrent map,
-//! without a lock, and the two locked instructions of a pool; one load more at release.
+//! without connections, callers and handles is forgotten. Cost of a hit: one lookup in a concurrent
+//! map, without a lock, and the two locked instructions of a pool; one load more at release.
 
 use std::fmt;
 use std::hash::Hash;
 use std::panic::Location;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use papaya::HashMap;
-use tokio::task::coop;
 use tokio::time::Instant;
 
+use super::acquire::{Acquire, poll_hit};
 use super::collect::{self, Collector};
 use super::handle::KeyHandle;
 use super::options::{KeyedOptions, Opener, Override};
@@ -30,9 +31,6 @@ use crate::pool::runtime::Runtimes;
 use crate::pool::stats::{Counter, PoolStats};
 use crate::sync::{Arc, AtomicBool, Ordering, fence};
 use crate::time::Clock;
-
-/// Hits that count as one operation in tokio's cooperative budget, as in a single pool.
-const HITS_PER_UNIT: u64 = 64;
 
 /// A pool per key, all under one limit. A cheap handle: clones are of the same pools.
 ///
@@ -142,16 +140,18 @@ where
         self.acquire_within(key, Some(limit), Location::caller())
     }
 
-    async fn acquire_within(
-        &self,
-        key: &K,
+    #[inline]
+    pub(super) fn acquire_within<'a>(
+        &'a self,
+        key: &'a K,
         limit: Option<Duration>,
         caller: Caller,
-    ) -> Result<PoolConnection<T>, AcquireError> {
-        if let Some(hit) = self.hit(key, caller) {
-            return Ok(charged(hit).await);
-        }
-        self.acquire_slow(key, limit, caller).await
+    ) -> impl Future<Output = Result<PoolConnection<T>, AcquireError>> + Send + use<'a, K, T> {
+        let hit = move |context: &mut Context<'_>| match self.inner.table.pin().get(key) {
+            Some(pool) => poll_hit(pool, caller, context),
+            None => Poll::Ready(None),
+        };
+        Acquire::new(hit, move || self.acquire_slow(key, limit, caller))
     }
 
     /// Takes an idle connection of `key` if there is one. Never waits, never opens.
@@ -267,12 +267,6 @@ where
         self.inner.table.pin().values().cloned().collect()
     }
 
-    /// Something idle of a known key, without a reference to its pool.
-    #[inline]
-    fn hit(&self, key: &K, caller: Caller) -> Option<PoolConnection<T>> {
-        self.inner.table.pin().get(key)?.hit(caller)
-    }
-
     pub(super) async fn acquire_slow(
         &self,
         key: &K,
@@ -355,14 +349,6 @@ fn refusal(kind: AcquireErrorKind, error: Option<crate::pool::error::SharedError
         ..PoolStats::default()
     };
     AcquireError::new(kind, stats, error)
-}
-
-/// A hit, handed out when the task has had no more than its share.
-pub(super) async fn charged<T: Send + 'static>(hit: PoolConnection<T>) -> PoolConnection<T> {
-    if hit.uses().is_multiple_of(HITS_PER_UNIT) {
-        coop::consume_budget().await;
-    }
-    hit
 }
 
 impl<K, T: Send + 'static> Clone for KeyedPool<K, T> {
