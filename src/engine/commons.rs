@@ -101,6 +101,13 @@ impl<T, H: Host<T>> Commons<T, H> {
         }
     }
 
+    /// Runs something while the roll is locked.
+    #[cfg(all(test, not(plunge_loom)))]
+    pub(super) fn locked<R>(&self, run: impl FnOnce() -> R) -> R {
+        let _roll = self.roll.lock();
+        run()
+    }
+
     #[cfg(any(plunge_loom, feature = "keyed"))]
     pub(crate) fn state(&self) -> CommonsState {
         self.change(|roll| CommonsState {

@@ -31,7 +31,8 @@ pub(crate) trait Host<T>: Send + Sync + Sized + 'static {
     /// is doomed, the clock sleeps, a hook waits, or the thread unwinds.
     fn returned(lease: Lease<T, Self>);
 
-    /// A connection that nobody has is to be retired for another pool. Called without a lock.
+    /// A connection that nobody has is to be retired: for another pool, or because this one is closed.
+    /// Called without a lock.
     fn evicted(lease: Lease<T, Self>);
 
     /// Opens a connection for whoever waits, in a task of its own. Called without a lock.

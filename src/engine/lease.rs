@@ -130,6 +130,17 @@ impl<T, H: Host<T>> Lease<T, H> {
         unsafe { Body::put(slot) };
     }
 
+    /// Takes the connection out of a pool that is another process's, of which nothing else is touched.
+    #[cfg(not(plunge_loom))]
+    pub(crate) fn desert(self) -> T {
+        let slot = self.0;
+        std::mem::forget(self);
+        // SAFETY: the lease was given up right here; the slot is alive, for its owner is kept.
+        let (value, owner) = unsafe { slot.as_ref().vacate() };
+        std::mem::forget(owner);
+        value
+    }
+
     /// Takes the connection out of the pool. The permit is still owed.
     pub(crate) fn retire(self) -> (T, Permit<T, H>) {
         let slot = self.0;

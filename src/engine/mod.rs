@@ -38,6 +38,8 @@ pub(crate) mod tests;
 pub(crate) use body::Queue;
 pub(crate) use body::{Body, Settings};
 pub(crate) use commons::Commons;
+#[cfg(all(not(plunge_loom), feature = "keyed"))]
+pub(crate) use commons::CommonsState;
 #[cfg(not(plunge_loom))]
 pub(crate) use control::Tenant;
 pub(crate) use dial::Ticket;

@@ -141,9 +141,8 @@ impl<T, H: Host<T>> Body<T, H> {
     fn settle_with(&self, mut lease: Lease<T, H>) {
         loop {
             let gate = self.gate.after_publish();
-            if gate.has(GateWord::CLOSED) {
-                H::returned(lease);
-            } else if is_served(gate) && self.is_pressed(gate) && self.owes_others() {
+            let owed = || is_served(gate) && self.is_pressed(gate) && self.owes_others();
+            if gate.has(GateWord::CLOSED) || owed() {
                 H::evicted(lease);
             } else if !is_served(gate) {
                 // Also where the gate is suspended: its line gets nothing, but others may.

@@ -1,8 +1,10 @@
 //! Wakers taken out under a lock, woken after it.
 //!
-//! Promise: no waker is woken or dropped under the lock, and none is forgotten: the drop wakes.
+//! Promise: no waker is woken or dropped under the lock, and none is forgotten: the drop wakes, and
+//! where one of them panics it wakes the others before the panic goes on.
 //! Cost: no allocation for up to two, which is all a put ever wakes.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::task::Waker;
 
 #[must_use = "dropped too early, it wakes under the lock"]
@@ -22,13 +24,31 @@ impl Wakes {
     }
 }
 
+impl Wakes {
+    #[cold]
+    fn wake_several(&mut self, first: Waker) {
+        let second = self.first[1].take();
+        let all = std::iter::once(first)
+            .chain(second)
+            .chain(self.rest.drain(..));
+        // All of them, then the first panic.
+        let panic = all.fold(None, |panic: Option<_>, waker| {
+            panic.or(catch_unwind(AssertUnwindSafe(|| waker.wake())).err())
+        });
+        if let Some(payload) = panic {
+            resume_unwind(payload);
+        }
+    }
+}
+
 impl Drop for Wakes {
     #[inline]
     fn drop(&mut self) {
-        self.first
-            .iter_mut()
-            .filter_map(Option::take)
-            .chain(self.rest.drain(..))
-            .for_each(Waker::wake);
+        // The places are filled in order.
+        match (self.first[0].take(), &self.first[1]) {
+            (None, _) => {}
+            (Some(only), None) => only.wake(),
+            (Some(first), Some(_)) => self.wake_several(first),
+        }
     }
 }

@@ -18,6 +18,7 @@ use super::deadline::{Expiry, timeout_at, timeout_unless};
 use super::error::{AcquireError, AcquireErrorKind, AcquirePhase};
 use super::handle::Pool;
 use super::maintenance;
+use super::retire;
 use super::shared::{Body, Failure, Lease, far};
 use super::telemetry::Begun;
 use crate::engine::{Caller, Late, Wait, WaitError};
@@ -180,6 +181,7 @@ async fn look_and_wait<T: Send + 'static>(
     let (mut dead, mut refused) = (0, 0);
     loop {
         if body.is_closed() {
+            found.into_iter().for_each(retire::bury);
             return Err(give_up(body, shut(body)));
         }
         // Without a runtime there is no maintenance: then nothing is late but the closing.
@@ -212,7 +214,8 @@ async fn look_and_wait<T: Send + 'static>(
                 AcquireErrorKind::TimedOut(AcquirePhase::Wait),
             ));
         }
-        turn.since = shared.clock.tick(turn.now);
+        // It came when it came, whatever it got meanwhile: it has waited for longer than those who came
+        // after it, in this pool and in others.
     }
 }
 

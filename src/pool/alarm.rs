@@ -68,7 +68,8 @@ impl<T: Send + 'static> Bell for Body<T> {
     }
 
     fn doom(&self, stay: Stay) -> bool {
-        let doomed = self.doom(stay);
+        // In a forked child it is the parent's, which hears for itself.
+        let doomed = !self.is_forked() && self.doom(stay);
         if doomed {
             self.host().counters.seen_dying.add(1);
             self.host().maintenance.suspect();

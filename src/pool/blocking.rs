@@ -128,7 +128,7 @@ fn wait<F: Future>(future: F) -> F::Output {
     let mut context = Context::from_waker(&waker);
     loop {
         let latest = Instant::now() + LOOK;
-        let keeping = OwnTime::begin(latest);
+        let keeping = OwnTime::begin(latest, &waker);
         let polled = future.as_mut().poll(&mut context);
         let until = keeping.end();
         if let Poll::Ready(output) = polled {
@@ -169,25 +169,33 @@ impl Wake for Parker {
 }
 
 thread_local! {
-    /// When a thread that keeps its own time is to look again at the latest.
-    static ALARM: Cell<Option<Instant>> = const { Cell::new(None) };
+    static ALARM: Cell<Option<Alarm>> = const { Cell::new(None) };
+}
+
+/// When a thread that keeps its own time is to look again at the latest, and at what: what it polls
+/// has this waker. User code within may poll something else, in a runtime that keeps the time of that.
+#[derive(Clone, Copy)]
+struct Alarm {
+    latest: Instant,
+    waker: *const (),
 }
 
 /// While this lives, the thread keeps the time of what it polls.
 struct OwnTime {
-    before: Option<Instant>,
+    before: Option<Alarm>,
 }
 
 impl OwnTime {
-    fn begin(latest: Instant) -> Self {
+    fn begin(latest: Instant, waker: &Waker) -> Self {
+        let waker = waker.data();
         Self {
-            before: ALARM.replace(Some(latest)),
+            before: ALARM.replace(Some(Alarm { latest, waker })),
         }
     }
 
     /// When it is to look again.
     fn end(self) -> Instant {
-        ALARM.get().unwrap_or_else(Instant::now)
+        ALARM.get().map_or_else(Instant::now, |alarm| alarm.latest)
     }
 }
 
@@ -197,12 +205,17 @@ impl Drop for OwnTime {
     }
 }
 
-/// On a thread that keeps its own time: whether it is `until`; if not, the thread looks again then.
-pub(crate) fn is_time(until: Instant) -> Option<bool> {
+/// On a thread that keeps its own time, for what it polls: whether it is `until`; if not, the thread
+/// looks again then.
+pub(crate) fn is_time(until: Instant, context: &Context<'_>) -> Option<bool> {
     let alarm = ALARM.get()?;
+    if alarm.waker != context.waker().data() {
+        return None;
+    }
     let over = Instant::now() >= until;
     if !over {
-        ALARM.set(Some(alarm.min(until)));
+        let latest = alarm.latest.min(until);
+        ALARM.set(Some(Alarm { latest, ..alarm }));
     }
     Some(over)
 }

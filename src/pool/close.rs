@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::deadline::timeout_at;
 use super::handle::Pool;
 use super::ledger::{self, Holder};
+use super::retire;
 use super::shared::Body;
 use crate::sync::Arc;
 
@@ -59,15 +60,14 @@ impl CloseReport {
 /// Stops acquires, tells waiters, retires what is idle. Does not wait.
 pub(crate) fn begin<T: Send + 'static>(body: &Arc<Body<T>>) {
     if body.is_forked() {
-        // What is idle is the parent's, and stays as it is.
-        return;
+        // What is idle is the parent's, and stays as it is; so does the pool, whoever lets go of it.
+        return std::mem::forget(Arc::clone(body));
     }
     if body.shut() {
         body.host().closing.notify_waiters();
     }
     while let Some(lease) = body.take_idle() {
-        // The gate is closed, so a put retires.
-        drop(lease);
+        retire::bury(lease);
     }
     body.host().maintenance.wake();
 }

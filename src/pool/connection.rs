@@ -39,23 +39,28 @@ impl<T: Send + 'static> PoolConnection<T> {
     }
 
     /// Takes the connection out of the pool, for good. Its place is free at once.
+    ///
+    /// In a forked child it still is the parent's, too: what is said on it, and for many types its
+    /// drop, breaks it there.
     pub fn detach(self) -> T {
-        let body = Arc::clone(self.lease.body());
-        let (value, permit) = retire::retire(body.host(), self.lease);
-        drop(permit);
-        value
+        match retire::take_out(self.lease) {
+            Ok((value, _permit)) => value,
+            Err(parents) => parents.desert(),
+        }
     }
 
     /// Closes the connection and waits until it is closed, `close_timeout` at most. Its place is
-    /// free then.
+    /// free then. In a forked child the parent's connection stays as it is.
     ///
     /// # Cancel safety
     ///
     /// Dropped half way, the connection is dropped and its place is free.
     pub async fn close(self) {
         let body = Arc::clone(self.lease.body());
-        let (value, permit) = retire::retire(body.host(), self.lease);
-        care::close(Grave::new(body, permit), value).await;
+        match retire::take_out(self.lease) {
+            Ok((value, permit)) => care::close(Grave::new(body, permit), value).await,
+            Err(parents) => std::mem::forget(parents),
+        }
     }
 
     /// What the pool knows of this connection. Reads the clock.

@@ -74,7 +74,7 @@ impl<F: Future, S: Fn() -> bool> Future for TimeoutAt<'_, F, S> {
             return Poll::Ready(Ok(output));
         }
         // A thread that blocks keeps its own time.
-        if let Some(over) = blocking::is_time(*this.until) {
+        if let Some(over) = blocking::is_time(*this.until, context) {
             return match over {
                 true => Poll::Ready(Err(Expiry::Elapsed)),
                 false => Poll::Pending,

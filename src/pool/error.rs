@@ -27,7 +27,12 @@ impl OptionsError {
         }
     }
 
-    /// The name of the option to change.
+    /// The options of a pool that is the parent's of this process.
+    pub(crate) fn forked() -> Self {
+        Self::new("", FORKED)
+    }
+
+    /// The name of the option to change; empty where it is no option that is in the way.
     pub fn field(&self) -> &'static str {
         self.field
     }
@@ -35,6 +40,9 @@ impl OptionsError {
 
 impl fmt::Display for OptionsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.field.is_empty() {
+            return f.write_str(&self.problem);
+        }
         write!(f, "pool option `{}`: {}", self.field, self.problem)
     }
 }

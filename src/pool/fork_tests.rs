@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use super::{AcquireErrorKind, AddErrorKind, Pool, PoolOptions, PoolableResource, TryAcquireError};
-use crate::engine::tests::forking::in_child;
+use crate::engine::tests::forking::{in_child, in_child_without_locks};
 use crate::sync::{Arc, AtomicU32, Ordering::SeqCst};
 
 /// Counts what would be said to the peer.
@@ -70,6 +70,77 @@ fn a_forked_child_gets_none_of_its_parents_connections() {
         refused && blocked && shut && told && !report.is_clean() && untouched
     });
     assert!(child, "the child was not refused, or touched a connection");
+}
+
+/// Like `in_child`, with each lock of the pool held by a thread that the child does not have.
+fn in_child_of(pool: &Pool<Line>, claim: impl FnOnce() -> bool) -> bool {
+    let shared = pool.body().host();
+    let _tuner = shared.tuner.lock();
+    let fork = || in_child_without_locks(&[pool.body()], claim);
+    shared.maintenance.locked(fork)
+}
+
+/// Says which of some claims are false.
+fn all_hold(claims: &[(&str, bool)]) -> bool {
+    let wrong = claims.iter().filter(|(_, holds)| !holds);
+    wrong
+        .inspect(|(call, _)| eprintln!("in the child: {call}"))
+        .count()
+        == 0
+}
+
+#[test]
+fn calls_on_the_parents_pool_change_nothing_in_a_forked_child_and_wait_for_no_lock() {
+    use futures::executor::block_on;
+
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_time()
+        .build()
+        .expect("a runtime");
+    let said = Arc::new(AtomicU32::new(0));
+    let pool = pool(&said);
+    let acquire = || runtime.block_on(pool.acquire()).expect("opened");
+    let (first, second, third) = (acquire(), acquire(), acquire());
+    let mut held = vec![first, second];
+    drop(third);
+    let (before, stats) = (said.load(SeqCst), pool.stats());
+    let child = in_child_of(&pool, || {
+        let mut shown = false;
+        let retired = pool.retain(|_, _| std::mem::replace(&mut shown, true));
+        pool.evict_all();
+        pool.suspend();
+        pool.resume();
+        block_on(pool.close_event());
+        let tuned = pool.tune(|tuning| tuning.max_connections = 1);
+        let ready = block_on(pool.wait_ready()).map_err(|error| error.kind());
+        let now = pool.stats();
+        let detached = held.pop().map(super::PoolConnection::detach);
+        std::mem::forget(detached);
+        let _ = held.pop().map(|held| block_on(held.close()));
+        all_hold(&[
+            ("retain", retired == 0 && !shown),
+            (
+                "tune",
+                tuned.is_err_and(|error| error.to_string().contains("the parent")),
+            ),
+            ("tuning", pool.tuning().max_connections == 4),
+            ("wait_ready", ready == Err(AcquireErrorKind::Forked)),
+            (
+                "stats",
+                now.closed && (now.idle, now.leased) == (stats.idle, stats.leased),
+            ),
+            ("leaks", pool.leaks().is_empty()),
+            ("Debug", format!("{pool:?}").contains("closed: true")),
+            (
+                "detach and close",
+                pool.stats().open == stats.open && held.is_empty(),
+            ),
+            ("a word to a peer", said.load(SeqCst) == before),
+        ])
+    });
+    assert!(child, "a call waited for a lock or touched a connection");
+    drop(held);
+    assert_eq!((pool.stats().idle, pool.stats().open), (3, 3));
 }
 
 #[test]
@@ -160,28 +231,4 @@ fn pools_that_are_gone_are_closed_in_no_child() {
         forked(&first) && forked(&third)
     }));
     assert!(!first.is_closed() && !third.is_closed());
-}
-
-#[cfg(feature = "keyed")]
-#[test]
-fn no_key_of_a_keyed_pool_is_served_in_a_forked_child() {
-    use super::KeyedOptions;
-    use crate::{KeyedPool, Plain};
-
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()
-        .expect("a runtime");
-    let options = KeyedOptions::new().max_connections(4);
-    let connect = |_: &u32| async { Ok::<_, Infallible>(Plain(7)) };
-    let pool: KeyedPool<u32, Plain<u32>> = options.connect_with(connect).expect("valid options");
-    drop(runtime.block_on(pool.acquire(&1)).expect("opened"));
-    assert!(in_child(|| {
-        let refused = |key| {
-            let outcome = futures::executor::block_on(pool.acquire(&key));
-            outcome.is_err_and(|error| error.kind() == AcquireErrorKind::Forked)
-        };
-        refused(1) && refused(2)
-    }));
-    assert!(runtime.block_on(pool.acquire(&1)).is_ok());
 }

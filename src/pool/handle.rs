@@ -28,7 +28,8 @@ use crate::time::Clock;
 /// and are retired when they come back.
 ///
 /// In the child of a `fork` a pool of the parent refuses ([`AcquireErrorKind::Forked`]), and neither
-/// it nor its connections are closed or dropped there: parent and child cannot share a connection.
+/// it nor its connections are closed or dropped there: parent and child cannot share a connection. Other
+/// calls do nothing there, or say whose it is.
 /// Build a pool in each process. A `fork` by other means than the C library's is not seen.
 ///
 /// [`AcquireErrorKind::Forked`]: super::AcquireErrorKind::Forked
@@ -249,7 +250,11 @@ impl<T: Send + 'static> Pool<T> {
         }
         let mut found = found.or_else(|| body.take_quiet());
         while let Some(lease) = found {
-            let lease = pass_marks(body, lease).filter(|_| !body.is_closed());
+            if body.is_closed() {
+                retire::bury(lease);
+                break;
+            }
+            let lease = pass_marks(body, lease);
             if let Some(lease) = lease.and_then(|lease| self.greet(lease)) {
                 return Ok(PoolConnection::new(lease).entered(caller));
             }

@@ -132,6 +132,13 @@ impl<T: Send + 'static> Maintenance<T> {
         u128::from(uptime_millis().saturating_sub(last)) > (TICK + more).as_millis()
     }
 
+    /// Runs something while the desk is locked.
+    #[cfg(test)]
+    pub(super) fn locked<R>(&self, run: impl FnOnce() -> R) -> R {
+        let _desk = self.desk.lock();
+        run()
+    }
+
     /// Begins a shift, unless one is on time.
     fn begin_shift(&self, now: Tick, anyway: bool) -> Option<u64> {
         let mut desk = self.desk.lock();
@@ -266,6 +273,10 @@ pub(crate) fn ensure<T: Send + 'static>(body: &Arc<Body<T>>, now: Tick) -> Resul
     let maintenance = &shared.maintenance;
     // Relaxed: a hint, as in `set_due`. A miss takes no lock for it.
     if now.as_millis() < maintenance.on_time_until.load(Ordering::Relaxed) {
+        return Ok(());
+    }
+    if body.is_forked() {
+        // It is the parent's, which maintains it.
         return Ok(());
     }
     let seat = |shift| Seat {

@@ -3,7 +3,8 @@
 //! Counters and gauges are brought up to date by maintenance, from the statistics that the pool keeps
 //! anyway, so that neither an acquire nor a release pays for them. Pools of one name add up.
 //!
-//! Promise: what a pool added to a gauge is taken off again when it is gone. A recorder that panics
+//! Promise: what a pool added to a gauge is taken off again by its last reading, which its end brings
+//! with all that was counted until then. A recorder that panics
 //! loses a reading and nothing else. Cost: one reading of the statistics each tick.
 
 use std::time::Duration;
@@ -143,22 +144,11 @@ impl Meters {
         }
         // The others ended within the tick in which they began.
         let ended = now.ended.saturating_sub(before.ended);
-        let short = ended.saturating_sub(now.long_holds - before.long_holds);
+        let short = ended.saturating_sub(now.long_holds.saturating_sub(before.long_holds));
         if short > 0 {
             self.hold
                 .record_many(0.0, usize::try_from(short).unwrap_or(usize::MAX));
         }
-    }
-}
-
-impl Drop for Meters {
-    fn drop(&mut self) {
-        let told = *self.told.lock();
-        let gone = Told {
-            gauges: [0; GAUGES.len()],
-            ..told
-        };
-        let _ = guarded::call("recorder", || self.tell(told, gone));
     }
 }
 

@@ -154,7 +154,8 @@ impl<T> PoolOptions<T> {
     }
 
     /// After how long an acquire is slow: counted in
-    /// [`PoolStats::slow_acquires`](super::PoolStats::slow_acquires). Off unless set.
+    /// [`PoolStats::slow_acquires`](super::PoolStats::slow_acquires), and with the feature `tracing` told
+    /// as a warning. Off unless set.
     pub fn slow_acquire(mut self, limit: Duration) -> Self {
         self.tuning.slow_acquire = Some(limit);
         self

@@ -14,7 +14,8 @@ impl<T: Send + 'static> Pool<T> {
     /// # Errors
     ///
     /// The pool was closed, a connection could not be opened for a reason that is not
-    /// [`Transient`](super::Transient), or there is no runtime.
+    /// [`Transient`](super::Transient), there is no runtime, or the pool is the parent's of this
+    /// process.
     ///
     /// # Cancel safety
     ///
@@ -22,6 +23,9 @@ impl<T: Send + 'static> Pool<T> {
     pub async fn wait_ready(&self) -> Result<(), AcquireError> {
         let body = self.body();
         let shared = body.host();
+        if body.is_forked() {
+            return Err(shared.refuse(body, AcquireErrorKind::Forked, None));
+        }
         if maintenance::ensure(body, body.host().clock.now()).is_err() {
             return Err(shared.refuse(body, AcquireErrorKind::NoRuntime, None));
         }

@@ -38,10 +38,11 @@ pub(crate) fn take_back<T: Send + 'static>(lease: Lease<T>) {
 #[inline(never)]
 fn take_back_slow<T: Send + 'static>(mut lease: Lease<T>) {
     let body = Arc::clone(lease.body());
-    let shared = body.host();
-    if shared.telemetry.is_timed() && !body.is_closed() {
-        shared.telemetry.held(lease.since(), shared.now());
+    if body.is_forked() {
+        return bury(lease);
     }
+    let shared = body.host();
+    end_hold(&body, &lease);
     // Before any hook: a connection that nobody wants any more is not shown to one.
     if !is_wanted(&body, &lease) || !shared.is_healthy(lease.value()) {
         return bury(lease);
@@ -61,6 +62,33 @@ fn take_back_slow<T: Send + 'static>(mut lease: Lease<T>) {
         Some(Hook::Async(_)) => return shared.maintenance.recycle(lease),
     }
     put(&body, lease);
+}
+
+/// Tells for how long a lease was held that ends now, where a tick saw it.
+fn end_hold<T: Send + 'static>(body: &Body<T>, lease: &Lease<T>) {
+    let shared = body.host();
+    if shared.telemetry.is_timed() {
+        // As coarse as the time at which it began; exact where the clock sleeps, as that was.
+        let now = match body.tick().load() {
+            Tick::NEVER => shared.now(),
+            tick => tick,
+        };
+        shared.telemetry.held(lease.since(), now);
+    }
+}
+
+/// Takes a connection that a caller holds out of the pool, for good.
+///
+/// # Errors
+///
+/// It is the parent's, and so are its place and its watch.
+pub(crate) fn take_out<T: Send + 'static>(lease: Lease<T>) -> Result<(T, Permit<T>), Lease<T>> {
+    let body = Arc::clone(lease.body());
+    if body.is_forked() {
+        return Err(lease);
+    }
+    end_hold(&body, &lease);
+    Ok(retire(body.host(), lease))
 }
 
 /// Puts a connection that passed all tests.

@@ -284,7 +284,6 @@ impl<T: Send + 'static> Shared<T> {
         let (connecting, recycling, closing) =
             (share(queue.connecting), share(recycling), share(closing));
         let idle = share(body.idle_count());
-        let counters = &self.counters;
         PoolStats {
             open,
             idle,
@@ -296,7 +295,15 @@ impl<T: Send + 'static> Shared<T> {
             max_connections: capacity.limit(),
             capacity_free: capacity.free(),
             closed: body.is_closed(),
-            acquired: counters.retired_uses.get() + body.uses(),
+            ..self.counted(body.uses())
+        }
+    }
+
+    /// What was counted so far, with so many uses of connections that are open.
+    fn counted(&self, uses: u64) -> PoolStats {
+        let counters = &self.counters;
+        PoolStats {
+            acquired: counters.retired_uses.get() + uses,
             opened: counters.opened.get(),
             retired: counters.retired.get(),
             timed_out: counters.timed_out.get(),
@@ -306,6 +313,7 @@ impl<T: Send + 'static> Shared<T> {
             leaks: counters.leaks.get(),
             seen_dying: counters.seen_dying.get(),
             last_connect_error: self.last_error.load().as_deref().map(ToString::to_string),
+            ..PoolStats::default()
         }
     }
 
@@ -325,11 +333,22 @@ impl<T: Send + 'static> Shared<T> {
 
     /// Returns when the pool is closed.
     pub(crate) async fn closed(&self, body: &Body<T>) {
+        // Also in a forked child, where nobody is told any more.
+        if body.is_closed() {
+            return;
+        }
         let mut notified = std::pin::pin!(self.closing.notified());
         notified.as_mut().enable();
         if !body.is_closed() {
             notified.await;
         }
+    }
+}
+
+impl<T: Send + 'static> Drop for Shared<T> {
+    fn drop(&mut self) {
+        // The last reading: nothing is open, and nobody counts any more.
+        self.telemetry.publish(|| self.counted(0));
     }
 }
 

@@ -108,11 +108,14 @@ impl<T: Send + 'static> Pool<T> {
         let _ = maintenance::ensure(body, now);
         shared.counters.opened.add(1);
         Body::install(permit, value, body.generation(), now).put();
+        // As after a dial: it is to be watched, to age, to be told of, and may be what was waited for.
+        shared.dialled.notify_waiters();
+        shared.maintenance.wake();
         Ok(())
     }
 
     /// Retires the idle connections for which `keep` says no; tells how many that were. Those that
-    /// come back meanwhile may be missed.
+    /// come back meanwhile may be missed. In a forked child it is shown none.
     ///
     /// # Panics
     ///
@@ -124,6 +127,9 @@ impl<T: Send + 'static> Pool<T> {
     /// that was looked at is free again before the next is taken.
     pub fn retain(&self, mut keep: impl FnMut(&T, &ResourceMetadata) -> bool) -> u32 {
         let body = self.body();
+        if body.is_forked() {
+            return 0;
+        }
         let shared = body.host();
         let now = shared.clock.now();
         let (mut retired, mut panic) = (0, None);

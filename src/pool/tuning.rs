@@ -43,7 +43,7 @@ pub struct PoolTuning<T> {
     pub max_lifetime: Option<Duration>,
     /// After how long a lease is taken for leaked, and reported.
     pub leak_after: Option<Duration>,
-    /// After how long an acquire is counted as slow.
+    /// After how long an acquire is slow: counted, and with the feature `tracing` warned of.
     pub slow_acquire: Option<Duration>,
     /// Who is served first.
     pub fairness: Fairness,
@@ -160,10 +160,14 @@ impl<T: Send + 'static> Pool<T> {
     ///
     /// # Errors
     ///
-    /// Settings that contradict each other, or a limit above the ceiling; nothing is changed then.
+    /// Settings that contradict each other, or a limit above the ceiling; or the pool is the parent's
+    /// of this process. Nothing is changed then.
     pub fn tune(&self, mut change: impl FnMut(&mut PoolTuning<T>)) -> Result<(), OptionsError> {
         let body = self.body();
         let shared = body.host();
+        if body.is_forked() {
+            return Err(OptionsError::forked());
+        }
         loop {
             let before = shared.tuning();
             let mut after = PoolTuning::clone(&before);
@@ -186,22 +190,29 @@ impl<T: Send + 'static> Pool<T> {
     }
 
     /// Retires every connection that is open now: idle ones at once, held ones as they come back.
-    /// New ones take their place as they are needed.
+    /// New ones take their place as they are needed. Does nothing in a forked child.
     pub fn evict_all(&self) {
         let body = self.body();
+        if body.is_forked() {
+            return;
+        }
         body.evict_all();
         let _ = maintenance::ensure(body, body.host().clock.now());
         body.host().maintenance.request();
     }
 
     /// Hands nothing out until [`resume`](Self::resume); callers wait, within their time-outs.
-    /// What comes back is kept.
+    /// What comes back is kept. Does nothing in a forked child.
     pub fn suspend(&self) {
-        self.body().suspend();
+        if !self.body().is_forked() {
+            self.body().suspend();
+        }
     }
 
-    /// Ends a suspension and serves whoever waits.
+    /// Ends a suspension and serves whoever waits. Does nothing in a forked child.
     pub fn resume(&self) {
-        self.body().resume();
+        if !self.body().is_forked() {
+            self.body().resume();
+        }
     }
 }

@@ -201,3 +201,25 @@ fn a_runtime_that_is_gone_is_an_error_and_no_hang() {
     drop(held);
     drop(pool.acquire_blocking().unwrap());
 }
+
+/// A hook may block on a runtime of its own, which keeps the time of what it polls.
+#[test]
+fn a_wait_on_a_runtime_within_a_hook_ends_in_time() {
+    let (runtime, inner) = (runtime(), self::runtime());
+    let other = plain(options(&inner, 1));
+    let held = other.acquire_blocking().unwrap();
+    let waited = move |_: &mut Plain<u64>, _: &plunge::ResourceMetadata| {
+        let waited = inner.block_on(other.acquire_timeout(SHORT)).map(drop);
+        match waited.map_err(|error| error.kind()) {
+            Err(AcquireErrorKind::TimedOut(_)) => Verdict::Keep,
+            _ => Verdict::Discard,
+        }
+    };
+    let hooks = PoolHooks::new().before_acquire_sync(waited);
+    let pool = plain(options(&runtime, 1).hooks(hooks));
+    let (told, tell) = std::sync::mpsc::channel();
+    thread::spawn(move || told.send(pool.acquire_blocking().map(|held| held.metadata().uses)));
+    let outcome = tell.recv_timeout(PATIENCE).expect("it ended");
+    assert_eq!(outcome.unwrap(), 1);
+    drop(held);
+}

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use plunge::{AcquireErrorKind, Fairness, KeyedOptions, KeyedPool, Plain, PoolOptions};
+use plunge::{
+    AcquireErrorKind, Fairness, KeyedOptions, KeyedPool, Plain, PoolHooks, PoolOptions,
+    ResourceMetadata, Verdict,
+};
 use tokio::time::{sleep, timeout};
 
 type Keyed = KeyedPool<u32, Plain<u32>>;
@@ -93,6 +96,34 @@ async fn busy_key_does_not_starve_the_others() {
         "in order of arrival, whatever the key"
     );
     assert_eq!(keyed.stats().starving_keys, 0);
+}
+
+/// Who was handed a connection that its hook throws away stands in line again, since it came.
+#[tokio::test(start_paused = true)]
+async fn waiter_that_got_a_dead_one_comes_before_those_who_came_after_it() {
+    let thrown_away = |_: &mut Plain<u32>, told: &ResourceMetadata| match told.uses {
+        1 => Verdict::Keep,
+        _ => Verdict::Discard,
+    };
+    let hooks = PoolHooks::new().before_acquire_sync(thrown_away);
+    let keyed = build(options(1).per_key(PoolOptions::new().hooks(hooks)));
+    let held = keyed.acquire(&1).await.unwrap();
+    let mut line = tokio::task::JoinSet::new();
+    let order = Arc::new(std::sync::Mutex::new(Vec::new()));
+    for key in [1, 2, 3] {
+        let (keyed, order) = (keyed.clone(), Arc::clone(&order));
+        line.spawn(async move {
+            sleep(Duration::from_millis(key.into())).await;
+            let held = keyed.acquire(&key).await.unwrap();
+            order.lock().unwrap().push(key);
+            sleep(Duration::from_millis(1)).await;
+            drop(held);
+        });
+    }
+    sleep(Duration::from_millis(20)).await;
+    drop(held);
+    line.join_all().await;
+    assert_eq!(*order.lock().unwrap(), [2, 1, 3]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,7 +8,7 @@ use metrics::{
     Counter, CounterFn, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder,
     SharedString, Unit,
 };
-use plunge::{Plain, Pool, PoolOptions};
+use plunge::{Plain, Pool, PoolConnection, PoolHooks, PoolOptions, Verdict};
 use tokio::time::sleep;
 
 use crate::support::{Gate, Gates, Theatre, plain, until};
@@ -222,6 +222,107 @@ async fn holds_are_as_long_as_the_ticks_say() {
         (10.8..=11.2).contains(&sum),
         "1 s and 10 s, within a tick each: {sum}"
     );
+}
+
+/// Ten times: taken half way between two ticks, held for a millisecond, brought to an end.
+async fn short_holds(pool: &Pool<Plain<u64>>, book: &Book, end: fn(PoolConnection<Plain<u64>>)) {
+    for _ in 0..10 {
+        // The clock goes on, for somebody moves.
+        drop(pool.acquire().await.unwrap());
+        sleep(TICK / 2).await;
+        let held = pool.acquire().await.unwrap();
+        sleep(TICK / 100).await;
+        end(held);
+    }
+    until("all are told", || {
+        book.count("plunge_pool_hold_seconds a") == 20
+    })
+    .await;
+    let sum = book.sum("plunge_pool_hold_seconds a");
+    assert!(sum <= 0.2, "20 holds of 1 ms or none, not {sum} s");
+}
+
+#[tokio::test(start_paused = true)]
+async fn short_holds_are_short_where_a_hook_sees_each_return() {
+    let book = Book::default();
+    let _installed = metrics::set_default_local_recorder(&book);
+    let hooks = PoolHooks::new().after_release_sync(|_, _| Verdict::Keep);
+    let pool = plain(options(1).name("a").hooks(hooks));
+    short_holds(&pool, &book, drop).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn short_holds_are_short_where_the_connection_is_taken_out() {
+    let book = Book::default();
+    let _installed = metrics::set_default_local_recorder(&book);
+    let pool = plain(options(1).name("a"));
+    short_holds(&pool, &book, |held| _ = held.detach()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn holds_that_end_otherwise_than_by_a_return_are_as_long_as_they_were() {
+    let book = Book::default();
+    let _installed = metrics::set_default_local_recorder(&book);
+    let pool = plain(options(4).name("a"));
+    let held = || async { pool.acquire().await.unwrap() };
+    let (detached, closed) = (held().await, held().await);
+    let (mut broken, late) = (held().await, held().await);
+    sleep(TICK * 10).await;
+    let _ = detached.detach();
+    closed.close().await;
+    broken.mark_broken();
+    drop(broken);
+    sleep(TICK * 90).await;
+    let report = pool.close(TICK).await;
+    assert_eq!(report.still_leased, 1);
+    drop(late);
+    drop(pool);
+    until("all are told", || {
+        book.count("plunge_pool_hold_seconds a") == 4
+    })
+    .await;
+    let sum = book.sum("plunge_pool_hold_seconds a");
+    assert!(
+        (12.6..=13.4).contains(&sum),
+        "thrice 1 s and once 10 s, within a tick each: {sum}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_lay_idle_when_a_pool_was_closed_was_not_held() {
+    let book = Book::default();
+    let _installed = metrics::set_default_local_recorder(&book);
+    let pool = plain(options(2).name("a"));
+    let held = (pool.acquire().await.unwrap(), pool.acquire().await.unwrap());
+    drop(held);
+    sleep(TICK * 100).await;
+    pool.close(TICK).await;
+    drop(pool);
+    until("all are told", || {
+        book.count("plunge_pool_hold_seconds a") == 2
+    })
+    .await;
+    assert_eq!(book.sum("plunge_pool_hold_seconds a"), 0.0);
+}
+
+#[test]
+fn what_a_pool_counted_after_its_runtime_ended_is_told_at_its_end() {
+    let book = Book::default();
+    metrics::with_local_recorder(&book, || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap();
+        let pool = plain(options(1).name("a"));
+        runtime.block_on(async { drop(pool.acquire().await.unwrap()) });
+        drop(runtime);
+        for _ in 0..9 {
+            drop(pool.try_acquire().unwrap());
+        }
+        drop(pool);
+    });
+    assert_eq!(book.sum("plunge_pool_acquired_total a"), 10.0);
+    assert_eq!(book.count("plunge_pool_hold_seconds a"), 10);
 }
 
 #[tokio::test(start_paused = true)]

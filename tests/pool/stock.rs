@@ -162,3 +162,23 @@ fn a_pool_without_a_runtime_lives_on_what_is_added() {
     }
     drop(pool);
 }
+
+#[tokio::test(start_paused = true)]
+async fn added_connection_is_what_wait_ready_waits_for() {
+    let theatre = Theatre::new(Gates {
+        factory: Gate::Never,
+        ..Gates::default()
+    });
+    let options = PoolOptions::new().max_connections(3).min_idle(1);
+    let pool = theatre.pool(options).unwrap();
+    let other = Theatre::new(Gates::default())
+        .pool(PoolOptions::new())
+        .unwrap();
+    let bring = async {
+        sleep(SECOND).await;
+        let brought = other.acquire().await.unwrap().detach();
+        assert!(pool.add(brought).is_ok());
+    };
+    let (ready, ()) = tokio::join!(pool.wait_ready(), bring);
+    assert!(ready.is_ok());
+}

@@ -272,3 +272,13 @@ async fn a_watcher_that_cannot_is_not_asked_again_and_again() {
             .any(|told| told.starts_with("un"))
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn connection_added_to_a_pool_that_sleeps_is_watched_as_the_others_are() {
+    let (pool, recorder, back_end) = watched(2, |options| options.max_connections(3)).await;
+    sleep(LONG).await;
+    let other = back_end.pool(PoolOptions::new());
+    let brought = other.acquire().await.unwrap().detach();
+    assert!(pool.add(brought).is_ok());
+    until("it is watched", || recorder.watched() == 3).await;
+}

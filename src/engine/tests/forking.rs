@@ -3,6 +3,8 @@
 use std::ffi::c_int;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crate::engine::{Body, Host};
+
 unsafe extern "C" {
     fn fork() -> c_int;
     fn _exit(status: c_int) -> !;
@@ -44,4 +46,17 @@ impl Child {
 /// Runs a closure in a forked child to its end; tells whether it said yes.
 pub(crate) fn in_child(claim: impl FnOnce() -> bool) -> bool {
     Child::begin(claim).said_yes()
+}
+
+/// Like [`in_child`], while the lines of some pools and the commons of the first are locked, as if by
+/// threads that the child does not have.
+pub(crate) fn in_child_without_locks<T, H: Host<T>>(
+    pools: &[&Body<T, H>],
+    claim: impl FnOnce() -> bool,
+) -> bool {
+    let _lines: Vec<_> = pools.iter().map(|pool| pool.waiters.lock()).collect();
+    match pools.first().and_then(|pool| pool.commons.as_ref()) {
+        Some(commons) => commons.locked(|| in_child(claim)),
+        None => in_child(claim),
+    }
 }

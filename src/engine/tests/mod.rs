@@ -13,5 +13,7 @@ mod models;
 #[cfg(all(feature = "keyed", not(plunge_loom)))]
 mod permits;
 mod stage;
+#[cfg(not(plunge_loom))]
+mod waking;
 #[cfg(plunge_loom)]
 mod watching;

@@ -2,6 +2,8 @@
 
 mod acquire;
 mod collect;
+#[cfg(all(test, unix))]
+mod fork_tests;
 mod handle;
 mod options;
 mod pool;

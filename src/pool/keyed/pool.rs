@@ -19,7 +19,7 @@ use super::collect::{self, Collector};
 use super::handle::KeyHandle;
 use super::options::{KeyedOptions, Opener, Override};
 use super::stats::KeyedStats;
-use crate::engine::{Caller, Commons};
+use crate::engine::{Caller, Commons, CommonsState};
 use crate::pool::close::{self, CloseReport};
 use crate::pool::connection::PoolConnection;
 use crate::pool::error::{
@@ -164,6 +164,7 @@ where
         let table = self.inner.table.pin();
         let caller = Location::caller();
         match table.get(key).map(|pool| pool.try_acquire_from(caller)) {
+            None if self.is_forked() => Err(TryAcquireError::Forked),
             Some(Err(TryAcquireError::Closed)) | None if !self.is_closed() => {
                 Err(TryAcquireError::Empty)
             }
@@ -177,9 +178,14 @@ where
         KeyHandle::new(self.clone(), key)
     }
 
-    /// All keys at this moment.
+    /// All keys at this moment. In a forked child, where all of it is the parent's, it is closed and
+    /// nothing is open.
     pub fn stats(&self) -> KeyedStats {
-        let common = self.inner.commune.commons.state();
+        let forked = self.is_forked();
+        let common = match forked {
+            true => CommonsState::default(),
+            false => self.inner.commune.commons.state(),
+        };
         KeyedStats {
             keys: self.inner.table.len(),
             active_keys: common.active,
@@ -188,7 +194,7 @@ where
             max_connections: common.limit,
             evicted: common.evicted,
             collected: self.inner.collected.get(),
-            closed: self.is_closed(),
+            closed: forked || self.is_closed(),
         }
     }
 
@@ -209,11 +215,14 @@ where
     ///
     /// # Errors
     ///
-    /// A limit of 0.
+    /// A limit of 0, or the pool is the parent's of this process.
     pub fn set_max_connections(&self, count: u32) -> Result<(), OptionsError> {
         if count == 0 {
             let problem = "is 0, so nothing could ever be acquired; set at least 1";
             return Err(OptionsError::new("max_connections", problem));
+        }
+        if self.is_forked() {
+            return Err(OptionsError::forked());
         }
         self.inner.commune.commons.set_limit(count);
         Ok(())
@@ -227,8 +236,11 @@ where
     }
 
     /// Closes the pool of one key and forgets it; the next acquire of that key begins a new one.
-    /// Tells whether there was one.
+    /// Tells whether there was one. Does nothing in a forked child.
     pub fn remove(&self, key: &K) -> bool {
+        if self.is_forked() {
+            return false;
+        }
         let removed = self.inner.table.pin().remove(key).cloned();
         removed.inspect(|pool| close::begin(pool.body())).is_some()
     }
@@ -326,7 +338,7 @@ where
 
     fn open(&self, key: &K) -> Result<Pool<T>, AcquireError> {
         let inner = &self.inner;
-        if std::process::id() != inner.home {
+        if self.is_forked() {
             return Err(refusal(AcquireErrorKind::Forked, None));
         }
         let options = inner.per_key.clone();
@@ -351,6 +363,14 @@ fn refusal(kind: AcquireErrorKind, error: Option<crate::pool::error::SharedError
     AcquireError::new(kind, stats, error)
 }
 
+impl<K, T: Send + 'static> KeyedPool<K, T> {
+    /// Whether it was built by the process that this one was forked off: its locks may be held by
+    /// threads that are not here.
+    fn is_forked(&self) -> bool {
+        std::process::id() != self.inner.home
+    }
+}
+
 impl<K, T: Send + 'static> Clone for KeyedPool<K, T> {
     fn clone(&self) -> Self {
         Self {
@@ -361,8 +381,10 @@ impl<K, T: Send + 'static> Clone for KeyedPool<K, T> {
 
 impl<K, T: Send + 'static> fmt::Debug for KeyedPool<K, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("KeyedPool")
-            .field(&self.inner.commune.commons.state())
-            .finish()
+        let mut shown = f.debug_tuple("KeyedPool");
+        match self.is_forked() {
+            true => shown.finish_non_exhaustive(),
+            false => shown.field(&self.inner.commune.commons.state()).finish(),
+        }
     }
 }

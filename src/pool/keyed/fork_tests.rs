@@ -1,0 +1,61 @@
+//! A keyed pool in a forked child: all of it is the parent's.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use futures::executor::block_on;
+
+use super::{KeyedOptions, KeyedPool};
+use crate::engine::tests::forking::{in_child, in_child_without_locks};
+use crate::pool::{AcquireErrorKind, Plain, PoolConnection, TryAcquireError};
+
+fn pool() -> KeyedPool<u32, Plain<u32>> {
+    let options = KeyedOptions::new().max_connections(4);
+    let connect = |_: &u32| async { Ok::<_, Infallible>(Plain(7)) };
+    options.connect_with(connect).expect("valid options")
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .expect("a runtime")
+}
+
+#[test]
+fn no_key_of_a_keyed_pool_is_served_in_a_forked_child() {
+    let (runtime, pool) = (runtime(), pool());
+    drop(runtime.block_on(pool.acquire(&1)).expect("opened"));
+    assert!(in_child(|| {
+        let refused = |key| {
+            let outcome = block_on(pool.acquire(&key));
+            let tried = pool.try_acquire(&key).map(drop);
+            outcome.is_err_and(|error| error.kind() == AcquireErrorKind::Forked)
+                && tried == Err(TryAcquireError::Forked)
+        };
+        refused(1) && refused(2)
+    }));
+    assert!(runtime.block_on(pool.acquire(&1)).is_ok());
+}
+
+#[test]
+fn calls_on_the_parents_keys_change_nothing_in_a_forked_child_and_wait_for_no_lock() {
+    let (runtime, pool) = (runtime(), pool());
+    let mut held = Some(runtime.block_on(pool.acquire(&1)).expect("opened"));
+    let key = pool.pool(&1).expect("a pool");
+    assert!(in_child_without_locks(&[key.body()], || {
+        pool.evict_all();
+        let limited = pool.set_max_connections(1);
+        let whose = limited.is_err_and(|error| error.to_string().contains("the parent"));
+        let stats = pool.stats();
+        let keys = (stats.closed, stats.open, pool.all_stats().len()) == (true, 0, 1);
+        let key = pool.key_stats(&1).is_some_and(|stats| stats.closed);
+        let shown = format!("{pool:?}").starts_with("KeyedPool");
+        let kept = !pool.remove(&1);
+        let closed = block_on(pool.close(Duration::from_secs(60)));
+        let _ = held.take().map(PoolConnection::detach);
+        whose && keys && key && shown && kept && !closed.is_clean()
+    }));
+    drop(held);
+    assert_eq!(pool.stats().open, 1);
+}
