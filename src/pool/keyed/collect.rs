@@ -146,7 +146,9 @@ where
     let now = Instant::now();
     let table = inner.table.pin();
     for (key, pool) in table.iter() {
-        let Some(used) = used_so_far(pool) else {
+        // SeqCst: as in `align`; here any order would do. A key suspended alone stays so.
+        let alone = pool.body().is_suspended() && !inner.suspended.load(Ordering::SeqCst);
+        let Some(used) = used_so_far(pool).filter(|_| !alone) else {
             continue;
         };
         let known = before.get(key).filter(|known| known.used == used);

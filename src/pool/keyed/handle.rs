@@ -80,6 +80,19 @@ where
         self.acquire_within(Some(limit), Location::caller())
     }
 
+    /// The key's own pool, to tune, suspend, sweep or close it alone, or to bring connections in;
+    /// begun if there is none. See [`KeyedPool::key_pool`].
+    ///
+    /// # Errors
+    ///
+    /// The keyed pool is closed, or the settings of this key contradict each other.
+    pub fn pool(&self) -> Result<Pool<T>, AcquireError> {
+        match self.known()? {
+            pool if pool.is_closed() => self.keyed.pool(&self.key),
+            pool => Ok(pool.clone()),
+        }
+    }
+
     #[inline]
     fn acquire_within(
         &self,
@@ -93,7 +106,7 @@ where
         Acquire::new(hit, move || self.acquire_slow(limit, caller))
     }
 
-    async fn acquire_slow(
+    pub(super) async fn acquire_slow(
         &self,
         limit: Option<Duration>,
         caller: Caller,
@@ -106,7 +119,7 @@ where
     }
 
     /// The pool that the key had when it was first asked for.
-    fn known(&self) -> Result<&Pool<T>, AcquireError> {
+    pub(super) fn known(&self) -> Result<&Pool<T>, AcquireError> {
         match self.pool.get() {
             Some(pool) => Ok(pool),
             None => {

@@ -20,11 +20,9 @@ use super::handle::KeyHandle;
 use super::options::{KeyedOptions, Opener, Override};
 use super::stats::KeyedStats;
 use crate::engine::{Caller, Commons, CommonsState};
-use crate::pool::close::{self, CloseReport};
+use crate::pool::close;
 use crate::pool::connection::PoolConnection;
-use crate::pool::error::{
-    AcquireError, AcquireErrorKind, AcquirePhase, OptionsError, TryAcquireError,
-};
+use crate::pool::error::{AcquireError, AcquireErrorKind, AcquirePhase, TryAcquireError};
 use crate::pool::handle::{Commune, Pool};
 use crate::pool::options::PoolOptions;
 use crate::pool::runtime::Runtimes;
@@ -59,7 +57,7 @@ pub struct KeyedPool<K, T: Send + 'static> {
 
 pub(super) struct Inner<K, T: Send + 'static> {
     pub(super) table: HashMap<K, Pool<T>>,
-    commune: Commune<T>,
+    pub(super) commune: Commune<T>,
     open: Opener<K, T>,
     per_key: PoolOptions<T>,
     override_key: Option<Override<K, T>>,
@@ -69,7 +67,9 @@ pub(super) struct Inner<K, T: Send + 'static> {
     pub(super) collected: Counter,
     /// The process that built it: one that is forked off opens nothing under its limit.
     home: u32,
-    closed: AtomicBool,
+    pub(super) closed: AtomicBool,
+    /// Nothing of any key is handed out.
+    pub(super) suspended: AtomicBool,
 }
 
 impl<K, T> KeyedPool<K, T>
@@ -94,6 +94,7 @@ where
             collected: Counter::default(),
             home: std::process::id(),
             closed: AtomicBool::new(false),
+            suspended: AtomicBool::new(false),
         };
         Self {
             inner: Arc::new(inner),
@@ -194,6 +195,8 @@ where
             max_connections: common.limit,
             evicted: common.evicted,
             collected: self.inner.collected.get(),
+            // SeqCst: as in `align`; here any order would do.
+            suspended: self.inner.suspended.load(Ordering::SeqCst),
             closed: forked || self.is_closed(),
         }
     }
@@ -210,73 +213,10 @@ where
         each.collect()
     }
 
-    /// Changes the global limit. Above a lowered one, idle connections are retired at once and held
-    /// ones as they come back.
-    ///
-    /// # Errors
-    ///
-    /// A limit of 0, or the pool is the parent's of this process.
-    pub fn set_max_connections(&self, count: u32) -> Result<(), OptionsError> {
-        if count == 0 {
-            let problem = "is 0, so nothing could ever be acquired; set at least 1";
-            return Err(OptionsError::new("max_connections", problem));
-        }
-        if self.is_forked() {
-            return Err(OptionsError::forked());
-        }
-        self.inner.commune.commons.set_limit(count);
-        Ok(())
-    }
-
-    /// Retires every connection of every key: idle ones at once, held ones as they come back.
-    pub fn evict_all(&self) {
-        for pool in self.pools() {
-            pool.evict_all();
-        }
-    }
-
-    /// Closes the pool of one key and forgets it; the next acquire of that key begins a new one.
-    /// Tells whether there was one. Does nothing in a forked child.
-    pub fn remove(&self, key: &K) -> bool {
-        if self.is_forked() {
-            return false;
-        }
-        let removed = self.inner.table.pin().remove(key).cloned();
-        removed.inspect(|pool| close::begin(pool.body())).is_some()
-    }
-
-    /// Closes all keys and waits for their connections, `deadline` at most.
-    ///
-    /// # Cancel safety
-    ///
-    /// All stays closed; only the waiting ends.
-    pub async fn close(&self, deadline: Duration) -> CloseReport {
-        // Release: pairs with the Acquire in `is_closed`.
-        self.inner.closed.store(true, Ordering::Release);
-        // SeqCst: between the flag and the walk over the table; pairs with the fence after an
-        // insertion. A key that this walk does not see is closed by whoever inserted it.
-        fence(Ordering::SeqCst);
-        let pools = self.pools();
-        pools.iter().for_each(|pool| close::begin(pool.body()));
-        let until = Instant::now().checked_add(deadline);
-        let mut report = CloseReport::default();
-        for pool in pools {
-            let left = until.map_or(deadline, |until| {
-                until.saturating_duration_since(Instant::now())
-            });
-            report.add(pool.close(left).await);
-        }
-        report
-    }
-
     /// Whether the keyed pool is closed.
     pub fn is_closed(&self) -> bool {
         // Acquire: pairs with the Release in `close`.
         self.inner.closed.load(Ordering::Acquire)
-    }
-
-    fn pools(&self) -> Vec<Pool<T>> {
-        self.inner.table.pin().values().cloned().collect()
     }
 
     pub(super) async fn acquire_slow(
@@ -324,11 +264,15 @@ where
                         continue; // somebody else was first
                     }
                     collect::after_insert(&self.inner);
-                    // SeqCst: between the entry and the flag, as in `close`: the map's own steps are
-                    // in no order with it.
+                    // SeqCst: between the entry and the flags, as in `close` and `set_suspended`:
+                    // the map's own steps are in no order with them.
                     fence(Ordering::SeqCst);
                     if self.is_closed() {
                         close::begin(pool.body());
+                    }
+                    // SeqCst: as in `align`.
+                    if self.inner.suspended.load(Ordering::SeqCst) {
+                        self.align(&pool);
                     }
                     return Ok(pool);
                 }
@@ -355,7 +299,10 @@ where
     }
 }
 
-fn refusal(kind: AcquireErrorKind, error: Option<crate::pool::error::SharedError>) -> AcquireError {
+pub(super) fn refusal(
+    kind: AcquireErrorKind,
+    error: Option<crate::pool::error::SharedError>,
+) -> AcquireError {
     let stats = PoolStats {
         closed: kind == AcquireErrorKind::Closed,
         ..PoolStats::default()
@@ -366,7 +313,7 @@ fn refusal(kind: AcquireErrorKind, error: Option<crate::pool::error::SharedError
 impl<K, T: Send + 'static> KeyedPool<K, T> {
     /// Whether it was built by the process that this one was forked off: its locks may be held by
     /// threads that are not here.
-    fn is_forked(&self) -> bool {
+    pub(super) fn is_forked(&self) -> bool {
         std::process::id() != self.inner.home
     }
 }
