@@ -1,11 +1,12 @@
-//! Cycles: runs one subject's hit cycle a given number of times, to be counted from outside.
+//! Cycles: runs one subject's hit cycle, or its hand-off, a given number of times, to be counted from outside.
 //!
 //! Promise: nothing but the cycles differs between two runs with different counts, so that the
 //! difference of two instruction counts divided by the difference of the counts is one cycle.
 //! Cost: the cycles.
 //!
 //! ```text
-//! cycles (plunge | queue | locked | semaphore | old) CYCLES
+//! cycles (plunge | metered | queue | locked | semaphore | old) CYCLES
+//! cycles (plunge | metered)-hand-off CYCLES
 //! ```
 
 // Plays one part of the harness; the peers and the suite play the rest.
@@ -16,7 +17,9 @@ mod subjects;
 
 use std::process::ExitCode;
 
-use harness::{Build, LockedPair, QueuePair, SemaphoreQueue, count};
+use harness::{Build, LockedPair, QueuePair, SemaphoreQueue, count, count_hand_offs};
+#[cfg(feature = "metrics")]
+use subjects::Metered;
 use subjects::{OldDesign, Ours};
 
 fn main() -> ExitCode {
@@ -33,6 +36,11 @@ fn main() -> ExitCode {
     let Ok(cycles) = cycles else { return usage() };
     match subject {
         "plunge" => count(cycles, Ours::build),
+        "plunge-hand-off" => count_hand_offs(cycles, Ours::build),
+        #[cfg(feature = "metrics")]
+        "metered" => count(cycles, Metered::build),
+        #[cfg(feature = "metrics")]
+        "metered-hand-off" => count_hand_offs(cycles, Metered::build),
         "queue" => count(cycles, QueuePair::build),
         "locked" => count(cycles, LockedPair::build),
         "semaphore" => count(cycles, SemaphoreQueue::build),
@@ -43,6 +51,9 @@ fn main() -> ExitCode {
 }
 
 fn usage() -> ExitCode {
-    eprintln!("usage: cycles (plunge | queue | locked | semaphore | old) CYCLES");
+    eprintln!(
+        "usage: cycles (plunge[-hand-off] | metered[-hand-off] | queue | locked | semaphore | old) CYCLES\n\
+         metered: with the feature `metrics` alone"
+    );
     ExitCode::from(2)
 }

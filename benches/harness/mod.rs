@@ -21,7 +21,7 @@ mod task;
 
 pub use case::{CASES, Case, Shape};
 pub use command::{Bar, Measure, judge, run};
-pub use count::count;
+pub use count::{count, count_hand_offs};
 pub use floors::{LockedPair, MutexVec, QueuePair, SemaphoreQueue};
 pub use opening::opening;
 pub use outcome::{Outcome, Tally};

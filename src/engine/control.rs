@@ -8,11 +8,10 @@ use super::body::{Body, patience};
 use super::gate::GateWord;
 use super::host::{Fairness, Host};
 use super::lease::Lease;
-use super::line::COARSE_MILLIS;
 use super::slot::{Slot, SlotId, Tenancy};
 use crate::sync::Ordering::{Relaxed, SeqCst};
 use crate::sync::{fence, fence_after_rmw};
-use crate::time::Tick;
+use crate::time::{LAG, Tick};
 
 impl<T, H: Host<T>> Body<T, H> {
     /// From now on nothing is handed out or opened; waiters are told. Tells whether it was open.
@@ -181,7 +180,7 @@ impl<T, H: Host<T>> Body<T, H> {
     ) {
         let is_cold = |id: SlotId| {
             let slot = &self.slots[id.index()];
-            slot.is_doomed() || now.since(slot.since()).as_millis() > COARSE_MILLIS
+            slot.is_doomed() || now.since(slot.since()).as_millis() > LAG.as_millis()
         };
         for id in self.idle.take_cold(is_cold) {
             self.put_aside(look(self.lease(id)));

@@ -15,7 +15,7 @@ use super::waiters::WaitList;
 use super::wakes::Wakes;
 use crate::sync::Ordering::{Relaxed, SeqCst};
 use crate::sync::{Arc, fence};
-use crate::time::Tick;
+use crate::time::{LAG, Tick};
 
 impl<T, H: Host<T>> Body<T, H> {
     /// Changes the line under its mutex and keeps the gate in step. The wakers are returned, to be
@@ -73,7 +73,7 @@ impl<T, H: Host<T>> Body<T, H> {
             None | Some((_, Tick::NEVER)) => Tick::from_millis(0),
             // The coarse tick may lag; far from a deadline that is good enough.
             Some((_, end))
-                if tick != Tick::NEVER && end.since(tick).as_millis() > COARSE_MILLIS =>
+                if tick != Tick::NEVER && end.since(tick).as_millis() > LAG.as_millis() =>
             {
                 tick
             }
@@ -230,6 +230,3 @@ impl<T, H: Host<T>> Body<T, H> {
         }
     }
 }
-
-/// How far the coarse tick may lag behind the clock.
-pub(super) const COARSE_MILLIS: u128 = 250;

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::admit::{self, Admission};
+use super::close::why_closed;
 use super::connection::PoolConnection;
 use super::deadline::{Expiry, timeout_at, timeout_unless};
 use super::error::{AcquireError, AcquireErrorKind, AcquirePhase};
@@ -23,13 +24,10 @@ use super::shared::{Body, Failure, Lease, far};
 use super::telemetry::Begun;
 use crate::engine::{Caller, Late, Wait, WaitError};
 use crate::sync::Arc;
-use crate::time::Tick;
+use crate::time::{LAG, Tick};
 
 /// Dead connections that one acquire takes in a row before it waits for a new one.
 const DEAD_TAKES: u32 = 2;
-
-/// How often a caller in line looks whether somebody works for it.
-const LOOK: Duration = Duration::from_millis(250);
 
 /// Hits that count as one operation in tokio's cooperative budget of 128: a loop of hits yields
 /// every 100 µs or so.
@@ -182,7 +180,7 @@ async fn look_and_wait<T: Send + 'static>(
     loop {
         if body.is_closed() {
             found.into_iter().for_each(retire::bury);
-            return Err(give_up(body, shut(body)));
+            return Err(give_up(body, why_closed(body)));
         }
         // Without a runtime there is no maintenance: then nothing is late but the closing.
         let _ = maintenance::ensure(body, since);
@@ -301,10 +299,10 @@ async fn in_line<T: Send + 'static>(
     let until = turn.until;
     // Made where it stays: it is moved nowhere, and the future holds it once.
     let mut wait = pin!(Wait::new(body, turn.since, turn.deadline, turn.in_front));
-    let mut look = until.min(turn.now + LOOK);
+    let mut look = until.min(turn.now + LAG);
     // Most waits are far shorter than a tick: their timer is armed when the next tick finds them
     // still in line, if there is one to come. A timer costs more than a hand-off.
-    let mut spares = until >= turn.now + 2 * LOOK;
+    let mut spares = until >= turn.now + 2 * LAG;
     loop {
         let ticks = || spares && body.tick().load() != Tick::NEVER;
         let step = timeout_unless(look, shared.runtimes.configured(), wait.as_mut(), ticks);
@@ -316,19 +314,11 @@ async fn in_line<T: Send + 'static>(
             Err(Expiry::Elapsed) if look >= until => return Err(WaitError::Expired),
             Err(Expiry::Elapsed) => {
                 let now = Instant::now();
-                look = until.min(now + LOOK);
+                look = until.min(now + LAG);
                 let _ = maintenance::ensure(body, shared.clock.tick(now));
                 body.resume_overdue_dials(shared.clock.tick(now));
             }
         }
-    }
-}
-
-/// Why a pool that is closed is closed.
-fn shut<T: Send + 'static>(body: &Body<T>) -> AcquireErrorKind {
-    match body.is_forked() {
-        true => AcquireErrorKind::Forked,
-        false => AcquireErrorKind::Closed,
     }
 }
 

@@ -24,9 +24,7 @@ use super::error::{AcquireError, AcquireErrorKind};
 use super::handle::Pool;
 use crate::engine::Caller;
 use crate::sync::{Arc, AtomicBool, Ordering};
-
-/// How long a thread parks at most: then it looks whether somebody works for it.
-const LOOK: Duration = Duration::from_millis(250);
+use crate::time::LAG;
 
 /// More than tokio's cooperative budget, which it gives to async code alone.
 const MORE_THAN_A_BUDGET: u32 = 256;
@@ -132,7 +130,7 @@ pub(crate) fn wait<F: Future>(runtime: Option<&Handle>, future: F) -> F::Output 
     let waker = Waker::from(Arc::clone(&parker));
     let mut context = Context::from_waker(&waker);
     loop {
-        let latest = Instant::now() + LOOK;
+        let latest = Instant::now() + LAG;
         let keeping = OwnTime::begin(latest, &waker);
         let polled = future.as_mut().poll(&mut context);
         let until = keeping.end();

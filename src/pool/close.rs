@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::time::Duration;
 
 use super::deadline::timeout_at;
+use super::error::OfClosed;
 use super::handle::Pool;
 use super::ledger::{self, Holder};
 use super::retire;
@@ -54,6 +55,14 @@ impl CloseReport {
             still_closing,
             stragglers,
         }
+    }
+}
+
+/// Why a pool that is closed is closed.
+pub(crate) fn why_closed<T: Send + 'static, E: OfClosed>(body: &Body<T>) -> E {
+    match body.is_forked() {
+        true => E::FORKED,
+        false => E::CLOSED,
     }
 }
 

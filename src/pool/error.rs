@@ -221,6 +221,22 @@ pub enum TryAcquireError {
     Forked,
 }
 
+/// An error that tells why a closed pool hands nothing out.
+pub(crate) trait OfClosed {
+    const CLOSED: Self;
+    const FORKED: Self;
+}
+
+impl OfClosed for AcquireErrorKind {
+    const CLOSED: Self = Self::Closed;
+    const FORKED: Self = Self::Forked;
+}
+
+impl OfClosed for TryAcquireError {
+    const CLOSED: Self = Self::Closed;
+    const FORKED: Self = Self::Forked;
+}
+
 const FORKED: &str = "the pool was built before this process was forked off: its connections belong to the parent; build a pool in each process";
 
 impl fmt::Display for TryAcquireError {

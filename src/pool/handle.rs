@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::acquire::{Acquire, acquire_slow};
 use super::admit::{self, pass_marks};
+use super::close::why_closed;
 use super::connection::PoolConnection;
 use super::error::{AcquireError, TryAcquireError};
 use super::guarded;
@@ -244,7 +245,7 @@ impl<T: Send + 'static> Pool<T> {
             // As it was: nobody had it, so no hook is shown it.
             found.into_iter().for_each(Lease::put);
             return Err(match body.is_closed() {
-                true => shut(body),
+                true => why_closed(body),
                 false => TryAcquireError::NeedsAwait,
             });
         }
@@ -261,7 +262,7 @@ impl<T: Send + 'static> Pool<T> {
             found = body.take_quiet();
         }
         Err(if body.is_closed() {
-            shut(body)
+            why_closed(body)
         } else {
             TryAcquireError::Empty
         })
@@ -289,14 +290,6 @@ impl<T: Send + 'static> Pool<T> {
         lease.stamp(now);
         lease.count_use();
         Some(lease)
-    }
-}
-
-/// Why a pool that is closed is closed.
-fn shut<T: Send + 'static>(body: &Body<T>) -> TryAcquireError {
-    match body.is_forked() {
-        true => TryAcquireError::Forked,
-        false => TryAcquireError::Closed,
     }
 }
 

@@ -22,7 +22,7 @@ pub(crate) fn take_back<T: Send + 'static>(lease: Lease<T>) {
     let tick = body.tick().load();
     // Somebody waits and all else is well, the usual case: no reference to the body is taken, for
     // its count is a word that all workers would fight for.
-    if body.gate().is_busy()
+    if body.gate().has_only_waiters()
         && tick != Tick::NEVER
         && !lease.is_doomed()
         && !std::thread::panicking()

@@ -32,9 +32,12 @@ pub(crate) struct Telemetry {
 #[derive(Clone, Copy)]
 pub(crate) struct Begun(#[cfg(feature = "metrics")] Instant);
 
+#[cfg_attr(
+    not(feature = "metrics"),
+    allow(unused_variables, reason = "nobody measures")
+)]
 impl Begun {
     pub(crate) fn at(now: Instant) -> Self {
-        let _ = now;
         Self(
             #[cfg(feature = "metrics")]
             now,
@@ -42,6 +45,10 @@ impl Begun {
     }
 }
 
+#[cfg_attr(
+    not(all(feature = "metrics", feature = "tracing")),
+    allow(unused_variables, reason = "nobody listens")
+)]
 impl Telemetry {
     pub(crate) fn new(name: Option<Arc<str>>) -> Self {
         Self {
@@ -78,8 +85,6 @@ impl Telemetry {
         if let Some(meters) = self.meters.get() {
             meters.publish(&stats());
         }
-        #[cfg(not(feature = "metrics"))]
-        let _ = stats;
     }
 
     /// An acquire that was no hit has its connection.
@@ -88,8 +93,6 @@ impl Telemetry {
         if let Some(meters) = self.meters.get() {
             meters.waited(Instant::now().saturating_duration_since(begun.0));
         }
-        #[cfg(not(feature = "metrics"))]
-        let _ = begun;
     }
 
     /// A lease that began in one tick ends in another.
@@ -101,8 +104,6 @@ impl Telemetry {
         {
             meters.held(now.since(since));
         }
-        #[cfg(not(feature = "metrics"))]
-        let _ = (since, now);
     }
 
     /// A dial came to a good end.
@@ -111,8 +112,6 @@ impl Telemetry {
         if let Some(meters) = self.meters.get() {
             meters.connected(Instant::now().saturating_duration_since(begun.0));
         }
-        #[cfg(not(feature = "metrics"))]
-        let _ = begun;
         #[cfg(feature = "tracing")]
         tracing::debug!(target: "plunge", pool = self.name(), "connection opened");
     }
@@ -121,24 +120,18 @@ impl Telemetry {
     pub(crate) fn connect_failed(&self, error: &SharedError, pause: Duration) {
         #[cfg(feature = "tracing")]
         tracing::warn!(target: "plunge", pool = self.name(), %error, ?pause, "connection could not be opened");
-        #[cfg(not(feature = "tracing"))]
-        let _ = (error, pause);
     }
 
     /// A connection left the pool after so many uses.
     pub(crate) fn retired(&self, uses: u64) {
         #[cfg(feature = "tracing")]
         tracing::debug!(target: "plunge", pool = self.name(), uses, "connection retired");
-        #[cfg(not(feature = "tracing"))]
-        let _ = uses;
     }
 
     /// An acquire took longer than `slow_acquire`.
     pub(crate) fn was_slow(&self, waited: Duration) {
         #[cfg(feature = "tracing")]
         tracing::warn!(target: "plunge", pool = self.name(), ?waited, "slow acquire");
-        #[cfg(not(feature = "tracing"))]
-        let _ = waited;
     }
 
     /// A lease is held for longer than `leak_after`.
@@ -151,8 +144,6 @@ impl Telemetry {
             acquired_at = holder.acquired_at.map(tracing::field::display),
             "connection leaked"
         );
-        #[cfg(not(feature = "tracing"))]
-        let _ = holder;
     }
 
     /// A close reached its end, or its deadline.
@@ -164,8 +155,6 @@ impl Telemetry {
             let (still_leased, still_closing) = (report.still_leased, report.still_closing);
             tracing::warn!(target: "plunge", pool = self.name(), still_leased, still_closing, "pool closed, not all of it came back");
         }
-        #[cfg(not(feature = "tracing"))]
-        let _ = report;
     }
 }
 

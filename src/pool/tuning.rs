@@ -15,6 +15,9 @@ use crate::engine::Fairness;
 use crate::sync::Arc;
 
 /// The settings of a pool that may change at run time; see [`Pool::tune`].
+///
+/// With the feature `serde` read and written as [`PoolOptions`](super::PoolOptions) are. Hooks are code, and
+/// left out: one that was read has none.
 #[non_exhaustive]
 pub struct PoolTuning<T> {
     /// How many connections may be open at once. Lowered, connections are retired as they come

@@ -9,14 +9,11 @@
 //! some pool is attended; no thread before and none after.
 
 use std::thread;
-use std::time::Duration;
 
 use super::guarded;
 use super::shared::Body;
 use crate::sync::{Arc, Mutex, PerProcess, Weak};
-use crate::time::Tick;
-
-const LOOK: Duration = Duration::from_millis(250);
+use crate::time::{LAG, Tick};
 
 /// A clock to be looked at.
 trait Watched: Send + Sync {
@@ -27,7 +24,7 @@ trait Watched: Send + Sync {
 impl<T: Send + 'static> Watched for Body<T> {
     fn look(&self) -> bool {
         let maintenance = &self.host().maintenance;
-        if maintenance.is_late(LOOK) {
+        if maintenance.is_late(LAG) {
             self.tick().store(Tick::NEVER);
             // Whoever waits counted on the next tick.
             self.rouse();
@@ -65,7 +62,7 @@ pub(crate) fn watch<T: Send + 'static>(body: &Arc<Body<T>>) {
 fn walk() {
     let round = ROUND.get();
     loop {
-        thread::park_timeout(LOOK);
+        thread::park_timeout(LAG);
         let watched = std::mem::take(&mut round.lock().watched);
         // Outside the lock: a look may drop the last reference to a pool. It wakes callers, too, and
         // what panics there is theirs: the other pools are looked at all the same.

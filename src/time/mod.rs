@@ -8,4 +8,4 @@ mod tick;
 
 #[cfg(not(plunge_loom))]
 pub(crate) use clock::{Clock, uptime_millis};
-pub(crate) use tick::{Tick, TickWord};
+pub(crate) use tick::{LAG, Tick, TickWord};

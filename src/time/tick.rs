@@ -7,6 +7,11 @@ use std::time::Duration;
 
 use crate::sync::{AtomicU64, Ordering};
 
+/// How late what others see to may be, before whoever needs it looks for itself: the next tick, a
+/// wake-up, a task of a runtime that stands still. More than two ticks, so that nobody looks while all is
+/// well; less than a second, so that a short time-out is kept.
+pub(crate) const LAG: Duration = Duration::from_millis(250);
+
 /// Milliseconds since the pool was built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Tick(u64);

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use plunge::{Fairness, IdleOrder, Plain, PoolOptions, Profile};
+use plunge::{Fairness, IdleOrder, Plain, PoolOptions, PoolTuning, Profile};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::support::try_plain;
@@ -82,10 +84,80 @@ fn what_was_written_is_read_back_the_same() {
     let all = profiles.map(Options::profile).into_iter();
     for options in all.chain([Options::new(), every]) {
         let text = serde_json::to_string(&options).unwrap();
-        let again: Options = serde_json::from_str(&text).unwrap();
-        assert_eq!(format!("{again:?}"), format!("{options:?}"), "{text}");
-        assert_eq!(serde_json::to_string(&again).unwrap(), text);
-        assert!(try_plain(again).is_ok(), "{text}");
+        for again in read_in_each_format(&options) {
+            assert_eq!(format!("{again:?}"), format!("{options:?}"), "{text}");
+            assert_eq!(serde_json::to_string(&again).unwrap(), text);
+            assert!(try_plain(again).is_ok(), "{text}");
+        }
+    }
+}
+
+/// Written and read back: in two formats that name what they hold, and in one that does not.
+fn read_in_each_format<S: Serialize + DeserializeOwned>(settings: &S) -> [S; 3] {
+    let json = serde_json::to_string(settings).unwrap();
+    let toml = toml::to_string(settings).unwrap();
+    let bytes = postcard::to_allocvec(settings).unwrap();
+    [
+        serde_json::from_str(&json).unwrap(),
+        toml::from_str(&toml).unwrap(),
+        postcard::from_bytes(&bytes).unwrap(),
+    ]
+}
+
+#[test]
+fn tuning_is_spelled_as_options_are() {
+    let text = json!({
+        "profile": "constrained",
+        "max_connections": 3,
+        "idle_timeout": "never",
+        "fairness": { "eventual": "20ms" },
+    });
+    let options = read(text.clone()).unwrap();
+    let tuning: PoolTuning<Plain<u64>> = serde_json::from_value(text).unwrap();
+    for again in read_in_each_format(&tuning) {
+        let (again, options) = (serde_json::to_value(&again).unwrap(), written(&options));
+        let again = again.as_object().unwrap();
+        assert!(again.iter().all(|(name, value)| options[name] == *value));
+        assert_eq!(again["acquire_timeout"], json!("5s"));
+    }
+    let pool = try_plain(options).unwrap();
+    pool.tune(|before| *before = tuning.clone()).unwrap();
+    assert_eq!(pool.tuning().max_connections, 3);
+    let wrong = json!({ "idle_order": "lifo" });
+    let error = serde_json::from_value::<PoolTuning<u64>>(wrong).unwrap_err();
+    assert!(error.to_string().contains("idle_order"), "{error}");
+}
+
+#[cfg(feature = "keyed")]
+#[test]
+fn keyed_options_hold_those_of_each_key() {
+    use plunge::KeyedOptions;
+
+    type Keyed = KeyedOptions<u32, Plain<u64>>;
+    let text = r#"
+        max_connections = 50
+        key_timeout = "5m"
+        [per_key]
+        profile = "throughput"
+        max_connections = 2
+    "#;
+    let options: Keyed = toml::from_str(text).unwrap();
+    let by_hand = Keyed::new()
+        .max_connections(50)
+        .key_timeout(Duration::from_secs(300))
+        .per_key(Options::profile(Profile::Throughput).max_connections(2));
+    assert_eq!(format!("{options:?}"), format!("{by_hand:?}"));
+    for again in read_in_each_format(&options) {
+        assert_eq!(format!("{again:?}"), format!("{by_hand:?}"));
+    }
+    let wrong = [
+        (json!({ "max_connection": 1 }), "max_connection"),
+        (json!({ "key_timeout": 5 }), "key_timeout"),
+        (json!({ "per_key": { "min_idle": -1 } }), "min_idle"),
+    ];
+    for (text, name) in wrong {
+        let error = serde_json::from_value::<Keyed>(text).unwrap_err();
+        assert!(error.to_string().contains(name), "{error}");
     }
 }
 

@@ -9,4 +9,5 @@ mod deaths;
 mod restart;
 mod server;
 mod thread;
+mod tls;
 mod wrapped;

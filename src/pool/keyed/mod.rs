@@ -9,6 +9,8 @@ mod handle;
 mod lifecycle;
 mod options;
 mod pool;
+#[cfg(feature = "serde")]
+mod settings;
 mod stats;
 
 pub use handle::KeyHandle;

@@ -22,6 +22,9 @@ pub(super) type Opener<K, T> = Box<
 >;
 
 /// Builds a [`KeyedPool`].
+///
+/// With the feature `serde` read and written as [`PoolOptions`] are, those of each key under `per_key`;
+/// [`override_key`](Self::override_key) is code, and left out.
 #[must_use = "a keyed pool is built by `connect_with` or `manager`"]
 pub struct KeyedOptions<K, T> {
     pub(super) max_connections: u32,

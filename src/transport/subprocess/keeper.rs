@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::ward::Ward;
-use crate::sync::{Arc, AtomicU64, Mutex, Ordering};
+use crate::sync::{Arc, AtomicU64, Mutex, Ordering, PerProcess};
 
 /// The thread's own descriptor among the pidfds; no child has this id.
 const WAKE: u64 = 0;
@@ -41,10 +41,11 @@ enum Order {
 }
 
 impl Keeper {
-    /// The keeper of this program, started if need be.
+    /// The keeper of this process, started if need be.
     pub(super) fn get() -> io::Result<Self> {
-        static KEEPER: Mutex<Option<Keeper>> = Mutex::new(None);
-        let mut place = KEEPER.lock();
+        static KEEPER: PerProcess<Mutex<Option<Keeper>>> = PerProcess::new(|| Mutex::new(None));
+        let place = KEEPER.get();
+        let mut place = place.lock();
         if let Some(keeper) = &*place {
             return Ok(keeper.clone());
         }

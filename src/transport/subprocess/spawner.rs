@@ -4,14 +4,12 @@
 //! signal depends; a start never blocks a runtime, and one that nobody waits for any more is undone.
 //! Cost: one thread for the program; starts are one after the other, about a millisecond each.
 
-use crate::sync::Arc;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::process::{self, Stdio};
 use std::thread;
 
-use crate::sync::Mutex;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 use tokio::sync::{mpsc, oneshot};
 
@@ -21,6 +19,7 @@ use super::keeper::Keeper;
 use super::launcher;
 use super::link::{Link, Owner};
 use super::ward::Ward;
+use crate::sync::{Arc, Mutex, PerProcess};
 
 /// A child that runs and is watched; dropped, it is retired.
 pub(super) struct Started {
@@ -49,9 +48,13 @@ pub(super) async fn start(command: Command) -> Result<Started, SpawnError> {
     started.await.map_err(|_| gone())?
 }
 
-fn spawner() -> io::Result<mpsc::UnboundedSender<Job>> {
-    static SPAWNER: Mutex<Option<mpsc::UnboundedSender<Job>>> = Mutex::new(None);
-    let mut place = SPAWNER.lock();
+type Jobs = mpsc::UnboundedSender<Job>;
+
+/// The way to the spawning thread of this process, started if need be.
+fn spawner() -> io::Result<Jobs> {
+    static SPAWNER: PerProcess<Mutex<Option<Jobs>>> = PerProcess::new(|| Mutex::new(None));
+    let place = SPAWNER.get();
+    let mut place = place.lock();
     if let Some(spawner) = &*place {
         return Ok(spawner.clone());
     }
