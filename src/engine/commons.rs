@@ -17,6 +17,8 @@ use super::body::Body;
 use super::host::Host;
 use super::lease::Lease;
 use crate::sync::Ordering::{Relaxed, SeqCst};
+#[cfg(all(unix, not(plunge_loom)))]
+use crate::sync::forks;
 use crate::sync::{Arc, AtomicU32, Mutex, fence};
 use crate::time::Tick;
 
@@ -40,6 +42,9 @@ pub(crate) struct Commons<T, H: Host<T>> {
     /// Written under the lock of `roll`.
     pressure: AtomicU32,
     roll: Mutex<Roll<T, H>>,
+    /// The process that built it, by its number of forks.
+    #[cfg(all(unix, not(plunge_loom)))]
+    home: u32,
 }
 
 struct Roll<T, H: Host<T>> {
@@ -84,7 +89,11 @@ pub(crate) struct CommonsState {
 impl<T, H: Host<T>> Commons<T, H> {
     #[cfg(any(plunge_loom, feature = "keyed"))]
     pub(crate) fn new(limit: u32) -> Self {
+        #[cfg(all(unix, not(plunge_loom)))]
+        super::fork::ask();
         Self {
+            #[cfg(all(unix, not(plunge_loom)))]
+            home: forks(),
             pressure: AtomicU32::new(0),
             roll: Mutex::new(Roll {
                 limit,
@@ -130,9 +139,24 @@ impl<T, H: Host<T>> Commons<T, H> {
         self.tend();
     }
 
+    /// Whether it was built by the process that this one was forked off.
+    #[cfg(all(unix, not(plunge_loom)))]
+    pub(crate) fn is_forked(&self) -> bool {
+        self.home != forks()
+    }
+
+    #[cfg(not(all(unix, not(plunge_loom))))]
+    pub(crate) fn is_forked(&self) -> bool {
+        false
+    }
+
     /// Takes the permit that was promised to `body`, or one that is free, and one of its own by
     /// `own`: both or neither. Nobody ever sees a permit taken that is given back at once.
     pub(super) fn try_take(&self, body: &Body<T, H>, own: impl FnOnce() -> bool) -> bool {
+        // Whoever held the lock may not be there.
+        if self.is_forked() {
+            return false;
+        }
         self.change(|roll| {
             let promised = roll.is_promised(body);
             let may = if promised {
@@ -171,6 +195,7 @@ impl<T, H: Host<T>> Commons<T, H> {
                 0 => {
                     roll.active.push((Arc::clone(body), 1));
                     body.desk.store(roll.active.len() as u32, Relaxed);
+                    body.refuse_in_children(false);
                 }
                 desk => roll.active[desk - 1].1 += 1,
             }
@@ -189,6 +214,8 @@ impl<T, H: Host<T>> Commons<T, H> {
             }
             let left = roll.active.swap_remove(desk);
             body.desk.store(0, Relaxed);
+            #[cfg(all(unix, not(plunge_loom)))]
+            body.mark.unlist_unless_kept();
             if let Some((moved, _)) = roll.active.get(desk) {
                 moved.desk.store(desk as u32 + 1, Relaxed);
             }

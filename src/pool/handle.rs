@@ -184,6 +184,13 @@ impl<T: Send + 'static> Pool<T> {
         self.body().host().stats(self.body())
     }
 
+    /// The same, for a user: one of many keys looks at itself alone from now on.
+    #[cfg(feature = "keyed")]
+    pub(crate) fn given_out(self) -> Self {
+        self.handle.refuse_in_children();
+        self
+    }
+
     /// Whether nobody has another handle.
     #[cfg(feature = "keyed")]
     pub(crate) fn is_only_handle(&self) -> bool {

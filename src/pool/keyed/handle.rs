@@ -88,8 +88,8 @@ where
     /// The keyed pool is closed, or the settings of this key contradict each other.
     pub fn pool(&self) -> Result<Pool<T>, AcquireError> {
         match self.known()? {
-            pool if pool.is_closed() => self.keyed.pool(&self.key),
-            pool => Ok(pool.clone()),
+            pool if pool.is_closed() => self.keyed.pool(&self.key).map(Pool::given_out),
+            pool => Ok(pool.clone().given_out()),
         }
     }
 

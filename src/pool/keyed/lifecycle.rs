@@ -105,7 +105,8 @@ where
     /// limit as before.
     pub fn key_pool(&self, key: &K) -> Option<Pool<T>> {
         let pool = self.inner.table.pin().get(key).cloned();
-        pool.filter(|pool| !pool.is_closed())
+        let pool = pool.filter(|pool| !pool.is_closed())?;
+        Some(pool.given_out())
     }
 
     /// Closes the pool of one key and forgets it; the next acquire of that key begins a new one.

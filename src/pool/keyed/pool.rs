@@ -165,7 +165,7 @@ where
         let table = self.inner.table.pin();
         let caller = Location::caller();
         match table.get(key).map(|pool| pool.try_acquire_from(caller)) {
-            None if self.is_forked() => Err(TryAcquireError::Forked),
+            None | Some(Err(_)) if self.is_forked() => Err(TryAcquireError::Forked),
             Some(Err(TryAcquireError::Closed)) | None if !self.is_closed() => {
                 Err(TryAcquireError::Empty)
             }
@@ -247,14 +247,15 @@ where
     pub(super) fn pool(&self, key: &K) -> Result<Pool<T>, AcquireError> {
         let table = self.inner.table.pin();
         loop {
+            // A key that has nothing does not know of it by itself.
+            if self.inner.commune.commons.is_forked() {
+                return Err(refusal(AcquireErrorKind::Forked, None));
+            }
             if self.is_closed() {
                 return Err(refusal(AcquireErrorKind::Closed, None));
             }
             match table.get(key) {
                 Some(pool) if !pool.is_closed() => return Ok(pool.clone()),
-                Some(pool) if pool.body().is_forked() => {
-                    return Err(refusal(AcquireErrorKind::Forked, None));
-                }
                 Some(_) => {
                     let _ = table.remove_if(key, |_, pool| pool.is_closed());
                 }
