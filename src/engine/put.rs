@@ -45,7 +45,7 @@ impl<T, H: Host<T>> Body<T, H> {
         // SAFETY: kept by `guard` up to its drop below.
         let this = unsafe { &*body };
         let gate = this.gate.peek();
-        if gate.waiters() == 0 || gate.has(GateWord::SUSPENDED) || !this.is_strict(gate) {
+        if gate.waiters() == 0 || gate.has(GateWord::SUSPENDED) || !this.hands_over(gate) {
             // SAFETY: as above.
             return unsafe { Self::publish(body, id, thread, guard) };
         }
@@ -177,7 +177,7 @@ impl<T, H: Host<T>> Body<T, H> {
 
     /// Hands one connection on. `true`: the rest is up to somebody else.
     fn settle_one(&self, id: SlotId, gate: GateWord) -> bool {
-        let strict = self.is_strict(gate);
+        let strict = self.hands_over(gate);
         if strict {
             let (handed, wakes) = self.hand_off(id);
             if handed {
@@ -193,6 +193,13 @@ impl<T, H: Host<T>> Body<T, H> {
     /// Whether a connection may only go to the first in line.
     pub(super) fn is_strict(&self, gate: GateWord) -> bool {
         gate.has(GateWord::STRICT) || !self.is_patient()
+    }
+
+    /// Whether a connection that comes back goes to the first in line. Also where it may be overtaken,
+    /// while another pool misses a permit: that one waits until the first here was served, if that came
+    /// before, and would wait for as long as it is overtaken.
+    fn hands_over(&self, gate: GateWord) -> bool {
+        self.is_strict(gate) || self.is_pressed(gate)
     }
 
     fn hand_off(&self, id: SlotId) -> (bool, Wakes) {

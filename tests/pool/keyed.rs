@@ -342,6 +342,39 @@ async fn freed_permit_goes_to_who_waits_and_not_to_a_newcomer() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn key_whose_callers_overtake_one_another_keeps_no_other_key_waiting() {
+    for fairness in [
+        Fairness::Eventual(Duration::from_secs(1)),
+        Fairness::Barging,
+    ] {
+        let keyed = build(options(1).per_key(PoolOptions::new().fairness(fairness)));
+        let held = keyed.acquire(&1).await.unwrap();
+        let overtaken = tokio::spawn({
+            let keyed = keyed.clone();
+            async move { drop(keyed.acquire(&1).await.unwrap()) }
+        });
+        sleep(Duration::from_millis(1)).await;
+        let hog = {
+            let keyed = keyed.clone();
+            async move {
+                let mut held = Some(held);
+                loop {
+                    sleep(Duration::from_millis(1)).await;
+                    // Back at once, before anybody else runs.
+                    drop(held.take());
+                    held = Some(keyed.acquire(&1).await.unwrap());
+                }
+            }
+        };
+        let hog = tokio::spawn(hog);
+        let served = keyed.acquire_timeout(&2, Duration::from_millis(50)).await;
+        assert_eq!(**served.unwrap(), 2, "{fairness:?}");
+        overtaken.await.unwrap();
+        hog.abort();
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn lowered_global_limit_is_reached_beside_a_line() {
     let keyed = build(options(4));
     let mut loopers = tokio::task::JoinSet::new();
