@@ -223,7 +223,7 @@ impl<T, H: Host<T>> Body<T, H> {
     pub(crate) fn may_take(&self) -> bool {
         let gate = self.gate.peek();
         let shut = gate.has(GateWord::CLOSED) || gate.has(GateWord::SUSPENDED);
-        !shut && (gate.waiters() == 0 || !self.is_strict(gate))
+        !shut && (!gate.has(GateWord::LINE) || !self.is_strict(gate))
     }
 
     /// Whether those in line may pass one another.

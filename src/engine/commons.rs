@@ -14,6 +14,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::body::Body;
+use super::gate::GateWord;
 use super::host::Host;
 use super::lease::Lease;
 use crate::sync::Ordering::{Relaxed, SeqCst};
@@ -238,7 +239,7 @@ impl<T, H: Host<T>> Commons<T, H> {
                 return true;
             }
             // Nobody is in line any more: who comes next writes the pool down.
-            if standing == standing::NONE && body.gate().waiters() > 0 {
+            if standing == standing::NONE && body.gate().has(GateWord::LINE) {
                 body.standing.store(standing::STARVING, Relaxed);
                 roll.write_down(Arc::clone(body), since);
             }
@@ -265,7 +266,7 @@ impl<T, H: Host<T>> Commons<T, H> {
             let place = roll.place_of(body)?;
             // Under the lock of the roll a newcomer cannot be written down between the two looks;
             // after it, it finds the flag down and writes itself.
-            if body.gate().waiters() > 0 {
+            if body.gate().has(GateWord::LINE) {
                 return None;
             }
             body.standing.store(standing::NONE, Relaxed);

@@ -30,7 +30,7 @@ impl<T, H: Host<T>> Body<T, H> {
     /// comes meanwhile finds it closed.
     #[cfg(any(plunge_loom, feature = "keyed"))]
     pub(crate) fn shut_if_unused(&self) -> bool {
-        let unused = self.gate.peek().waiters() == 0 && self.capacity.close_if_empty();
+        let unused = !self.gate.peek().has(GateWord::LINE) && self.capacity.close_if_empty();
         if unused {
             self.shut();
         }

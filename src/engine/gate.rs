@@ -7,7 +7,7 @@ use crate::sync::{AtomicU32, Canary, Ordering};
 
 /// A snapshot of the gate.
 ///
-/// | bits  | field     | set by                      | means                                      |
+/// | bit   | flag      | set by                      | means                                      |
 /// |-------|-----------|-----------------------------|--------------------------------------------|
 /// | 0     | closed    | close, last handle dropped  | nothing is handed out, returns are retired |
 /// | 1     | suspended | suspend                     | nothing is handed out, returns are kept    |
@@ -15,7 +15,7 @@ use crate::sync::{AtomicU32, Canary, Ordering};
 /// | 3     | strict    | an overdue head of the line | nobody may overtake                        |
 /// | 4     | keyed     | the build                   | others may miss a permit: ask the commons  |
 /// | 5     | forked    | a fork, in the child        | the pool is the parent's                   |
-/// | 6..32 | waiters   | a waiter, under the mutex   | how many are in line                       |
+/// | 6     | line      | a waiter, under the mutex   | somebody is in line                        |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct GateWord(u32);
 
@@ -26,7 +26,7 @@ impl GateWord {
     pub(crate) const STRICT: Self = Self(1 << 3);
     pub(crate) const KEYED: Self = Self(1 << 4);
     pub(crate) const FORKED: Self = Self(1 << 5);
-    const WAITER: u32 = 1 << 6;
+    pub(crate) const LINE: Self = Self(1 << 6);
 
     /// Whether a caller may take what is idle, and a release keep it.
     #[inline(always)]
@@ -47,10 +47,6 @@ impl GateWord {
     /// Whether nothing is the matter but that somebody waits, if that.
     pub(crate) const fn has_only_waiters(self) -> bool {
         self.0 & (Self::CLOSED.0 | Self::SUSPENDED.0 | Self::INSPECT.0) == 0
-    }
-
-    pub(crate) const fn waiters(self) -> u32 {
-        self.0 / Self::WAITER
     }
 }
 
@@ -86,18 +82,17 @@ impl Gate {
         GateWord(self.word.load(Ordering::SeqCst))
     }
 
-    /// One more in line. The caller fences and looks at what it waits for again.
+    /// The line is not empty any more. Whoever is in it fences and looks at what it waits for again.
     pub(super) fn raise(&self) {
-        // SeqCst: ordered before the waiter's second look; pairs with `after_publish`.
-        self.word.fetch_add(GateWord::WAITER, Ordering::SeqCst);
+        // SeqCst: ordered before the waiter's second look; pairs with `after_publish`. Who comes
+        // when it is raised already has seen it so under the line's mutex, which orders it as well.
+        self.word.fetch_or(GateWord::LINE.0, Ordering::SeqCst);
     }
 
-    pub(super) fn lower(&self, count: u32) {
-        if count > 0 {
-            // Release: whoever sees the line shorter sees why (Acquire in `peek`).
-            self.word
-                .fetch_sub(GateWord::WAITER * count, Ordering::Release);
-        }
+    /// The line is empty.
+    pub(super) fn lower(&self) {
+        // Release: whoever sees the line empty sees why (Acquire in `peek`).
+        self.word.fetch_and(!GateWord::LINE.0, Ordering::Release);
     }
 
     /// Sets a flag; tells what was there before.
@@ -121,14 +116,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn flags_and_waiters_do_not_touch_each_other() {
+    fn flags_and_line_do_not_touch_each_other() {
         let gate = Gate::new(false);
         assert!(gate.peek().is_quiet());
         gate.raise();
-        gate.raise();
         gate.set(GateWord::STRICT);
-        assert_eq!(gate.peek().waiters(), 2);
-        gate.lower(2);
+        assert!(gate.peek().has(GateWord::LINE));
+        gate.lower();
+        assert!(!gate.peek().has(GateWord::LINE));
         assert!(gate.peek().has(GateWord::STRICT) && !gate.peek().has(GateWord::CLOSED));
         gate.clear(GateWord::STRICT);
         assert!(gate.peek().is_quiet());

@@ -28,7 +28,12 @@ impl<T, H: Host<T>> Body<T, H> {
         let mut list = self.waiters.lock();
         let before = list.len();
         let result = change(&mut list, &mut wakes);
-        self.gate.lower(before.saturating_sub(list.len()));
+        // Only where the line begins or ends: between the two nobody writes what all others read.
+        match (before > 0, list.len() > 0) {
+            (false, true) => self.gate.raise(),
+            (true, false) => self.gate.lower(),
+            _ => {}
+        }
         self.refresh_strict(&list);
         // Where newcomers may overtake, nothing is handed over: whoever is first now looks for
         // itself, in case its predecessor left something. Also where it may not be overtaken any
@@ -87,7 +92,7 @@ impl<T, H: Host<T>> Body<T, H> {
         // SeqCst: between what the caller wrote and the look at the line; pairs with the fence in
         // `Wait::enlist`, after which a waiter reads that.
         fence(SeqCst);
-        if self.gate.after_publish().waiters() == 0 {
+        if !self.gate.after_publish().has(GateWord::LINE) {
             return false;
         }
         let ((), wakes) = self.line(|list, wakes| list.rouse(wakes));
@@ -177,7 +182,7 @@ impl<T, H: Host<T>> Body<T, H> {
     pub(super) fn after_wait(&self) {
         let Some(commons) = &self.commons else { return };
         if commons.is_pressed() {
-            if self.gate.peek().waiters() == 0 {
+            if !self.gate.peek().has(GateWord::LINE) {
                 commons.forget(self);
             }
             commons.tend();
@@ -224,7 +229,7 @@ impl<T, H: Host<T>> Body<T, H> {
         if gate.has(GateWord::INSPECT) {
             self.refresh_inspect();
         }
-        if gate.waiters() > 0 && !gate.has(GateWord::SUSPENDED) {
+        if gate.has(GateWord::LINE) && !gate.has(GateWord::SUSPENDED) {
             let ((), wakes) = self.line(|list, wakes| list.grant(self.free_permits(), wakes));
             drop(wakes);
         }

@@ -45,7 +45,7 @@ impl<T, H: Host<T>> Body<T, H> {
         // SAFETY: kept by `guard` up to its drop below.
         let this = unsafe { &*body };
         let gate = this.gate.peek();
-        if gate.waiters() == 0 || gate.has(GateWord::SUSPENDED) || !this.hands_over(gate) {
+        if !gate.has(GateWord::LINE) || gate.has(GateWord::SUSPENDED) || !this.hands_over(gate) {
             // SAFETY: as above.
             return unsafe { Self::publish(body, id, thread, guard) };
         }
@@ -225,5 +225,5 @@ impl<T, H: Host<T>> Body<T, H> {
 
 /// Whether somebody waits here, and may be served.
 fn is_served(gate: GateWord) -> bool {
-    gate.waiters() > 0 && !gate.has(GateWord::SUSPENDED)
+    gate.has(GateWord::LINE) && !gate.has(GateWord::SUSPENDED)
 }

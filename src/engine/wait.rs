@@ -75,7 +75,7 @@ impl<'a, T, H: Host<T>> Wait<'a, T, H> {
         unsafe { (*self.node()).verdict() }
     }
 
-    /// Goes to the end of the line, then looks again at all that was empty before.
+    /// Goes to the end of the line. The caller looks again at all that was empty before.
     fn enlist(&mut self, context: &mut Context<'_>) -> Result<(), WaitError<H::Failure>> {
         let node = Node::new(context.waker().clone(), self.since, self.deadline);
         // SAFETY: not enlisted, so the node is ours alone.
@@ -91,7 +91,6 @@ impl<'a, T, H: Host<T>> Wait<'a, T, H> {
             }
             // SAFETY: pinned, as `poll` has it; `drop` removes it.
             unsafe { list.push(self.node(), self.in_front) };
-            self.body.gate.raise();
             Ok(())
         });
         drop(wakes);
@@ -101,7 +100,6 @@ impl<'a, T, H: Host<T>> Wait<'a, T, H> {
         // SeqCst: between the raised gate and the second look; pairs with the fence after each
         // publication (idle set, capacity). Either the putter sees the gate or we see the put.
         fence(Ordering::SeqCst);
-        self.body.settle();
         Ok(())
     }
 

@@ -91,7 +91,7 @@ impl<T: Send + 'static> Pool<T> {
         if let Some(hit) = self.hit(caller) {
             return Ok(hit);
         }
-        let limit = limit.unwrap_or_else(|| shared.tuning.load().acquire_timeout);
+        let limit = limit.unwrap_or_else(|| shared.acquire_timeout());
         let acquire = Acquire::new(self, caller, move |pool, found| {
             acquire_slow(pool.body(), found, limit)
         });

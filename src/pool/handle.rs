@@ -122,11 +122,7 @@ impl<T: Send + 'static> Pool<T> {
         &self,
     ) -> impl Future<Output = Result<PoolConnection<T>, AcquireError>> + Send + use<'_, T> {
         Acquire::new(self, Location::caller(), |pool, found| {
-            acquire_slow(
-                pool.body(),
-                found,
-                pool.body().host().tuning.load().acquire_timeout,
-            )
+            acquire_slow(pool.body(), found, pool.body().host().acquire_timeout())
         })
     }
 

@@ -54,6 +54,8 @@ pub(crate) struct Shared<T: Send + 'static> {
     greets: AtomicBool,
     /// After how long idle a connection is checked.
     check_after_millis: AtomicU64,
+    /// How long an acquire may take, in nanoseconds.
+    acquire_timeout: AtomicU64,
     /// After how long an acquire is slow; `u64::MAX`: never.
     slow_millis: AtomicU64,
     pub(crate) closes_async: bool,
@@ -95,6 +97,7 @@ impl<T: Send + 'static> Shared<T> {
             enters: AtomicBool::new(false),
             greets: AtomicBool::new(false),
             check_after_millis: AtomicU64::new(0),
+            acquire_timeout: AtomicU64::new(0),
             slow_millis: AtomicU64::new(u64::MAX),
             closes_async: close,
             watches: options.watcher.map(|watcher| Watches::new(watcher, slots)),
@@ -145,6 +148,8 @@ impl<T: Send + 'static> Shared<T> {
             .store(tuning.hooks.before_acquire.is_some(), Ordering::Relaxed);
         self.check_after_millis
             .store(millis(tuning.check_after_idle), Ordering::Relaxed);
+        let limit = u64::try_from(tuning.acquire_timeout.as_nanos()).unwrap_or(u64::MAX);
+        self.acquire_timeout.store(limit, Ordering::Relaxed);
         self.slow_millis.store(
             tuning.slow_acquire.map_or(u64::MAX, millis),
             Ordering::Relaxed,
@@ -176,6 +181,12 @@ impl<T: Send + 'static> Shared<T> {
             self.counters.slow_acquires.add(1);
             self.telemetry.was_slow(waited);
         }
+    }
+
+    /// How long an acquire may take that says nothing of it.
+    pub(crate) fn acquire_timeout(&self) -> Duration {
+        // Relaxed: a setting on its own.
+        Duration::from_nanos(self.acquire_timeout.load(Ordering::Relaxed))
     }
 
     /// Whether leases are entered in the ledger.

@@ -36,8 +36,10 @@ impl Clock {
 
     /// The tick of an instant.
     pub(crate) fn tick(&self, instant: Instant) -> Tick {
-        let millis = instant.saturating_duration_since(self.origin).as_millis();
-        Tick::from_millis(u64::try_from(millis).unwrap_or(u64::MAX - 1))
+        // In 64 bits: every wait in line asks.
+        let elapsed = instant.saturating_duration_since(self.origin);
+        let millis = elapsed.as_secs().saturating_mul(1_000);
+        Tick::from_millis(millis.saturating_add(u64::from(elapsed.subsec_millis())))
     }
 
     /// The instant of a tick; `None` where it is out of range.

@@ -1,5 +1,7 @@
 //! One model per race of the engine; each says which bug it would catch.
 
+use std::task::Poll;
+
 use super::stage::{Item, Stage, TestBody, TestLease, close, finish_dial, pool};
 use crate::engine::{Fairness, Handle, Queue, Wait, WaitError};
 use crate::sync::Arc;
@@ -33,7 +35,7 @@ pub(super) fn give_up(body: &Arc<TestBody>) {
     let mut waiting = Box::pin(wait(body));
     block_on(std::future::poll_fn(|context| {
         let _ = waiting.as_mut().poll(context);
-        std::task::Poll::Ready(())
+        Poll::Ready(())
     }));
 }
 
@@ -260,6 +262,34 @@ fn two_puts_serve_two_waiters() {
         first.join().unwrap();
         second.join().unwrap();
         drop((mine, other));
+        assert_all_idle(&pool, 2);
+    });
+}
+
+/// Would catch: who leaves the line, served or not, takes from the gate that others are in it. Planted.
+#[test]
+fn line_of_two_is_served_by_two_puts() {
+    model(2, || {
+        let pool = pool(2, 2, Fairness::Fifo);
+        let held = [lease(&pool), lease(&pool)];
+        let putter = thread::spawn(move || drop(held));
+        let mut waits = [Box::pin(wait(pool.body())), Box::pin(wait(pool.body()))];
+        let mut served = [None, None];
+        block_on(std::future::poll_fn(|context| {
+            for (wait, served) in waits.iter_mut().zip(&mut served) {
+                if served.is_none()
+                    && let Poll::Ready(lease) = wait.as_mut().poll(context)
+                {
+                    *served = Some(lease.expect("served"));
+                }
+            }
+            match served.iter().all(Option::is_some) {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            }
+        }));
+        putter.join().unwrap();
+        drop(served);
         assert_all_idle(&pool, 2);
     });
 }

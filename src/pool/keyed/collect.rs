@@ -11,6 +11,7 @@ use std::hash::Hash;
 use tokio::time::Instant;
 
 use super::pool::Inner;
+use crate::engine::GateWord;
 use crate::pool::handle::Pool;
 use crate::sync::{Arc, AtomicBool, AtomicUsize, Mutex, Ordering, Weak, fence};
 
@@ -170,7 +171,8 @@ where
 fn used_so_far<T: Send + 'static>(pool: &Pool<T>) -> Option<u64> {
     let body = pool.body();
     let counters = &body.host().counters;
-    let empty = body.capacity().open() == 0 && body.gate().waiters() == 0 && pool.is_only_handle();
+    let empty =
+        body.capacity().open() == 0 && !body.gate().has(GateWord::LINE) && pool.is_only_handle();
     let used = counters.retired_uses.get() + counters.opened.get();
     empty.then(|| used + counters.connect_failures.get())
 }

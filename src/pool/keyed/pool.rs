@@ -228,7 +228,7 @@ where
         let begun = Instant::now();
         loop {
             let pool = self.pool(key)?;
-            let limit = limit.unwrap_or_else(|| pool.body().host().tuning.load().acquire_timeout);
+            let limit = limit.unwrap_or_else(|| pool.body().host().acquire_timeout());
             let left = limit.saturating_sub(begun.elapsed());
             match pool.acquire_from(left, caller).await {
                 // Collected or removed meanwhile: the key is looked up again.
