@@ -12,6 +12,9 @@
 // Plays one part of the harness; the peers and the suite play the rest.
 #[allow(dead_code, unused_imports)]
 mod harness;
+#[cfg(feature = "metrics")]
+#[path = "subjects/metered.rs"]
+mod metered;
 mod reference;
 mod subjects;
 
@@ -19,7 +22,7 @@ use std::process::ExitCode;
 
 use harness::{Build, LockedPair, QueuePair, SemaphoreQueue, count, count_hand_offs};
 #[cfg(feature = "metrics")]
-use subjects::Metered;
+use metered::Metered;
 use subjects::{OldDesign, Ours};
 
 fn main() -> ExitCode {

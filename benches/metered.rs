@@ -10,6 +10,8 @@
 // Plays one part of the harness; the peers and the suite play the rest.
 #[allow(dead_code, unused_imports)]
 mod harness;
+#[path = "subjects/metered.rs"]
+mod metered;
 #[allow(dead_code, unused_imports)]
 mod reference;
 #[allow(dead_code, unused_imports)]
@@ -18,7 +20,8 @@ mod subjects;
 use std::process::ExitCode;
 
 use harness::{Bar, Measure, entry, run};
-use subjects::{Metered, Ours};
+use metered::Metered;
+use subjects::Ours;
 
 const CASES: &[&str] = &["one_task", "two_workers", "64_over_8"];
 

@@ -13,8 +13,8 @@ use metrics::{
 };
 use plunge::{Plain, PoolConnection, PoolOptions};
 
-use super::Ours;
 use crate::harness::{Build, Subject, opening};
+use crate::subjects::Ours;
 
 /// A pool with default options and a name.
 #[derive(Clone)]

@@ -66,7 +66,7 @@ pub(crate) struct Body<T, H: Host<T>> {
     /// What the commons have for this pool; written under their lock. See `commons::standing`.
     pub(super) standing: AtomicU32,
     /// Its place among the pools that have connections, plus one; written under their lock.
-    pub(super) desk: AtomicU32,
+    pub(super) row: AtomicU32,
     /// Closes the gate where the process forks.
     #[cfg(all(unix, not(plunge_loom)))]
     pub(super) mark: Mark,
@@ -102,7 +102,7 @@ impl<T, H: Host<T>> Body<T, H> {
             ))),
             commons,
             standing: AtomicU32::new(standing::NONE),
-            desk: AtomicU32::new(0),
+            row: AtomicU32::new(0),
             #[cfg(all(unix, not(plunge_loom)))]
             mark: Mark::new(),
             handles: CachePadded::new(AtomicUsize::new(1)),

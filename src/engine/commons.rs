@@ -57,7 +57,7 @@ struct Roll<T, H: Host<T>> {
     /// Connections that are being retired for those who starve.
     yielding: u32,
     evicted: u64,
-    /// The pools that have connections, each at its `desk`, and how many each has.
+    /// The pools that have connections, each at its `row`, and how many each has.
     active: Vec<(Arc<Body<T, H>>, u32)>,
     /// The pools that miss a permit, and since when their first in line waits.
     starving: VecDeque<Timed<T, H>>,
@@ -192,13 +192,13 @@ impl<T, H: Host<T>> Commons<T, H> {
     pub(super) fn joined(&self, body: &Arc<Body<T, H>>) {
         self.change(|roll| {
             // Relaxed, here and in `left`: written under this lock alone.
-            match body.desk.load(Relaxed) as usize {
+            match body.row.load(Relaxed) as usize {
                 0 => {
                     roll.active.push((Arc::clone(body), 1));
-                    body.desk.store(roll.active.len() as u32, Relaxed);
+                    body.row.store(roll.active.len() as u32, Relaxed);
                     body.refuse_in_children(false);
                 }
-                desk => roll.active[desk - 1].1 += 1,
+                row => roll.active[row - 1].1 += 1,
             }
         });
     }
@@ -207,18 +207,18 @@ impl<T, H: Host<T>> Commons<T, H> {
     pub(super) fn left(&self, body: &Arc<Body<T, H>>) {
         let _dropped_outside = self.change(|roll| {
             // Relaxed, all three: as in `joined`.
-            let desk = (body.desk.load(Relaxed) as usize).checked_sub(1)?;
-            let entry = roll.active.get_mut(desk)?;
+            let row = (body.row.load(Relaxed) as usize).checked_sub(1)?;
+            let entry = roll.active.get_mut(row)?;
             entry.1 -= 1;
             if entry.1 > 0 {
                 return None;
             }
-            let left = roll.active.swap_remove(desk);
-            body.desk.store(0, Relaxed);
+            let left = roll.active.swap_remove(row);
+            body.row.store(0, Relaxed);
             #[cfg(all(unix, not(plunge_loom)))]
             body.mark.unlist_unless_kept();
-            if let Some((moved, _)) = roll.active.get(desk) {
-                moved.desk.store(desk as u32 + 1, Relaxed);
+            if let Some((moved, _)) = roll.active.get(row) {
+                moved.row.store(row as u32 + 1, Relaxed);
             }
             // No reference to a pool without connections is kept, or it would never be freed.
             let victims = roll

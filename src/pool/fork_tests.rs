@@ -3,9 +3,12 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use super::{AcquireErrorKind, AddErrorKind, Pool, PoolOptions, PoolableResource, TryAcquireError};
+use super::{
+    AcquireErrorKind, AddErrorKind, IdleAlarm, IdleWatcher, Pool, PoolOptions, PoolableResource,
+    TryAcquireError, WatchKey,
+};
 use crate::engine::tests::forking::{in_child, in_child_without_locks};
-use crate::sync::{Arc, AtomicU32, Ordering::SeqCst};
+use crate::sync::{Arc, AtomicU32, Mutex, Ordering::SeqCst};
 
 /// Counts what would be said to the peer.
 struct Line(Arc<AtomicU32>);
@@ -26,12 +29,15 @@ impl Drop for Line {
 }
 
 fn pool(said: &Arc<AtomicU32>) -> Pool<Line> {
+    pool_with(PoolOptions::new().max_connections(4), said)
+}
+
+fn pool_with(options: PoolOptions<Line>, said: &Arc<AtomicU32>) -> Pool<Line> {
     let said = Arc::clone(said);
     let connect = move || {
         let line = Line(Arc::clone(&said));
         async { Ok::<_, Infallible>(line) }
     };
-    let options = PoolOptions::new().max_connections(4);
     options.connect_with(connect).expect("valid options")
 }
 
@@ -141,6 +147,43 @@ fn calls_on_the_parents_pool_change_nothing_in_a_forked_child_and_wait_for_no_lo
     assert!(child, "a call waited for a lock or touched a connection");
     drop(held);
     assert_eq!((pool.stats().idle, pool.stats().open), (3, 3));
+}
+
+/// Keeps the alarm of the last connection that was to be watched.
+#[derive(Clone, Default)]
+struct Ear(Arc<Mutex<Option<IdleAlarm>>>);
+
+impl IdleWatcher<Line> for Ear {
+    fn cold_after(&self) -> Duration {
+        Duration::from_millis(1)
+    }
+
+    fn watch(&self, _: &Line, alarm: IdleAlarm) -> Option<WatchKey> {
+        *self.0.lock() = Some(alarm);
+        None
+    }
+
+    fn unwatch(&self, _: WatchKey) {}
+}
+
+#[test]
+fn an_alarm_of_the_parents_is_none_of_a_forked_childs() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .expect("a runtime");
+    let ear = Ear::default();
+    let said = Arc::new(AtomicU32::new(0));
+    let pool = pool_with(PoolOptions::new().watch(ear.clone()), &said);
+    runtime.block_on(async {
+        drop(pool.acquire().await.expect("opened"));
+        while ear.0.lock().is_none() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    });
+    let alarm = ear.0.lock().clone().expect("watched");
+    assert!(in_child_of(&pool, || !alarm.peer_left() && !alarm.peer_spoke()));
+    assert!(alarm.peer_left(), "it is the parent's still");
 }
 
 #[test]

@@ -17,7 +17,7 @@ unsafe extern "C" {
 pub(crate) struct Child(c_int);
 
 impl Child {
-    /// Runs a closure in a forked child, for twenty seconds at most.
+    /// Runs a closure in a forked child, for two minutes at most.
     pub(crate) fn begin(claim: impl FnOnce() -> bool) -> Self {
         // SAFETY: the child takes no lock of this crate's that another thread may hold, which is what
         // is tested; the allocator is prepared for a fork.
@@ -25,7 +25,7 @@ impl Child {
         assert!(child >= 0, "no child could be made");
         if child == 0 {
             // SAFETY: ends a child that hangs.
-            unsafe { alarm(20) };
+            unsafe { alarm(120) };
             let said = catch_unwind(AssertUnwindSafe(claim)).unwrap_or(false);
             // SAFETY: the child ends here, without the destructors of the parent's statics.
             unsafe { _exit(c_int::from(!said)) };
