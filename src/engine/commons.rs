@@ -17,6 +17,7 @@ use super::body::Body;
 use super::gate::GateWord;
 use super::host::Host;
 use super::lease::Lease;
+use super::wakes::Wakes;
 use crate::sync::Ordering::{Relaxed, SeqCst};
 #[cfg(all(unix, not(plunge_loom)))]
 use crate::sync::forks;
@@ -312,16 +313,17 @@ impl<T, H: Host<T>> Commons<T, H> {
     /// Tells pools that starved that a permit is kept for them. Called without a lock by whoever
     /// freed one.
     pub(super) fn tend(&self) {
-        // Woken when all were told: where a waker panics, the others are dropped, and so woken.
-        let mut told = Vec::new();
+        // Woken when all were told: a waker that panics keeps nobody from hearing of it.
+        let mut told = Wakes::default();
         while let Some(body) = self.change(|roll| roll.untold.pop_front()) {
             let (wanted, wakes) = body.grant_starved();
             // Where nobody wants it any more, it is kept for the next one.
             if !wanted {
                 self.decline(&body);
             }
-            told.push((wakes, body));
+            told.append(wakes);
         }
+        drop(told);
     }
 
     /// Retires one idle connection for whoever misses its permit. Called without a lock.
