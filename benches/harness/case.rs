@@ -37,6 +37,9 @@ impl Shape {
     }
 }
 
+/// Milliseconds of a block that is over before the cores move, most of the time.
+const SHORT: u64 = 50;
+
 /// One row of the suite.
 #[derive(Clone, Copy, Debug)]
 pub struct Case {
@@ -52,6 +55,26 @@ pub struct Case {
     pub size: usize,
     /// What the case isolates.
     pub isolates: &'static str,
+}
+
+impl Case {
+    /// Whether it shows how far apart the cores are: it plays on two, and no timer decides.
+    pub fn feels_distance(&self) -> bool {
+        let timed = matches!(self.shape, Shape::Sleeps | Shape::Spike | Shape::Burst);
+        self.workers > 1 && !timed
+    }
+
+    /// Rounds and milliseconds of a block, where so many of such a length are wanted: the same time in
+    /// more and shorter ones where distance shows, so that a round is over before the cores move.
+    pub fn rounds(&self, rounds: usize, millis: u64) -> (usize, u64) {
+        match self.feels_distance() {
+            true => {
+                let parts = (millis / SHORT).max(1);
+                (rounds * parts as usize, millis / parts)
+            }
+            false => (rounds, millis),
+        }
+    }
 }
 
 /// The cases, in the order of the table.

@@ -6,8 +6,8 @@
 
 use std::process::ExitCode;
 
-use super::table::{median_of, print, speed_ratio};
-use super::{CASES, Case, Entry, Outcome, Row, rounds};
+use super::table::{median_of, print, ratio, speed_ratio};
+use super::{CASES, Case, Entry, Group, Outcome, Played, Row, Side, rounds};
 
 /// What the command line asks for.
 struct Plan {
@@ -62,10 +62,11 @@ pub fn run(entries: &[Entry], bars: &[Bar]) -> ExitCode {
         let Some(ours) = players.first().map(|first| first.name) else {
             continue;
         };
-        let rows = rounds(case, &players, plan.rounds, plan.millis, |_, _, _| ());
-        failed |= rows.iter().any(|row| row.failure.is_some());
-        print(case, &rows, ours);
-        for verdict in bars.iter().filter_map(|bar| judge(bar, case, &rows)) {
+        let (rounds_wanted, millis) = case.rounds(plan.rounds, plan.millis);
+        let played = rounds(case, &players, rounds_wanted, millis, |_, _| ());
+        failed |= played.rows.iter().any(|row| row.failure.is_some());
+        print(case, &played, ours);
+        for verdict in bars.iter().flat_map(|bar| judge(bar, case, &played)) {
             println!("\nbar: {verdict}");
         }
     }
@@ -105,23 +106,24 @@ fn usage(unknown: &str) -> String {
     )
 }
 
-/// What a bar says of a case's rows; nothing where it is of another case or somebody did not play.
-pub fn judge(bar: &Bar, case: &Case, rows: &[Row]) -> Option<String> {
-    let whole = |row: &&Row| row.failure.is_none() && !row.outcomes.is_empty();
-    let ours = rows.first().filter(whole)?;
-    let theirs = rows
-        .iter()
-        .find(|row| row.name == bar.against)
-        .filter(whole)?;
+/// What a bar says of a case, for each side that the cores were on; nothing where it is of another case
+/// or somebody did not play.
+pub fn judge(bar: &Bar, case: &Case, played: &Played) -> Vec<String> {
     if bar.case != case.name {
-        return None;
+        return Vec::new();
     }
-    let p99 = |outcomes: &[Outcome]| {
-        median_of(outcomes, |outcome| {
-            outcome.waits.value_at_quantile(0.99) as f64
-        })
-    };
+    let groups = played.groups();
+    let verdicts = groups.iter().filter_map(|group| verdict(bar, group));
+    verdicts.collect()
+}
+
+fn verdict(bar: &Bar, group: &Group) -> Option<String> {
+    let whole = |row: &&Row| row.failure.is_none() && !row.outcomes.is_empty();
+    let ours = group.rows.first().filter(whole)?;
+    let theirs = group.rows.iter().find(|row| row.name == bar.against);
+    let theirs = theirs.filter(whole)?;
     let (against, mine) = (bar.against, &ours.outcomes);
+    let p99 = |outcome: &Outcome| outcome.waits.value_at_quantile(0.99) as f64;
     let (what, reached) = match bar.measure {
         Measure::Speed => (
             format!("speed over {against}"),
@@ -129,7 +131,7 @@ pub fn judge(bar: &Bar, case: &Case, rows: &[Row]) -> Option<String> {
         ),
         Measure::Wait => (
             format!("p99 wait of {against} over ours"),
-            p99(&theirs.outcomes) / p99(mine),
+            ratio(mine, &theirs.outcomes, p99),
         ),
         Measure::Evenness => (
             "min/max cycles a task".to_owned(),
@@ -140,8 +142,12 @@ pub fn judge(bar: &Bar, case: &Case, rows: &[Row]) -> Option<String> {
         true => "reached",
         false => "MISSED",
     };
+    let place = match group.side {
+        Side::Any => String::new(),
+        side => format!(", cores {} in {} blocks", side.name(), group.blocks),
+    };
     Some(format!(
-        "{}, {what}: at least {:.2}, seen {reached:.2}: {verdict}",
+        "{}, {what}{place}: at least {:.2}, seen {reached:.2}: {verdict}",
         ours.name, bar.at_least
     ))
 }

@@ -8,9 +8,13 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
+use super::{Distance, Side};
+
 /// What one block gave.
 #[derive(Clone, Debug)]
 pub struct Outcome {
+    /// The round it was played in.
+    pub round: usize,
     /// Nanoseconds a cycle, over all tasks together.
     pub ns_per_cycle: f64,
     /// Waits in nanoseconds; empty where the case measures none.
@@ -19,6 +23,8 @@ pub struct Outcome {
     pub evenness: f64,
     /// Openings that a cycle began, where opening is the case.
     pub opened: f64,
+    /// How far apart the cores were, where it shows.
+    pub distance: Option<Distance>,
 }
 
 /// What one task counted while the clock ran.
@@ -53,13 +59,20 @@ impl Tally {
 }
 
 impl Outcome {
+    /// Where the cores were.
+    pub fn side(&self) -> Side {
+        self.distance.map_or(Side::Any, Distance::side)
+    }
+
     /// One task's block.
     pub fn alone(elapsed: Duration, tally: Tally) -> Self {
         Self {
+            round: 0,
             ns_per_cycle: elapsed.as_nanos() as f64 / tally.cycles.max(1) as f64,
             waits: tally.waits,
             evenness: 1.0,
             opened: 0.0,
+            distance: None,
         }
     }
 
@@ -73,10 +86,12 @@ impl Outcome {
             waits.add(&tally.waits).expect("the bounds are the same");
         }
         Self {
+            round: 0,
             ns_per_cycle: elapsed.as_nanos() as f64 / total.max(1) as f64,
             waits,
             evenness: least as f64 / most.max(1) as f64,
             opened: 0.0,
+            distance: None,
         }
     }
 }

@@ -6,15 +6,16 @@
 //! Cost: a fresh runtime and subject a block, so that no lucky placement in memory lasts.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Runtime};
 
+use super::pin::pin;
 use super::task::{MEASURE, STOP, WARM, work};
-use super::{Case, Outcome, Shape, Subject, Tally, arrivals, burst, spike};
+use super::{Case, Outcome, Shape, Subject, Tally, arrivals, burst};
 
 /// How long tasks may take to end after they were told to, and objects to come back.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -26,10 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// If more objects were open than the case allows, if a task is stuck, or if a storm lost an object.
 pub fn play<S: Subject>(case: &Case, millis: u64, build: impl Fn(usize) -> S) -> Outcome {
     let runtime = runtime(case);
-    if case.shape == Shape::Spike {
-        return spike::play(&runtime, case, millis, build);
-    }
-    if case.shape == Shape::Burst {
+    if matches!(case.shape, Shape::Spike | Shape::Burst) {
         return burst::play(&runtime, case, millis, build);
     }
     let subject = runtime.block_on(async { filled(case.size, &build).await });
@@ -73,10 +71,15 @@ async fn check_whole<S: Subject>(subject: &S, size: usize) {
 fn runtime(case: &Case) -> Runtime {
     let built = match case.workers {
         0 => Builder::new_current_thread().enable_all().build(),
-        workers => Builder::new_multi_thread()
-            .worker_threads(workers)
-            .enable_all()
-            .build(),
+        workers => {
+            let next = AtomicUsize::new(0);
+            Builder::new_multi_thread()
+                .worker_threads(workers)
+                // Relaxed: only that no two have one number matters.
+                .on_thread_start(move || pin(next.fetch_add(1, Relaxed)))
+                .enable_all()
+                .build()
+        }
     };
     built.expect("the machine has a thread and a descriptor left")
 }
@@ -119,7 +122,7 @@ fn solo<S: Subject>(runtime: &Runtime, subject: &S, millis: u64) -> Outcome {
 fn crowd<S: Subject>(runtime: &Runtime, subject: &S, case: &Case, millis: u64) -> Outcome {
     let phase = Arc::new(AtomicU8::new(WARM));
     let (sender, receiver) = channel();
-    for _ in 0..case.tasks {
+    for nth in 0..case.tasks {
         let (subject, phase, sender) = (subject.clone(), Arc::clone(&phase), sender.clone());
         let (shape, handle) = (case.shape, runtime.handle().clone());
         let task = async move {
@@ -128,7 +131,10 @@ fn crowd<S: Subject>(runtime: &Runtime, subject: &S, case: &Case, millis: u64) -
             let _ = sender.send(tally);
         };
         if shape == Shape::Threads {
-            thread::spawn(move || handle.block_on(task));
+            thread::spawn(move || {
+                pin(nth);
+                handle.block_on(task)
+            });
         } else {
             runtime.spawn(task);
         }

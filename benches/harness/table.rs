@@ -1,10 +1,10 @@
 //! Table: medians over rounds, with their spread, and ratios taken inside each round.
 //!
-//! Promise: a ratio compares blocks that ran next to each other, never two medians of different
-//! minutes; the spread is shown beside every median.
+//! Promise: a ratio compares blocks that ran next to each other on cores equally far apart, never two
+//! medians of different minutes; the spread is shown beside every median.
 //! Cost: none while a case runs.
 
-use super::{Case, Outcome, Row, Shape};
+use super::{Case, Group, Outcome, Played, Row, Shape, Side};
 
 /// The median of some numbers; the mean of the middle two if they are even in number.
 pub fn median(mut numbers: Vec<f64>) -> f64 {
@@ -19,12 +19,16 @@ pub fn median(mut numbers: Vec<f64>) -> f64 {
 
 /// How many times less time `subject` needs a cycle than `other`, as the median over rounds.
 pub fn speed_ratio(subject: &[Outcome], other: &[Outcome]) -> f64 {
-    let rounds = subject.iter().zip(other);
-    median(
-        rounds
-            .map(|(mine, theirs)| theirs.ns_per_cycle / mine.ns_per_cycle)
-            .collect(),
-    )
+    ratio(subject, other, |outcome| outcome.ns_per_cycle)
+}
+
+/// How many times smaller `subject`'s number is than `other`'s, as the median over the rounds of both.
+pub fn ratio(subject: &[Outcome], other: &[Outcome], number: impl Fn(&Outcome) -> f64) -> f64 {
+    let ratios = subject.iter().filter_map(|mine| {
+        let theirs = other.iter().find(|theirs| theirs.round == mine.round)?;
+        Some(number(theirs) / number(mine))
+    });
+    median(ratios.collect())
 }
 
 /// The median over rounds of one number of each outcome.
@@ -32,15 +36,32 @@ pub fn median_of(outcomes: &[Outcome], number: impl Fn(&Outcome) -> f64) -> f64 
     median(outcomes.iter().map(number).collect())
 }
 
-/// Prints one case as a Markdown table. `ours` is the row that ratios refer to.
-pub fn print(case: &Case, rows: &[Row], ours: &str) {
-    println!("\n### {}: {}\n", case.name, case.isolates);
+/// Prints one case as a Markdown table for each side that the cores were on. `ours` is the row that
+/// ratios refer to.
+pub fn print(case: &Case, played: &Played, ours: &str) {
+    println!("\n### {}: {}", case.name, case.isolates);
+    let (all, left_out) = played.left_out();
+    if left_out > 0 {
+        println!(
+            "\nleft out: {left_out} of {all} blocks, during which the cores moved or were shared"
+        );
+    }
+    for group in played.groups() {
+        print_group(case, &group, ours);
+    }
+}
+
+fn print_group(case: &Case, group: &Group, ours: &str) {
+    let place = match group.side {
+        Side::Any => String::new(),
+        side => format!("; cores {}", side.name()),
+    };
     println!(
-        "{} task(s) over {} object(s), {} worker(s); median [fastest, slowest] of {} rounds\n",
+        "\n{} task(s) over {} object(s), {} worker(s); median [fastest, slowest] of {} blocks{place}\n",
         case.tasks,
         case.size,
         case.workers.max(1),
-        rows.first().map_or(0, |row| row.outcomes.len()),
+        group.blocks,
     );
     let unit = match case.shape {
         Shape::Solo => "ns a cycle",
@@ -56,10 +77,10 @@ pub fn print(case: &Case, rows: &[Row], ours: &str) {
         ),
         false => println!("\n| --- | --- | --- |"),
     }
-    print_rows(case, rows, ours);
+    print_rows(case, &group.rows, ours);
     if case.shape == Shape::Burst {
         println!("\n| subject | openings a burst |\n| --- | --- |");
-        for row in rows.iter().filter(|row| row.failure.is_none()) {
+        for row in group.rows.iter().filter(|row| row.failure.is_none()) {
             let opened = median_of(&row.outcomes, |outcome| outcome.opened);
             println!("| {} | {opened:.1} |", row.name);
         }

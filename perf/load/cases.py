@@ -24,11 +24,12 @@ class Case:
     beside: str | None = None
 
     @property
-    def is_real(self):
-        return self.upstream == ("real",)
+    def real(self):
+        """Which real server answers: `node`, `python`, or none."""
+        return self.upstream[1] if self.upstream[:1] == ("real",) else None
 
 
-REAL = ("real",)
+NODE, PYTHON = ("real", "node"), ("real", "python")
 #: Children of one process each: the real server answers in its own order, and one core is left to it.
 ONE = ("--max-connections", "1")
 
@@ -55,10 +56,28 @@ CASES = [
     Case("storm_session", "the same, a child for each of them", "session", "storm"),
     Case("many", "10,000 connections with a call under way on each", "shared", clients=10_000,
          proxy=("--max-in-flight", "1024", "--max-connections", "4", "--acquire-timeout", "10s"), may_fault=True),
-    Case("real_stdio", "a real server, no proxy: its streams alone, 8 calls in flight", None, "drive", 8, REAL),
-    Case("real_http", "a real server, no proxy: its own HTTP", None, clients=8, upstream=REAL),
-    Case("real_shared", "a real server through the proxy", "shared", clients=8, upstream=REAL, proxy=ONE,
-         beside="real_stdio"),
-    Case("real_session", "the same, a session on a child of its own", "session", clients=8, upstream=REAL, proxy=ONE,
-         beside="real_stdio"),
+    # A real server: the client's own streams against it, then the same client with the proxy between.
+    Case("node_stdio", "a real server (node), no proxy: its streams alone, 8 calls in flight", None, "drive", 8, NODE),
+    Case("node_forward", "the same streams through `plunge forward`", "session", "drive", 8, NODE, proxy=ONE,
+         beside="node_stdio"),
+    Case("node_stdio_one", "as node_stdio, one call after the other", None, "drive", 1, NODE),
+    Case("node_forward_one", "as node_forward, one call after the other", "session", "drive", 1, NODE, proxy=ONE,
+         beside="node_stdio_one"),
+    Case("node_http", "the same server, no proxy: its own HTTP", None, clients=8, upstream=NODE),
+    Case("node_shared", "the same server's streams through the proxy's HTTP", "shared", clients=8, upstream=NODE, proxy=ONE,
+         beside="node_stdio"),
+    Case("node_session", "the same, a session on a child of its own", "session", clients=8, upstream=NODE, proxy=ONE,
+         beside="node_stdio"),
+    Case("node_shared_one", "the same server through the proxy's HTTP, one call after the other", "shared", clients=1,
+         upstream=NODE, proxy=ONE, beside="node_stdio_one"),
+    Case("python_stdio", "a real server (python), no proxy: its streams alone, 8 calls in flight", None, "drive", 8, PYTHON),
+    Case("python_forward", "the same streams through `plunge forward`", "session", "drive", 8, PYTHON, proxy=ONE,
+         beside="python_stdio"),
+    Case("python_shared", "the same server's streams through the proxy's HTTP", "shared", clients=8, upstream=PYTHON,
+         proxy=ONE, beside="python_stdio"),
+    Case("python_stdio_one", "as python_stdio, one call after the other", None, "drive", 1, PYTHON),
+    Case("python_forward_one", "as python_forward, one call after the other", "session", "drive", 1, PYTHON, proxy=ONE,
+         beside="python_stdio_one"),
+    Case("python_shared_one", "as python_shared, one call after the other", "shared", clients=1, upstream=PYTHON,
+         proxy=ONE, beside="python_stdio_one"),
 ]

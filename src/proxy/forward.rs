@@ -261,7 +261,7 @@ impl Answering {
             let message = match self.call.step().await {
                 Step::Related(message) | Step::Answer { message, .. } => message,
                 Step::Fault(fault) if fault.code == Code::ChildDied => {
-                    match self.again(session.as_ref()).await {
+                    match self.again(session.as_ref(), &fault).await {
                         Some(call) => {
                             self.call = call;
                             continue;
@@ -279,7 +279,7 @@ impl Answering {
     }
 
     /// Sends it to another child.
-    async fn again(&self, session: Option<&Arc<Session>>) -> Option<Call> {
+    async fn again(&self, session: Option<&Arc<Session>>, fault: &Fault) -> Option<Call> {
         let message = wire::parse(&self.line).ok()?;
         let Kind::Request { id, .. } = &message.kind else {
             return None;
@@ -295,7 +295,7 @@ impl Answering {
                 self.is_modern,
             )
         };
-        if !self.state.backend.may_retry(&exchange) {
+        if !self.state.backend.may_retry(&exchange, fault) {
             return None;
         }
         self.state.backend.call(id, &exchange).await.ok()

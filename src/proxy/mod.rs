@@ -1,4 +1,5 @@
-//! The reverse proxy for MCP: clients over HTTP in front, pooled child processes behind; and [`forward()`],
+//! The reverse proxy for MCP: clients over HTTP in front, pooled child processes or an MCP server over
+//! HTTP behind; and [`forward()`],
 //! the same for one client over standard input and output.
 //!
 //! [`Server::start`] runs one from [`ServeOptions`]; dropping it, or [`Server::shutdown`], ends every
@@ -15,6 +16,8 @@ mod http;
 mod leased;
 mod listen;
 mod options;
+mod peer;
+mod remote;
 mod server;
 mod session;
 mod shared;
@@ -25,5 +28,5 @@ mod wire;
 
 pub use demo::{demo_command, serve_demo};
 pub use forward::{ForwardError, forward};
-pub use options::{Mode, ServeOptions, Upstream};
+pub use options::{HttpUpstream, Mode, ServeOptions, Upstream};
 pub use server::{Server, ShutdownReport, StartError};

@@ -1,11 +1,14 @@
 //! What a proxy is started with.
 
+use hyper::header::{HeaderName, HeaderValue};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
 use crate::resilience::{BreakerOptions, ProbeOptions, Timeouts};
 use crate::transport::Command;
+use crate::transport::http::{HttpTarget, TargetError};
+use crate::transport::sse::ReconnectOptions;
 
 /// How children are shared.
 #[non_exhaustive]
@@ -44,6 +47,56 @@ impl Mode {
 pub enum Upstream {
     /// Children of this command, spoken to over their standard streams.
     Stdio(Command),
+    /// An MCP server over HTTP.
+    Http(HttpUpstream),
+}
+
+/// An MCP server over HTTP, of either era.
+#[non_exhaustive]
+#[derive(Clone, Debug)]
+pub struct HttpUpstream {
+    /// Its endpoint.
+    pub target: HttpTarget,
+    /// Headers that go with every request, such as a token.
+    pub headers: Vec<(String, String)>,
+    /// When a stream that was lost comes back.
+    pub reconnect: ReconnectOptions,
+}
+
+impl HttpUpstream {
+    /// The server with this endpoint.
+    ///
+    /// # Errors
+    ///
+    /// [`TargetError`] says what to write instead.
+    pub fn parse(url: &str) -> Result<Self, TargetError> {
+        Ok(Self {
+            target: HttpTarget::parse(url)?,
+            headers: Vec::new(),
+            reconnect: ReconnectOptions::default(),
+        })
+    }
+
+    fn check(&self, mode: Mode) -> Result<(), String> {
+        if mode == Mode::Oneshot {
+            let text = "mode oneshot is for programs that answer once: name one, or another mode";
+            return Err(String::from(text));
+        }
+        for (name, value) in &self.headers {
+            HeaderName::try_from(name)
+                .map_err(|_| format!("`{name}` is no name of a header: write NAME: VALUE"))?;
+            HeaderValue::try_from(value)
+                .map_err(|_| format!("the value of header `{name}` cannot be sent"))?;
+        }
+        Ok(())
+    }
+
+    /// Adds a header that goes with every request.
+    #[must_use]
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
 }
 
 /// Everything a proxy is started with. Plain values: [`Server::start`](super::Server::start) checks them.
@@ -58,7 +111,8 @@ pub struct ServeOptions {
     /// How children are shared.
     pub mode: Mode,
     /// The most children at a time; by default 64 for sessions, 16 for requests of their own, and for
-    /// shared children one a core and four at most.
+    /// shared children one a core and four at most. Of an upstream over HTTP: the most sessions with it, by
+    /// default 1,024 where each client's session has one.
     pub max_connections: Option<u32>,
     /// Children that are kept ready.
     pub min_idle: u32,
@@ -121,7 +175,9 @@ impl ServeOptions {
 
     /// The limit on children, by default or as it was set. Asks the system: not for every request.
     pub fn children(&self) -> u32 {
+        let is_remote = matches!(self.upstream, Upstream::Http(_));
         self.max_connections.unwrap_or_else(|| match self.mode {
+            Mode::Session if is_remote => 1024,
             Mode::Session => 64,
             Mode::Exclusive | Mode::Oneshot => 16,
             Mode::Shared | Mode::Stateless => {
@@ -177,6 +233,9 @@ impl ServeOptions {
                 "min_idle is {}, above max_connections, which is {children}: lower it",
                 self.min_idle
             ));
+        }
+        if let Upstream::Http(upstream) = &self.upstream {
+            upstream.check(self.mode)?;
         }
         if !(1..=MAX_IN_FLIGHT).contains(&self.max_in_flight) {
             return Err(format!(

@@ -9,6 +9,7 @@ use super::session::OwnedChild;
 use super::shared::SharedChild;
 use super::state::AppState;
 use crate::PoolStats;
+use crate::transport::LineCounters;
 
 /// A snapshot; its parts are read one after the other.
 pub fn snapshot(state: &AppState) -> Value {
@@ -35,15 +36,36 @@ pub fn snapshot(state: &AppState) -> Value {
         "sessions": state.sessions.len(),
         "upstream": state.backend.guard.snapshot(),
         "pool": pool_figures(&pool),
+        "connections_upstream": state.backend.source.connections().as_ref().map(pool_figures),
         "children": children,
+        "stateless_children": state.backend.beside_children().as_deref().map(shared),
     })
 }
 
 fn shared(children: &[Arc<SharedChild>]) -> Vec<Value> {
-    children
-        .iter()
-        .map(|child| json!({"pid": child.pid(), "in_flight": child.load(), "alive": child.is_alive(), "dropped_lines": child.dropped()}))
-        .collect()
+    let of = |child: &Arc<SharedChild>| {
+        json!({
+            "pid": child.pid(),
+            "in_flight": child.load(),
+            "listening": child.listening(),
+            "alive": child.is_alive(),
+            "dropped_lines": child.dropped(),
+            "wrote": child.counters().map(wrote),
+        })
+    };
+    children.iter().map(of).collect()
+}
+
+/// What a child wrote beside answers.
+fn wrote(lines: LineCounters) -> Value {
+    json!({
+        "lines": lines.lines,
+        "not_json": lines.not_json,
+        "invalid_utf8": lines.invalid_utf8,
+        "too_long": lines.too_long,
+        "stderr_lines": lines.stderr_lines,
+        "stderr_suppressed": lines.stderr_suppressed,
+    })
 }
 
 fn owned(state: &AppState) -> Vec<Value> {
@@ -56,7 +78,12 @@ fn owned(state: &AppState) -> Vec<Value> {
 }
 
 fn owned_child(child: &OwnedChild) -> Value {
-    json!({"pid": child.pid(), "in_flight": child.routes.in_flight(), "dropped_lines": child.routes.dropped()})
+    json!({
+        "pid": child.pid(),
+        "in_flight": child.routes.in_flight(),
+        "dropped_lines": child.routes.dropped(),
+        "wrote": child.counters().map(wrote),
+    })
 }
 
 fn pool_figures(pool: &PoolStats) -> Value {

@@ -1,6 +1,8 @@
-//! Connections that plunge knows how to make: a child process, a TCP stream; and how a lost
-//! event stream comes back.
+//! Connections that plunge knows how to make: a child process, a TCP stream, HTTP; and how a
+//! lost event stream comes back.
 
+#[cfg(feature = "http")]
+pub mod http;
 #[cfg(feature = "sse")]
 pub mod sse;
 #[cfg(all(feature = "subprocess", target_os = "linux"))]
@@ -11,5 +13,5 @@ pub mod tcp;
 #[cfg(all(feature = "subprocess", target_os = "linux"))]
 pub use subprocess::{
     Command, CommandError, Death, LineCounters, LineSink, LineWriter, RequestError, SpawnError,
-    Subprocess, WriteError, exec_tied_to_parent,
+    Subprocess, WriteError, exec_tied_to_parent, guard_groups,
 };

@@ -56,6 +56,10 @@ def call(message_id, name, arguments, meta):
         text(message_id, "second")
     elif name == "big":
         text(message_id, "x" * arguments["bytes"])
+    elif name == "stderr":
+        sys.stderr.write("a line of an error\n" * arguments["lines"])
+        sys.stderr.flush()
+        text(message_id, "said")
     elif name == "hang":
         pass
     elif name == "cancelled":
@@ -81,6 +85,10 @@ def call(message_id, name, arguments, meta):
         send({"id": message_id, "error": {"code": -32602, "message": "no such tool"}})
 
 
+ROUTED = {"type": "object", "properties": {
+    "region": {"type": "string", "x-mcp-header": "Region"},
+    "count": {"type": "integer", "x-mcp-header": "Count"},
+    "inner": {"type": "object", "properties": {"deep": {"type": "boolean", "x-mcp-header": "Deep"}}}}}
 TAG = "io.modelcontextprotocol/subscriptionId"
 listening = []
 
@@ -117,6 +125,10 @@ def modern(message):
         text(message_id, "done")
     elif method == "tools/call" and name == "needs":
         send({"id": message_id, "error": {"code": -32021, "message": "needs elicitation", "data": {"required": {"elicitation": {}}}}})
+    elif method == "tools/list" and "heads" in sys.argv:
+        send({"id": message_id, "result": {"resultType": "complete", "tools": [{"name": "routed", "inputSchema": ROUTED}], "ttlMs": 5, "cacheScope": "public"}})
+    elif method == "tools/call" and name == "routed":
+        text(message_id, params.get("arguments"))
     elif method == "tools/list":
         send({"id": message_id, "result": {"resultType": "complete", "tools": [], "ttlMs": 5, "cacheScope": "public"}})
     elif method == "tools/call":

@@ -102,24 +102,46 @@ async fn both_signals_end_it_in_order_with_its_children() {
 }
 
 #[tokio::test]
-async fn a_killed_proxy_leaves_no_child_not_even_one_that_outlives_its_input() {
+async fn a_killed_proxy_leaves_no_process_not_even_what_its_children_started() {
     let mark = format!("plunge-test-orphan-{}", std::process::id());
-    let deaf = format!("{} -c 'import time; time.sleep(600)' {mark}", python());
+    let starts = r#"import subprocess, sys, time; subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", sys.argv[1]]); time.sleep(600)"#;
+    let deaf = format!("{} -c '{starts}' {mark}", python());
     let (mut running, _lines) = serve(&["--stdio", &deaf, "--mode", "session", "--min-idle", "3"]);
-    eventually("three children wait", || processes(&mark).len() == 3).await;
+    eventually("three children wait, each with a child", || {
+        processes(&mark).len() == 6
+    })
+    .await;
     running.0.kill().unwrap();
     running.0.wait().unwrap();
-    eventually("no child is left", || processes(&mark).is_empty()).await;
+    eventually("no process is left", || processes(&mark).is_empty()).await;
 }
 
 #[test]
 fn what_comes_later_and_what_makes_no_sense_is_refused_with_2() {
-    let table: [(&[&str], &str); 13] = [
+    let table: [(&[&str], &str); 16] = [
         (&["serve", "--config", "plunge.toml"], "--config"),
-        (&["serve", "--mcp-http", "http://localhost"], "--mcp-http"),
+        (&["serve", "--mcp-http", "https://localhost"], "https"),
+        (
+            &[
+                "serve",
+                "--mcp-http",
+                "http://localhost",
+                "--mode",
+                "oneshot",
+            ],
+            "oneshot",
+        ),
+        (
+            &["serve", "--mcp-http", "http://localhost", "--stdio", "cat"],
+            "--stdio",
+        ),
         (&["serve", "--http", "http://localhost"], "--http"),
         (&["serve", "--mode", "nonsense"], "mode"),
-        (&["forward", "--mcp-http", "http://localhost"], "--mcp-http"),
+        (
+            &["forward", "--mcp-http", "localhost"],
+            "http://127.0.0.1:3000/mcp",
+        ),
+        (&["forward", "--upstream-header", "a: b"], "--mcp-http"),
         (&["serve", "--stdio", "cat 'open"], "quote"),
         (&["serve", "--stdio", ""], "no program"),
         (&["serve", "--listen", "nonsense"], "--listen"),

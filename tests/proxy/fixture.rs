@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::Method;
-use plunge::proxy::{Mode, ServeOptions, Server, Upstream};
+use plunge::proxy::{HttpUpstream, Mode, ServeOptions, Server, Upstream};
 use plunge::transport::Command;
 use serde_json::Value;
 
@@ -52,6 +52,15 @@ pub fn options(command: Command, mode: Mode) -> ServeOptions {
         admin: any,
         connect_timeout: Duration::from_secs(10),
         ..ServeOptions::new(Upstream::Stdio(command), mode)
+    }
+}
+
+/// The options of a proxy before a server over HTTP.
+pub fn http_options(upstream: SocketAddr, mode: Mode) -> ServeOptions {
+    let upstream = HttpUpstream::parse(&format!("http://{upstream}/mcp")).unwrap();
+    ServeOptions {
+        upstream: Upstream::Http(upstream),
+        ..options(Command::new("none"), mode)
     }
 }
 
@@ -118,9 +127,11 @@ pub async fn in_flight(server: &Server, count: u64) {
     let begun = std::time::Instant::now();
     loop {
         let figures = stats(server.admin_address()).await;
-        let children = figures["children"].as_array().unwrap();
-        if children
+        let children = ["children", "stateless_children"]
             .iter()
+            .filter_map(|kind| figures[kind].as_array())
+            .flatten();
+        if children
             .map(|child| child["in_flight"].as_u64().unwrap())
             .sum::<u64>()
             == count

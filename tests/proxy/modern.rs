@@ -228,11 +228,7 @@ async fn closing_a_stream_cancels_the_request() {
                 async move { client.post_modern(&modern_tool(2, "hang", json!({}))).await },
             )
         };
-        if mode == Mode::Stateless {
-            in_flight(&server, 1).await;
-        } else {
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        }
+        in_flight(&server, 1).await;
         waiting.abort();
         let begun = std::time::Instant::now();
         loop {

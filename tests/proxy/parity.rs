@@ -1,6 +1,6 @@
 //! One client over standard input and output gets what it would get over HTTP.
 
-use plunge::proxy::{Mode, Server, forward};
+use plunge::proxy::{Mode, ServeOptions, Server, forward};
 use serde_json::{Value, json};
 use tokio::io::{
     AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream, Lines, ReadHalf, WriteHalf, duplex,
@@ -9,7 +9,9 @@ use tokio::io::{
 use tokio::task::JoinHandle;
 
 use crate::client::{Client, initialize, modern, modern_tool, request, tool};
-use crate::fixture::{PATIENCE, marker, options, processes, script, start_with};
+use crate::fixture::{
+    PATIENCE, http_options, in_flight, marker, options, processes, script, start_with,
+};
 
 /// A client of `plunge forward`.
 struct Forwarded {
@@ -19,7 +21,7 @@ struct Forwarded {
 }
 
 impl Forwarded {
-    fn start(options: plunge::proxy::ServeOptions) -> Self {
+    fn start(options: ServeOptions) -> Self {
         let (ours, theirs) = duplex(1 << 16);
         let (read, write) = split(theirs);
         let running = tokio::spawn(async move {
@@ -67,8 +69,8 @@ impl Forwarded {
 
 /// A client over HTTP that keeps its session.
 struct Served {
-    _server: Server,
     client: Client,
+    _servers: [Option<Server>; 3],
 }
 
 impl Served {
@@ -87,14 +89,39 @@ impl Served {
     }
 }
 
-async fn fronts(mode: Mode, flags: &[&str]) -> (Served, Forwarded) {
-    let (server, mut client) = start_with(options(script("plunge-test", flags), mode)).await;
+/// What is behind a front.
+#[derive(Clone, Copy, Debug)]
+enum Behind {
+    Child,
+    /// The same children behind a server over HTTP, which is another proxy.
+    Http,
+}
+
+const BEHIND: [Behind; 2] = [Behind::Child, Behind::Http];
+
+/// The options of a front, and what has to run behind it.
+async fn behind(what: Behind, mode: Mode, flags: &[&str]) -> (ServeOptions, Option<Server>) {
+    let direct = options(script("plunge-test", flags), mode);
+    match what {
+        Behind::Child => (direct, None),
+        Behind::Http => {
+            let children = options(script("plunge-test", flags), Mode::Session);
+            let (server, _) = start_with(children).await;
+            (http_options(server.mcp_address(), mode), Some(server))
+        }
+    }
+}
+
+async fn fronts(what: Behind, mode: Mode, flags: &[&str]) -> (Served, Forwarded) {
+    let (options, behind_served) = behind(what, mode, flags).await;
+    let (server, mut client) = start_with(options).await;
     client.accept = "application/json";
-    let forwarded = Forwarded::start(options(script("plunge-test", flags), mode));
+    let (options, behind_forwarded) = behind(what, mode, flags).await;
+    let forwarded = Forwarded::start(options);
     (
         Served {
-            _server: server,
             client,
+            _servers: [Some(server), behind_served, behind_forwarded],
         },
         forwarded,
     )
@@ -113,13 +140,22 @@ fn normal(mut answer: Value) -> Value {
     answer
 }
 
+/// Both fronts give the same answers, and the same before a child as before a server over HTTP.
 async fn same(mode: Mode, flags: &[&str], cases: &[Value]) {
-    let (mut served, mut forwarded) = fronts(mode, flags).await;
-    for case in cases {
-        let (over_http, over_lines) = (served.ask(case).await, forwarded.ask(case).await);
-        assert_eq!(normal(over_http), normal(over_lines), "{mode:?} {case}");
+    let mut answers = Vec::new();
+    for what in BEHIND {
+        let (mut served, mut forwarded) = fronts(what, mode, flags).await;
+        for (at, case) in cases.iter().enumerate() {
+            let over_http = normal(served.ask(case).await);
+            let over_lines = normal(forwarded.ask(case).await);
+            assert_eq!(over_http, over_lines, "{what:?} {mode:?} {case}");
+            match what {
+                Behind::Child => answers.push(over_lines),
+                Behind::Http => assert_eq!(over_lines, answers[at], "{mode:?} {case}"),
+            }
+        }
+        forwarded.end().await;
     }
-    forwarded.end().await;
 }
 
 #[tokio::test]
@@ -174,7 +210,7 @@ async fn clients_without_a_handshake_get_the_same() {
 #[tokio::test]
 async fn a_death_is_the_same_typed_error_and_the_next_call_works_or_says_why_not() {
     for (mode, then) in [(Mode::Shared, None), (Mode::Session, Some(-32001))] {
-        let (mut served, mut forwarded) = fronts(mode, &[]).await;
+        let (mut served, mut forwarded) = fronts(Behind::Child, mode, &[]).await;
         for message in [
             initialize("2025-11-25"),
             tool(1, "die", json!({})),
@@ -204,7 +240,14 @@ async fn a_death_is_the_same_typed_error_and_the_next_call_works_or_says_why_not
 
 #[tokio::test]
 async fn questions_notifications_and_cancellations_pass_both_ways() {
-    let mut client = Forwarded::start(options(script("plunge-test", &[]), Mode::Session));
+    for what in BEHIND {
+        let (options, server) = behind(what, Mode::Session, &[]).await;
+        ask_and_cancel(Forwarded::start(options)).await;
+        drop(server);
+    }
+}
+
+async fn ask_and_cancel(mut client: Forwarded) {
     client.ask(&initialize("2025-11-25")).await;
     client
         .tell(&tool("q", "ask", json!({"id": "why"})).to_string())
@@ -238,10 +281,23 @@ async fn questions_notifications_and_cancellations_pass_both_ways() {
 
 #[tokio::test]
 async fn a_cancellation_without_a_session_reaches_the_child_and_ends_the_call() {
-    let mut client = Forwarded::start(options(script("plunge-test", &["modern"]), Mode::Stateless));
+    for what in BEHIND {
+        let (options, server) = behind(what, Mode::Stateless, &["modern"]).await;
+        cancel_without_a_session(Forwarded::start(options), server.as_ref()).await;
+        drop(server);
+    }
+}
+
+async fn cancel_without_a_session(mut client: Forwarded, behind: Option<&Server>) {
+    // From here on nothing else is in flight.
+    client.ask(&modern_tool(1, "echo", json!({}))).await;
     client
         .tell(&modern_tool(7, "hang", json!({})).to_string())
         .await;
+    if let Some(server) = behind {
+        // What was not sent yet is not cancelled there.
+        in_flight(server, 1).await;
+    }
     client
         .tell(r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":7}}"#)
         .await;

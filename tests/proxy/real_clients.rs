@@ -14,8 +14,12 @@ struct Proxy {
 }
 
 fn proxy(mode: &str, server: &str) -> Proxy {
+    before(&["--mode", mode, "--stdio", server])
+}
+
+fn before(upstream: &[&str]) -> Proxy {
     let limits = ["--min-idle", "2", "--connect-timeout", "30s"];
-    let (running, lines) = serve(&[&["--mode", mode, "--stdio", server], &limits[..]].concat());
+    let (running, lines) = serve(&[upstream, &limits[..]].concat());
     let after = |mark: &str| {
         lines
             .iter()
@@ -138,5 +142,30 @@ fn the_inspector_works_in_every_era_and_over_both_transports() {
             &[&["--cli", url, "--protocol-era", era], &call[..]].concat(),
         );
         assert!(said.contains("Echo: hello"), "{era} {said}");
+    }
+}
+
+#[test]
+fn the_official_rust_client_works_in_both_eras_before_children_and_before_a_server_over_http() {
+    let Some([client]) = tools(["PLUNGE_TEST_RMCP"]) else {
+        return;
+    };
+    let server = format!("'{}' demo-server", env!("CARGO_BIN_EXE_plunge"));
+    let table: [(&str, &[&str]); 3] = [
+        ("session", &["legacy", "auto"]),
+        ("shared", &["legacy", "auto", "modern"]),
+        ("exclusive", &["legacy", "modern"]),
+    ];
+    for (mode, eras) in table {
+        let direct = proxy(mode, &server);
+        let over_http = before(&["--mode", mode, "--mcp-http", &direct.mcp]);
+        for front in [&direct, &over_http] {
+            for era in eras {
+                assert!(
+                    run(&client, &[&front.mcp, era]).ends_with("all seen\n"),
+                    "{mode} {era}"
+                );
+            }
+        }
     }
 }

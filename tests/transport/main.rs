@@ -3,6 +3,7 @@
 #![cfg(all(feature = "subprocess", target_os = "linux"))]
 
 mod death;
+mod guardian;
 mod launcher;
 mod noise;
 mod pooled;

@@ -3,6 +3,8 @@
 //! Promise: every task of the command; what is for the guard's own children and tests is hidden.
 //! Cost: none.
 
+use std::path::PathBuf;
+
 use clap::{Args, Parser, Subcommand};
 
 use crate::plant::Plant;
@@ -10,6 +12,9 @@ use crate::plant::Plant;
 /// Fails a build in which plunge became slower or heavier, and only then.
 #[derive(Parser)]
 pub struct Cli {
+    /// Where the baselines are [default: those of the tree that this was built from].
+    #[arg(long, global = true, value_name = "FOLDER")]
+    pub baselines: Option<PathBuf>,
     #[command(subcommand)]
     pub task: Task,
 }
@@ -40,11 +45,16 @@ pub enum Task {
 }
 
 /// How `check` runs.
-#[derive(Args, Default)]
+#[derive(Args)]
 pub struct CheckOptions {
     /// Only the counts: exact on any machine, however busy.
     #[arg(long)]
     pub counts_only: bool,
+    /// Plant a regression in what is counted, to see what is said of it.
+    #[arg(long, hide = true, value_enum, default_value_t = Plant::Nothing)]
+    pub plant: Plant,
+    /// The cases to check; everything if none is named.
+    pub cases: Vec<String>,
 }
 
 /// How `record` runs.

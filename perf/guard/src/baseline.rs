@@ -6,7 +6,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde::de::DeserializeOwned;
@@ -40,8 +40,9 @@ pub struct RatioLine {
 }
 
 /// Both files.
-#[derive(Default)]
+#[derive(Clone)]
 pub struct Baseline {
+    folder: PathBuf,
     pub counts: Vec<CountLine>,
     pub ratios: Vec<RatioLine>,
 }
@@ -50,12 +51,25 @@ const COUNTS: &str = "counts.ndjson";
 const RATIOS: &str = "ratios.ndjson";
 
 impl Baseline {
-    /// Reads both files; one that is not there is empty.
-    pub fn read() -> Result<Self, Failure> {
+    /// Reads both files of a folder, or of the tree's own; one that is not there is empty.
+    pub fn read(folder: Option<&Path>) -> Result<Self, Failure> {
+        let own = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../baselines");
+        let folder = folder.map_or_else(own, Path::to_path_buf);
         Ok(Self {
-            counts: read(COUNTS)?,
-            ratios: read(RATIOS)?,
+            counts: read(&folder, COUNTS)?,
+            ratios: read(&folder, RATIOS)?,
+            folder,
         })
+    }
+
+    /// Appends lines of counts to their file.
+    pub fn append_counts(&self, lines: &[CountLine]) -> Result<(), Failure> {
+        append(&self.folder, COUNTS, lines)
+    }
+
+    /// Appends lines of ratios to their file.
+    pub fn append_ratios(&self, lines: &[RatioLine]) -> Result<(), Failure> {
+        append(&self.folder, RATIOS, lines)
     }
 
     /// The line of a count that is in force.
@@ -83,33 +97,19 @@ impl Baseline {
     }
 }
 
-/// Appends lines of counts.
-pub fn append_counts(lines: &[CountLine]) -> Result<(), Failure> {
-    append(COUNTS, lines)
-}
-
-/// Appends lines of ratios.
-pub fn append_ratios(lines: &[RatioLine]) -> Result<(), Failure> {
-    append(RATIOS, lines)
-}
-
-/// The folder of the baselines: in the tree, whatever the working directory is.
-fn folder() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../baselines")
-}
-
-fn read<L: DeserializeOwned>(name: &str) -> Result<Vec<L>, Failure> {
-    let path = folder().join(name);
+fn read<L: DeserializeOwned>(folder: &Path, name: &str) -> Result<Vec<L>, Failure> {
+    let path = folder.join(name);
     let text = match fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(Failure::Input(format!("perf/baselines/{name}: {error}"))),
+        Err(error) => return Err(Failure::Input(format!("{}: {error}", path.display()))),
     };
     let lines = text.lines().enumerate().map(|(at, line)| {
         serde_json::from_str(line).map_err(|error| {
             Failure::Input(format!(
-                "perf/baselines/{name}: line {} is cut off or changed by hand ({error}): restore it \
-                 with git, baselines are only appended to",
+                "{}: line {} is cut off or changed by hand ({error}): restore it with git, baselines \
+                 are only appended to",
+                path.display(),
                 at + 1
             ))
         })
@@ -117,15 +117,15 @@ fn read<L: DeserializeOwned>(name: &str) -> Result<Vec<L>, Failure> {
     lines.collect()
 }
 
-fn append<L: Serialize>(name: &str, lines: &[L]) -> Result<(), Failure> {
+fn append<L: Serialize>(folder: &Path, name: &str, lines: &[L]) -> Result<(), Failure> {
     let broken = |error: &dyn std::fmt::Display| {
         Failure::Input(format!("perf/baselines/{name} cannot be written: {error}"))
     };
-    fs::create_dir_all(folder()).map_err(|error| broken(&error))?;
+    fs::create_dir_all(folder).map_err(|error| broken(&error))?;
     let opened = OpenOptions::new()
         .append(true)
         .create(true)
-        .open(folder().join(name));
+        .open(folder.join(name));
     let mut file = opened.map_err(|error| broken(&error))?;
     let mut text = String::new();
     for line in lines {

@@ -26,52 +26,82 @@ pub struct Count {
     pub value: f64,
 }
 
-/// Counts everything.
-pub fn count_all() -> Result<Vec<Count>, Failure> {
-    let cases: Vec<&str> = CASES.iter().map(|case| case.name).collect();
-    let mut counts = count_cases(&cases, Plant::Nothing)?;
-    counts.extend(sizes().into_iter().map(|(name, bytes)| Count {
-        case: name.to_owned(),
-        measure: "bytes",
-        value: bytes as f64,
-    }));
-    counts.push(dependencies()?);
-    Ok(counts)
+/// What could be counted, and what was said where it could not.
+#[derive(Default)]
+pub struct Counted {
+    pub counts: Vec<Count>,
+    pub failed: Vec<String>,
 }
 
-/// Counts some cases, two at a time.
-pub fn count_cases(cases: &[&str], plant: Plant) -> Result<Vec<Count>, Failure> {
+/// Counts these cases, and what belongs to no case.
+pub fn count_all(cases: &[&str], plant: Plant) -> Result<Counted, Failure> {
+    let mut counted = count_cases(cases, plant)?;
+    counted
+        .counts
+        .extend(sizes().into_iter().map(|(name, bytes)| Count {
+            case: name.to_owned(),
+            measure: "bytes",
+            value: bytes as f64,
+        }));
+    match dependencies() {
+        Ok(count) => counted.counts.push(count),
+        Err(failed) => counted.failed.push(failed),
+    }
+    Ok(counted)
+}
+
+/// Counts some cases, two at a time. One that cannot be counted takes nothing from the others.
+///
+/// # Errors
+///
+/// If there is no valgrind to count with.
+pub fn count_cases(cases: &[&str], plant: Plant) -> Result<Counted, Failure> {
+    has_valgrind()?;
     let left = Mutex::new(cases.iter().rev().copied().collect::<Vec<&str>>());
     let work = || {
-        let mut counted = Vec::new();
+        let mut counted = Counted::default();
         loop {
             // Taken in a statement of its own, so that the lock is free while the case is counted.
             let next = left.lock().map_or(None, |mut left| left.pop());
             let Some(case) = next else {
-                return Ok(counted);
+                return counted;
             };
-            counted.push(instructions(case, plant)?);
-            counted.push(allocations(case, plant)?);
+            for count in [instructions(case, plant), allocations(case, plant)] {
+                match count {
+                    Ok(count) => counted.counts.push(count),
+                    Err(failed) => counted.failed.push(failed),
+                }
+            }
         }
     };
-    let (one, other) = thread::scope(|scope| {
+    let (mut all, other) = thread::scope(|scope| {
         let other = scope.spawn(work);
         (work(), other.join())
     });
     let other = other.map_err(|_| Failure::Input(String::from("counting panicked")))?;
-    let mut counts = one?;
-    counts.extend(other?);
-    counts.sort_by_key(|count| cases.iter().position(|case| *case == count.case));
-    Ok(counts)
+    all.counts.extend(other.counts);
+    all.failed.extend(other.failed);
+    all.counts
+        .sort_by_key(|count| cases.iter().position(|case| *case == count.case));
+    Ok(all)
 }
 
-fn instructions(case: &str, plant: Plant) -> Result<Count, Failure> {
+fn has_valgrind() -> Result<(), Failure> {
+    let found = Command::new("valgrind").arg("--version").output();
+    found.map(drop).map_err(|error| {
+        Failure::Input(format!(
+            "valgrind cannot be started ({error}): install it (Debian: apt-get install valgrind)"
+        ))
+    })
+}
+
+fn instructions(case: &str, plant: Plant) -> Result<Count, String> {
     difference(case, "instructions", READINGS, |cycles| {
         run("callgrind", case, cycles, plant, "Collected :", 0)
     })
 }
 
-fn allocations(case: &str, plant: Plant) -> Result<Count, Failure> {
+fn allocations(case: &str, plant: Plant) -> Result<Count, String> {
     difference(case, "allocations", 1, |cycles| {
         run("dhat", case, cycles, plant, "Total:", 1)
     })
@@ -82,11 +112,11 @@ fn difference(
     case: &str,
     measure: &'static str,
     readings: usize,
-    reading: impl Fn(usize) -> Result<f64, Failure>,
-) -> Result<Count, Failure> {
+    reading: impl Fn(usize) -> Result<f64, String>,
+) -> Result<Count, String> {
     // The least of some: a thread that looks at a clock now and then, and a timer that fires on a
     // machine that stood still, add to a run and never take from it.
-    let least = |cycles| -> Result<f64, Failure> {
+    let least = |cycles| -> Result<f64, String> {
         let mut least = f64::INFINITY;
         for _ in 0..readings {
             least = least.min(reading(cycles)?);
@@ -112,8 +142,8 @@ fn run(
     plant: Plant,
     mark: &str,
     at: usize,
-) -> Result<f64, Failure> {
-    let program = std::env::current_exe().map_err(|error| Failure::Input(error.to_string()))?;
+) -> Result<f64, String> {
+    let program = std::env::current_exe().map_err(|error| error.to_string())?;
     let plant = format!("{plant:?}").to_lowercase();
     let output = Command::new("valgrind")
         .arg(format!("--tool={tool}"))
@@ -121,11 +151,7 @@ fn run(
         .arg(program)
         .args(["cycles", case, &cycles.to_string(), "--plant", &plant])
         .output()
-        .map_err(|error| {
-            Failure::Input(format!(
-                "valgrind cannot be started ({error}): install it (Debian: apt-get install valgrind)"
-            ))
-        })?;
+        .map_err(|error| format!("{case}: valgrind cannot be started: {error}"))?;
     let text = String::from_utf8_lossy(&output.stderr);
     let line = text.lines().find_map(|line| line.split(mark).nth(1));
     let mut numbers = line.into_iter().flat_map(|line| {
@@ -136,16 +162,16 @@ fn run(
         .nth(at)
         .filter(|_| output.status.success())
         .ok_or_else(|| {
-            Failure::Input(format!(
-                "{tool} counted nothing for the case '{case}' ({}): {}",
+            format!(
+                "{case}: {tool} counted nothing ({}): {}",
                 output.status,
                 text.lines().last().unwrap_or("it said nothing")
-            ))
+            )
         })
 }
 
 /// How many crates a user of the library without features pulls in.
-fn dependencies() -> Result<Count, Failure> {
+fn dependencies() -> Result<Count, String> {
     let output = Command::new("cargo")
         .args([
             "tree",
@@ -158,7 +184,7 @@ fn dependencies() -> Result<Count, Failure> {
         .args(["--target", "x86_64-unknown-linux-gnu"])
         .args(["--prefix", "none", "--format", "{p}"])
         .output();
-    let output = output.map_err(|error| Failure::Input(format!("cargo: {error}")))?;
+    let output = output.map_err(|error| format!("dependencies: cargo: {error}"))?;
     let text = String::from_utf8_lossy(&output.stdout);
     let mut names: Vec<&str> = text
         .lines()
@@ -168,7 +194,7 @@ fn dependencies() -> Result<Count, Failure> {
     names.dedup();
     if names.is_empty() {
         let said = String::from_utf8_lossy(&output.stderr);
-        return Err(Failure::Input(format!("cargo tree: {}", said.trim())));
+        return Err(format!("dependencies: cargo tree: {}", said.trim()));
     }
     Ok(Count {
         case: String::from("dependencies"),

@@ -35,6 +35,11 @@ pub const CASES: &[Counted] = &[
     Counted { name: "replaced", is: "acquire, detach, and the dial of another", cycles: 1_000, slack: 0.02 },
 ];
 
+/// The names of the cases.
+pub fn names() -> Vec<&'static str> {
+    CASES.iter().map(|case| case.name).collect()
+}
+
 /// The child's side: runs a case.
 pub fn run(case: &str, cycles: usize, plant: Plant) -> Result<(), Failure> {
     let runtime = Builder::new_current_thread().enable_all().build();

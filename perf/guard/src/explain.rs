@@ -12,8 +12,8 @@ use crate::fence::{Fence, fence};
 const WIDTH: usize = 48;
 
 /// Shows a case.
-pub fn run(case: &str) -> Result<(), Failure> {
-    let (baseline, place) = (Baseline::read()?, Place::here());
+pub fn run(case: &str, baseline: &Baseline) -> Result<(), Failure> {
+    let place = Place::here();
     let counts: Vec<&str> = distinct(
         baseline
             .counts
@@ -40,10 +40,10 @@ pub fn run(case: &str) -> Result<(), Failure> {
         println!("{case}: {}", counted.is);
     }
     for measure in counts {
-        show_count(case, measure, &baseline);
+        show_count(case, measure, baseline);
     }
     for measure in ratios {
-        show_ratio(case, measure, &baseline, &place);
+        show_ratio(case, measure, baseline, &place);
     }
     Ok(())
 }

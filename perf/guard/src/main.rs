@@ -38,6 +38,7 @@ mod subjects;
 use std::process::ExitCode;
 
 use arguments::{Cli, Task};
+use baseline::Baseline;
 use clap::Parser;
 
 /// What ends the command, with its exit code.
@@ -49,11 +50,13 @@ enum Failure {
 }
 
 fn main() -> ExitCode {
-    let ended = match Cli::parse().task {
-        Task::Check(options) => check::run(&options),
-        Task::Record(options) => record::run(&options),
-        Task::Explain { case } => explain::run(&case),
-        Task::Selftest { runs } => selftest::run(runs),
+    let cli = Cli::parse();
+    let read = || Baseline::read(cli.baselines.as_deref());
+    let ended = match cli.task {
+        Task::Check(options) => read().and_then(|baseline| check::run(&options, &baseline)),
+        Task::Record(options) => read().and_then(|baseline| record::run(&options, &baseline)),
+        Task::Explain { case } => read().and_then(|baseline| explain::run(&case, &baseline)),
+        Task::Selftest { runs } => read().and_then(|baseline| selftest::run(runs, &baseline)),
         Task::Cycles {
             case,
             cycles,

@@ -27,6 +27,8 @@ pub enum Plant {
     Lock,
     /// One more look at the clock a cycle.
     Clock,
+    /// The case dies in its first cycle.
+    Crash,
     /// One batch of ten takes longer: the median is as it was, p95 is a fifth up.
     Tail,
 }
@@ -47,6 +49,7 @@ impl Plant {
             Self::Clock => {
                 black_box(Instant::now());
             }
+            Self::Crash => std::process::abort(),
             // Once a batch, not once a cycle.
             Self::Tail => {}
         }

@@ -1,14 +1,17 @@
 //! Ratios: ours over a reference of this tree, in turns in one process.
 //!
 //! Promise: each ratio is taken between two blocks that ran next to each other, ours first and ours
-//! second in turns; what is reported is the median of many. Less is better everywhere.
+//! second in turns; what is reported is the median of many. Pairs of crowds are told apart by how far
+//! the cores were from each other, and left out where that changed. Less is better everywhere.
 //! Cost: some seconds.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 
 use crate::blocks::{Cycle, Percentiles, play};
-use crate::harness::{Build, CASES, Case, QueuePair, Subject, median, play as crowd};
+use crate::harness::{
+    Build, CASES, Case, Distance, QueuePair, Side, Subject, counted, median, play as crowd, throw,
+};
 use crate::plant::{Plant, Planted};
 use crate::subjects::{OldDesign, Ours};
 
@@ -16,7 +19,7 @@ use crate::subjects::{OldDesign, Ours};
 #[derive(Clone, Debug)]
 pub struct Ratio {
     pub case: &'static str,
-    /// `p50`, `p95` or `throughput`.
+    /// `p50`, `p95`, or `throughput` and where the cores were.
     pub measure: &'static str,
     pub value: f64,
     /// Nanoseconds a cycle: shown, never gated.
@@ -37,6 +40,8 @@ const PAIRS: usize = 60;
 /// Pairs of blocks on many threads, and the length of each.
 const CROWDS: usize = 15;
 const CROWD_MILLIS: u64 = 60;
+/// Pairs that are played at most, for each that is wanted: those during which the cores moved are not used.
+const REPEATS: usize = 2;
 
 /// Does `task` while another thread keeps a core busy.
 pub fn beside_a_busy_core<R>(task: impl FnOnce() -> R) -> R {
@@ -62,7 +67,7 @@ pub fn measure(case: &str) -> Vec<Ratio> {
         name => CASES
             .iter()
             .filter(|case| case.name == name)
-            .map(throughput)
+            .flat_map(throughput)
             .collect(),
     }
 }
@@ -106,26 +111,62 @@ fn alone<S: Subject, R: Subject>(
     ]
 }
 
-fn throughput(case: &Case) -> Ratio {
-    let ours = || crowd(case, CROWD_MILLIS, Ours::build).ns_per_cycle;
-    let reference = || crowd(case, CROWD_MILLIS, OldDesign::build).ns_per_cycle;
+/// One ratio for each side that the cores were on: a crowd's is another where they are far apart.
+fn throughput(case: &'static Case) -> Vec<Ratio> {
     let mut pairs = Vec::new();
-    for pair in 0..CROWDS {
-        pairs.push(match pair % 2 {
-            0 => (ours(), reference()),
-            _ => {
-                let theirs = reference();
-                (ours(), theirs)
-            }
-        });
+    let mut even = 0;
+    while even < CROWDS && pairs.len() < CROWDS * REPEATS {
+        let pair = crowds(case, pairs.len() % 2 == 0);
+        even += usize::from(pair.side != Side::Mixed);
+        pairs.push(pair);
     }
-    Ratio {
-        case: CASES
-            .iter()
-            .find(|known| known.name == case.name)
-            .map_or("", |known| known.name),
-        measure: "throughput",
-        value: median(pairs.iter().map(|(mine, theirs)| mine / theirs).collect()),
-        ours_ns: median(pairs.iter().map(|(mine, _)| *mine).collect()),
+    let sides = counted(pairs.iter().map(|pair| pair.side));
+    let of_side = |(side, _)| {
+        let pairs = || pairs.iter().filter(move |pair| pair.side == side);
+        Some(Ratio {
+            case: case.name,
+            measure: throughput_on(side)?,
+            value: median(pairs().map(|pair| pair.ours / pair.theirs).collect()),
+            ours_ns: median(pairs().map(|pair| pair.ours).collect()),
+        })
+    };
+    sides.into_iter().filter_map(of_side).collect()
+}
+
+/// The name of a throughput's measure; none for pairs during which the cores moved.
+fn throughput_on(side: Side) -> Option<&'static str> {
+    match side {
+        Side::Near => Some("throughput near"),
+        Side::Far => Some("throughput far"),
+        Side::Crowded => Some("throughput crowded"),
+        Side::Mixed | Side::Any => None,
+    }
+}
+
+/// A block of each, and where the cores were meanwhile.
+struct Pair {
+    ours: f64,
+    theirs: f64,
+    side: Side,
+}
+
+fn crowds(case: &Case, ours_first: bool) -> Pair {
+    let ours = || crowd(case, CROWD_MILLIS, Ours::build).ns_per_cycle;
+    let theirs = || crowd(case, CROWD_MILLIS, OldDesign::build).ns_per_cycle;
+    let before = throw();
+    let (ours, between, theirs) = match ours_first {
+        true => (ours(), throw(), theirs()),
+        false => {
+            let (theirs, between) = (theirs(), throw());
+            (ours(), between, theirs)
+        }
+    };
+    let after = throw();
+    let halves = [(before, between), (between, after)];
+    let halves = halves.map(|(before, after)| Distance { before, after }.side());
+    Pair {
+        ours,
+        theirs,
+        side: Side::of_all(halves),
     }
 }

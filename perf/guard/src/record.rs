@@ -6,21 +6,22 @@
 
 use crate::Failure;
 use crate::arguments::RecordOptions;
-use crate::baseline::{Baseline, CountLine, Place, RatioLine, append_counts, append_ratios};
+use crate::baseline::{Baseline, CountLine, Place, RatioLine};
 use crate::counts::{Count, count_all};
-use crate::cycles::CASES;
+use crate::cycles::{CASES, names};
 use crate::harness::median;
+use crate::plant::Plant;
 use crate::ratios::{REFERENCES, beside_a_busy_core, measure};
 
 /// Records.
-pub fn run(options: &RecordOptions) -> Result<(), Failure> {
-    let (baseline, place) = (Baseline::read()?, Place::here());
-    let counts = counts(options, &baseline, &place)?;
-    append_counts(&counts)?;
+pub fn run(options: &RecordOptions, baseline: &Baseline) -> Result<(), Failure> {
+    let place = Place::here();
+    let counts = counts(options, baseline, &place)?;
+    baseline.append_counts(&counts)?;
     println!("guard: {} counts recorded", counts.len());
     if !options.counts_only {
         let ratios = ratios(options.runs, &place);
-        append_ratios(&ratios)?;
+        baseline.append_ratios(&ratios)?;
         println!(
             "guard: {} runs of {} ratios recorded",
             options.runs,
@@ -36,7 +37,11 @@ fn counts(
     place: &Place,
 ) -> Result<Vec<CountLine>, Failure> {
     let mut lines = Vec::new();
-    for count in count_all()? {
+    let counted = count_all(&names(), Plant::Nothing)?;
+    if let Some(failed) = counted.failed.first() {
+        return Err(Failure::Input(format!("{failed}: nothing is recorded")));
+    }
+    for count in counted.counts {
         let was = baseline.count(&count.case, count.measure);
         let same_compiler = was.is_some_and(|line| line.compiler == place.compiler);
         if was.is_some_and(|line| is_same(line, &count)) && same_compiler {
@@ -91,16 +96,22 @@ fn ratios(runs: usize, place: &Place) -> Vec<RatioLine> {
                 _ => beside_a_busy_core(|| measure(case)),
             })
             .collect();
-        let Some(first) = measured.first() else {
-            continue;
-        };
-        for (at, ratio) in first.iter().enumerate() {
-            let of = measured.iter().filter_map(|run| run.get(at));
+        let mut measures: Vec<&str> = Vec::new();
+        for ratio in measured.iter().flatten() {
+            if !measures.contains(&ratio.measure) {
+                measures.push(ratio.measure);
+            }
+        }
+        for measure in measures {
+            let of = measured
+                .iter()
+                .flatten()
+                .filter(|ratio| ratio.measure == measure);
             let values = of.clone().map(|ratio| (ratio.value * 1e4).round() / 1e4);
             let times = of.map(|ratio| ratio.ours_ns).collect();
             lines.push(RatioLine {
-                case: ratio.case.to_owned(),
-                measure: ratio.measure.to_owned(),
+                case: case.to_string(),
+                measure: measure.to_owned(),
                 values: values.collect(),
                 ours_ns: (median(times) * 100.0).round() / 100.0,
                 commit: place.commit.clone(),

@@ -22,19 +22,19 @@ const PERCENTILES: [f64; 14] = [
 /// Plays one case.
 pub fn run(options: &BlockOptions) -> Result<(), Failure> {
     let case = case_named(&options.case)?;
-    let rows = rounds(
+    let played = rounds(
         case,
         &players(case),
         options.rounds,
         options.millis,
-        |subject, round, outcome| {
-            tell(&Line::Block(block(case.name, subject, round, outcome)));
+        |subject, outcome| {
+            tell(&Line::Block(block(case.name, subject, outcome)));
             if options.plant_crash {
                 std::process::abort();
             }
         },
     );
-    for row in &rows {
+    for row in &played.rows {
         if let Some(failure) = &row.failure {
             tell(&Line::Failed {
                 case: case.name.to_owned(),
@@ -42,21 +42,24 @@ pub fn run(options: &BlockOptions) -> Result<(), Failure> {
             });
         }
     }
-    for verdict in BARS.iter().filter_map(|bar| judge(bar, case, &rows)) {
+    for verdict in BARS.iter().flat_map(|bar| judge(bar, case, &played)) {
         let verdict = format!("{}: {verdict}", case.name);
         tell(&Line::Bar { verdict });
     }
     Ok(())
 }
 
-fn block(case: &str, subject: &str, round: usize, outcome: &Outcome) -> Block {
+fn block(case: &str, subject: &str, outcome: &Outcome) -> Block {
     let at = |percentile: f64| (percentile, outcome.waits.value_at_percentile(percentile));
     Block {
         case: case.to_owned(),
         subject: subject.to_owned(),
-        round,
+        round: outcome.round,
         ns_per_cycle: outcome.ns_per_cycle,
         evenness: outcome.evenness,
+        cores: outcome.side().name().to_owned(),
+        before_ns: outcome.distance.and_then(|distance| distance.before),
+        after_ns: outcome.distance.and_then(|distance| distance.after),
         waits: match outcome.waits.is_empty() {
             true => Vec::new(),
             false => PERCENTILES.map(at).to_vec(),

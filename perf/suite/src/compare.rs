@@ -10,7 +10,7 @@ use plunge_peers::harness::{CASES, Case, median};
 
 use crate::Failure;
 use crate::record::{Line, Machine, read};
-use crate::summary::{OURS, Row, in_unit, rows};
+use crate::rows::{OURS, Row, in_unit, rows};
 
 /// Prints the comparison.
 pub fn run(a: &Path, b: &Path) -> Result<(), Failure> {

@@ -21,6 +21,7 @@ mod machine;
 mod plan;
 mod record;
 mod report;
+mod rows;
 mod suite;
 mod summary;
 

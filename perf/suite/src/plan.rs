@@ -50,14 +50,20 @@ impl Plan {
         })
     }
 
-    /// About how long a case takes.
+    /// About how long a case takes; a round in two is played again where distance shows.
     pub fn time_of(&self, case: &Case) -> Duration {
-        let blocks = self.rounds * players(case).len();
+        let (rounds, millis) = case.rounds(self.rounds, self.millis);
         let block = match case.shape {
-            Shape::Solo | Shape::Spike | Shape::Burst => self.millis + 5,
-            Shape::Sleeps => self.millis.max(60) * 6 + 50,
-            _ => self.millis * 5 / 4 + 5,
+            Shape::Solo | Shape::Spike => millis + 10,
+            Shape::Burst => millis.max(500) + 100,
+            Shape::Sleeps => millis.max(60) * 6 + 50,
+            _ => millis * 5 / 4 + 12,
         };
+        let block = match case.feels_distance() {
+            true => block * 3 / 2,
+            false => block,
+        };
+        let blocks = rounds * players(case).len();
         Duration::from_millis(blocks as u64 * block)
     }
 }

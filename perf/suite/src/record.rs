@@ -69,6 +69,16 @@ pub struct Block {
     pub round: usize,
     pub ns_per_cycle: f64,
     pub evenness: f64,
+    /// Where the cores were: `near`, `far`, `crowded`, `mixed`; `any` where it does not show in the case.
+    #[serde(default)]
+    pub cores: String,
+    /// Nanoseconds that a cache line took to the other core and back, before the block; nothing where
+    /// two threads did not get to run at once.
+    #[serde(default)]
+    pub before_ns: Option<f64>,
+    /// The same, after it.
+    #[serde(default)]
+    pub after_ns: Option<f64>,
     /// Percentile and nanoseconds; empty where the case measures no waits.
     pub waits: Vec<(f64, u64)>,
 }

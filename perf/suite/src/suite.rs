@@ -22,6 +22,9 @@ const COUNTING: Duration = Duration::from_secs(3);
 /// What weighing takes, about, once its program is built.
 const WEIGHING: Duration = Duration::from_secs(10);
 
+/// How long a case may be silent: a block is over in a second, and says itself what is stuck after ten.
+const PATIENCE: Duration = Duration::from_secs(90);
+
 /// A suite under way.
 struct Run {
     plan: Plan,
@@ -125,14 +128,14 @@ impl Run {
         for (at, case) in cases.iter().enumerate() {
             self.progress(at + 1, cases.len(), case.name);
             let expected = self.plan.time_of(case);
-            self.case(case, expected * 4 + Duration::from_secs(30))?;
+            self.case(case)?;
             self.left = self.left.saturating_sub(expected);
         }
         Ok(())
     }
 
-    /// Plays a case in a child and keeps what it prints, for `patience` at most.
-    fn case(&mut self, case: &Case, patience: Duration) -> Result<(), Failure> {
+    /// Plays a case in a child and keeps what it prints, as long as it prints something.
+    fn case(&mut self, case: &Case) -> Result<(), Failure> {
         let mut child = match self.start(case) {
             Ok(child) => child,
             Err(error) => return self.fail(case.name, format!("cannot be started: {error}")),
@@ -145,9 +148,8 @@ impl Run {
                 }
             });
         }
-        let deadline = Instant::now() + patience;
         loop {
-            match receiver.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            match receiver.recv_timeout(PATIENCE) {
                 Ok(text) => match serde_json::from_str(&text) {
                     Ok(line) => self.keep(line)?,
                     Err(_) => {
@@ -157,7 +159,8 @@ impl Run {
                 Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {
                     let _ = child.kill();
-                    self.fail(case.name, format!("not finished after {}", clock(patience)))?;
+                    let silent = format!("silent for {}: stopped", clock(PATIENCE));
+                    self.fail(case.name, silent)?;
                     break;
                 }
             }
@@ -171,10 +174,11 @@ impl Run {
 
     fn start(&self, case: &Case) -> std::io::Result<Child> {
         let crash = self.options_crash.as_deref() == Some(case.name);
+        let (rounds, millis) = case.rounds(self.plan.rounds, self.plan.millis);
         Command::new(std::env::current_exe()?)
             .args(["block", case.name])
-            .args(["--rounds", &self.plan.rounds.to_string()])
-            .args(["--millis", &self.plan.millis.to_string()])
+            .args(["--rounds", &rounds.to_string()])
+            .args(["--millis", &millis.to_string()])
             .args(crash.then_some("--plant-crash"))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -1,113 +1,28 @@
-//! Summary: what the blocks of a record say together.
+//! Summary: what the blocks of a record say together, as tables in the terminal.
 //!
-//! Promise: medians over rounds with their spread; ratios are taken inside each round, between
-//! neighbours.
+//! Promise: where the cores were is said with each table, and how many rounds were left out.
 //! Cost: none while anything is measured.
 
-use std::collections::BTreeMap;
+use plunge_peers::harness::{CASES, Case, Side};
 
-use plunge_peers::harness::{CASES, Case, Shape, median};
-
-use crate::record::{Block, Line};
-
-/// The subject that ratios refer to.
-pub const OURS: &str = "plunge";
-
-/// One subject in one case.
-pub struct Row<'a> {
-    pub subject: &'a str,
-    pub blocks: Vec<&'a Block>,
-}
-
-impl Row<'_> {
-    /// The median time of a cycle, with the fastest and the slowest, in nanoseconds.
-    pub fn time(&self) -> (f64, f64, f64) {
-        let times = || self.blocks.iter().map(|block| block.ns_per_cycle);
-        let least = times().fold(f64::INFINITY, f64::min);
-        (
-            median(times().collect()),
-            least,
-            times().fold(0.0, f64::max),
-        )
-    }
-
-    /// Each percentile's median over rounds, in microseconds.
-    pub fn waits(&self) -> Vec<(f64, f64)> {
-        let mut at: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
-        for (percentile, nanos) in self.blocks.iter().flat_map(|block| &block.waits) {
-            let key = (percentile * 100.0).round() as u64;
-            at.entry(key).or_default().push(*nanos as f64 / 1e3);
-        }
-        at.into_iter()
-            .map(|(key, waits)| (key as f64 / 100.0, median(waits)))
-            .collect()
-    }
-
-    /// The median wait at one percentile, in microseconds.
-    pub fn wait(&self, percentile: f64) -> Option<f64> {
-        let waits = self.waits();
-        let found = waits.iter().find(|(at, _)| (at - percentile).abs() < 0.001);
-        found.map(|(_, wait)| *wait)
-    }
-
-    /// The median over rounds of the slowest task's cycles over the fastest's.
-    pub fn evenness(&self) -> f64 {
-        median(self.blocks.iter().map(|block| block.evenness).collect())
-    }
-
-    /// How many times less time it needs a cycle than `other`, round by round.
-    pub fn speed_over(&self, other: &Row<'_>) -> f64 {
-        let ratio = |mine: &&Block| {
-            let theirs = other
-                .blocks
-                .iter()
-                .find(|block| block.round == mine.round)?;
-            Some(theirs.ns_per_cycle / mine.ns_per_cycle)
-        };
-        median(self.blocks.iter().filter_map(ratio).collect())
-    }
-}
-
-/// The rows of a case, in the order in which subjects first played.
-pub fn rows<'a>(lines: &'a [Line], case: &str) -> Vec<Row<'a>> {
-    let mut rows: Vec<Row<'a>> = Vec::new();
-    for line in lines {
-        let Line::Block(block) = line else { continue };
-        if block.case != case {
-            continue;
-        }
-        match rows.iter_mut().find(|row| row.subject == block.subject) {
-            Some(row) => row.blocks.push(block),
-            None => rows.push(Row {
-                subject: &block.subject,
-                blocks: vec![block],
-            }),
-        }
-    }
-    rows
-}
-
-/// A time of a cycle as a reader wants it in this case: the number, and its unit.
-pub fn in_unit(case: &Case, ns_per_cycle: f64) -> (f64, &'static str) {
-    match case.shape {
-        Shape::Solo => (ns_per_cycle, "ns a cycle"),
-        Shape::Spike | Shape::Burst => (ns_per_cycle / 1e6, "ms a burst"),
-        Shape::Sleeps | Shape::Arrivals => (1e6 / ns_per_cycle, "thousand cycles/s"),
-        _ => (1e3 / ns_per_cycle, "million cycles/s"),
-    }
-}
-
-/// Whether a smaller number is the better one in this case's unit.
-pub fn less_is_better(case: &Case) -> bool {
-    matches!(case.shape, Shape::Solo | Shape::Spike | Shape::Burst)
-}
+use crate::record::Line;
+use crate::rows::{OURS, Part, in_unit, less_is_better, parts};
 
 /// Prints a table a case, then the counts and the bars.
 pub fn print(lines: &[Line]) {
     for case in CASES {
-        let rows = rows(lines, case.name);
-        if !rows.is_empty() {
-            print_case(case, &rows);
+        let parts = parts(lines, case.name);
+        if parts.blocks > 0 {
+            println!("\n### {}: {}", case.name, case.isolates);
+        }
+        if parts.left_out > 0 {
+            println!(
+                "\nleft out: {} of {} blocks, during which the cores moved or were shared",
+                parts.left_out, parts.blocks
+            );
+        }
+        for part in &parts.parts {
+            print_part(case, part);
         }
     }
     for line in lines {
@@ -127,9 +42,12 @@ pub fn print(lines: &[Line]) {
     }
 }
 
-fn print_case(case: &Case, rows: &[Row<'_>]) {
-    let (_, unit) = in_unit(case, 1.0);
-    println!("\n### {}: {}\n", case.name, case.isolates);
+fn print_part(case: &Case, part: &Part<'_>) {
+    let ((_, unit), rows) = (in_unit(case, 1.0), &part.rows);
+    match part.side {
+        Side::Any => println!("\n{} rounds\n", part.blocks),
+        side => println!("\n{} blocks, cores {}\n", part.blocks, side.name()),
+    }
     println!(
         "| subject | {unit} [least, most] | {OURS} is faster by | p50 µs | p95 µs | p99 µs | max µs | min/max |"
     );

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use plunge::proxy::{Mode, ServeOptions, Upstream, demo_command};
+use plunge::proxy::{HttpUpstream, Mode, ServeOptions, Upstream, demo_command};
 use plunge::resilience::{BreakerOptions, ProbeOptions};
 use plunge::transport::Command;
 
@@ -12,6 +12,8 @@ use crate::Failure;
 
 /// The hidden first argument under which this program ties a child to its life and becomes it.
 pub const LAUNCH: &str = "launch-child";
+/// The hidden first argument under which this program ends what children leave behind, once it is gone.
+pub const GUARD: &str = "guard-groups";
 
 /// A reverse proxy for MCP on a lock-free pool. Without arguments it serves a demo.
 #[derive(Parser)]
@@ -45,9 +47,8 @@ pub struct Serve {
     /// The command of an MCP server that speaks over standard streams [default: the demo server].
     #[arg(long, value_name = "CMD ARGS", value_parser = parse_command)]
     pub stdio: Option<Command>,
-    /// An MCP server over HTTP (not in this version).
-    #[arg(long, value_name = "URL")]
-    mcp_http: Option<String>,
+    #[command(flatten)]
+    pub remote: Remote,
     /// A plain HTTP server (not in this version).
     #[arg(long, value_name = "URL")]
     http: Option<String>,
@@ -58,14 +59,24 @@ pub struct Serve {
     limits: Limits,
 }
 
+/// An upstream over HTTP.
+#[derive(Args, Default)]
+pub struct Remote {
+    /// The endpoint of an MCP server over HTTP, such as http://127.0.0.1:3000/mcp.
+    #[arg(long, value_name = "URL", value_parser = parse_upstream, conflicts_with = "stdio")]
+    pub mcp_http: Option<HttpUpstream>,
+    /// A header that goes with every request to it; may be given several times.
+    #[arg(long, value_name = "NAME: VALUE", value_parser = parse_header, requires = "mcp_http")]
+    upstream_header: Vec<(String, String)>,
+}
+
 #[derive(Args)]
 pub struct Forward {
     /// The command of an MCP server that speaks over standard streams [default: the demo server].
     #[arg(long, value_name = "CMD ARGS", value_parser = parse_command)]
     stdio: Option<Command>,
-    /// An MCP server over HTTP (not in this version).
-    #[arg(long, value_name = "URL")]
-    mcp_http: Option<String>,
+    #[command(flatten)]
+    pub remote: Remote,
     /// How children are shared [default: session].
     #[arg(long, value_enum)]
     mode: Option<ModeName>,
@@ -143,7 +154,6 @@ enum ModeName {
 pub fn options(serve: &Serve) -> Result<ServeOptions, Failure> {
     let later = [
         ("--config", serve.config.is_some()),
-        ("--mcp-http", serve.mcp_http.is_some()),
         ("--http", serve.http.is_some()),
     ];
     if let Some((flag, _)) = later.iter().find(|(_, given)| *given) {
@@ -152,11 +162,12 @@ pub fn options(serve: &Serve) -> Result<ServeOptions, Failure> {
         )));
     }
     let mode = match serve.mode {
-        None if serve.stdio.is_none() => Mode::Shared,
+        None if serve.is_demo() => Mode::Shared,
         None => Mode::Session,
         Some(name) => name.mode(),
     };
-    let defaults = ServeOptions::new(Upstream::Stdio(command(serve.stdio.as_ref())?), mode);
+    let upstream = upstream(serve.stdio.as_ref(), &serve.remote)?;
+    let defaults = ServeOptions::new(upstream, mode);
     let options = ServeOptions {
         listen: serve.listen.unwrap_or(defaults.listen),
         admin: serve.admin.unwrap_or(defaults.admin),
@@ -167,13 +178,8 @@ pub fn options(serve: &Serve) -> Result<ServeOptions, Failure> {
 
 /// The options of a forward: one client, so one child is enough.
 pub fn forward_options(forward: &Forward) -> Result<ServeOptions, Failure> {
-    if forward.mcp_http.is_some() {
-        return Err(Failure::Usage(String::from(
-            "`--mcp-http` is not in this version; use `--stdio \"CMD ARGS\"`",
-        )));
-    }
     let mode = forward.mode.map_or(Mode::Session, ModeName::mode);
-    let upstream = Upstream::Stdio(command(forward.stdio.as_ref())?);
+    let upstream = upstream(forward.stdio.as_ref(), &forward.remote)?;
     Ok(forward.limits.apply(ServeOptions::new(upstream, mode)))
 }
 
@@ -189,6 +195,24 @@ impl ModeName {
     }
 }
 
+impl Serve {
+    /// Whether the demo server is served: nothing else was named.
+    pub fn is_demo(&self) -> bool {
+        self.stdio.is_none() && self.remote.mcp_http.is_none()
+    }
+}
+
+fn upstream(stdio: Option<&Command>, remote: &Remote) -> Result<Upstream, Failure> {
+    let Some(upstream) = &remote.mcp_http else {
+        return command(stdio).map(Upstream::Stdio);
+    };
+    let named = remote.upstream_header.iter().cloned();
+    let upstream = named.fold(upstream.clone(), |upstream, (name, value)| {
+        upstream.header(name, value)
+    });
+    Ok(Upstream::Http(upstream))
+}
+
 /// The command of the children, tied to the life of this process.
 fn command(stdio: Option<&Command>) -> Result<Command, Failure> {
     let nowhere =
@@ -197,7 +221,10 @@ fn command(stdio: Option<&Command>) -> Result<Command, Failure> {
         Some(command) => command.clone(),
         None => demo_command().map_err(nowhere)?,
     };
-    Ok(command.launched_by(std::env::current_exe().map_err(nowhere)?, [LAUNCH]))
+    let this = std::env::current_exe().map_err(nowhere)?;
+    Ok(command
+        .launched_by(&this, [LAUNCH])
+        .guarded_by(&this, [GUARD]))
 }
 
 impl Limits {
@@ -233,6 +260,15 @@ impl Limits {
             ..base
         }
     }
+}
+
+fn parse_upstream(url: &str) -> Result<HttpUpstream, String> {
+    HttpUpstream::parse(url).map_err(|error| error.to_string())
+}
+
+fn parse_header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once(':').ok_or("write NAME: VALUE")?;
+    Ok((name.trim().to_owned(), value.trim().to_owned()))
 }
 
 fn parse_command(line: &str) -> Result<Command, String> {

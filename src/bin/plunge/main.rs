@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use plunge::proxy::serve_demo;
-use plunge::transport::exec_tied_to_parent;
+use plunge::transport::{exec_tied_to_parent, guard_groups};
 
 use arguments::{Cli, Serve, Task};
 
@@ -28,9 +28,17 @@ enum Failure {
 fn main() -> ExitCode {
     // Before anything else: a thread or a descriptor of this program is not the child's.
     let mut args = std::env::args_os().skip(1);
-    if args.next().is_some_and(|first| first == arguments::LAUNCH) {
+    let first = args.next();
+    if first
+        .as_ref()
+        .is_some_and(|first| first == arguments::LAUNCH)
+    {
         let error = exec_tied_to_parent(args);
         return end(127, &format!("the child cannot be started: {error}"));
+    }
+    if first.is_some_and(|first| first == arguments::GUARD) {
+        let ended = guard_groups(io::stdin().lock());
+        return ended.map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
     }
     let ended = match Cli::parse().task {
         None => serve::run(&Serve::default()),

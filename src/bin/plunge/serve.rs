@@ -18,7 +18,7 @@ pub fn run(serve: &Serve) -> Result<(), Failure> {
     let options = options(serve)?;
     options.check().map_err(Failure::Usage)?;
     let runtime = start::runtime()?;
-    runtime.block_on(serve_until_signalled(options, serve.stdio.is_none()))
+    runtime.block_on(serve_until_signalled(options, serve.is_demo()))
 }
 
 async fn serve_until_signalled(options: ServeOptions, demo: bool) -> Result<(), Failure> {

@@ -139,24 +139,12 @@ impl Backend {
         matches!(self.way, Way::Oneshot(_))
     }
 
-    /// Whether a request that was lost with its child may be sent to another one: only what changes
-    /// nothing, and only while there is a budget for it. A session's own child has no other.
-    pub fn may_retry(&self, exchange: &Exchange<'_>) -> bool {
-        let again = matches!(
-            exchange.message.method(),
-            Some(
-                "ping"
-                    | "tools/list"
-                    | "prompts/list"
-                    | "resources/list"
-                    | "resources/templates/list"
-                    | "resources/read"
-                    | "prompts/get"
-                    | "completion/complete"
-                    | "server/discover"
-            )
-        );
-        again
+    /// Whether a request that was lost with its child may be sent to another one: what was not looked at, or
+    /// changes nothing, and only while there is a budget for it. A session's own child has no other.
+    pub fn may_retry(&self, exchange: &Exchange<'_>, fault: &Fault) -> bool {
+        let method = exchange.message.method().unwrap_or_default();
+        fault.code == Code::ChildDied
+            && (fault.not_run || wire::is_repeatable(method))
             && (!matches!(self.way, Way::Session(_)) || exchange.manner.is_modern())
             && !exchange.deadline.left(Instant::now()).is_zero()
             && self.guard.may_retry()
@@ -189,6 +177,10 @@ fn flight(
 fn refuse_what_others_would_see(way: &Way, exchange: &Exchange<'_>) -> Result<(), Fault> {
     let method = exchange.message.method().unwrap_or_default();
     match (way, method) {
+        (Way::Exclusive(_), "subscriptions/listen") => {
+            let text = "a subscription would keep a server process from everybody else; it is offered in `stateless` mode";
+            Err(Fault::new(Code::NotOffered, text))
+        }
         (
             Way::Shared(_) | Way::Exclusive(_),
             "logging/setLevel" | "resources/subscribe" | "resources/unsubscribe",

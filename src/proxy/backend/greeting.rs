@@ -1,13 +1,12 @@
 //! The first request of a client of a revision with a handshake.
 
 use bytes::Bytes;
-use serde::Deserialize;
 use tokio::time::Instant;
 
 use super::calls::{Exchange, no_session};
 use super::{Backend, Way};
 use crate::proxy::call::{Flight, Owner, Step};
-use crate::proxy::http::Version;
+use crate::proxy::http::{Version, answered_version, wanted_version};
 use crate::proxy::options::ServeOptions;
 use crate::proxy::session::{Nursery, OwnedChild, Session, SessionTable};
 use crate::proxy::wire::{self, Code, Fault, RawId};
@@ -152,33 +151,4 @@ async fn relay_initialize(
             "the server did not answer `initialize` in time; it was ended",
         )),
     }
-}
-
-#[derive(Deserialize)]
-struct Versioned<'a> {
-    #[serde(borrow, default, rename = "protocolVersion")]
-    version: Option<std::borrow::Cow<'a, str>>,
-}
-
-#[derive(Deserialize)]
-struct Answered<'a> {
-    #[serde(borrow)]
-    result: Versioned<'a>,
-}
-
-fn wanted_version(params: Option<&str>) -> Option<Version> {
-    Version::parse(
-        &serde_json::from_str::<Versioned<'_>>(params?)
-            .ok()?
-            .version?,
-    )
-}
-
-fn answered_version(answer: &[u8]) -> Option<Version> {
-    Version::parse(
-        &serde_json::from_slice::<Answered<'_>>(answer)
-            .ok()?
-            .result
-            .version?,
-    )
 }

@@ -9,12 +9,12 @@ use crate::BoxError;
 use crate::proxy::guard::Guard;
 use crate::proxy::http::Version;
 use crate::proxy::options::{Mode, ServeOptions};
+use crate::proxy::peer::PeerSource;
 use crate::proxy::session::SessionTable;
-use crate::proxy::shared::{Group, Hello};
+use crate::proxy::shared::{Group, Hello, SharedChild};
 use crate::proxy::tasks::Tasks;
 use crate::proxy::wire::{Code, Fault};
 use crate::sync::{Arc, AtomicBool, Ordering};
-use crate::transport::Command;
 
 /// The children that serve requests without a session where the others belong to sessions.
 pub struct Beside {
@@ -31,7 +31,7 @@ impl Beside {
     ///
     /// That of the pool's options.
     pub fn new(
-        command: &Command,
+        source: &PeerSource,
         options: &Arc<ServeOptions>,
         sessions: &Arc<SessionTable>,
         tasks: &Tasks,
@@ -44,7 +44,7 @@ impl Beside {
             ..(**options).clone()
         });
         Ok(Self {
-            group: Group::new(command, &options, sessions, tasks, guard)?,
+            group: Group::new(source, &options, sessions, tasks, guard)?,
             refused: AtomicBool::new(false),
         })
     }
@@ -76,6 +76,11 @@ fn only_older() -> Fault {
 }
 
 impl Backend {
+    /// The children that serve requests without a session beside those of sessions.
+    pub fn beside_children(&self) -> Option<Vec<Arc<SharedChild>>> {
+        self.beside.as_ref().map(|beside| beside.group.children())
+    }
+
     /// What the children that serve requests without a session say of themselves; `None` where nobody
     /// asks them.
     ///

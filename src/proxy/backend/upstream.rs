@@ -8,7 +8,8 @@ use tokio::time::Instant;
 use super::modern::Beside;
 use crate::proxy::guard::Guard;
 use crate::proxy::leased::{Exclusive, Oneshot};
-use crate::proxy::options::{Mode, ServeOptions, Upstream};
+use crate::proxy::options::{Mode, ServeOptions};
+use crate::proxy::peer::PeerSource;
 use crate::proxy::session::{Nursery, SessionTable};
 use crate::proxy::shared::Group;
 use crate::proxy::tasks::Tasks;
@@ -24,6 +25,8 @@ pub struct Backend {
     /// Beside children that belong to sessions: those for requests without one.
     pub(super) beside: Option<Beside>,
     pub(super) options: Arc<ServeOptions>,
+    /// Where the children come from.
+    pub source: PeerSource,
 }
 
 /// How children are shared.
@@ -49,18 +52,18 @@ impl Backend {
         sessions: &Arc<SessionTable>,
         tasks: &Tasks,
     ) -> Result<Self, BoxError> {
-        let Upstream::Stdio(command) = &options.upstream;
+        let source = PeerSource::new(options, &sessions.tools)?;
         let guard = Guard::new(options.breaker);
         let way = match options.mode {
-            Mode::Session => Way::Session(Nursery::new(command, options)?),
-            Mode::Exclusive => Way::Exclusive(Exclusive::new(command, options, sessions, &guard)?),
-            Mode::Oneshot => Way::Oneshot(Oneshot::new(command, options)?),
+            Mode::Session => Way::Session(Nursery::new(&source, options)?),
+            Mode::Exclusive => Way::Exclusive(Exclusive::new(&source, options, sessions, &guard)?),
+            Mode::Oneshot => Way::Oneshot(Oneshot::new(&source, options)?),
             Mode::Shared | Mode::Stateless => {
-                Way::Shared(Group::new(command, options, sessions, tasks, &guard)?)
+                Way::Shared(Group::new(&source, options, sessions, tasks, &guard)?)
             }
         };
         let beside = match way {
-            Way::Session(_) => Some(Beside::new(command, options, sessions, tasks, &guard)?),
+            Way::Session(_) => Some(Beside::new(&source, options, sessions, tasks, &guard)?),
             _ => None,
         };
         Ok(Self {
@@ -68,15 +71,26 @@ impl Backend {
             guard,
             beside,
             options: options.clone(),
+            source,
         })
     }
 
-    /// Starts the first child.
+    /// Starts the first child. An upstream over HTTP may come up later.
     ///
     /// # Errors
     ///
     /// Why it cannot be started.
     pub async fn warm(&self) -> Result<(), Fault> {
+        let warmed = self.warm_way().await;
+        if let (Err(fault), PeerSource::Http(_)) = (&warmed, &self.source) {
+            // It is a server of its own, which may come up later.
+            tracing::warn!(text = fault.message, "the upstream does not answer yet");
+            return Ok(());
+        }
+        warmed
+    }
+
+    async fn warm_way(&self) -> Result<(), Fault> {
         match &self.way {
             Way::Session(nursery) => nursery.warm().await,
             Way::Shared(group) => group.warm().await,
@@ -146,6 +160,14 @@ impl Backend {
 
     /// Ends every child that sessions do not own, and closes the pool.
     pub async fn close(&self, deadline: Duration) -> CloseReport {
+        let begun = Instant::now();
+        let report = self.close_way(deadline).await;
+        let left = deadline.saturating_sub(begun.elapsed());
+        self.source.close(left).await;
+        report
+    }
+
+    async fn close_way(&self, deadline: Duration) -> CloseReport {
         match &self.way {
             Way::Session(nursery) => {
                 let (report, _) = tokio::join!(nursery.close(deadline), async {

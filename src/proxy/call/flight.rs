@@ -171,7 +171,9 @@ impl Flight {
     /// Ends it without an answer.
     pub fn fail(&self, fault: Fault) -> bool {
         self.report(match fault.code {
-            Code::ChildDied | Code::NoChild | Code::TimedOut => Outcome::Failure,
+            Code::ChildDied | Code::NoChild | Code::TimedOut | Code::UpstreamFailed => {
+                Outcome::Failure
+            }
             _ => Outcome::Abandoned,
         });
         let taken = self.inbox.finish(Err(fault));

@@ -56,6 +56,7 @@ async fn request(
     raw_id: &str,
 ) -> Result<Reply, Fault> {
     http::check_modern(headers, message)?;
+    state.sessions.tools.check(headers, message)?;
     let exchange = exchange(state, message, body, accepts, None, true);
     loop {
         let call = match begin(state, raw_id, &exchange).await? {
@@ -68,8 +69,7 @@ async fn request(
         };
         let answered = answer(call, accepts).await;
         if let Err(fault) = &answered
-            && fault.code == Code::ChildDied
-            && state.backend.may_retry(&exchange)
+            && state.backend.may_retry(&exchange, fault)
         {
             continue;
         }

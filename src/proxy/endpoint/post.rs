@@ -94,8 +94,7 @@ async fn one(
         };
         let answered = answer(call, accepts, session.as_ref()).await;
         if let Err(refusal) = &answered
-            && refusal.fault.code == Code::ChildDied
-            && state.backend.may_retry(&exchange)
+            && state.backend.may_retry(&exchange, &refusal.fault)
         {
             continue;
         }

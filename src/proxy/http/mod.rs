@@ -1,5 +1,6 @@
 //! HTTP as the endpoint uses it: header checks, bodies with limits, replies, event streams.
 
+mod agree;
 mod body;
 mod checks;
 mod modern;
@@ -8,12 +9,17 @@ mod reply;
 mod sse;
 #[cfg(test)]
 mod tests;
+mod tool_headers;
 
+pub use agree::{answered_version, wanted_version};
 pub use body::ReplyBody;
 pub use checks::{
     Accepts, HostPolicy, SESSION, Version, accepts, check_json, last_event, session_id, version,
 };
-pub use modern::{MODERN, body_is_modern, check_meta, check_modern, is_modern, says_modern};
+pub use modern::{
+    MODERN, body_is_modern, check_meta, check_modern, is_modern, mirrored, says_modern,
+};
 pub use read::read_body;
 pub use reply::{Reply, accepted, done, fault, json, json_with, stream};
 pub use sse::{EventStream, SessionStream, Source};
+pub use tool_headers::ToolHeaders;

@@ -3,7 +3,7 @@
 //! Promise: what an intermediary reads in the headers is what the body says, or the request is refused.
 
 use hyper::HeaderMap;
-use hyper::header::HeaderName;
+use hyper::header::{HeaderName, HeaderValue};
 use memchr::memmem;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -87,6 +87,18 @@ pub fn check_modern(headers: &HeaderMap, message: &Envelope<'_>) -> Result<(), F
     }
 }
 
+/// The headers that say what the body of a message says, for an upstream.
+pub fn mirrored(message: &Envelope<'_>) -> Vec<(HeaderName, HeaderValue)> {
+    let method = message.method().unwrap_or_default();
+    let named = carried(message).ok().and_then(|carried| carried.named);
+    let name = named.and_then(text);
+    let both = [(METHOD, Some(method.to_owned())), (NAME, name)];
+    let written = both
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, HeaderValue::from_str(&encode(&value?)).ok()?)));
+    written.collect()
+}
+
 fn carried<'a>(message: &Envelope<'a>) -> Result<Carried<'a>, Fault> {
     let params = message.params.filter(|raw| raw.starts_with('{'));
     let params: Option<Params<'_>> = params.and_then(|raw| serde_json::from_str(raw).ok());
@@ -135,7 +147,7 @@ fn agree(headers: &HeaderMap, name: &HeaderName, what: &str, said: &str) -> Resu
 }
 
 /// The value of a header that may be wrapped (`=?base64?...?=`); `None` if the wrapping is broken.
-fn decode(value: &str) -> Option<String> {
+pub(super) fn decode(value: &str) -> Option<String> {
     let Some(packed) = value
         .strip_prefix("=?base64?")
         .and_then(|rest| rest.strip_suffix("?="))
@@ -143,6 +155,30 @@ fn decode(value: &str) -> Option<String> {
         return Some(value.to_owned());
     };
     String::from_utf8(base64(packed)?).ok()
+}
+
+/// The value as a header takes it.
+pub(super) fn encode(value: &str) -> String {
+    let is_plain = value.bytes().all(|byte| (0x20..=0x7e).contains(&byte));
+    if is_plain && value.trim() == value && !value.starts_with("=?base64?") {
+        return value.to_owned();
+    }
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut packed = String::from("=?base64?");
+    for three in value.as_bytes().chunks(3) {
+        let word = (0..3).fold(0_u32, |word, at| {
+            word << 8 | three.get(at).copied().map_or(0, u32::from)
+        });
+        for at in 0..4 {
+            let digit = DIGITS[(word >> (18 - 6 * at)) as usize & 63];
+            packed.push(if at <= three.len() {
+                digit as char
+            } else {
+                '='
+            });
+        }
+    }
+    packed + "?="
 }
 
 /// Decodes canonical base64 with padding.

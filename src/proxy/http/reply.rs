@@ -1,7 +1,9 @@
 //! The replies of the endpoint.
 
 use bytes::Bytes;
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use hyper::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use hyper::{Response, StatusCode};
 
 use super::{EventStream, ReplyBody};
@@ -52,11 +54,18 @@ pub fn stream(events: EventStream) -> Reply {
 /// A fault with its status, as a JSON-RPC error for the request with this raw id.
 pub fn fault(fault: &Fault, id: Option<&[u8]>) -> Reply {
     let mut reply = json(fault.to_json(id).into());
-    *reply.status_mut() = fault.code.status();
+    *reply.status_mut() = fault.status();
     if let Some(seconds) = fault.retry_after {
         reply
             .headers_mut()
             .insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if let Some(challenge) = fault
+        .passed
+        .as_ref()
+        .and_then(|passed| passed.challenge.clone())
+    {
+        reply.headers_mut().insert(WWW_AUTHENTICATE, challenge);
     }
     if fault.code == Code::WrongHttpMethod {
         reply

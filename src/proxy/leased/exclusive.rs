@@ -12,6 +12,7 @@ use super::busy::Busy;
 use crate::proxy::call::{Call, Flight, Owner};
 use crate::proxy::guard::Guard;
 use crate::proxy::options::ServeOptions;
+use crate::proxy::peer::PeerSource;
 use crate::proxy::session::SessionTable;
 use crate::proxy::shared::{
     ChildRouter, Era, EraMemory, Handshaken, Hello, Refused, Request, SharedChild,
@@ -19,7 +20,6 @@ use crate::proxy::shared::{
 use crate::proxy::wire::{Code, Fault, RequestId};
 use crate::resilience::Deadline;
 use crate::sync::{Arc, OnceLock};
-use crate::transport::Command;
 use crate::{
     AcquireError, AcquireErrorKind, AcquirePhase, BoxError, CloseReport, Pool, PoolOptions,
     PoolStats,
@@ -45,18 +45,19 @@ impl Exclusive {
     ///
     /// That of the pool's options.
     pub fn new(
-        command: &Command,
+        source: &PeerSource,
         options: &Arc<ServeOptions>,
         audience: &Arc<SessionTable>,
         guard: &Arc<Guard>,
     ) -> Result<Self, BoxError> {
         let factory = {
-            let (command, options, audience) = (command.clone(), options.clone(), audience.clone());
+            let (source, options, audience) = (source.clone(), options.clone(), audience.clone());
+            let eras = Arc::new(EraMemory::new(Era::Unknown));
             move || {
-                let (command, options) = (command.clone(), options.clone());
-                let router = ChildRouter::of_one(options.timeouts(), audience.clone());
-                let eras = EraMemory::new(Era::Legacy);
-                async move { Handshaken::start(&command, router, &options, &eras).await }
+                let (source, options) = (source.clone(), options.clone());
+                let (limits, audience, eras) = (options.timeouts(), audience.clone(), eras.clone());
+                let router = move || ChildRouter::of_one(limits, audience.clone());
+                async move { Handshaken::start(&source, router, &options, &eras).await }
             }
         };
         let pool = PoolOptions::new()
@@ -94,6 +95,7 @@ impl Exclusive {
             deadline.again(&self.options.timeouts(), Instant::now());
             match child.call(&flight, request, deadline).await {
                 Ok(called) => return called,
+                Err(Refused::Never(fault)) => return Err(fault),
                 Err(Refused::Over(fault)) if died + 1 == MAX_TRIES => return Err(fault),
                 Err(_) => died += 1,
             }

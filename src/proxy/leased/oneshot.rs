@@ -12,11 +12,11 @@ use tokio::time::Instant;
 use super::busy::Busy;
 use crate::proxy::call::{Call, Flight};
 use crate::proxy::options::ServeOptions;
+use crate::proxy::peer::PeerSource;
 use crate::proxy::session::{Nursery, OwnedChild};
 use crate::proxy::wire::{Code, Fault};
 use crate::resilience::Deadline;
 use crate::sync::Arc;
-use crate::transport::Command;
 use crate::{BoxError, CloseReport, PoolStats};
 
 /// The children that wait for a request, and those that have one.
@@ -31,9 +31,9 @@ impl Oneshot {
     /// # Errors
     ///
     /// That of the pool's options.
-    pub fn new(command: &Command, options: &Arc<ServeOptions>) -> Result<Self, BoxError> {
+    pub fn new(source: &PeerSource, options: &Arc<ServeOptions>) -> Result<Self, BoxError> {
         Ok(Self {
-            nursery: Nursery::new(command, options)?,
+            nursery: Nursery::new(source, options)?,
             busy: Busy::new(),
         })
     }

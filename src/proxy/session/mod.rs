@@ -16,7 +16,7 @@ mod tests;
 pub use listeners::Listeners;
 pub use nursery::Nursery;
 pub use outbox::Outbox;
-pub use owned::{OwnedChild, cancellation, write_line};
+pub use owned::{OwnedChild, cancellation};
 pub use replay::{EventId, Reader, Replay};
 pub use session::Session;
 pub use table::SessionTable;

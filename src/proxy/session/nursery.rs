@@ -9,32 +9,34 @@ use std::time::Duration;
 use super::OwnedChild;
 use super::pace::{MAX_STARTING, Pace};
 use crate::proxy::options::ServeOptions;
+use crate::proxy::peer::{Peer, PeerSource};
 use crate::proxy::wire::{Code, Fault};
-use crate::transport::{Command, Subprocess};
 use crate::{BoxError, CloseReport, Pool, PoolConnection, PoolOptions, PoolStats};
 
 /// The pool of children without a session.
 pub struct Nursery {
-    pool: Pool<Subprocess>,
+    pool: Pool<Peer>,
     pace: Arc<Pace>,
     options: Arc<ServeOptions>,
 }
 
 impl Nursery {
-    /// An empty pool of children of this command.
+    /// An empty pool of children of this source.
     ///
     /// # Errors
     ///
     /// That of the pool's options.
-    pub fn new(command: &Command, options: &Arc<ServeOptions>) -> Result<Self, BoxError> {
+    pub fn new(source: &PeerSource, options: &Arc<ServeOptions>) -> Result<Self, BoxError> {
         let pace = Arc::new(Pace::default());
         let factory = {
-            let (command, pace) = (command.clone(), pace.clone());
+            let (source, pace) = (source.clone(), pace.clone());
             move || {
-                let (command, pace) = (command.clone(), pace.clone());
+                let (source, pace) = (source.clone(), pace.clone());
                 async move {
-                    pace.turn().await;
-                    Subprocess::spawn(&command).await
+                    if source.starts_processes() {
+                        pace.turn().await;
+                    }
+                    source.open().await
                 }
             }
         };
@@ -66,7 +68,7 @@ impl Nursery {
         ))
     }
 
-    async fn acquire(&self) -> Result<PoolConnection<Subprocess>, Fault> {
+    async fn acquire(&self) -> Result<PoolConnection<Peer>, Fault> {
         // Who finds one ready needs no other to hurry, although that one may be looked at first.
         let _waiting = (self.pool.stats().idle == 0).then(|| self.pace.wait());
         let acquired = self.pool.acquire_timeout(self.patience()).await;

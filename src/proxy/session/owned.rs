@@ -12,23 +12,24 @@ use super::routes::Routes;
 use crate::PoolConnection;
 use crate::proxy::call::{Call, Flight};
 use crate::proxy::guard::ping;
+use crate::proxy::peer::{Peer, PeerWriter};
 use crate::proxy::wire::{Code, Fault, RequestId};
 use crate::resilience::{Deadline, HealthProbe, ProbeOptions, ProbeStep, Timeouts};
-use crate::transport::{LineWriter, Subprocess, WriteError};
+use crate::transport::LineCounters;
 
 /// A leased child with state in it.
 pub struct OwnedChild {
     lease: OneSession,
     probe: Mutex<HealthProbe>,
-    writer: LineWriter,
+    writer: PeerWriter,
     /// Where its lines go.
     pub routes: Arc<Routes>,
 }
 
 /// A lease that never goes back to the idle ones.
 struct OneSession {
-    lease: Option<PoolConnection<Subprocess>>,
-    pid: u32,
+    lease: Option<PoolConnection<Peer>>,
+    pid: Option<u32>,
     hung: AtomicBool,
 }
 
@@ -48,7 +49,7 @@ impl Drop for OneSession {
 
 impl OwnedChild {
     /// Takes over a child that nobody has spoken to yet.
-    pub fn new(lease: PoolConnection<Subprocess>, limits: Timeouts, probe: ProbeOptions) -> Self {
+    pub fn new(lease: PoolConnection<Peer>, limits: Timeouts, probe: ProbeOptions) -> Self {
         let routes = Routes::new(limits);
         lease.attach(routes.clone());
         let (writer, pid) = (lease.writer(), lease.pid());
@@ -76,9 +77,14 @@ impl OwnedChild {
         self.writer.finish();
     }
 
-    /// The process id.
-    pub fn pid(&self) -> u32 {
+    /// The process id, if it is a process.
+    pub fn pid(&self) -> Option<u32> {
         self.lease.pid
+    }
+
+    /// What it wrote that answers nothing.
+    pub fn counters(&self) -> Option<LineCounters> {
+        self.lease.lease.as_ref()?.counters()
     }
 
     /// Writes a request and returns the call that waits for its answer.
@@ -109,13 +115,13 @@ impl OwnedChild {
         Ok(call)
     }
 
-    /// Writes one line.
+    /// Writes one message.
     ///
     /// # Errors
     ///
-    /// [`Code::ChildDied`], or [`Code::TimedOut`] where the child does not read.
+    /// That of the writer: [`Code::ChildDied`], or [`Code::TimedOut`] where the child does not read.
     pub async fn write(&self, line: Bytes, patience: Duration) -> Result<(), Fault> {
-        write_line(&self.writer, line, patience).await
+        self.writer.write(line, patience).await
     }
 
     /// Ends the requests whose time is over and tells the child so.
@@ -147,7 +153,7 @@ impl OwnedChild {
             ProbeStep::Wait => false,
             ProbeStep::Ask => {
                 // A full queue is a miss of its own.
-                let _ = self.writer.try_write(ping());
+                self.writer.try_write(ping());
                 false
             }
             ProbeStep::GiveUp if self.routes.is_over() => false,
@@ -164,9 +170,7 @@ impl OwnedChild {
     }
 
     fn cancel(&self, flight: &Flight) {
-        // A child that reads so little that the queue is full will not read this either.
-        let _ = self
-            .writer
+        self.writer
             .try_write(cancellation(flight.id.as_bytes(), "timed out"));
     }
 
@@ -178,32 +182,6 @@ impl OwnedChild {
                 "the request was cancelled by its client",
             ));
         }
-    }
-}
-
-/// Writes one line, waiting for a child that is slow to read.
-pub async fn write_line(writer: &LineWriter, line: Bytes, patience: Duration) -> Result<(), Fault> {
-    match writer.try_write(line.clone()) {
-        Ok(()) => return Ok(()),
-        Err(WriteError::Full) => {}
-        Err(error) => return Err(write_fault(error)),
-    }
-    match tokio::time::timeout(patience, writer.write(line)).await {
-        Ok(written) => written.map_err(write_fault),
-        Err(_) => Err(Fault::new(
-            Code::TimedOut,
-            "the server process does not read its input; nothing was sent",
-        )),
-    }
-}
-
-fn write_fault(error: WriteError) -> Fault {
-    match error {
-        WriteError::Dead(death) => Fault::new(
-            Code::ChildDied,
-            format!("the server process is gone: {death}"),
-        ),
-        other => Fault::new(Code::BadMessage, other.to_string()),
     }
 }
 

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::Outbox;
 use crate::proxy::call::{Answer, Flight};
 use crate::proxy::guard::is_pong;
+use crate::proxy::peer::PeerSink;
 use crate::proxy::wire::{self, Code, Envelope, Fault, Kind, RequestId};
 use crate::resilience::{Deadline, Timeouts};
 use crate::transport::{Death, LineSink};
@@ -315,6 +316,21 @@ impl Tables {
                 entry.deadline.resume(limits, now);
             }
         }
+    }
+}
+
+impl PeerSink for Routes {
+    fn on_fault(&self, id: &RequestId, fault: Fault) {
+        // Relaxed: see `was_heard`. A refusal is a sign of life, too.
+        self.heard.store(true, Ordering::Relaxed);
+        if let Some(flight) = self.remove(id) {
+            flight.fail(fault);
+        }
+    }
+
+    fn on_over(&self, reason: &str) {
+        let text = format!("{reason}; initialize a new session");
+        self.end(Fault::new(Code::SessionEnded, text));
     }
 }
 

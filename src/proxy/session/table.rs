@@ -14,7 +14,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::{Listeners, OwnedChild, Session};
-use crate::proxy::http::Version;
+use crate::proxy::http::{ToolHeaders, Version};
 use crate::proxy::wire::{Code, Fault};
 
 const SHARDS: usize = 16;
@@ -25,6 +25,8 @@ type Shard = Mutex<HashMap<Box<str>, Arc<Session>>>;
 pub struct SessionTable {
     /// Those who listen without a session.
     pub listeners: Listeners,
+    /// What the lists of tools, as clients got them, want to see in the heads of calls.
+    pub tools: Arc<ToolHeaders>,
     shards: [Shard; SHARDS],
     hasher: RandomState,
     began: Instant,
@@ -38,6 +40,7 @@ impl SessionTable {
     pub fn new(limit: usize) -> Self {
         Self {
             listeners: Listeners::default(),
+            tools: Arc::default(),
             shards: std::array::from_fn(|_| Shard::default()),
             hasher: RandomState::new(),
             began: Instant::now(),

@@ -11,10 +11,11 @@ use super::hello::Hello;
 use super::router::ChildRouter;
 use crate::proxy::call::{Call, Flight, Owner};
 use crate::proxy::guard::ping;
-use crate::proxy::session::{cancellation, write_line};
+use crate::proxy::peer::PeerWriter;
+use crate::proxy::session::cancellation;
 use crate::proxy::wire::{Code, Envelope, Fault, RequestId, Splice, older_meta};
 use crate::resilience::{Deadline, HealthProbe, ProbeOptions, ProbeStep};
-use crate::transport::LineWriter;
+use crate::transport::LineCounters;
 use crate::{PoolConnection, PoolableResource};
 
 /// A leased child that takes requests of everybody.
@@ -22,11 +23,11 @@ pub struct SharedChild {
     /// There until the drop.
     lease: Option<PoolConnection<Handshaken>>,
     hello: Arc<Hello>,
-    pid: u32,
+    pid: Option<u32>,
     probe: Mutex<HealthProbe>,
     /// It was given up: ended at once, and not put back.
     hung: AtomicBool,
-    writer: LineWriter,
+    writer: PeerWriter,
     router: Arc<ChildRouter>,
     /// When it came into service.
     pub since: Instant,
@@ -47,10 +48,10 @@ pub struct Request<'a> {
 impl SharedChild {
     /// Takes a child into service.
     pub fn new(lease: PoolConnection<Handshaken>, probe: ProbeOptions) -> Self {
-        let (writer, router) = (lease.process.writer(), lease.router.clone());
+        let (writer, router) = (lease.peer.writer(), lease.router.clone());
         Self {
             hello: lease.hello.clone(),
-            pid: lease.process.pid(),
+            pid: lease.peer.pid(),
             probe: Mutex::new(HealthProbe::new(probe, Instant::now())),
             hung: AtomicBool::new(false),
             lease: Some(lease),
@@ -65,8 +66,8 @@ impl SharedChild {
         &self.hello
     }
 
-    /// The process id.
-    pub fn pid(&self) -> u32 {
+    /// The process id, if it is a process.
+    pub fn pid(&self) -> Option<u32> {
         self.pid
     }
 
@@ -77,12 +78,22 @@ impl SharedChild {
             && self
                 .lease
                 .as_ref()
-                .is_some_and(|lease| lease.process.is_healthy())
+                .is_some_and(|lease| lease.peer.is_healthy())
     }
 
     /// Requests in flight.
     pub fn load(&self) -> usize {
         self.router.flights.len()
+    }
+
+    /// Subscriptions that are open on it.
+    pub fn listening(&self) -> usize {
+        self.router.flights.listening()
+    }
+
+    /// What else it wrote.
+    pub fn counters(&self) -> Option<LineCounters> {
+        self.lease.as_ref()?.peer.counters()
     }
 
     /// Lines that were for nobody.
@@ -127,7 +138,11 @@ impl SharedChild {
                 }
             });
         }
-        match write_line(&self.writer, splice.apply(request.line), patience).await {
+        match self
+            .writer
+            .write(splice.apply(request.line), patience)
+            .await
+        {
             Ok(()) => Ok(Ok(call)),
             Err(fault) => {
                 self.router.flights.take(own);
@@ -201,7 +216,7 @@ impl SharedChild {
             ProbeStep::Wait => return false,
             ProbeStep::Ask => {
                 // A full queue is a miss of its own.
-                let _ = self.writer.try_write(ping());
+                self.writer.try_write(ping());
                 return false;
             }
             ProbeStep::GiveUp => {}
@@ -228,9 +243,7 @@ impl SharedChild {
     }
 
     fn tell_cancelled(&self, own: u64, reason: &str) {
-        // A child that reads so little that the queue is full will not read this either.
-        let _ = self
-            .writer
+        self.writer
             .try_write(cancellation(own.to_string().as_bytes(), reason));
     }
 }
@@ -242,7 +255,7 @@ impl Drop for SharedChild {
             && let Some(lease) = self.lease.take()
         {
             // It reads nothing: there is no use in asking it to end.
-            lease.detach().process.kill();
+            lease.detach().peer.kill();
         }
     }
 }

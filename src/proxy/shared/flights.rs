@@ -1,7 +1,7 @@
 //! The requests in flight on one shared child, by the id that the child sees.
 //!
 //! Promise: an id is not used again while a late answer could still name it; two clients' equal ids
-//! never meet. Cost: one short lock to enter and one to leave; nothing is allocated once warm.
+//! never meet. A subscription takes no place of a request. Cost: one short lock to enter and one to leave; nothing is allocated once warm.
 
 use crate::sync::Arc;
 use crate::sync::{AtomicUsize, Ordering};
@@ -9,28 +9,32 @@ use crate::sync::{AtomicUsize, Ordering};
 use crate::sync::Mutex;
 use tokio::time::Instant;
 
-use crate::proxy::call::{Flight, Owner};
+use crate::proxy::call::{Flight, Manner, Owner};
 use crate::proxy::options::MAX_IN_FLIGHT;
-use crate::proxy::wire::{Fault, RequestId};
+use crate::proxy::wire::{Code, Fault, RequestId};
 use crate::resilience::{Deadline, Timeouts};
 
 /// Low bits of an id: the place in the table. The rest counts the uses of the place.
 ///
 /// | bits   | meaning                              |
 /// |--------|--------------------------------------|
-/// | 0..10  | index of the slot                    |
-/// | 10..53 | how often the slot was used, from 1  |
-const INDEX_BITS: u32 = 10;
+/// | 0..14  | index of the slot                    |
+/// | 14..53 | how often the slot was used, from 1  |
+const INDEX_BITS: u32 = 14;
 /// Children written in languages whose numbers are floats keep 53 bits.
 const ID_LIMIT: u64 = 1 << 53;
 
-const _: () = assert!(MAX_IN_FLIGHT <= 1 << INDEX_BITS);
+/// Subscriptions on one child: they last, so they take no place of a request.
+const MAX_LISTENING: usize = 10_000;
+
+const _: () = assert!(MAX_IN_FLIGHT + MAX_LISTENING <= 1 << INDEX_BITS);
 
 /// The table.
 #[derive(Debug)]
 pub struct Flights {
     table: Mutex<Table>,
     count: AtomicUsize,
+    listening: AtomicUsize,
     limit: usize,
 }
 
@@ -60,6 +64,8 @@ pub enum Refused {
     Full,
     /// The child is gone.
     Over(Fault),
+    /// It is not taken anywhere.
+    Never(Fault),
 }
 
 impl Flights {
@@ -68,6 +74,7 @@ impl Flights {
         Self {
             table: Mutex::default(),
             count: AtomicUsize::new(0),
+            listening: AtomicUsize::new(0),
             limit: limit.min(MAX_IN_FLIGHT),
         }
     }
@@ -82,17 +89,21 @@ impl Flights {
         if let Some(fault) = &table.end {
             return Err(Refused::Over(fault.clone()));
         }
-        let index = match table.free.pop() {
-            Some(index) => index,
-            None if table.slots.len() < self.limit => {
-                table.slots.push(Slot {
-                    uses: 0,
-                    entry: None,
-                });
-                table.slots.len() - 1
+        if listens(flight) {
+            if self.listening() >= MAX_LISTENING {
+                let text = format!("{MAX_LISTENING} subscriptions are open; end one");
+                return Err(Refused::Never(Fault::new(Code::Busy, text)));
             }
-            None => return Err(Refused::Full),
-        };
+        } else if self.len() >= self.limit {
+            return Err(Refused::Full);
+        }
+        let index = table.free.pop().unwrap_or_else(|| {
+            table.slots.push(Slot {
+                uses: 0,
+                entry: None,
+            });
+            table.slots.len() - 1
+        });
         let slot = &mut table.slots[index];
         slot.uses = if (slot.uses + 1) << INDEX_BITS < ID_LIMIT {
             slot.uses + 1
@@ -104,7 +115,7 @@ impl Flights {
             deadline,
         });
         let id = slot.uses << INDEX_BITS | index as u64;
-        self.shift(1);
+        self.shift(flight, 1);
         Ok(id)
     }
 
@@ -113,7 +124,7 @@ impl Flights {
         let mut table = self.table.lock();
         let entry = table.slot(id)?.entry.take()?;
         table.free.push(index_of(id));
-        self.shift(-1);
+        self.shift(&entry.flight, -1);
         Some(entry.flight)
     }
 
@@ -134,7 +145,8 @@ impl Flights {
     /// The request in flight, if there is only one.
     pub fn sole(&self) -> Option<Arc<Flight>> {
         let table = self.table.lock();
-        let mut flights = table.slots.iter().filter_map(|slot| slot.entry.as_ref());
+        let entries = table.slots.iter().filter_map(|slot| slot.entry.as_ref());
+        let mut flights = entries.filter(|entry| !listens(&entry.flight));
         let first = flights.next()?;
         flights.next().is_none().then(|| first.flight.clone())
     }
@@ -158,7 +170,13 @@ impl Flights {
         self.take_where(|_| true)
     }
 
-    /// Requests in flight.
+    /// Subscriptions that are open.
+    pub fn listening(&self) -> usize {
+        // Relaxed: a bound on memory, and a count for a page.
+        self.listening.load(Ordering::Relaxed)
+    }
+
+    /// Requests in flight, subscriptions left out.
     pub fn len(&self) -> usize {
         // Relaxed: picks the child with the least to do; a stale value picks another one.
         self.count.load(Ordering::Relaxed)
@@ -171,17 +189,27 @@ impl Flights {
         for (index, slot) in slots.iter_mut().enumerate() {
             if let Some(entry) = slot.entry.take_if(|entry| which(entry)) {
                 free.push(index);
-                self.shift(-1);
+                self.shift(&entry.flight, -1);
                 taken.push((slot.uses << INDEX_BITS | index as u64, entry.flight));
             }
         }
         taken
     }
 
-    fn shift(&self, by: isize) {
-        // Relaxed: see `len`.
-        self.count.fetch_add(by as usize, Ordering::Relaxed);
+    /// Counts under the table's lock.
+    fn shift(&self, flight: &Flight, by: isize) {
+        let count = if listens(flight) {
+            &self.listening
+        } else {
+            &self.count
+        };
+        // Relaxed: see `len`; the limits are looked at under the lock that every change is made under.
+        count.fetch_add(by as usize, Ordering::Relaxed);
     }
+}
+
+fn listens(flight: &Flight) -> bool {
+    flight.manner == Manner::Listening
 }
 
 impl Table {

@@ -23,11 +23,11 @@ use super::router::ChildRouter;
 use crate::proxy::call::{Call, Flight, Owner};
 use crate::proxy::guard::Guard;
 use crate::proxy::options::{Mode, ServeOptions};
+use crate::proxy::peer::PeerSource;
 use crate::proxy::session::SessionTable;
 use crate::proxy::tasks::Tasks;
 use crate::proxy::wire::{Code, Fault, RequestId};
 use crate::resilience::{Deadline, Timeouts};
-use crate::transport::Command;
 use crate::{BoxError, CloseReport, Pool, PoolOptions, PoolStats};
 
 /// Requests in flight on the least busy child that make the group start another one.
@@ -71,7 +71,7 @@ impl Group {
     ///
     /// That of the pool's options.
     pub fn new(
-        command: &Command,
+        source: &PeerSource,
         options: &Arc<ServeOptions>,
         audience: &Arc<SessionTable>,
         tasks: &Tasks,
@@ -81,7 +81,7 @@ impl Group {
         let stateless = options.mode == Mode::Stateless;
         let affinity = stateless.then(|| Arc::new(Affinity::default()));
         let factory = {
-            let (command, options, audience) = (command.clone(), options.clone(), audience.clone());
+            let (source, options, audience) = (source.clone(), options.clone(), audience.clone());
             let (freed, affinity) = (freed.clone(), affinity.clone());
             let eras = Arc::new(EraMemory::new(if stateless {
                 Era::Unknown
@@ -89,11 +89,15 @@ impl Group {
                 Era::Legacy
             }));
             move || {
-                let (command, options, eras) = (command.clone(), options.clone(), eras.clone());
+                let (source, options, eras) = (source.clone(), options.clone(), eras.clone());
                 let (limit, limits) = (options.max_in_flight, options.timeouts());
-                let router = ChildRouter::new(limit, limits, audience.clone(), freed.clone());
-                let router = router.noting(affinity.clone());
-                async move { Handshaken::start(&command, router, &options, &eras).await }
+                let (audience, freed, affinity) =
+                    (audience.clone(), freed.clone(), affinity.clone());
+                let router = move || {
+                    let router = ChildRouter::new(limit, limits, audience.clone(), freed.clone());
+                    router.noting(affinity.clone())
+                };
+                async move { Handshaken::start(&source, router, &options, &eras).await }
             }
         };
         let pool = PoolOptions::new()
@@ -140,6 +144,7 @@ impl Group {
             match child.call(&flight, request, deadline).await {
                 Ok(called) => return called,
                 Err(Refused::Full) => {}
+                Err(Refused::Never(fault)) => return Err(fault),
                 Err(Refused::Over(fault)) => {
                     self.dismiss(&child);
                     died += 1;
@@ -323,7 +328,7 @@ impl Group {
             child.expire(now);
             if child.is_alive() && child.probe(now) {
                 tracing::warn!(
-                    pid = child.pid(),
+                    pid = ?child.pid(),
                     "a server process does not answer and is ended"
                 );
                 self.guard.count_ejected();

@@ -7,23 +7,24 @@ use crate::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::time::Instant;
+use serde::Deserialize;
+use tokio::time::{Instant, timeout};
 
 use super::era::{Era, EraMemory};
 use super::hello::Hello;
 use super::router::ChildRouter;
 use crate::proxy::call::{Call, Flight, Owner, Step};
 use crate::proxy::http::{MODERN, Version};
-use crate::proxy::options::ServeOptions;
-use crate::proxy::wire::RawId;
+use crate::proxy::options::{Mode, ServeOptions};
+use crate::proxy::peer::{Peer, PeerSource};
+use crate::proxy::wire::{self, Code, Fault, RawId, quote};
 use crate::resilience::{Deadline, Timeouts};
-use crate::transport::{Command, Subprocess};
 use crate::{BoxError, PoolableResource};
 
 /// The pooled resource of the modes that share.
 pub struct Handshaken {
-    /// The child.
-    pub process: Subprocess,
+    /// The child, or the session with an upstream over HTTP.
+    pub peer: Peer,
     /// Where its lines go.
     pub router: Arc<ChildRouter>,
     /// What it said of itself.
@@ -31,28 +32,45 @@ pub struct Handshaken {
 }
 
 impl Handshaken {
-    /// Starts a child and asks it who it is. The pool's connect time-out bounds it.
+    /// Starts a child and asks it who it is; once more where it did not bear the first question. The pool's
+    /// connect time-out bounds it.
     ///
     /// # Errors
     ///
     /// That of the start, or what was wrong with the child's answer.
     pub async fn start(
-        command: &Command,
+        source: &PeerSource,
+        router: impl Fn() -> ChildRouter,
+        options: &ServeOptions,
+        eras: &EraMemory,
+    ) -> Result<Self, BoxError> {
+        let asks = eras.get() == Era::Unknown;
+        match Self::start_one(source, router(), options, eras).await {
+            Err(_) if asks && eras.get() == Era::Legacy => {
+                Self::start_one(source, router(), options, eras).await
+            }
+            started => started,
+        }
+    }
+
+    async fn start_one(
+        source: &PeerSource,
         router: ChildRouter,
         options: &ServeOptions,
         eras: &EraMemory,
     ) -> Result<Self, BoxError> {
-        let process = Subprocess::spawn(command).await?;
+        let peer = source.open().await?;
         let router = Arc::new(router);
         // In this order: a child that is dead already takes the writer away when it is attached.
-        router.answer_by(process.writer());
-        process.attach(router.clone());
+        router.answer_by(peer.writer());
+        peer.attach(router.clone());
         let start = Start {
-            process: &process,
+            peer: &peer,
             router: &router,
             options,
         };
-        let discovered = match eras.get() {
+        let era = eras.get();
+        let discovered = match era {
             Era::Legacy => None,
             Era::Unknown => start.discover(options.connect_timeout / 2, eras).await?,
             Era::Modern => start.discover(options.connect_timeout, eras).await?,
@@ -63,9 +81,11 @@ impl Handshaken {
         };
         if !hello.is_modern {
             router.set_legacy();
+        } else if era == Era::Unknown && hello.offers_tools() {
+            start.list_tools().await;
         }
         Ok(Self {
-            process,
+            peer,
             router,
             hello: Arc::new(hello),
         })
@@ -74,7 +94,7 @@ impl Handshaken {
 
 /// A child that is asked.
 struct Start<'a> {
-    process: &'a Subprocess,
+    peer: &'a Peer,
     router: &'a Arc<ChildRouter>,
     options: &'a ServeOptions,
 }
@@ -86,16 +106,22 @@ impl Start<'_> {
         patience: Duration,
         eras: &EraMemory,
     ) -> Result<Option<Hello>, BoxError> {
-        let asked = tokio::time::timeout(patience, self.ask(discover)).await;
-        let found = match asked {
+        let asked = timeout(patience, self.ask(discover)).await;
+        let mut found = match asked {
             Ok(Ok(answer)) => Hello::discovered(&answer),
+            // An older server over HTTP may refuse the request as a whole.
+            Ok(Err(fault)) if fault.code == Code::UpstreamRefused => None,
             Ok(Err(gone)) => {
                 // It does not bear the question: the next start does not ask.
                 eras.set(Era::Legacy);
-                return Err(gone);
+                return Err(gone.message.into());
             }
             Err(_) => None,
         };
+        // Where each request has a child of its own a handshake serves clients of both kinds.
+        if self.options.mode == Mode::Exclusive {
+            found = found.filter(|hello| !hello.knows_older());
+        }
         eras.set(if found.is_some() {
             Era::Modern
         } else {
@@ -104,29 +130,52 @@ impl Start<'_> {
         Ok(found)
     }
 
+    /// Learns which arguments of tools go into heads, before the first call may come.
+    async fn list_tools(&self) {
+        let mut cursor = None;
+        for _ in 0..MAX_PAGES {
+            let page = self.ask(|id| list_tools(id, cursor.as_deref()));
+            let Ok(Ok(answer)) = timeout(self.options.connect_timeout / 4, page).await else {
+                return;
+            };
+            let Some(result) = wire::parse(&answer).ok().and_then(|answer| answer.result) else {
+                return;
+            };
+            self.router.note_tools(result);
+            cursor = next_cursor(result);
+            if cursor.is_none() {
+                return;
+            }
+        }
+    }
+
     async fn initialize(&self) -> Result<Hello, BoxError> {
-        let answer = self.ask(initialize).await?;
+        let answer = self.ask(initialize).await;
+        let answer = answer.map_err(|fault| fault.message)?;
         let hello = Hello::read(&answer).map_err(|reason| {
             format!("the server process does not speak MCP as needed: {reason}")
         })?;
         let initialized = Bytes::from_static(INITIALIZED);
-        self.process.writer().write(initialized).await?;
+        let patience = self.options.connect_timeout;
+        let written = self.peer.writer().write(initialized, patience).await;
+        written.map_err(|fault| fault.message)?;
         Ok(hello)
     }
 
-    async fn ask(&self, question: fn(u64) -> Bytes) -> Result<Bytes, BoxError> {
+    async fn ask(&self, question: impl FnOnce(u64) -> Bytes) -> Result<Bytes, Fault> {
         let flight = Flight::new(RawId::new("0"), None, Owner::Nobody, false);
         let id = self
             .router
             .flights
             .insert(&flight, self.patient())
-            .map_err(|_| "the server process ended at once")?;
+            .map_err(|_| Fault::new(Code::ChildDied, "the server process ended at once"))?;
         let asked = Asked(self.router, id);
         let mut call = Call::new(flight);
-        self.process.writer().write(question(id)).await?;
+        let patience = self.options.connect_timeout;
+        self.peer.writer().write(question(id), patience).await?;
         let answer = match call.step().await {
             Step::Answer { message, .. } | Step::Related(message) => message,
-            Step::Fault(fault) => return Err(fault.message.into()),
+            Step::Fault(fault) => return Err(fault),
         };
         drop(asked);
         Ok(answer)
@@ -163,21 +212,53 @@ fn initialize(id: u64) -> Bytes {
 }
 
 fn discover(id: u64) -> Bytes {
-    let own = env!("CARGO_PKG_VERSION");
     format!(
-        "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":\"server/discover\",\"params\":{{\"_meta\":{{\
-         \"io.modelcontextprotocol/protocolVersion\":\"{MODERN}\",\"io.modelcontextprotocol/clientCapabilities\":{{}},\
-         \"io.modelcontextprotocol/clientInfo\":{{\"name\":\"plunge\",\"version\":\"{own}\"}}}}}}}}"
+        "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":\"server/discover\",\"params\":{{{}}}}}",
+        meta()
     )
     .into()
 }
 
+/// Pages of a list of tools that are read.
+const MAX_PAGES: usize = 20;
+
+fn list_tools(id: u64, cursor: Option<&str>) -> Bytes {
+    let cursor = cursor.map_or_else(String::new, |cursor| {
+        format!("\"cursor\":{},", quote(cursor))
+    });
+    format!(
+        "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":\"tools/list\",\"params\":{{{cursor}{}}}}}",
+        meta()
+    )
+    .into()
+}
+
+#[derive(Deserialize)]
+struct Paged {
+    #[serde(default, rename = "nextCursor")]
+    next: Option<String>,
+}
+
+fn next_cursor(result: &str) -> Option<String> {
+    serde_json::from_str::<Paged>(result).ok()?.next
+}
+
+/// What each request of the revision without sessions carries.
+fn meta() -> String {
+    let own = env!("CARGO_PKG_VERSION");
+    format!(
+        "\"_meta\":{{\"io.modelcontextprotocol/protocolVersion\":\"{MODERN}\",\
+         \"io.modelcontextprotocol/clientCapabilities\":{{}},\
+         \"io.modelcontextprotocol/clientInfo\":{{\"name\":\"plunge\",\"version\":\"{own}\"}}}}"
+    )
+}
+
 impl PoolableResource for Handshaken {
     fn is_healthy(&self) -> bool {
-        self.process.is_healthy() && !self.router.is_stained()
+        self.peer.is_healthy() && !self.router.is_stained()
     }
 
     async fn close(self) {
-        self.process.close().await;
+        self.peer.close().await;
     }
 }

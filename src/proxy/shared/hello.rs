@@ -69,6 +69,18 @@ impl Hello {
             })
     }
 
+    /// Whether it has tools.
+    pub fn offers_tools(&self) -> bool {
+        self.result.pointer("/capabilities/tools").is_some()
+    }
+
+    /// Whether a server that was asked for the revision without sessions speaks one with a handshake, too.
+    pub fn knows_older(&self) -> bool {
+        let versions = self.result["supportedVersions"].as_array();
+        let mut versions = versions.into_iter().flatten().filter_map(Value::as_str);
+        versions.any(|version| Version::parse(version).is_some())
+    }
+
     /// The revision for a client that asks for `wanted`: an older one is a subset of the child's.
     pub fn agree(&self, wanted: Option<Version>) -> Version {
         wanted.map_or(self.version, |wanted| wanted.min(self.version))

@@ -15,10 +15,11 @@ use super::affinity::Affinity;
 use super::flights::Flights;
 use crate::proxy::call::{Answer, Flight, Manner};
 use crate::proxy::guard::is_pong;
+use crate::proxy::peer::{PeerSink, PeerWriter};
 use crate::proxy::session::SessionTable;
-use crate::proxy::wire::{self, Code, Envelope, Fault, Kind, Splice};
+use crate::proxy::wire::{self, Code, Envelope, Fault, Kind, RequestId, Splice};
 use crate::resilience::Timeouts;
-use crate::transport::{Death, LineSink, LineWriter};
+use crate::transport::{Death, LineSink};
 
 /// The routing of one child.
 pub struct ChildRouter {
@@ -26,7 +27,7 @@ pub struct ChildRouter {
     pub flights: Flights,
     audience: Arc<SessionTable>,
     /// Gone with the child: a writer may keep its child's pipe open.
-    writer: Mutex<Option<LineWriter>>,
+    writer: Mutex<Option<PeerWriter>>,
     limits: Timeouts,
     dropped: AtomicU64,
     heard: AtomicBool,
@@ -75,6 +76,11 @@ impl ChildRouter {
         self
     }
 
+    /// Keeps what a list of tools says that the proxy asked for itself.
+    pub fn note_tools(&self, result: &str) {
+        self.audience.tools.note(result);
+    }
+
     /// Says that the child knows a handshake only.
     pub fn set_legacy(&self) {
         // Relaxed: set before the child has its first request of a client.
@@ -116,7 +122,7 @@ impl ChildRouter {
     }
 
     /// Names the way back to the child, once it runs.
-    pub fn answer_by(&self, writer: LineWriter) {
+    pub fn answer_by(&self, writer: PeerWriter) {
         *self.writer.lock() = Some(writer);
     }
 
@@ -146,6 +152,9 @@ impl ChildRouter {
         };
         if let Some(affinity) = &self.affinity {
             affinity.note(&line, self.key, Instant::now());
+        }
+        if let (Manner::Cached, Some(result)) = (flight.manner, message.result) {
+            self.audience.tools.note(result);
         }
         let answer = match (flight.manner, message.result) {
             (Manner::Legacy, _) | (_, None) => None,
@@ -271,7 +280,7 @@ impl ChildRouter {
         let writer = self.writer.lock().clone();
         if let Some(writer) = writer {
             // A child that does not read its input gets no answer either.
-            let _ = writer.try_write(answer);
+            writer.try_write(answer);
         }
     }
 }
@@ -294,10 +303,38 @@ impl LineSink for ChildRouter {
     }
 
     fn on_death(&self, death: &Death) {
-        let fault = Fault::new(
-            Code::ChildDied,
-            format!("the server process is gone: {death}; send the request again"),
-        );
+        let text = format!("the server process is gone: {death}; send the request again");
+        self.end(Fault::new(Code::ChildDied, text));
+    }
+}
+
+impl PeerSink for ChildRouter {
+    fn on_fault(&self, id: &RequestId, mut fault: Fault) {
+        // Relaxed: see `was_heard`. A refusal is a sign of life, too.
+        self.heard.store(true, Ordering::Relaxed);
+        if fault.code == Code::SessionEnded {
+            // The session is this proxy's own: its clients have nothing to do with it.
+            fault.code = Code::ChildDied;
+        }
+        let own = match id {
+            RequestId::Integer(own) => u64::try_from(*own).ok(),
+            _ => None,
+        };
+        if let Some(flight) = own.and_then(|own| self.flights.take(own)) {
+            flight.fail(fault);
+            self.freed.notify_one();
+        }
+    }
+
+    fn on_over(&self, reason: &str) {
+        let text = format!("{reason}; send the request again");
+        self.end(Fault::new(Code::ChildDied, text));
+    }
+}
+
+impl ChildRouter {
+    /// Ends its requests with this fault, and takes no more.
+    fn end(&self, fault: Fault) {
         let lost = self.flights.end(fault.clone());
         Flight::fail_all(lost.into_iter().map(|(_, flight)| flight), &fault);
         *self.writer.lock() = None;

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use hyper::StatusCode;
+use hyper::header::{HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 
 use super::quote;
 
@@ -58,6 +59,10 @@ pub enum Code {
     TimedOut,
     /// The upstream failed too often lately; nothing was tried.
     CircuitOpen,
+    /// The upstream over HTTP failed: a status of its own trouble, or no answer in its reply.
+    UpstreamFailed,
+    /// The upstream over HTTP refused the message; its status is passed on.
+    UpstreamRefused,
 }
 
 impl Code {
@@ -84,6 +89,7 @@ impl Code {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::TimedOut => StatusCode::GATEWAY_TIMEOUT,
+            Self::UpstreamFailed | Self::UpstreamRefused => StatusCode::BAD_GATEWAY,
         }
     }
 
@@ -105,6 +111,8 @@ impl Code {
             Self::Closing => -32053,
             Self::TimedOut => -32054,
             Self::CircuitOpen => -32055,
+            Self::UpstreamFailed => -32056,
+            Self::UpstreamRefused => -32057,
             _ => -32000,
         }
     }
@@ -135,6 +143,8 @@ impl Code {
             Self::Closing => "closing",
             Self::TimedOut => "timed_out",
             Self::CircuitOpen => "circuit_open",
+            Self::UpstreamFailed => "upstream_failed",
+            Self::UpstreamRefused => "upstream_refused",
         }
     }
 
@@ -155,6 +165,19 @@ pub struct Fault {
     pub retry_after: Option<u64>,
     /// The protocol revisions that are spoken here, where that is what was wrong.
     pub supported: &'static [&'static str],
+    /// The peer did not look at the request: another one may have it.
+    pub not_run: bool,
+    /// What an upstream over HTTP said in the head of its refusal.
+    pub passed: Option<Box<Passed>>,
+}
+
+/// The head of an upstream's refusal, as far as it goes on to the client.
+#[derive(Clone, Debug)]
+pub struct Passed {
+    /// Its status.
+    pub status: StatusCode,
+    /// Whom it wants to see.
+    pub challenge: Option<HeaderValue>,
 }
 
 impl Fault {
@@ -165,7 +188,38 @@ impl Fault {
             message: message.into(),
             retry_after: code.retry_after(),
             supported: &[],
+            not_run: false,
+            passed: None,
         }
+    }
+
+    /// The refusal of an upstream over HTTP: that of the client's message goes on with its status, trouble
+    /// of the upstream's own is one here, too.
+    pub fn passed_on(status: StatusCode, headers: &HeaderMap, text: &str) -> Self {
+        let said = if text.is_empty() { "" } else { ": " };
+        let text = format!("the upstream answered {status}{said}{text}");
+        let seconds = || headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok();
+        if status.is_client_error() {
+            let passed = Passed {
+                status,
+                challenge: headers.get(WWW_AUTHENTICATE).cloned(),
+            };
+            return Self {
+                retry_after: seconds(),
+                passed: Some(Box::new(passed)),
+                ..Self::new(Code::UpstreamRefused, text)
+            };
+        }
+        Self {
+            retry_after: seconds(),
+            ..Self::new(Code::UpstreamFailed, text)
+        }
+    }
+
+    /// The HTTP status of an answer that is nothing but this fault.
+    pub fn status(&self) -> StatusCode {
+        let passed = self.passed.as_ref().map(|passed| passed.status);
+        passed.unwrap_or_else(|| self.code.status())
     }
 
     /// Names the time after which a client may try again.

@@ -13,5 +13,7 @@ pub use complete::missing_members;
 pub use envelope::{Envelope, EnvelopeError, Kind, batch_items, is_batch, parse, single_line};
 pub use fault::{Code, Fault};
 pub use id::{RawId, RequestId};
-pub use params::{cancelled_request, older_meta, progress_of, progress_token, subscription_of};
+pub use params::{
+    cancelled_request, is_repeatable, older_meta, progress_of, progress_token, subscription_of,
+};
 pub use splice::{Splice, quote};

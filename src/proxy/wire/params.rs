@@ -11,6 +11,22 @@ use serde_json::value::RawValue;
 
 use super::envelope::present;
 
+/// Whether a request of this method, sent twice, does what it does once.
+pub fn is_repeatable(method: &str) -> bool {
+    matches!(
+        method,
+        "ping"
+            | "tools/list"
+            | "prompts/list"
+            | "resources/list"
+            | "resources/templates/list"
+            | "resources/read"
+            | "prompts/get"
+            | "completion/complete"
+            | "server/discover"
+    )
+}
+
 /// The `params` of `notifications/progress`.
 #[derive(Debug)]
 pub struct Progress<'a> {

@@ -24,6 +24,7 @@ pub struct Command {
     pub(super) term_grace: Duration,
     pub(super) first_answer_grace: Duration,
     pub(super) launcher: Option<(OsString, Vec<OsString>)>,
+    pub(super) guardian: Option<(OsString, Vec<OsString>)>,
     pub(super) single_shot: bool,
 }
 
@@ -56,6 +57,7 @@ impl Command {
             term_grace: Duration::from_secs(2),
             first_answer_grace: Duration::from_millis(20),
             launcher: None,
+            guardian: None,
             single_shot: false,
         }
     }
@@ -191,6 +193,23 @@ impl Command {
             .map(|arg| arg.as_ref().to_owned())
             .collect();
         self.launcher = Some((program.as_ref().to_owned(), args));
+        self
+    }
+
+    /// Has a process of its own, started once for this program, kill what is left of the child's process
+    /// group when this program is gone, whatever it died of: `program` with `args`, which has to call
+    /// [`guard_groups`](super::guard_groups). The first command that names one names it for all.
+    #[must_use]
+    pub fn guarded_by(
+        mut self,
+        program: impl AsRef<OsStr>,
+        args: impl IntoIterator<Item = impl AsRef<OsStr>>,
+    ) -> Self {
+        let args = args
+            .into_iter()
+            .map(|arg| arg.as_ref().to_owned())
+            .collect();
+        self.guardian = Some((program.as_ref().to_owned(), args));
         self
     }
 

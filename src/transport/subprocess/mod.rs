@@ -5,6 +5,7 @@
 //! | [`Subprocess`]         | is the pooled value: its drop, anywhere, retires the child    |
 //! | spawner (one thread)   | starts every child of this program                            |
 //! | keeper (one thread)    | sees exits, walks retired children to their end, reaps them   |
+//! | guardian (one process) | if one is named: ends the groups that are left when this program is gone |
 //! | reader, writer, stderr | one small task each per child, on the runtime that spawned it |
 //!
 //! Promise: a child is dead at the first of: end of its output, its exit, a failed write, a line over
@@ -17,7 +18,8 @@
 //!
 //! Not promised: a grandchild that moved to a process group of its own is out of reach. A program
 //! that exits ends its keeper, too: it awaits [`Subprocess::settled`] before, or starts its children
-//! through a launcher ([`exec_tied_to_parent`]), or else a child that outlives its input stays.
+//! through a launcher ([`exec_tied_to_parent`]), or else a child that outlives its input stays; what the
+//! children started is ended by a guardian ([`guard_groups`]).
 
 mod buffer;
 mod child;
@@ -25,6 +27,7 @@ mod command;
 mod counters;
 mod death;
 mod error;
+mod guardian;
 mod keeper;
 mod launcher;
 mod link;
@@ -48,6 +51,7 @@ pub use command::{Command, CommandError};
 pub use counters::LineCounters;
 pub use death::Death;
 pub use error::{RequestError, SpawnError};
+pub use guardian::guard_groups;
 pub use launcher::exec_tied_to_parent;
 pub use queue::{LineWriter, WriteError};
 pub use sink::LineSink;

@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::command::Command;
 use super::error::SpawnError;
+use super::guardian::Guardian;
 use super::keeper::Keeper;
 use super::launcher;
 use super::link::{Link, Owner};
@@ -101,6 +102,11 @@ fn start_here(command: &Command) -> Result<Started, SpawnError> {
             return Err(system(error.into()));
         }
     };
+    let guardian = command.guardian.as_ref();
+    let guardian = guardian.map(|(program, args)| Guardian::of(program, args));
+    if let Some(guardian) = &guardian {
+        guardian.enter(pid);
+    }
     let id = keeper.next_id();
     let link = Arc::new(Link::new(id, child.id(), command, keeper.clone()));
     keeper.watch(
@@ -110,6 +116,7 @@ fn start_here(command: &Command) -> Result<Started, SpawnError> {
             pid,
             pidfd,
             (command.eof_grace, command.term_grace),
+            guardian,
         ),
     );
     Ok(Started {

@@ -21,6 +21,7 @@ use rustix::io::Errno;
 use rustix::process::{self, Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus};
 use tokio::time::Instant;
 
+use super::guardian::Guardian;
 use super::link::Link;
 use crate::sync::Arc;
 
@@ -41,6 +42,7 @@ pub(super) struct Ward {
     pub(super) pidfd: OwnedFd,
     eof_grace: Duration,
     term_grace: Duration,
+    guardian: Option<Arc<Guardian>>,
     stage: Stage,
     /// When the stage ends by itself.
     pub(super) deadline: Option<Instant>,
@@ -52,6 +54,7 @@ impl Ward {
         pid: Pid,
         pidfd: OwnedFd,
         graces: (Duration, Duration),
+        guardian: Option<Arc<Guardian>>,
     ) -> Self {
         let (eof_grace, term_grace) = graces;
         Self {
@@ -60,6 +63,7 @@ impl Ward {
             pidfd,
             eof_grace,
             term_grace,
+            guardian,
             stage: Stage::Serving,
             deadline: None,
         }
@@ -116,14 +120,25 @@ impl Ward {
             Ok(Some(status)) => {
                 self.link.exited(exit_status(&status));
                 self.signal(Signal::KILL);
+                self.unguard();
                 // The same answer again, now for good; an error means that it is reaped already.
                 let _ = wait_for(self.pid, WaitIdOptions::empty());
             }
             // Not our child any more: the number may be another's, so nothing is signalled.
-            Err(_) => self.link.lost(),
+            Err(_) => {
+                self.unguard();
+                self.link.lost();
+            }
         }
         self.link.set_gone();
         true
+    }
+
+    /// Takes the group off the guardian's list, while its number is still its own.
+    fn unguard(&self) {
+        if let Some(guardian) = &self.guardian {
+            guardian.leave(self.pid);
+        }
     }
 
     /// Signals the whole group; the leader alone if it left the group. Only while it is not reaped.

@@ -35,7 +35,9 @@ pub fn draw(title: &str, unit: &str, bars: &[Bar]) -> String {
         true => Scale::Log,
         false => Scale::Linear,
     };
-    let axis = Axis::over(scale, all, LABELS, WIDTH - NUMBERS);
+    // The shortest bar of a logarithmic scale is a bar, too.
+    let below = (scale == Scale::Log).then_some(least * 0.6);
+    let axis = Axis::over(scale, all.chain(below), LABELS, WIDTH - NUMBERS);
     let height = bars.len() as f64 * ROW;
     let mut svg = format!(
         r#"<svg viewBox="0 0 {WIDTH} {}" role="img" aria-label="{}">"#,

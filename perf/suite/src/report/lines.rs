@@ -15,7 +15,7 @@ pub struct Series {
 }
 
 /// What stands at an axis.
-pub struct Side {
+pub struct Edge {
     pub title: String,
     pub scale: Scale,
 }
@@ -30,7 +30,7 @@ const BOTTOM: f64 = 46.0;
 const APART: f64 = 15.0;
 
 /// Draws the lines.
-pub fn draw(title: &str, x: &Side, y: &Side, series: &[Series]) -> String {
+pub fn draw(title: &str, x: &Edge, y: &Edge, series: &[Series]) -> String {
     let points = series.iter().flat_map(|series| &series.points);
     let across = Axis::over(
         x.scale,
@@ -51,7 +51,7 @@ pub fn draw(title: &str, x: &Side, y: &Side, series: &[Series]) -> String {
     svg + "</svg>"
 }
 
-fn frame(across: &Axis, up: &Axis, x: &Side, y: &Side) -> String {
+fn frame(across: &Axis, up: &Axis, x: &Edge, y: &Edge) -> String {
     let (bottom, right) = (HEIGHT - BOTTOM, WIDTH - RIGHT);
     let mut svg = String::new();
     for (place, text) in across.marks() {

@@ -5,8 +5,10 @@
 
 mod axis;
 mod bars;
+mod exact;
 mod lines;
 mod page;
+mod plots;
 mod tone;
 
 pub use page::{run, write};

@@ -1,0 +1,78 @@
+//! Exact: what was counted and weighed, not timed.
+//!
+//! Promise: every number is given as text beside its bar.
+//! Cost: none while anything is measured.
+
+use std::fmt::Write;
+
+use super::axis::Scale;
+use super::bars::{self, Bar};
+use super::lines::{self, Series};
+use super::plots::{axis, push};
+use crate::record::Line;
+
+pub fn counts(lines: &[Line]) -> String {
+    let mut text = String::new();
+    for wanted in ["instructions", "allocations", "bytes allocated"] {
+        let counted = lines.iter().filter_map(|line| match line {
+            Line::Count {
+                subject,
+                what,
+                per_cycle,
+            } if what == wanted => Some((subject, *per_cycle)),
+            _ => None,
+        });
+        text += &exact(&format!("{wanted} a hit cycle"), counted);
+    }
+    text
+}
+
+/// Bars of numbers without a spread.
+fn exact<'a>(title: &str, numbers: impl Iterator<Item = (&'a String, f64)>) -> String {
+    let bars: Vec<Bar> = numbers
+        .map(|(label, number)| Bar {
+            label: label.clone(),
+            number: (number * 100.0).round() / 100.0,
+            spread: None,
+        })
+        .collect();
+    match bars.is_empty() {
+        true => String::new(),
+        false => format!(
+            "<h3>{title}</h3>{}",
+            bars::draw(title, "less is better", &bars)
+        ),
+    }
+}
+
+pub fn heap(lines: &[Line]) -> String {
+    let weights = lines.iter().filter_map(|line| match line {
+        Line::Weight {
+            subject,
+            bytes_per_connection,
+        } => Some((subject, *bytes_per_connection)),
+        _ => None,
+    });
+    let mut text = exact("bytes an idle connection", weights);
+    let mut series: Vec<Series> = Vec::new();
+    for line in lines {
+        if let Line::Heap {
+            subject,
+            seconds,
+            allocated,
+            ..
+        } = line
+        {
+            push(&mut series, subject, (*seconds, *allocated as f64 / 1024.0));
+        }
+    }
+    if !series.is_empty() {
+        let (x, y) = (
+            axis("seconds", Scale::Linear),
+            axis("live heap, KiB", Scale::Linear),
+        );
+        let plot = lines::draw("live heap", &x, &y, &series);
+        let _ = write!(text, "<h3>Live heap while operations go on</h3>{plot}");
+    }
+    text
+}

@@ -1,0 +1,13 @@
+//! What is at the other end: a child process, or a session with an MCP server over HTTP. Both are spoken
+//! to in messages and pooled alike, so that every mode serves both.
+
+#[allow(clippy::module_inception)] // One file, one noun; this is the folder's.
+mod peer;
+mod sink;
+mod source;
+mod writer;
+
+pub use peer::Peer;
+pub use sink::PeerSink;
+pub use source::PeerSource;
+pub use writer::PeerWriter;

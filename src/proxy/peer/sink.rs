@@ -1,0 +1,16 @@
+//! Where the messages of a peer go.
+
+use crate::proxy::wire::{Fault, RequestId};
+use crate::transport::LineSink;
+
+/// Takes the messages of a peer, and learns what became of requests that it will not answer.
+///
+/// A child brings its lines in order; the answers of an upstream over HTTP come on connections of their
+/// own, so they may meet here.
+pub trait PeerSink: LineSink {
+    /// Learns that the request which the peer knows by this id will not be answered.
+    fn on_fault(&self, id: &RequestId, fault: Fault);
+
+    /// Learns that the upstream's session is over: nothing will follow.
+    fn on_over(&self, reason: &str);
+}

@@ -1,0 +1,181 @@
+//! One message to the upstream, and what becomes of it.
+
+use hyper::http::response::Parts;
+use hyper::{Method, Response, StatusCode};
+
+use super::core::{Core, Place};
+use super::follow;
+use super::head::{self, Media};
+use super::outgoing::{Outgoing, What};
+use crate::AcquireErrorKind;
+use crate::AcquirePhase;
+use crate::proxy::wire::{self, Code, Fault, Kind, RequestId};
+use crate::sync::Arc;
+use crate::transport::http::{HttpBody, HttpError, HttpRequest};
+
+/// How much of a refusal is read.
+const MAX_REFUSAL: usize = 64 << 10;
+/// How much of its text is passed on.
+const MAX_TEXT: usize = 200;
+/// What a 404 says of a session.
+pub const UNKNOWN: &str = "the upstream does not know the session any more";
+
+/// Sends a request and brings its answer, or why there is none.
+pub async fn ask(place: Place, message: Outgoing) {
+    if let Err(fault) = try_ask(&place, &message).await {
+        place.core.fault(&place.id, fault);
+    }
+}
+
+async fn try_ask(place: &Place, message: &Outgoing) -> Result<(), Fault> {
+    let (core, id) = (&place.core, &place.id);
+    let answer = post(core, message).await?;
+    let (head, body) = answer.into_parts();
+    let greets = matches!(message.what, What::Request { is_initialize, .. } if is_initialize);
+    if is_lost(core, message, head.status) && !greets {
+        // It was not looked at: somebody else may have it.
+        core.fault(id, lost());
+        core.end(UNKNOWN);
+        return Ok(());
+    }
+    if !head.status.is_success() {
+        return refused(core, Some(id), &head, body).await;
+    }
+    if greets {
+        core.greeted(&head.headers);
+    }
+    match head::media(&head.headers) {
+        Media::Events => follow::to_answer(place, body, greets, message.is_modern).await,
+        Media::Json => {
+            let text = body.collect(core.source.max_message).await;
+            let text = text.map_err(|error| fault_of(&error))?;
+            let answered = follow::pass_on(core, text, Some(id), greets);
+            answered.then_some(()).ok_or_else(|| {
+                let text = "the upstream's reply does not answer the request";
+                Fault::new(Code::UpstreamFailed, text)
+            })
+        }
+        Media::Other => {
+            let text = format!(
+                "the upstream answered {} without JSON or events",
+                head.status
+            );
+            Err(Fault::new(Code::UpstreamFailed, text))
+        }
+    }
+}
+
+/// Sends what expects no answer, and waits until the upstream took it.
+///
+/// # Errors
+///
+/// The fault of an upstream that does not take it.
+pub async fn tell(core: &Arc<Core>, message: Outgoing) -> Result<(), Fault> {
+    let answer = post(core, &message).await?;
+    let (head, body) = answer.into_parts();
+    if is_lost(core, &message, head.status) {
+        core.end(UNKNOWN);
+        return Err(lost());
+    }
+    if !head.status.is_success() {
+        return refused(core, None, &head, body).await;
+    }
+    // A body that nobody expects keeps the connection from being used again, so it is read.
+    let _ = body.collect(MAX_REFUSAL).await;
+    match &message.what {
+        What::Initialized => core.stand(),
+        What::Cancelled(Some(id)) => core.give_up(id),
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Sends a message; once more where an old connection broke off and that does no harm.
+async fn post(core: &Core, message: &Outgoing) -> Result<Response<HttpBody>, Fault> {
+    let repeatable = matches!(message.what, What::Request { is_repeatable, .. } if is_repeatable);
+    let request = HttpRequest {
+        method: Method::POST,
+        headers: head::of_post(&core.source.headers, &core.names(), message),
+        body: message.body.clone(),
+    };
+    let sent = match core.source.client.send(&request).await {
+        Err(HttpError::Broken { reused: true, .. }) if repeatable => {
+            core.source.client.send(&request).await
+        }
+        sent => sent,
+    };
+    sent.map_err(|error| fault_of(&error))
+}
+
+/// Whether this status says that the session is not known any more.
+fn is_lost(core: &Core, message: &Outgoing, status: StatusCode) -> bool {
+    status == StatusCode::NOT_FOUND && !message.is_modern && core.names().session.is_some()
+}
+
+fn lost() -> Fault {
+    Fault {
+        not_run: true,
+        ..Fault::new(
+            Code::SessionEnded,
+            format!("{UNKNOWN}; initialize a new one"),
+        )
+    }
+}
+
+/// What a refusal is to its client: the JSON-RPC error in it if it answers the request, else its status.
+async fn refused(
+    core: &Core,
+    id: Option<&RequestId>,
+    head: &Parts,
+    body: HttpBody,
+) -> Result<(), Fault> {
+    let text = body.collect(MAX_REFUSAL).await.unwrap_or_default();
+    if let Some(id) = id
+        && head::media(&head.headers) == Media::Json
+        && answers(&text, id)
+    {
+        core.say(wire::single_line(text));
+        return Ok(());
+    }
+    Err(Fault::passed_on(
+        head.status,
+        &head.headers,
+        &excerpt(&text),
+    ))
+}
+
+/// Whether a message is the answer to the request with this id.
+pub fn answers(message: &[u8], id: &RequestId) -> bool {
+    let read = wire::parse(message).ok();
+    read.is_some_and(|message| match message.kind {
+        Kind::Response { id: named, .. } => {
+            named.and_then(RequestId::from_raw).as_ref() == Some(id)
+        }
+        _ => false,
+    })
+}
+
+fn excerpt(text: &[u8]) -> String {
+    let text = String::from_utf8_lossy(text);
+    let text = text.trim();
+    let end = text
+        .char_indices()
+        .nth(MAX_TEXT)
+        .map_or(text.len(), |(at, _)| at);
+    text[..end].to_owned()
+}
+
+/// The fault of an exchange that failed.
+pub fn fault_of(error: &HttpError) -> Fault {
+    let code = match error {
+        HttpError::NoConnection(error) => match error.kind() {
+            AcquireErrorKind::Closed => Code::Closing,
+            AcquireErrorKind::TimedOut(AcquirePhase::Wait) => Code::Busy,
+            _ => Code::NoChild,
+        },
+        HttpError::Dropped => Code::NoChild,
+        HttpError::Broken { .. } => Code::ChildDied,
+        _ => Code::UpstreamFailed,
+    };
+    Fault::new(code, error.to_string())
+}

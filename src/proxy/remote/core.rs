@@ -1,0 +1,240 @@
+//! One session with an upstream: its names, what is under way, and where its messages go.
+//!
+//! Promise: after the end nothing is under way and nothing is said. Cost: a short lock a step.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use hyper::HeaderMap;
+use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
+
+use super::head::Names;
+use super::outgoing::Outgoing;
+use super::source::RemoteSource;
+use super::{ask, stand};
+use crate::proxy::http::{SESSION, answered_version};
+use crate::proxy::peer::PeerSink;
+use crate::proxy::wire::{Code, Fault, RequestId};
+use crate::sync::{Arc, AtomicBool, AtomicUsize, Mutex, Ordering};
+
+/// Messages without an answer that may be on their way at a time without anybody who waits for them.
+const MAX_TOLD: usize = 256;
+
+/// The session.
+pub struct Core {
+    /// The upstream.
+    pub source: Arc<RemoteSource>,
+    runtime: Handle,
+    state: Mutex<State>,
+    over: AtomicBool,
+    told: AtomicUsize,
+}
+
+#[derive(Default)]
+struct State {
+    sink: Option<Arc<dyn PeerSink>>,
+    names: Names,
+    running: HashMap<RequestId, Running>,
+    begun: u64,
+    standing: Option<AbortHandle>,
+    reason: Option<String>,
+}
+
+/// A request under way.
+struct Running {
+    serial: u64,
+    is_modern: bool,
+    /// Known once it is spawned.
+    task: Option<AbortHandle>,
+}
+
+/// A request's place among those under way, until dropped.
+pub struct Place {
+    /// The session.
+    pub core: Arc<Core>,
+    /// The request.
+    pub id: RequestId,
+    serial: u64,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut state = self.core.state.lock();
+        let mine = |running: &Running| running.serial == self.serial;
+        if state.running.get(&self.id).is_some_and(mine) {
+            state.running.remove(&self.id);
+        }
+    }
+}
+
+impl Core {
+    /// A session that is not begun.
+    pub fn new(source: Arc<RemoteSource>, runtime: Handle) -> Arc<Self> {
+        Arc::new(Self {
+            source,
+            runtime,
+            state: Mutex::default(),
+            over: AtomicBool::new(false),
+            told: AtomicUsize::new(0),
+        })
+    }
+
+    /// Sends every message from now on to this sink.
+    pub fn attach(&self, sink: Arc<dyn PeerSink>) {
+        let mut state = self.state.lock();
+        let Some(reason) = state.reason.clone() else {
+            let earlier = state.sink.replace(sink);
+            drop(state); // an earlier sink may drop anything
+            drop(earlier);
+            return;
+        };
+        drop(state);
+        sink.on_over(&reason);
+    }
+
+    /// What names it at the upstream.
+    pub fn names(&self) -> Names {
+        self.state.lock().names.clone()
+    }
+
+    /// Keeps the id that came with the answer to `initialize`.
+    pub fn greeted(&self, headers: &HeaderMap) {
+        if let Some(session) = headers.get(SESSION) {
+            self.state.lock().names.session = Some(session.clone());
+        }
+    }
+
+    /// Keeps the revision that the answer to `initialize` agrees on.
+    pub fn agreed(&self, answer: &[u8]) {
+        let version = answered_version(answer);
+        let version = version.and_then(|version| version.as_str().parse().ok());
+        self.state.lock().names.version = version;
+    }
+
+    /// Begins a request; one that has the same id is given up.
+    pub fn begin(self: &Arc<Self>, id: RequestId, message: Outgoing) {
+        let mut state = self.state.lock();
+        state.begun += 1;
+        let serial = state.begun;
+        let running = Running {
+            serial,
+            is_modern: message.is_modern,
+            task: None,
+        };
+        let earlier = state.running.insert(id.clone(), running);
+        drop(state);
+        end(earlier);
+        let core = self.clone();
+        let place = Place { core, id, serial };
+        let named = place.id.clone();
+        // Not under the lock: a runtime that is gone drops the task, and its place, at once.
+        let task = self.runtime.spawn(ask::ask(place, message)).abort_handle();
+        let mut state = self.state.lock();
+        match state.running.get_mut(&named) {
+            Some(running) if running.serial == serial => running.task = Some(task),
+            // It is done, or was given up meanwhile.
+            _ => task.abort(),
+        }
+    }
+
+    /// Gives a request up.
+    pub fn give_up(&self, id: &RequestId) {
+        let running = self.state.lock().running.remove(id);
+        end(running);
+    }
+
+    /// Whether a request is under way for which the end of its connection is the cancellation.
+    pub fn ends_by_leaving(&self, id: &RequestId) -> bool {
+        let state = self.state.lock();
+        state
+            .running
+            .get(id)
+            .is_some_and(|running| running.is_modern)
+    }
+
+    /// Has a message sent that nobody waits for.
+    pub fn tell_later(self: &Arc<Self>, message: Outgoing) {
+        // Relaxed: a bound on memory; a few more at once do no harm.
+        if self.told.fetch_add(1, Ordering::Relaxed) >= MAX_TOLD {
+            self.told.fetch_sub(1, Ordering::Relaxed);
+            return;
+        }
+        let core = self.clone();
+        self.runtime.spawn(async move {
+            let told = ask::tell(&core, message).await;
+            core.told.fetch_sub(1, Ordering::Relaxed);
+            if let Err(fault) = told {
+                tracing::debug!(text = fault.message, "a message was not taken");
+            }
+        });
+    }
+
+    /// Opens the session's own stream, unless it is open.
+    pub fn stand(self: &Arc<Self>) {
+        let mut state = self.state.lock();
+        if state.standing.is_none() && !self.is_over() {
+            let task = self.runtime.spawn(stand::stand(self.clone()));
+            state.standing = Some(task.abort_handle());
+        }
+    }
+
+    /// Passes a message on.
+    pub fn say(&self, message: Bytes) {
+        let sink = self.state.lock().sink.clone();
+        if let Some(sink) = sink {
+            sink.on_line(message);
+        }
+    }
+
+    /// Says that a request will not be answered.
+    pub fn fault(&self, id: &RequestId, fault: Fault) {
+        let sink = self.state.lock().sink.clone();
+        if let Some(sink) = sink {
+            sink.on_fault(id, fault);
+        }
+    }
+
+    /// Whether it is over.
+    pub fn is_over(&self) -> bool {
+        // Acquire: pairs with the Release in `end`.
+        self.over.load(Ordering::Acquire)
+    }
+
+    /// The refusal of a session that is over.
+    pub fn gone(&self) -> Fault {
+        let text = "the upstream's session is over; initialize a new one";
+        Fault::new(Code::ChildDied, text)
+    }
+
+    /// Ends it and says why; the first reason counts.
+    pub fn end(&self, reason: &str) {
+        if let Some(sink) = self.stop(reason) {
+            sink.on_over(reason);
+        }
+    }
+
+    /// Ends it without a word.
+    pub fn stop(&self, reason: &str) -> Option<Arc<dyn PeerSink>> {
+        let mut state = self.state.lock();
+        state.reason.get_or_insert_with(|| reason.to_owned());
+        // Release: pairs with the Acquire in `is_over`.
+        self.over.store(true, Ordering::Release);
+        let running = std::mem::take(&mut state.running);
+        let (standing, sink) = (state.standing.take(), state.sink.take());
+        drop(state);
+        for (_, running) in running {
+            end(Some(running));
+        }
+        if let Some(standing) = standing {
+            standing.abort();
+        }
+        sink
+    }
+}
+
+fn end(running: Option<Running>) {
+    if let Some(task) = running.and_then(|running| running.task) {
+        task.abort();
+    }
+}

@@ -1,0 +1,217 @@
+//! A stream of the upstream, read over as many connections as it takes.
+//!
+//! Promise: after a break it goes on behind the last event, which is not passed on twice; one connection
+//! reads at a time.
+
+use bytes::Bytes;
+use hyper::{Method, StatusCode};
+use tokio::time::{Instant, sleep, timeout};
+
+use std::time::Duration;
+
+use super::ask::{UNKNOWN, answers, fault_of};
+use super::core::{Core, Place};
+use super::head::{self, Media};
+use crate::proxy::wire::{self, Code, Fault, RequestId};
+use crate::transport::http::{HttpBody, HttpRequest};
+use crate::transport::sse::{Reconnect, SseEvent, SseParser};
+
+/// How long the end of a stream is waited for behind its answer: then its connection can be used again.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// One stream.
+pub struct Follower<'a> {
+    core: &'a Core,
+    /// When it comes back.
+    pub policy: Reconnect,
+    /// The request that it is to answer.
+    id: Option<&'a RequestId>,
+    greets: bool,
+    /// The event behind which it went on, until something else came.
+    resumed: Option<String>,
+}
+
+/// Why a stream was read no further.
+#[derive(Debug, PartialEq, Eq)]
+pub enum End {
+    /// The answer came.
+    Answered,
+    /// The connection ended before.
+    Lost,
+    /// An event is longer than what is taken.
+    TooLong,
+}
+
+/// What asking for a stream led to.
+pub enum Opened {
+    /// It is there.
+    Stream(HttpBody),
+    /// Not now; a later try may help.
+    Later,
+    /// The upstream does not offer it.
+    Never(StatusCode),
+    /// The session is over.
+    Over,
+}
+
+/// Brings the events of a request's stream up to its answer.
+///
+/// # Errors
+///
+/// The fault of a stream that broke off and cannot be gone on with.
+pub async fn to_answer(
+    place: &Place,
+    body: HttpBody,
+    greets: bool,
+    is_modern: bool,
+) -> Result<(), Fault> {
+    let mut follower = Follower::new(&place.core, Some(&place.id), greets);
+    let mut body = body;
+    loop {
+        match follower.read(body).await {
+            End::Answered => return Ok(()),
+            End::TooLong => {
+                let text = "the upstream sent an event that is too long";
+                return Err(Fault::new(Code::UpstreamFailed, text));
+            }
+            // The revision without sessions knows no coming back.
+            End::Lost if is_modern || follower.policy.last_id().is_none() => return Err(broken()),
+            End::Lost => {}
+        }
+        body = loop {
+            let Some(pause) = follower.policy.lost(Instant::now()) else {
+                return Err(broken());
+            };
+            sleep(pause).await;
+            match follower.open().await {
+                Opened::Stream(body) => break body,
+                Opened::Later => {}
+                Opened::Never(_) => return Err(broken()),
+                Opened::Over => return Ok(()),
+            }
+        };
+    }
+}
+
+fn broken() -> Fault {
+    let text = "the upstream's stream broke off before the answer and cannot be resumed";
+    Fault::new(Code::ChildDied, text)
+}
+
+/// Passes on a message, or several in an array; tells whether one answers the request.
+pub fn pass_on(core: &Core, text: Bytes, id: Option<&RequestId>, greets: bool) -> bool {
+    let items = if wire::is_batch(&text) {
+        wire::batch_items(&text).unwrap_or_default()
+    } else {
+        vec![text]
+    };
+    let mut answered = false;
+    for item in items {
+        let is_answer = id.is_some_and(|id| answers(&item, id));
+        if is_answer && greets {
+            core.agreed(&item);
+        }
+        answered |= is_answer;
+        core.say(wire::single_line(item));
+    }
+    answered
+}
+
+impl<'a> Follower<'a> {
+    /// A stream that was never open.
+    pub fn new(core: &'a Core, id: Option<&'a RequestId>, greets: bool) -> Self {
+        let mut random = [0_u8; 8];
+        // Without random numbers all streams come back after the same pauses.
+        let _ = getrandom::fill(&mut random);
+        let seed = u64::from_ne_bytes(random);
+        Self {
+            policy: Reconnect::new(core.source.reconnect, seed),
+            core,
+            id,
+            greets,
+            resumed: None,
+        }
+    }
+
+    /// Reads one connection's part of it.
+    pub async fn read(&mut self, mut body: HttpBody) -> End {
+        self.policy.opened(Instant::now());
+        let mut parser = SseParser::new(self.core.source.max_message);
+        while let Some(Ok(piece)) = body.next().await {
+            let pushed = parser.push(&piece);
+            let mut answered = false;
+            while let Some(event) = parser.next() {
+                answered |= self.take(event);
+            }
+            if answered {
+                self.finish(body, parser).await;
+                return End::Answered;
+            }
+            if pushed.is_err() {
+                return End::TooLong;
+            }
+        }
+        End::Lost
+    }
+
+    /// Reads what is left behind the answer.
+    async fn finish(&mut self, mut body: HttpBody, mut parser: SseParser) {
+        let rest = async {
+            while let Some(Ok(piece)) = body.next().await {
+                if parser.push(&piece).is_err() {
+                    return;
+                }
+                while let Some(event) = parser.next() {
+                    self.take(event);
+                }
+            }
+        };
+        let _ = timeout(PATIENCE, rest).await;
+    }
+
+    /// Takes an event; tells whether it answers the request.
+    fn take(&mut self, event: SseEvent) -> bool {
+        let repeated = self.resumed.is_some() && self.resumed == event.id;
+        self.policy.event(&event);
+        if repeated || event.data.is_empty() {
+            return false;
+        }
+        self.resumed = None;
+        if !matches!(event.event.as_str(), "" | "message") {
+            return false;
+        }
+        pass_on(self.core, event.data.into(), self.id, self.greets)
+    }
+
+    /// Asks for the stream: behind the last event, or from now on.
+    pub async fn open(&mut self) -> Opened {
+        let names = self.core.names();
+        let last = self.policy.last_id();
+        let request = HttpRequest {
+            method: Method::GET,
+            headers: head::of_get(&self.core.source.headers, &names, last),
+            body: Bytes::new(),
+        };
+        self.resumed = last.map(str::to_owned);
+        let answer = match self.core.source.client.send(&request).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                tracing::debug!(text = fault_of(&error).message, "a stream was not opened");
+                return Opened::Later;
+            }
+        };
+        let status = answer.status();
+        if status.is_success() && head::media(answer.headers()) == Media::Events {
+            return Opened::Stream(answer.into_body());
+        }
+        match status {
+            StatusCode::NOT_FOUND if names.session.is_some() => {
+                self.core.end(UNKNOWN);
+                Opened::Over
+            }
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => Opened::Later,
+            _ if status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED => Opened::Later,
+            _ => Opened::Never(status),
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! What a message on its way to the upstream is.
+
+use bytes::Bytes;
+use hyper::header::HeaderMap;
+
+use super::head;
+use crate::proxy::http::{ToolHeaders, body_is_modern};
+use crate::proxy::wire::{self, Kind, RequestId};
+
+/// A message, read as far as its way depends on it.
+pub struct Outgoing {
+    /// Its bytes.
+    pub body: Bytes,
+    /// What it is.
+    pub what: What,
+    /// Of the revision without sessions.
+    pub is_modern: bool,
+    /// The headers that the revision without sessions asks for.
+    pub headers: HeaderMap,
+}
+
+/// The kinds that take different ways.
+pub enum What {
+    /// It expects an answer.
+    Request {
+        /// Its id.
+        id: RequestId,
+        /// It begins a session.
+        is_initialize: bool,
+        /// Sent twice, it does what it does once.
+        is_repeatable: bool,
+    },
+    /// The session is begun.
+    Initialized,
+    /// A request is given up.
+    Cancelled(Option<RequestId>),
+    /// Anything else.
+    Other,
+}
+
+impl Outgoing {
+    /// Reads a message; `None` if it is none.
+    pub fn read(body: Bytes, tools: &ToolHeaders) -> Option<Self> {
+        let copy = body.clone();
+        let message = wire::parse(&copy).ok()?;
+        let method = message.method().unwrap_or_default();
+        let is_modern = body_is_modern(&body);
+        let what = match &message.kind {
+            Kind::Request { id, .. } => What::Request {
+                id: RequestId::from_raw(id)?,
+                is_initialize: method == "initialize",
+                is_repeatable: wire::is_repeatable(method),
+            },
+            Kind::Notification { .. } if method == "notifications/initialized" => What::Initialized,
+            Kind::Notification { .. } if method == "notifications/cancelled" => {
+                let named = wire::cancelled_request(message.params);
+                What::Cancelled(named.and_then(|named| RequestId::from_raw(named.request)))
+            }
+            _ => What::Other,
+        };
+        let headers = if is_modern {
+            head::mirrored(&message, tools)
+        } else {
+            HeaderMap::new()
+        };
+        Some(Self {
+            body,
+            what,
+            is_modern,
+            headers,
+        })
+    }
+}

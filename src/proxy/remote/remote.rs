@@ -1,0 +1,145 @@
+//! A session with an upstream as a pooled value, and the way in to it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::Method;
+use tokio::runtime::Handle;
+use tokio::time::timeout;
+
+use super::core::Core;
+use super::outgoing::{Outgoing, What};
+use super::source::RemoteSource;
+use super::{ask, head};
+use crate::BoxError;
+use crate::proxy::peer::PeerSink;
+use crate::proxy::wire::{Code, Fault};
+use crate::sync::Arc;
+use crate::transport::http::HttpRequest;
+
+/// How long the upstream may take to end a session.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// A session that is not begun, or begun by the first message; dropped, it says nothing more.
+pub struct Remote {
+    core: Arc<Core>,
+}
+
+/// Sends messages in a session; clones send in the same one.
+#[derive(Clone)]
+pub struct RemoteWriter {
+    core: Arc<Core>,
+}
+
+impl Remote {
+    /// One that nothing was said in yet, with an upstream that takes connections.
+    ///
+    /// # Errors
+    ///
+    /// Why it takes none.
+    pub async fn open(source: &Arc<RemoteSource>) -> Result<Self, BoxError> {
+        source.client.reach().await?;
+        Ok(Self {
+            core: Core::new(source.clone(), Handle::current()),
+        })
+    }
+
+    /// Sends every message from now on to `sink`.
+    pub fn attach(&self, sink: Arc<dyn PeerSink>) {
+        self.core.attach(sink);
+    }
+
+    /// The way in.
+    pub fn writer(&self) -> RemoteWriter {
+        RemoteWriter {
+            core: self.core.clone(),
+        }
+    }
+
+    /// Whether nothing more can be said in it.
+    pub fn is_over(&self) -> bool {
+        self.core.is_over()
+    }
+
+    /// Ends it at the upstream, too.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, the upstream may not learn of it.
+    pub async fn close(self) {
+        let names = self.core.names();
+        let known = names.session.is_some() && !self.core.is_over();
+        self.core.stop("it was closed");
+        if !known {
+            return;
+        }
+        let request = HttpRequest {
+            method: Method::DELETE,
+            headers: head::of_delete(&self.core.source.headers, &names),
+            body: Bytes::new(),
+        };
+        // 405: the upstream ends its sessions by itself. A failure leaves it to do so.
+        if let Ok(Ok(reply)) = timeout(FAREWELL, self.core.source.client.send(&request)).await {
+            let _ = timeout(FAREWELL, reply.into_body().collect(1 << 16)).await;
+        }
+    }
+}
+
+impl Drop for Remote {
+    fn drop(&mut self) {
+        self.core.stop("it was dropped");
+    }
+}
+
+impl RemoteWriter {
+    /// Sends one message: a request is on its way then, anything else was taken.
+    ///
+    /// # Errors
+    ///
+    /// The fault of a session that is over, or of an upstream that does not take the message.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before its end, the message may or may not have been sent.
+    pub async fn write(&self, line: Bytes, patience: Duration) -> Result<(), Fault> {
+        let Some(message) = self.ready(line)? else {
+            return Ok(());
+        };
+        match timeout(patience, ask::tell(&self.core, message)).await {
+            Ok(told) => told,
+            Err(_) => {
+                let text = "the upstream did not take the message in time";
+                Err(Fault::new(Code::TimedOut, text))
+            }
+        }
+    }
+
+    /// Sends one message that nobody waits for.
+    pub fn try_write(&self, line: Bytes) {
+        if let Ok(Some(message)) = self.ready(line) {
+            self.core.tell_later(message);
+        }
+    }
+
+    /// Begins a request or ends one; gives back what has to be told.
+    fn ready(&self, line: Bytes) -> Result<Option<Outgoing>, Fault> {
+        if self.core.is_over() {
+            return Err(self.core.gone());
+        }
+        let Some(message) = Outgoing::read(line, &self.core.source.tools) else {
+            return Err(Fault::new(Code::BadMessage, "this is no JSON-RPC message"));
+        };
+        match &message.what {
+            What::Request { id, .. } => {
+                let id = id.clone();
+                self.core.begin(id, message);
+                Ok(None)
+            }
+            What::Cancelled(Some(id)) if self.core.ends_by_leaving(id) => {
+                self.core.give_up(id);
+                Ok(None)
+            }
+            _ => Ok(Some(message)),
+        }
+    }
+}

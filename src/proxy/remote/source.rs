@@ -1,0 +1,75 @@
+//! The upstream, and the connections to it that its sessions share.
+
+use hyper::header::{HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+
+use crate::BoxError;
+use crate::proxy::http::ToolHeaders;
+use crate::proxy::options::{HttpUpstream, Mode, ServeOptions};
+use crate::sync::Arc;
+use crate::transport::http::{HttpClient, HttpOptions};
+use crate::transport::sse::ReconnectOptions;
+
+/// Connections that no mode goes beyond.
+const MAX_CONNECTIONS: u32 = 4096;
+
+/// What sessions with one upstream share.
+pub struct RemoteSource {
+    /// The connections.
+    pub client: HttpClient,
+    /// What is sent with every request.
+    pub headers: HeaderMap,
+    /// What tools want to see in the heads of calls.
+    pub tools: Arc<ToolHeaders>,
+    /// The longest message that is taken.
+    pub max_message: usize,
+    /// When a lost stream comes back.
+    pub reconnect: ReconnectOptions,
+}
+
+impl RemoteSource {
+    /// Without a connection.
+    ///
+    /// # Errors
+    ///
+    /// That of the pool's options, or of a header that cannot be sent.
+    pub fn new(
+        upstream: &HttpUpstream,
+        options: &ServeOptions,
+        tools: &Arc<ToolHeaders>,
+    ) -> Result<Self, BoxError> {
+        let mut headers = HeaderMap::new();
+        let own = concat!("plunge/", env!("CARGO_PKG_VERSION"));
+        headers.insert(USER_AGENT, HeaderValue::from_static(own));
+        for (name, value) in &upstream.headers {
+            headers.insert(HeaderName::try_from(name)?, HeaderValue::try_from(value)?);
+        }
+        let client = HttpClient::new(
+            upstream.target.clone(),
+            HttpOptions {
+                max_connections: connections(options),
+                connect_timeout: options.connect_timeout,
+                acquire_timeout: options.acquire_timeout,
+                ..HttpOptions::default()
+            },
+        )?;
+        Ok(Self {
+            client,
+            headers,
+            tools: tools.clone(),
+            max_message: options.max_body_bytes,
+            reconnect: upstream.reconnect,
+        })
+    }
+}
+
+/// A session has a stream of its own and asks something now and then; where sessions are shared, every
+/// request in flight may have a connection.
+fn connections(options: &ServeOptions) -> u32 {
+    let sessions = options.children();
+    let in_flight = u32::try_from(options.max_in_flight).unwrap_or(u32::MAX);
+    let wanted = match options.mode {
+        Mode::Session => sessions.saturating_mul(2).saturating_add(in_flight),
+        _ => sessions.saturating_mul(in_flight.saturating_add(1)),
+    };
+    wanted.min(MAX_CONNECTIONS)
+}

@@ -1,0 +1,87 @@
+//! What a message becomes on its way to an upstream.
+
+use bytes::Bytes;
+use hyper::HeaderMap;
+use hyper::header::HeaderValue;
+
+use super::head::{Media, Names, media, of_get, of_post};
+use super::outgoing::{Outgoing, What};
+use crate::proxy::http::ToolHeaders;
+use crate::proxy::wire::RequestId;
+
+fn outgoing(text: &str) -> Outgoing {
+    Outgoing::read(
+        Bytes::copy_from_slice(text.as_bytes()),
+        &ToolHeaders::default(),
+    )
+    .unwrap()
+}
+
+fn names() -> Names {
+    Names {
+        session: Some(HeaderValue::from_static("s")),
+        version: Some(HeaderValue::from_static("2025-06-18")),
+    }
+}
+
+#[test]
+fn messages_take_the_way_of_their_kind() {
+    let request = outgoing(r#"{"jsonrpc":"2.0","id":"a","method":"initialize"}"#);
+    assert!(matches!(
+        request.what,
+        What::Request { id: RequestId::Text(id), is_initialize: true, is_repeatable: false } if &*id == "a"
+    ));
+    let request = outgoing(r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#);
+    assert!(matches!(
+        request.what,
+        What::Request {
+            is_repeatable: true,
+            ..
+        }
+    ));
+    let cancelled = outgoing(
+        r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":7}}"#,
+    );
+    assert!(matches!(
+        cancelled.what,
+        What::Cancelled(Some(RequestId::Integer(7)))
+    ));
+    let answer = outgoing(r#"{"jsonrpc":"2.0","id":7,"result":{}}"#);
+    assert!(matches!(answer.what, What::Other));
+    assert!(Outgoing::read(Bytes::from_static(b"nonsense"), &ToolHeaders::default()).is_none());
+}
+
+#[test]
+fn a_session_is_named_where_the_revision_has_sessions() {
+    let always = HeaderMap::new();
+    let head = of_post(
+        &always,
+        &names(),
+        &outgoing(r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#),
+    );
+    assert_eq!(head["mcp-session-id"], "s");
+    assert_eq!(head["mcp-protocol-version"], "2025-06-18");
+    assert_eq!(
+        of_get(&always, &names(), Some("1-2"))["last-event-id"],
+        "1-2"
+    );
+    let modern = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"gr\u00fc\u00df","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}"#;
+    let head = of_post(&always, &names(), &outgoing(modern));
+    assert!(!head.contains_key("mcp-session-id"));
+    assert_eq!(head["mcp-protocol-version"], "2026-07-28");
+    assert_eq!(head["mcp-method"], "tools/call");
+    assert_eq!(head["mcp-name"], "=?base64?Z3LDvMOf?=");
+}
+
+#[test]
+fn a_reply_is_json_events_or_neither() {
+    let of = |value: &'static str| {
+        let mut headers = HeaderMap::new();
+        headers.insert("content-type", HeaderValue::from_static(value));
+        media(&headers)
+    };
+    assert_eq!(of("Application/JSON; charset=utf-8"), Media::Json);
+    assert_eq!(of("text/event-stream"), Media::Events);
+    assert_eq!(of("text/html"), Media::Other);
+    assert_eq!(media(&HeaderMap::new()), Media::Other);
+}

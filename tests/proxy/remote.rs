@@ -1,0 +1,345 @@
+//! MCP servers over HTTP behind the proxy: sessions, streams that break, refusals, questions.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::Method;
+use plunge::proxy::{Mode, ServeOptions, Server, Upstream};
+use serde_json::{Value, json};
+
+use crate::client::{Client, modern_tool, request, tool};
+use crate::fixture::{eventually, http_options, start_with};
+use crate::upstream::{Act, Seen, Stage, usual};
+
+/// Streams come back at once.
+fn quick(stage: &Stage, mode: Mode) -> ServeOptions {
+    let mut options = http_options(stage.address, mode);
+    if let Upstream::Http(upstream) = &mut options.upstream {
+        upstream.reconnect.base = Duration::from_millis(2);
+        upstream.reconnect.spread = Duration::from_millis(2);
+        upstream
+            .headers
+            .push(("authorization".into(), "Bearer of".into()));
+    }
+    options
+}
+
+async fn before(stage: &Stage, mode: Mode) -> (Server, Client) {
+    start_with(quick(stage, mode)).await
+}
+
+fn message(data: &Value) -> String {
+    format!("data: {data}\n\n")
+}
+
+fn log(text: &str) -> Value {
+    json!({"jsonrpc": "2.0", "method": "notifications/message", "params": {"data": text}})
+}
+
+#[tokio::test]
+async fn a_clients_session_is_one_with_the_upstream_and_ends_there_too() {
+    let stage = Stage::open(|_| None).await;
+    let (_server, client) = before(&stage, Mode::Session).await;
+    let (one, other) = (client.begin().await, client.begin_at("2025-06-18").await);
+    assert_eq!(one.call(1, "any", json!({})).await.text(), "called");
+    assert_eq!(other.call(1, "any", json!({})).await.text(), "called");
+    let begun = stage.seen(|seen| seen.asks() == "initialize");
+    assert_eq!(begun.len(), 2);
+    assert!(
+        begun
+            .iter()
+            .all(|seen| seen.header("mcp-session-id").is_none())
+    );
+    let called = stage.seen(|seen| seen.asks() == "tools/call");
+    let sessions: Vec<_> = called
+        .iter()
+        .map(|seen| seen.header("mcp-session-id").unwrap())
+        .collect();
+    assert_ne!(sessions[0], sessions[1]);
+    let versions = called
+        .iter()
+        .map(|seen| seen.header("mcp-protocol-version").unwrap());
+    assert_eq!(versions.collect::<Vec<_>>(), ["2025-11-25", "2025-06-18"]);
+    assert!(
+        called
+            .iter()
+            .all(|seen| seen.header("authorization") == Some("Bearer of"))
+    );
+    assert_eq!(one.send(Method::DELETE, Bytes::new()).await.status, 200);
+    let ended = |seen: &Seen| seen.method == "DELETE";
+    eventually("the end of the upstream's session", || {
+        !stage.seen(ended).is_empty()
+    })
+    .await;
+    assert_eq!(
+        stage.seen(ended)[0].header("mcp-session-id"),
+        Some(sessions[0])
+    );
+    assert_eq!(one.call(2, "any", json!({})).await.status, 404);
+    assert_eq!(other.call(2, "any", json!({})).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_session_that_the_upstream_forgot_is_404_here_for_every_message() {
+    let stage = Stage::open(|seen| (seen.asks() == "tools/call").then(|| Act::status(404))).await;
+    let (_server, client) = before(&stage, Mode::Session).await;
+    let session = client.begin().await;
+    let reply = session.call(1, "any", json!({})).await;
+    assert_eq!(
+        (reply.status.as_u16(), reply.kind().as_str()),
+        (404, "session_ended")
+    );
+    assert_eq!(
+        session.post(&request(2, "ping", json!({}))).await.status,
+        404
+    );
+    let again = client.begin().await;
+    assert_eq!(again.post(&request(2, "ping", json!({}))).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_shared_session_that_the_upstream_forgot_is_replaced_unseen() {
+    let stage = Stage::open(|seen| {
+        let first = seen.header("mcp-session-id") == Some("s-0");
+        (seen.asks() == "tools/call" && first).then(|| Act::status(404))
+    })
+    .await;
+    let (_server, client) = before(&stage, Mode::Shared).await;
+    for id in 0..3 {
+        assert_eq!(client.call(id, "any", json!({})).await.text(), "called");
+    }
+    assert_eq!(stage.seen(|seen| seen.asks() == "initialize").len(), 2);
+}
+
+#[tokio::test]
+async fn an_answer_whose_stream_broke_goes_on_behind_its_last_event() {
+    let stage = Stage::open(|seen| {
+        match (
+            seen.method.as_str(),
+            seen.asks(),
+            seen.header("last-event-id"),
+        ) {
+            ("POST", "tools/call", _) => Some(Act::Stream(
+                format!("retry: 1\nid: a-1\n{}", message(&log("first"))),
+                true,
+            )),
+            ("GET", _, Some("a-1")) if seen.nth == 2 => Some(Act::status(503)),
+            ("GET", _, Some("a-1")) => {
+                let answer = json!({"jsonrpc": "2.0", "id": 7, "result": {}});
+                let events = [
+                    format!("id: a-1\n{}", message(&log("first"))),
+                    format!("id: a-2\n{}", message(&log("second"))),
+                    format!("id: a-3\n{}", message(&answer)),
+                ];
+                Some(Act::Stream(events.concat(), true))
+            }
+            _ => None,
+        }
+    })
+    .await;
+    let (_server, client) = before(&stage, Mode::Session).await;
+    let session = client.begin().await;
+    // The session's own stream was refused: what has an id is the request's.
+    let own = |seen: &Seen| seen.method == "GET" && seen.header("last-event-id").is_none();
+    eventually("its own stream was asked for", || {
+        stage.seen(own).len() == 1
+    })
+    .await;
+    let mut events = session.stream(&tool(7, "any", json!({}))).await;
+    let mut said = Vec::new();
+    while let Some(message) = events.next().await {
+        said.push(message);
+    }
+    assert_eq!(said[..2], [log("first"), log("second")]);
+    assert_eq!((said.len(), &said[2]["id"]), (3, &json!(7)));
+    assert_eq!(
+        stage.seen(|seen| seen.asks() == "tools/call").len(),
+        1,
+        "asked once"
+    );
+}
+
+#[tokio::test]
+async fn a_stream_without_ids_that_broke_is_a_typed_error_and_the_session_goes_on() {
+    let stage = Stage::open(|seen| {
+        let breaks = seen.body["params"]["name"] == "break";
+        breaks.then(|| Act::Stream(message(&log("first")), true))
+    })
+    .await;
+    let (_server, mut client) = before(&stage, Mode::Session).await;
+    client.accept = "application/json";
+    let session = client.begin().await;
+    let reply = session.call(1, "break", json!({})).await;
+    assert_eq!(reply.kind(), "child_died");
+    assert_eq!(session.call(2, "any", json!({})).await.text(), "called");
+}
+
+#[tokio::test]
+async fn the_sessions_own_stream_comes_back_and_brings_each_message_once() {
+    let stage = Stage::open(|seen| {
+        if seen.method != "GET" {
+            return None;
+        }
+        Some(match seen.nth {
+            0 => Act::status(503),
+            1 => Act::Stream(format!("retry: 1\nid: 1\n{}", message(&log("1"))), true),
+            2 => Act::Drop,
+            3 => Act::status(500),
+            4 => Act::Stream(
+                format!(
+                    "id: 2\n{}: comment\n\nid: 3\n{}",
+                    message(&log("2")),
+                    message(&log("3"))
+                ),
+                true,
+            ),
+            _ => Act::Stream(String::new(), false),
+        })
+    })
+    .await;
+    let (_server, client) = before(&stage, Mode::Session).await;
+    let session = client.begin().await;
+    let mut events = session.listen().await;
+    for text in ["1", "2", "3"] {
+        assert_eq!(events.next().await.unwrap(), log(text));
+    }
+    let asked = |seen: &Seen| seen.method == "GET";
+    eventually("it stands", || stage.seen(asked).len() == 6).await;
+    let behind: Vec<_> = stage
+        .seen(asked)
+        .iter()
+        .map(|seen| seen.header("last-event-id").map(str::to_owned))
+        .collect();
+    let wanted = [None, None, Some("1"), Some("1"), Some("1"), Some("3")];
+    assert_eq!(behind, wanted.map(|id| id.map(str::to_owned)));
+}
+
+#[tokio::test]
+async fn a_question_of_the_upstream_reaches_the_client_and_its_answer_the_upstream() {
+    let stage = Stage::open(|seen| {
+        let asks = seen.asks() == "tools/call";
+        let question = json!({"jsonrpc": "2.0", "id": "why", "method": "sampling/createMessage", "params": {}});
+        asks.then(|| Act::Stream(message(&question), false))
+    })
+    .await;
+    let (_server, client) = before(&stage, Mode::Session).await;
+    let session = client.begin().await;
+    let mut events = session.stream(&tool(1, "ask", json!({}))).await;
+    assert_eq!(events.next().await.unwrap()["id"], "why");
+    let answer = json!({"jsonrpc": "2.0", "id": "why", "result": {"said": 1}});
+    assert_eq!(session.post(&answer).await.status, 202);
+    let answered = stage.seen(|seen| seen.body == answer);
+    assert_eq!(answered.len(), 1);
+    assert!(answered[0].header("mcp-session-id").is_some());
+}
+
+#[tokio::test]
+async fn refusals_of_the_upstream_go_on_with_their_status_and_its_trouble_is_502() {
+    let stage = Stage::open(|seen| {
+        let error = json!({"jsonrpc": "2.0", "id": seen.body["id"], "error": {"code": -32602, "message": "wrong"}});
+        Some(match seen.body["params"]["name"].as_str()? {
+            "secret" => Act::Say(401, "www-authenticate: Bearer resource_metadata=\"x\"", String::new()),
+            "wrong" => Act::Say(400, "content-type: application/json", error.to_string()),
+            "late" => Act::Say(429, "retry-after: 7", "slow down".into()),
+            "trouble" => Act::Say(503, "retry-after: 9", "no database".into()),
+            "page" => Act::Say(200, "content-type: text/html", "<html>".into()),
+            "gone" => Act::Drop,
+            _ => return None,
+        })
+    })
+    .await;
+    let (_server, client) = before(&stage, Mode::Session).await;
+    let session = client.begin().await;
+    let call = async |name: &str| session.call(1, name, json!({})).await;
+    let reply = call("secret").await;
+    assert_eq!(
+        (reply.status.as_u16(), reply.kind().as_str()),
+        (401, "upstream_refused")
+    );
+    assert_eq!(
+        reply.headers["www-authenticate"],
+        "Bearer resource_metadata=\"x\""
+    );
+    let reply = call("wrong").await;
+    assert_eq!(
+        (reply.status.as_u16(), &reply.json()["error"]["message"]),
+        (200, &json!("wrong"))
+    );
+    let reply = call("late").await;
+    assert_eq!(
+        (reply.status.as_u16(), &reply.headers["retry-after"]),
+        (429, &"7".parse().unwrap())
+    );
+    let reply = call("trouble").await;
+    assert_eq!(
+        (reply.status.as_u16(), reply.kind().as_str()),
+        (502, "upstream_failed")
+    );
+    assert_eq!(reply.headers["retry-after"], "9");
+    assert!(
+        reply.json()["error"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("no database")
+    );
+    assert_eq!(call("page").await.kind(), "upstream_failed");
+    assert_eq!(call("gone").await.kind(), "child_died");
+    assert_eq!(call("any").await.text(), "called");
+}
+
+#[tokio::test]
+async fn an_upstream_that_is_down_is_a_typed_refusal_until_it_is_up() {
+    let stage = Stage::open(|_| None).await;
+    let options = quick(&stage, Mode::Shared);
+    let address = stage.address;
+    drop(stage);
+    let (_server, client) = start_with(options).await;
+    let reply = client.call(1, "any", json!({})).await;
+    assert_eq!(
+        (reply.status.as_u16(), reply.kind().as_str()),
+        (503, "no_child")
+    );
+    let stage = Stage::open_at(address, |seen| Some(usual(seen))).await;
+    let begun = std::time::Instant::now();
+    while client.call(2, "any", json!({})).await.status != 200 {
+        assert!(begun.elapsed() < crate::fixture::PATIENCE);
+    }
+    drop(stage);
+}
+
+#[tokio::test]
+async fn clients_without_sessions_reach_an_upstream_without_them_with_the_heads_that_it_asks_for() {
+    let stage = Stage::open(|seen| {
+        Some(match seen.asks() {
+            "server/discover" => Act::json(seen.result(json!({"resultType": "complete",
+                "supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}}))),
+            "tools/call" => Act::json(seen.result(json!({"resultType": "complete",
+                "content": [{"type": "text", "text": "called"}]}))),
+            _ => return None,
+        })
+    })
+    .await;
+    for mode in [Mode::Session, Mode::Stateless] {
+        let (_server, client) = before(&stage, mode).await;
+        let reply = client
+            .post_modern(&modern_tool("x", "green", json!({})))
+            .await;
+        assert_eq!(
+            (reply.text(), &reply.json()["id"]),
+            ("called".into(), &json!("x"))
+        );
+    }
+    let called = stage.seen(|seen| seen.asks() == "tools/call");
+    assert_eq!(called.len(), 2);
+    for seen in called {
+        assert_eq!(seen.header("mcp-protocol-version"), Some("2026-07-28"));
+        assert_eq!(seen.header("mcp-method"), Some("tools/call"));
+        assert_eq!(seen.header("mcp-name"), Some("green"));
+        assert_eq!(seen.header("mcp-session-id"), None);
+    }
+    assert!(
+        stage
+            .seen(|seen| seen.asks() == "initialize" || seen.method != "POST")
+            .is_empty()
+    );
+}
