@@ -4,7 +4,9 @@
 //!
 //! Promise: the three kinds of hit run in turns in one process, medians of several rounds; memory is
 //! what the system says is resident, of a part that runs alone. Nothing is gated. Cost: half a minute;
-//! `table`, `upkeep` or `starving` as argument runs that part alone.
+//! `table`, `upkeep` or `starving` as argument runs that part alone. `one`, `handle` or `key` with a
+//! number runs so many hits on one key, to be counted from outside: the difference of two counts is
+//! the hits.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -33,8 +35,11 @@ fn main() {
         .build();
     runtime.expect("a runtime").block_on(async {
         // Cargo adds an argument of its own.
-        let part = std::env::args().skip(1).find(|word| word != "--bench");
-        let part = part.unwrap_or_default();
+        let mut words = std::env::args().skip(1).filter(|word| word != "--bench");
+        let part = words.next().unwrap_or_default();
+        if let Some(hits) = words.next() {
+            return count(&part, hits.parse().expect("a number of hits")).await;
+        }
         if part != "upkeep" && part != "starving" {
             table().await;
         }
@@ -45,6 +50,21 @@ fn main() {
             starving().await;
         }
     });
+}
+
+/// So many hits of one kind, and as little else as may be.
+async fn count(kind: &str, hits: u64) {
+    let single = single();
+    let keyed = keyed(LIMIT);
+    let handle = keyed.handle(0);
+    for _ in 0..hits {
+        match kind {
+            "one" => drop(black_box(single.acquire().await)),
+            "handle" => drop(black_box(handle.acquire().await)),
+            "key" => drop(black_box(keyed.acquire(&0).await)),
+            _ => panic!("no kind of hit: {kind}; one, handle or key"),
+        }
+    }
 }
 
 /// A hundred thousand keys, a thousand of them hot.
@@ -187,10 +207,14 @@ fn cpu() -> u64 {
     tasks.filter_map(of).sum()
 }
 
-async fn hits(keyed: &KeyedPool<u64, Plain<u64>>) {
-    let single: Pool<Plain<u64>> = PoolOptions::new()
+fn single() -> Pool<Plain<u64>> {
+    PoolOptions::new()
         .connect_with(|| async { Ok::<_, Infallible>(Plain(0)) })
-        .expect("valid options");
+        .expect("valid options")
+}
+
+async fn hits(keyed: &KeyedPool<u64, Plain<u64>>) {
+    let single = single();
     let handles: Vec<_> = (0..HOT).map(|key| keyed.handle(key)).collect();
     for handle in &handles {
         drop(handle.acquire().await.expect("opened"));

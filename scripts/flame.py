@@ -1,6 +1,7 @@
 """Draws a flame graph: reads collapsed stacks (`a;b;c 42`), writes one self-contained SVG.
 
     python3 scripts/flame.py TITLE <collapsed.txt >flame.svg
+    python3 scripts/flame.py --top <collapsed.txt      a table of who asked for most, innermost caller first
 A box is as wide as what its frame and the frames above it have; hover for the name and the number.
 """
 
@@ -9,6 +10,11 @@ import re
 import sys
 
 WIDTH, ROW, LEAST = 1200, 17, 0.0005  # the narrowest box that is drawn, as a part of the whole
+
+
+def split(stack):
+    """The frames of a stack; a semicolon before a space is a part of a type."""
+    return re.split(r";(?! )", stack)
 
 
 def read(lines):
@@ -20,7 +26,7 @@ def read(lines):
             continue
         node, amount = root, float(number)
         root[0] += amount
-        for frame in stack.split(";"):
+        for frame in split(stack):
             if "prof_backtrace" in frame:  # the profiler's own frames
                 continue
             node = node[1].setdefault(frame, [0, {}])
@@ -58,7 +64,38 @@ def draw(title, root):
     print("</svg>")
 
 
+def plain(frame):
+    """A frame without what is in angle brackets, and without marks."""
+    frame = frame.replace("[inline]", "").replace("->", "")
+    while (bare := re.sub(r"<[^<>]*>", "", frame)) != frame:
+        frame = bare
+    return frame.strip(": ")
+
+
+#: Frames of the allocator and of the library's wrappers around it: whom they serve is asked for.
+WRAPPERS = re.compile(r"prof|malloc|alloc|box_new|grow|reserve|with_capacity|^new$|_new$|"
+                      r"^(call_once|poll|run|try_with|with|set|drop|map|from|into|unwrap_or_else|\\{closure#\\d+\\})$")
+CALLERS, ROWS = 4, 12
+
+
+def top(lines):
+    """Bytes by the innermost callers that are no wrappers."""
+    amounts = {}
+    for line in lines:
+        stack, _, number = line.rstrip("\n").rpartition(" ")
+        if not stack or not re.fullmatch(r"[\d.]+", number):
+            continue
+        frames = [name for name in map(plain, reversed(split(stack))) if name and not WRAPPERS.search(name)]
+        key = " < ".join(dict.fromkeys(frames[:CALLERS])) or "unknown"
+        amounts[key] = amounts.get(key, 0) + float(number)
+    whole = sum(amounts.values())
+    for key, amount in sorted(amounts.items(), key=lambda one: -one[1])[:ROWS]:
+        print(f"{amount:14,.0f} {amount / whole:6.1%}  {key}")
+
+
 if __name__ == "__main__":
+    if sys.argv[1:] == ["--top"]:
+        sys.exit(top(sys.stdin))
     if len(sys.argv) != 2:
         sys.exit("usage: flame.py TITLE <collapsed.txt >flame.svg")
     tree = read(sys.stdin)

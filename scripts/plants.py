@@ -174,4 +174,30 @@ BUGS = {
         "src/engine/put.rs",
         "            !self.refresh_strict(list) && list.nudge_head(wakes)\n",
         "            list.nudge_head(wakes);\n            !self.refresh_strict(list)\n"),
+    "own-permit-freed-first": (
+        "permit_given_back_evicts_nobody", "another key's connection is retired for a permit that is there already",
+        "src/engine/permit.rs",
+        "        if let Some(commons) = &body.commons {\n            commons.give_back();\n        }\n"
+        "        let after = body.capacity.give_back();\n",
+        "        let after = body.capacity.give_back();\n"
+        "        if let Some(commons) = &body.commons {\n            commons.give_back();\n        }\n"),
+    "overtaken-under-pressure": (
+        "nobody_overtakes_who_is_waited_for_elsewhere", "a key waits for another key's caller that is overtaken for ever",
+        "src/engine/put.rs",
+        "        self.is_strict(gate) || self.is_pressed(gate)\n",
+        "        self.is_strict(gate)\n"),
+    "barren-though-something-was-left": (
+        "second_pool_that_starves_finds_what_was_kept", "a key that starves looks for nothing, though another kept one",
+        "src/engine/commons.rs",
+        "        self.barren = self.barren.filter(|_| wanted);\n", ""),
+    "promise-outlives-the-limit": (
+        "promise_of_a_higher_limit_opens_nothing", "a permit promised before the limit was lowered is taken above it",
+        "src/engine/commons.rs",
+        "            let may = if promised {\n                roll.open < roll.limit\n",
+        "            let may = if promised {\n                true\n"),
+    "suspended-line-served": (
+        "suspended_pool_gives_up_and_hands_nothing_out", "a suspended key's line is served with what comes back",
+        "src/engine/put.rs",
+        "    gate.has(GateWord::LINE) && !gate.has(GateWord::SUSPENDED)\n",
+        "    gate.has(GateWord::LINE)\n"),
 }

@@ -152,7 +152,20 @@ impl<T, H: Host<T>> Body<T, H> {
     /// Whether the pool was built by the process that this one was forked off: its locks may be held
     /// by threads that are not here, and what it has is the parent's.
     pub(crate) fn is_forked(&self) -> bool {
-        self.gate.peek().has(GateWord::FORKED)
+        let commons = self.commons.as_ref();
+        self.gate.peek().has(GateWord::FORKED) || commons.is_some_and(|commons| commons.is_forked())
+    }
+
+    /// Has the gate closed in forked children, until the pool is dropped or, unless it is to be
+    /// `kept`, has no connection.
+    pub(super) fn refuse_in_children(&self, kept: bool) {
+        // SAFETY: both are in the body, which stays in its `Arc` and unlists the mark in its drop.
+        #[cfg(all(unix, not(plunge_loom)))]
+        unsafe {
+            self.mark.enlist(&self.gate, kept);
+        }
+        #[cfg(not(all(unix, not(plunge_loom))))]
+        let _ = kept;
     }
 
     pub(crate) fn idle_count(&self) -> u32 {

@@ -17,7 +17,10 @@ use super::body::Body;
 use super::gate::GateWord;
 use super::host::Host;
 use super::lease::Lease;
+use super::wakes::Wakes;
 use crate::sync::Ordering::{Relaxed, SeqCst};
+#[cfg(all(unix, not(plunge_loom)))]
+use crate::sync::forks;
 use crate::sync::{Arc, AtomicU32, Mutex, fence};
 use crate::time::Tick;
 
@@ -41,6 +44,9 @@ pub(crate) struct Commons<T, H: Host<T>> {
     /// Written under the lock of `roll`.
     pressure: AtomicU32,
     roll: Mutex<Roll<T, H>>,
+    /// The process that built it, by its number of forks.
+    #[cfg(all(unix, not(plunge_loom)))]
+    home: u32,
 }
 
 struct Roll<T, H: Host<T>> {
@@ -85,7 +91,11 @@ pub(crate) struct CommonsState {
 impl<T, H: Host<T>> Commons<T, H> {
     #[cfg(any(plunge_loom, feature = "keyed"))]
     pub(crate) fn new(limit: u32) -> Self {
+        #[cfg(all(unix, not(plunge_loom)))]
+        super::fork::ask();
         Self {
+            #[cfg(all(unix, not(plunge_loom)))]
+            home: forks(),
             pressure: AtomicU32::new(0),
             roll: Mutex::new(Roll {
                 limit,
@@ -131,9 +141,24 @@ impl<T, H: Host<T>> Commons<T, H> {
         self.tend();
     }
 
+    /// Whether it was built by the process that this one was forked off.
+    #[cfg(all(unix, not(plunge_loom)))]
+    pub(crate) fn is_forked(&self) -> bool {
+        self.home != forks()
+    }
+
+    #[cfg(not(all(unix, not(plunge_loom))))]
+    pub(crate) fn is_forked(&self) -> bool {
+        false
+    }
+
     /// Takes the permit that was promised to `body`, or one that is free, and one of its own by
     /// `own`: both or neither. Nobody ever sees a permit taken that is given back at once.
     pub(super) fn try_take(&self, body: &Body<T, H>, own: impl FnOnce() -> bool) -> bool {
+        // Whoever held the lock may not be there.
+        if self.is_forked() {
+            return false;
+        }
         self.change(|roll| {
             let promised = roll.is_promised(body);
             let may = if promised {
@@ -172,6 +197,7 @@ impl<T, H: Host<T>> Commons<T, H> {
                 0 => {
                     roll.active.push((Arc::clone(body), 1));
                     body.row.store(roll.active.len() as u32, Relaxed);
+                    body.refuse_in_children(false);
                 }
                 row => roll.active[row - 1].1 += 1,
             }
@@ -190,6 +216,8 @@ impl<T, H: Host<T>> Commons<T, H> {
             }
             let left = roll.active.swap_remove(row);
             body.row.store(0, Relaxed);
+            #[cfg(all(unix, not(plunge_loom)))]
+            body.mark.unlist_unless_kept();
             if let Some((moved, _)) = roll.active.get(row) {
                 moved.row.store(row as u32 + 1, Relaxed);
             }
@@ -285,12 +313,17 @@ impl<T, H: Host<T>> Commons<T, H> {
     /// Tells pools that starved that a permit is kept for them. Called without a lock by whoever
     /// freed one.
     pub(super) fn tend(&self) {
+        // Woken when all were told: a waker that panics keeps nobody from hearing of it.
+        let mut told = Wakes::default();
         while let Some(body) = self.change(|roll| roll.untold.pop_front()) {
+            let (wanted, wakes) = body.grant_starved();
             // Where nobody wants it any more, it is kept for the next one.
-            if !body.grant_starved() {
+            if !wanted {
                 self.decline(&body);
             }
+            told.append(wakes);
         }
+        drop(told);
     }
 
     /// Retires one idle connection for whoever misses its permit. Called without a lock.

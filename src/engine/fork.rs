@@ -5,10 +5,15 @@
 //! set, and hits look at those anyway. Nothing of such a pool is closed or dropped in the child; its
 //! locks may be held by threads that are not there, so nothing takes them either.
 //!
+//! A pool of many keys is in the list only while it has a connection, or a user has its handle: of
+//! what has nothing to hand out, whoever opens connections asks whether the process is another.
+//!
 //! Promise: after `fork` no pool that was built before it hands anything out in the child; the
-//! parent notices nothing, and a pool built in the child is an ordinary one. Children made without the C library's `fork` (`vfork`, `posix_spawn`, a
-//! bare `clone`) are not seen, and are to call `exec`. Cost: nothing on a hit; a fork pays one locked
-//! instruction for each pool in the child; a build and a drop of a pool take a short lock.
+//! parent notices nothing, and a pool built in the child is an ordinary one. Children made without
+//! the C library's `fork` (`vfork`, `posix_spawn`, a bare `clone`) are not seen, and are to call
+//! `exec`. Cost: nothing on a hit; a fork pays for each pool in the list, in the child, a page that is
+//! copied, about 10 µs; a build and a drop of a pool take a short lock, and so do the first and the
+//! last connection of a key.
 
 use std::{process, ptr};
 
@@ -22,6 +27,8 @@ pub(super) struct Mark {
     gate: AtomicPtr<Gate>,
     prev: AtomicPtr<Mark>,
     next: AtomicPtr<Mark>,
+    /// In the list until it is dropped.
+    kept: AtomicBool,
 }
 
 /// A lock that may be released in the child of whoever took it: one word, and nobody sleeps on it.
@@ -43,36 +50,62 @@ impl Mark {
             gate: AtomicPtr::new(ptr::null_mut()),
             prev: AtomicPtr::new(ptr::null_mut()),
             next: AtomicPtr::new(ptr::null_mut()),
+            kept: AtomicBool::new(false),
         }
     }
 
-    /// Has the gate closed in every child from now on.
+    /// Has the gate closed in every child from now on; with `kept`, whatever
+    /// [`unlist_unless_kept`](Self::unlist_unless_kept) says.
     ///
     /// # Safety
     ///
     /// Both stay where they are until [`unlist`](Self::unlist).
-    pub(super) unsafe fn enlist(&self, gate: &Gate) {
+    pub(super) unsafe fn enlist(&self, gate: &Gate, kept: bool) {
         ask();
         lock();
         // Relaxed, here and below: under the lock.
+        self.kept.fetch_or(kept, Relaxed);
+        if self.gate.load(Relaxed).is_null() {
+            self.link(gate);
+        }
+        unlock();
+    }
+
+    fn link(&self, gate: &Gate) {
+        // Relaxed, all of them: under the lock.
         let first = FIRST.load(Relaxed);
         self.gate.store(ptr::from_ref(gate).cast_mut(), Relaxed);
+        self.prev.store(ptr::null_mut(), Relaxed);
         self.next.store(first, Relaxed);
         // SAFETY: in the list, so it stays where it is while the lock is held.
         if let Some(first) = unsafe { first.as_ref() } {
             first.prev.store(ptr::from_ref(self).cast_mut(), Relaxed);
         }
         FIRST.store(ptr::from_ref(self).cast_mut(), Relaxed);
-        unlock();
     }
 
     /// Takes the mark off the list, if it is on it.
     pub(super) fn unlist(&self) {
-        // Relaxed: written before the pool was given to anybody, and not since.
-        if self.gate.load(Relaxed).is_null() {
+        lock();
+        self.unlink();
+        unlock();
+    }
+
+    /// The same, unless it was asked to be kept.
+    pub(super) fn unlist_unless_kept(&self) {
+        lock();
+        // Relaxed: under the lock.
+        if !self.kept.load(Relaxed) {
+            self.unlink();
+        }
+        unlock();
+    }
+
+    fn unlink(&self) {
+        // Relaxed, all of them: under the lock.
+        if self.gate.swap(ptr::null_mut(), Relaxed).is_null() {
             return;
         }
-        lock();
         let (prev, next) = (self.prev.load(Relaxed), self.next.load(Relaxed));
         // SAFETY: in the list, so it stays where it is while the lock is held.
         match unsafe { prev.as_ref() } {
@@ -83,7 +116,6 @@ impl Mark {
         if let Some(next) = unsafe { next.as_ref() } {
             next.prev.store(prev, Relaxed);
         }
-        unlock();
     }
 }
 
@@ -92,7 +124,7 @@ static ASKING: AtomicU32 = AtomicU32::new(0);
 const ASKED: u32 = u32::MAX;
 
 /// Sees to it that the C library calls at forks, from before this returns on.
-fn ask() {
+pub(super) fn ask() {
     let mut round = 0;
     loop {
         // Acquire: pairs with the Release below: it calls by now.

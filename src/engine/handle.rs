@@ -18,17 +18,29 @@ pub(crate) struct Handle<T, H: Host<T>> {
 impl<T, H: Host<T>> Handle<T, H> {
     /// The first handle of a new body.
     pub(crate) fn first(body: Arc<Body<T, H>>) -> Self {
-        // SAFETY: both are in the body, which stays in its `Arc` and unlists the mark in its drop.
-        #[cfg(all(unix, not(plunge_loom)))]
-        unsafe {
-            body.mark.enlist(&body.gate);
+        // One pool of many is in the list while it has something.
+        if body.commons.is_none() {
+            body.refuse_in_children(false);
         }
         Self { body }
+    }
+
+    /// Has the pool refuse in forked children, whatever it has: a user got this handle.
+    #[cfg(feature = "keyed")]
+    pub(crate) fn refuse_in_children(&self) {
+        self.body.refuse_in_children(true);
     }
 
     #[inline(always)]
     pub(crate) fn body(&self) -> &Arc<Body<T, H>> {
         &self.body
+    }
+
+    /// Whether there is no other handle. Who clones this one meanwhile finds the pool closed.
+    #[cfg(feature = "keyed")]
+    pub(crate) fn is_only(&self) -> bool {
+        // Relaxed: a hint; the capacity word decides whether the pool can be closed.
+        self.body.handles.load(Ordering::Relaxed) == 1
     }
 
     #[cfg(not(plunge_loom))]

@@ -159,15 +159,13 @@ impl<T, H: Host<T>> Body<T, H> {
     }
 
     /// A permit of the commons is free: tells a waiter. Tells whether somebody wants it.
-    pub(super) fn grant_starved(&self) -> bool {
-        let (wanted, wakes) = self.line(|list, wakes| {
+    pub(super) fn grant_starved(&self) -> (bool, Wakes) {
+        self.line(|list, wakes| {
             let wanted = self.starves(list).is_some();
             // Whether or not it is still free: who finds it gone writes its pool down again.
             list.grant(1, wakes);
             wanted
-        });
-        drop(wakes);
-        wanted
+        })
     }
 
     /// Tells other pools of permits that are free in the commons. Called without a lock, and where
@@ -202,9 +200,11 @@ impl<T, H: Host<T>> Body<T, H> {
         if self.standing.load(Relaxed) != standing::PROMISED {
             return;
         }
-        if !self.grant_starved() && commons.decline(self) {
+        let (wanted, wakes) = self.grant_starved();
+        if !wanted && commons.decline(self) {
             commons.tend();
         }
+        drop(wakes);
     }
 
     /// Takes a permit for a dial that fills the idle set, unless `most` such are under way.

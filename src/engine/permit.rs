@@ -28,13 +28,15 @@ impl<T, H: Host<T>> Drop for Permit<T, H> {
     fn drop(&mut self) {
         // A local, dropped last: it may be what keeps the body in memory.
         let Some(body) = self.0.take() else { return };
+        // That of the commons first: a waiter of this pool that found its own free and none there
+        // would evict another pool's connection for nothing.
+        if let Some(commons) = &body.commons {
+            commons.give_back();
+        }
         let after = body.capacity.give_back();
         // SeqCst: between the freed permit and the look at the line; pairs with the fence in
         // `Wait::enlist`, after which a waiter reads the capacity.
         fence_after_rmw();
-        if let Some(commons) = &body.commons {
-            commons.give_back();
-        }
         // Others first: who waits there for longer than anybody here is to have it.
         body.tend();
         body.grant();

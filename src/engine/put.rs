@@ -45,7 +45,7 @@ impl<T, H: Host<T>> Body<T, H> {
         // SAFETY: kept by `guard` up to its drop below.
         let this = unsafe { &*body };
         let gate = this.gate.peek();
-        if !gate.has(GateWord::LINE) || gate.has(GateWord::SUSPENDED) || !this.is_strict(gate) {
+        if !gate.has(GateWord::LINE) || gate.has(GateWord::SUSPENDED) || !this.hands_over(gate) {
             // SAFETY: as above.
             return unsafe { Self::publish(body, id, thread, guard) };
         }
@@ -81,7 +81,8 @@ impl<T, H: Host<T>> Body<T, H> {
         // SAFETY: kept by `guard`.
         let this = unsafe { &*body };
         this.idle.put(id, thread);
-        if this.gate.after_publish().is_silent() {
+        let gate = this.gate.after_publish();
+        if gate.is_silent() || (gate.is_quiet() && !this.is_pressed(gate)) {
             return drop(guard);
         }
         // SAFETY: as above.
@@ -113,6 +114,7 @@ impl<T, H: Host<T>> Body<T, H> {
     }
 
     /// Whether another pool may miss a permit.
+    #[inline]
     fn is_pressed(&self, gate: GateWord) -> bool {
         let commons = self.commons.as_ref();
         gate.has(GateWord::KEYED) && commons.is_some_and(|commons| commons.is_pressed())
@@ -175,7 +177,7 @@ impl<T, H: Host<T>> Body<T, H> {
 
     /// Hands one connection on. `true`: the rest is up to somebody else.
     fn settle_one(&self, id: SlotId, gate: GateWord) -> bool {
-        let strict = self.is_strict(gate);
+        let strict = self.hands_over(gate);
         if strict {
             let (handed, wakes) = self.hand_off(id);
             if handed {
@@ -191,6 +193,13 @@ impl<T, H: Host<T>> Body<T, H> {
     /// Whether a connection may only go to the first in line.
     pub(super) fn is_strict(&self, gate: GateWord) -> bool {
         gate.has(GateWord::STRICT) || !self.is_patient()
+    }
+
+    /// Whether a connection that comes back goes to the first in line. Also where it may be overtaken,
+    /// while another pool misses a permit: that one waits until the first here was served, if that came
+    /// before, and would wait for as long as it is overtaken.
+    fn hands_over(&self, gate: GateWord) -> bool {
+        self.is_strict(gate) || self.is_pressed(gate)
     }
 
     fn hand_off(&self, id: SlotId) -> (bool, Wakes) {

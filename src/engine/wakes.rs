@@ -22,6 +22,13 @@ impl Wakes {
             None => self.rest.push(waker),
         }
     }
+
+    /// Adds those of another batch.
+    pub(super) fn append(&mut self, mut other: Self) {
+        let places = std::mem::take(&mut other.first);
+        places.into_iter().for_each(|waker| self.push(waker));
+        self.rest.append(&mut other.rest);
+    }
 }
 
 impl Wakes {

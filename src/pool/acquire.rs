@@ -31,7 +31,7 @@ const DEAD_TAKES: u32 = 2;
 
 /// Hits that count as one operation in tokio's cooperative budget of 128: a loop of hits yields
 /// every 100 µs or so.
-const HITS_PER_UNIT: u64 = 64;
+pub(super) const HITS_PER_UNIT: u64 = 64;
 
 pin_project! {
     /// An acquire: a hit at its first poll, else a slow future that is made then.

@@ -84,22 +84,24 @@ impl<T: Send + 'static> Pool<T> {
         limit: Option<Duration>,
         caller: Caller,
     ) -> Result<PoolConnection<T>, AcquireError> {
-        let entered = Handle::try_current().is_ok();
         let shared = self.body().host();
-        if entered && runs_async_code() {
+        if !is_allowed() {
             return Err(shared.refuse(self.body(), AcquireErrorKind::InAsyncCode, None));
         }
         if let Some(hit) = self.hit(caller) {
             return Ok(hit);
         }
         let limit = limit.unwrap_or_else(|| shared.acquire_timeout());
-        // For checks and hooks, which may want timers and sockets.
-        let runtime = shared.runtimes.configured().filter(|_| !entered);
-        let _entered = runtime.map(Handle::enter);
-        wait(Acquire::new(self, caller, move |pool, found| {
+        let acquire = Acquire::new(self, caller, move |pool, found| {
             acquire_slow(pool.body(), found, limit)
-        }))
+        });
+        wait(shared.runtimes.configured(), acquire)
     }
+}
+
+/// Whether this thread may be blocked: it runs no async code.
+pub(crate) fn is_allowed() -> bool {
+    Handle::try_current().is_err() || !runs_async_code()
 }
 
 /// Whether this thread is polling a future of a runtime's. Leaves its budget as it was.
@@ -115,8 +117,11 @@ fn runs_async_code() -> bool {
     is_bounded(MORE_THAN_A_BUDGET)
 }
 
-/// Polls a future to its end, and parks this thread in between.
-fn wait<F: Future>(future: F) -> F::Output {
+/// Polls a future to its end, and parks this thread in between. Where the thread entered no runtime
+/// it enters this one: checks and hooks may want timers and sockets.
+pub(crate) fn wait<F: Future>(runtime: Option<&Handle>, future: F) -> F::Output {
+    let runtime = runtime.filter(|_| Handle::try_current().is_err());
+    let _entered = runtime.map(Handle::enter);
     let mut future = pin!(future);
     let parker = Arc::new(Parker {
         thread: thread::current(),

@@ -33,12 +33,6 @@ impl<T: Send + 'static> PoolConnection<T> {
         self
     }
 
-    /// How often it was taken, this time included.
-    #[cfg(feature = "keyed")]
-    pub(crate) fn uses(&self) -> u64 {
-        self.lease.uses()
-    }
-
     /// Lets the connection be retired, not returned, when it is dropped.
     pub fn mark_broken(&mut self) {
         self.lease.doom();

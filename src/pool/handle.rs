@@ -64,9 +64,9 @@ impl<T: Send + 'static> Pool<T> {
             limit: tuning.max_connections,
             ceiling: options.ceiling(),
             order: options.idle_order,
-            // The pools of many keys have no places of their own for threads.
+            // The pools of many keys have one place for all threads.
             workers: match &commune {
-                Some(_) => 0,
+                Some(_) => 1,
                 None => workers(options.runtime.as_ref()),
             },
             max_connecting: tuning.max_connecting,
@@ -178,6 +178,19 @@ impl<T: Send + 'static> Pool<T> {
     /// The pool at this moment.
     pub fn stats(&self) -> PoolStats {
         self.body().host().stats(self.body())
+    }
+
+    /// The same, for a user: one of many keys looks at itself alone from now on.
+    #[cfg(feature = "keyed")]
+    pub(crate) fn given_out(self) -> Self {
+        self.handle.refuse_in_children();
+        self
+    }
+
+    /// Whether nobody has another handle.
+    #[cfg(feature = "keyed")]
+    pub(crate) fn is_only_handle(&self) -> bool {
+        self.handle.is_only()
     }
 
     /// What the pool is called; see [`PoolOptions::name`].

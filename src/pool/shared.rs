@@ -305,7 +305,7 @@ impl<T: Send + 'static> Shared<T> {
             waiting: queue.waiting,
             max_connections: capacity.limit(),
             capacity_free: capacity.free(),
-            closed: body.is_closed(),
+            closed: body.is_closed() || body.is_forked(),
             ..self.counted(body.uses())
         }
     }

@@ -18,7 +18,7 @@ pub(crate) use modelled::*;
 #[cfg(not(plunge_loom))]
 pub(crate) use process::PerProcess;
 #[cfg(all(unix, not(plunge_loom)))]
-pub(crate) use process::begin_child;
+pub(crate) use process::{begin_child, forks};
 #[cfg(not(plunge_loom))]
 pub(crate) use real::*;
 #[cfg(not(plunge_loom))]

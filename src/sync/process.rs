@@ -25,6 +25,13 @@ pub(crate) fn begin_child() {
     FORKS.fetch_add(1, Ordering::Relaxed);
 }
 
+/// How many forks lie between the first process and this one.
+#[cfg(unix)]
+pub(crate) fn forks() -> u32 {
+    // Relaxed: as in `begin_child`.
+    FORKS.load(Ordering::Relaxed)
+}
+
 /// A static that each process has its own of.
 pub(crate) struct PerProcess<T> {
     place: ArcSwapOption<Owned<T>>,

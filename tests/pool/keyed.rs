@@ -165,12 +165,57 @@ async fn empty_keys_are_collected_and_come_back() {
     drop(handle.acquire().await.unwrap());
     let held = keyed.acquire(&1).await.unwrap();
     sleep(Duration::from_secs(30)).await;
-    assert_eq!(keyed.stats().keys, 1, "the one in use");
-    assert_eq!(keyed.stats().collected, 999);
+    assert_eq!(
+        keyed.stats().keys,
+        2,
+        "the one in use, and the one with a handle"
+    );
+    assert_eq!(keyed.stats().collected, 998);
     assert_eq!(keyed.stats().open, 1);
     drop(held);
     assert_eq!(**handle.acquire().await.unwrap(), 7);
     assert_eq!(**keyed.acquire(&0).await.unwrap(), 0);
+    drop(handle);
+    sleep(Duration::from_secs(30)).await;
+    assert_eq!(keyed.stats().keys, 0, "nobody keeps any");
+}
+
+#[tokio::test(start_paused = true)]
+async fn pass_at_any_time_spares_a_key_used_within_its_time() {
+    let per_key = PoolOptions::new().idle_timeout(Duration::from_millis(10));
+    let keyed = build(
+        options(5_000)
+            .key_timeout(Duration::from_secs(5))
+            .per_key(per_key),
+    );
+    drop(keyed.acquire(&0).await.unwrap());
+    // Empty when the task makes its pass, and so again when the table has doubled.
+    sleep(Duration::from_millis(5_010)).await;
+    for key in 1..1_500 {
+        drop(keyed.acquire(&key).await.unwrap());
+    }
+    assert_eq!(keyed.stats().collected, 0, "no key is as old as that");
+    assert!(keyed.key_stats(&0).is_some());
+    sleep(Duration::from_secs(15)).await;
+    assert_eq!(keyed.stats().keys, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn handle_of_a_removed_key_serves_the_key_it_has_now() {
+    let keyed = build(options(3));
+    let handle = keyed.handle(1);
+    drop(handle.acquire().await.unwrap());
+    assert!(keyed.remove(&1));
+    drop(handle.acquire().await.unwrap());
+    drop(handle.acquire().await.unwrap());
+    assert_eq!(
+        keyed.key_stats(&1).unwrap().opened,
+        1,
+        "the second is a hit"
+    );
+    keyed.close(Duration::from_secs(1)).await;
+    let refused = handle.acquire().await.unwrap_err();
+    assert_eq!(refused.kind(), AcquireErrorKind::Closed);
 }
 
 #[tokio::test(start_paused = true)]
@@ -293,6 +338,39 @@ async fn freed_permit_goes_to_who_waits_and_not_to_a_newcomer() {
             assert_eq!(**served.unwrap(), 2, "{fairness:?}");
         }
         looper.abort();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn key_whose_callers_overtake_one_another_keeps_no_other_key_waiting() {
+    for fairness in [
+        Fairness::Eventual(Duration::from_secs(1)),
+        Fairness::Barging,
+    ] {
+        let keyed = build(options(1).per_key(PoolOptions::new().fairness(fairness)));
+        let held = keyed.acquire(&1).await.unwrap();
+        let overtaken = tokio::spawn({
+            let keyed = keyed.clone();
+            async move { drop(keyed.acquire(&1).await.unwrap()) }
+        });
+        sleep(Duration::from_millis(1)).await;
+        let hog = {
+            let keyed = keyed.clone();
+            async move {
+                let mut held = Some(held);
+                loop {
+                    sleep(Duration::from_millis(1)).await;
+                    // Back at once, before anybody else runs.
+                    drop(held.take());
+                    held = Some(keyed.acquire(&1).await.unwrap());
+                }
+            }
+        };
+        let hog = tokio::spawn(hog);
+        let served = keyed.acquire_timeout(&2, Duration::from_millis(50)).await;
+        assert_eq!(**served.unwrap(), 2, "{fairness:?}");
+        overtaken.await.unwrap();
+        hog.abort();
     }
 }
 

@@ -10,12 +10,17 @@
 //! PLUNGE_MACHINE_STEPS=1000000 PLUNGE_MACHINE_SEED=7 cargo test --release --test pool machine
 //! ```
 //!
-//! The steps are for each of the four tests. `scripts/storm` runs as many as one likes.
+//! The steps are for each of the four tests of one pool; that of many keys plays a tenth of them. `scripts/storm` runs as many as one likes.
 
+#[cfg(feature = "keyed")]
+mod keys;
+#[cfg(feature = "keyed")]
+mod keys_truth;
 mod step;
 mod truth;
 mod world;
 
+use std::fmt::Debug;
 use std::time::Duration;
 
 use plunge::Fairness;
@@ -37,7 +42,19 @@ const EVENTUAL: Fairness = Fairness::Eventual(Duration::from_millis(5));
 
 /// Plays cases in which the line follows these rules until the steps are made.
 fn run(part: u8, rules: &'static [Fairness]) {
-    let steps = setting("PLUNGE_MACHINE_STEPS", 250_000);
+    let steps = |case: &Case| case.steps.len();
+    play(part, 1, move || cases(rules, STEPS), steps, world::play);
+}
+
+/// Plays cases until this share of the steps is made.
+fn play<C: Debug, S: Strategy<Value = C>>(
+    part: u8,
+    share: u64,
+    cases: impl FnOnce() -> S + Send + 'static,
+    steps_of: impl Fn(&C) -> usize + Send + 'static,
+    play: impl Fn(&C) -> Result<(), String> + Send + 'static,
+) {
+    let steps = setting("PLUNGE_MACHINE_STEPS", 250_000) / share;
     let seed = setting("PLUNGE_MACHINE_SEED", 1);
     watched(move |scene| {
         let mut bytes = [part; 32];
@@ -49,15 +66,13 @@ fn run(part: u8, rules: &'static [Fairness]) {
         };
         let random = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
         let mut runner = TestRunner::new_with_rng(config, random);
-        let cases = cases(rules, STEPS);
+        let cases = cases();
         let mut made = 0;
         while made < steps {
             scene(format!("a case after {made} steps of seed {seed}"));
             let tree = cases.new_tree(&mut runner).expect("nothing is filtered");
-            made += tree.current().steps.len() as u64;
-            let played = runner.run_one(tree, |case: Case| {
-                world::play(&case).map_err(TestCaseError::fail)
-            });
+            made += steps_of(&tree.current()) as u64;
+            let played = runner.run_one(tree, |case: C| play(&case).map_err(TestCaseError::fail));
             match played {
                 Ok(_) => {}
                 Err(TestError::Fail(why, case)) => {
@@ -88,4 +103,12 @@ fn overtaking_for_ever_holds_at_every_step() {
 #[test]
 fn changing_the_rule_of_the_line_holds_at_every_step() {
     run(4, &[Fairness::Fifo, EVENTUAL, Fairness::Barging]);
+}
+
+#[cfg(feature = "keyed")]
+#[test]
+fn one_limit_for_many_keys_holds_at_every_step() {
+    // A step takes ten times as long: all keys are looked at after it.
+    let steps = |case: &keys::Case| case.steps.len();
+    play(5, 10, || keys::cases(STEPS), steps, keys::play);
 }

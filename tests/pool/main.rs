@@ -13,6 +13,8 @@ mod dials;
 mod hooks;
 #[cfg(feature = "keyed")]
 mod keyed;
+#[cfg(feature = "keyed")]
+mod keyed_lifecycle;
 mod leaks;
 mod lifecycle;
 mod machine;

@@ -152,7 +152,7 @@ fn the_official_rust_client_works_in_both_eras_before_children_and_before_a_serv
     };
     let server = format!("'{}' demo-server", env!("CARGO_BIN_EXE_plunge"));
     let table: [(&str, &[&str]); 3] = [
-        ("session", &["legacy", "auto"]),
+        ("session", &["legacy"]),
         ("shared", &["legacy", "auto", "modern"]),
         ("exclusive", &["legacy", "modern"]),
     ];

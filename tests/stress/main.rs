@@ -12,6 +12,8 @@
 
 mod dice;
 mod hooks;
+#[cfg(feature = "keyed")]
+mod keys;
 mod round;
 mod shop;
 mod storm;
@@ -70,6 +72,27 @@ fn nothing_is_lost_by_acquires_that_are_dropped_anywhere() {
     let places = [&dropped.unpolled, &dropped.told, &dropped.looking];
     assert!(places.iter().all(|place| place.load(SeqCst) > 0));
     assert!(dropped.served.load(SeqCst) > 0, "somebody was served");
+}
+
+/// The same over many keys with one limit for all of them.
+#[cfg(feature = "keyed")]
+#[test]
+fn nothing_is_lost_by_acquires_of_many_keys_that_are_given_up_anywhere() {
+    let wanted = setting("PLUNGE_KEYS_CANCELS", 20_000);
+    let seed = setting("PLUNGE_STORM_SEED", u64::from(std::process::id()));
+    let mut dice = Dice::new(seed);
+    let dropped = Arc::new(Dropped::default());
+    let keyed = Arc::new(keys::Tally::default());
+    let gust = GUST.min(wanted.div_ceil(8));
+    while dropped.waiting.load(SeqCst) < wanted {
+        let storm = keys::Storm::roll(&mut dice);
+        let (told, dropped) = (format!("{storm:?}"), Arc::clone(&dropped));
+        let keyed = Arc::clone(&keyed);
+        watched(told, move || storm.play(gust, &dropped, &keyed));
+    }
+    println!("seed {seed}: {dropped:?}, {keyed:?}");
+    assert!(dropped.served.load(SeqCst) > 0, "somebody was served");
+    assert!(keyed.evicted.load(SeqCst) > 0, "keys made room for others");
 }
 
 /// Plays something on a thread of its own; if it hangs, that is reported with its settings.

@@ -16,7 +16,7 @@ use crate::shop::{Counter, Shop, Tool};
 use crate::worker::{self, License};
 
 /// Far longer than a round, far shorter than the patience of its watcher.
-const FORGOTTEN: Duration = Duration::from_secs(30);
+pub const FORGOTTEN: Duration = Duration::from_secs(30);
 
 /// What came of a round.
 #[derive(Clone, Copy, Debug, Default)]

@@ -110,7 +110,7 @@ impl Storm {
 
 async fn task(pool: Pool<Tool>, mut dice: Dice, end: u64, dropped: Arc<Dropped>) {
     while dropped.waiting.load(SeqCst) < end {
-        match polled(&pool, &mut dice, &dropped).await {
+        match polled(pool.acquire(), &mut dice, &dropped).await {
             Some(Ok(tool)) => {
                 dropped.served.fetch_add(1, SeqCst);
                 tool.grasp();
@@ -131,17 +131,20 @@ async fn task(pool: Pool<Tool>, mut dice: Dice, end: u64, dropped: Arc<Dropped>)
     }
 }
 
+/// What comes of an acquire.
+pub type Acquired = Result<PoolConnection<Tool>, AcquireError>;
+
 /// Polls an acquire some times; `None`: dropped before it was over.
-async fn polled(
-    pool: &Pool<Tool>,
+pub async fn polled(
+    acquire: impl Future<Output = Acquired>,
     dice: &mut Dice,
     dropped: &Dropped,
-) -> Option<Result<PoolConnection<Tool>, AcquireError>> {
+) -> Option<Acquired> {
     let bell = Arc::new(Bell::default());
     let waker = Waker::from(Arc::clone(&bell));
     // Few, to be dropped in line; many, to get as far as a check and a hook.
     let polls = dice.pick(&[0, 1, 1, 2, 3, 5, 20, 100, 500]);
-    let mut acquire = pin!(pool.acquire());
+    let mut acquire = pin!(acquire);
     for _ in 0..polls {
         bell.0.store(false, SeqCst);
         let polled = acquire.as_mut().poll(&mut Context::from_waker(&waker));
@@ -163,7 +166,7 @@ async fn polled(
     None
 }
 
-async fn release(mut tool: PoolConnection<Tool>, dice: &mut Dice) {
+pub async fn release(mut tool: PoolConnection<Tool>, dice: &mut Dice) {
     match dice.below(300) {
         0 => tool.mark_broken(),
         1 => tool.fall_ill(),

@@ -18,6 +18,7 @@ use super::stage::{Item, Stage, TestBody, TestTicket, pool_in};
 use crate::engine::{Commons, Fairness, Handle, Wait};
 use crate::sync::Arc;
 use crate::sync::story::{block_on, thread};
+use crate::time::Tick;
 
 type Pool = Handle<Item, Stage>;
 
@@ -252,6 +253,49 @@ fn what_is_left_for_a_line_that_is_gone_goes_to_the_pool_that_starves() {
         putter.join().unwrap();
         drop(starving);
         assert_eq!((commons.state().open, commons.state().starving), (0, 0));
+    });
+}
+
+/// Would catch: what comes back is left idle for newcomers who may overtake, and the first in line,
+/// whom the pool that starves has to wait for, is overtaken for ever.
+#[test]
+fn nobody_overtakes_who_is_waited_for_elsewhere() {
+    model(3, || {
+        let commons = Arc::new(Commons::new(1));
+        let pool_of = |idle| pool_in(Some(Arc::clone(&commons)), 1, idle, Fairness::Barging);
+        let (hungry, other) = (pool_of(0), pool_of(1));
+        let held = lease(&other);
+        let mut first = Box::pin(wait(other.body()));
+        poll_once(first.as_mut());
+        let later = Wait::new(hungry.body(), Tick::from_millis(1), Tick::NEVER, false);
+        let mut later = Box::pin(later);
+        poll_once(later.as_mut());
+        let putter = thread::spawn(move || drop(held));
+        let overtaken = other.body().may_take() && other.body().take_idle().is_some();
+        assert!(!overtaken, "the first in line is to have it");
+        drop(block_on(first));
+        drop(until_dialled_in(hungry.body(), later.as_mut()));
+        putter.join().unwrap();
+        drop(later);
+        assert_eq!((commons.state().open, commons.state().starving), (0, 0));
+    });
+}
+
+/// Would catch: a permit is the pool's own again before it is that of the commons, and a waiter of the
+/// pool that comes in between has another pool's connection retired for nothing.
+#[test]
+fn permit_given_back_evicts_nobody() {
+    model(3, || {
+        let commons = Arc::new(Commons::new(2));
+        let pool_of = || pool_in(Some(Arc::clone(&commons)), 1, 1, Fairness::Fifo);
+        let (pool, other) = (pool_of(), pool_of());
+        let held = lease(&pool);
+        let retirer = thread::spawn(move || drop(held.retire()));
+        let ticket = until_dialled(pool.body());
+        retirer.join().unwrap();
+        assert_eq!(other.body().idle_count(), 1, "nobody missed a permit");
+        drop(ticket);
+        assert_eq!(commons.state().evicted, 0);
     });
 }
 

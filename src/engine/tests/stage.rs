@@ -88,20 +88,15 @@ pub(super) fn pool_ordered(
     build(None, order, limit, idle, fairness)
 }
 
-/// As `pool`, with permits from the commons and no hot places, as a keyed pool has it.
-#[cfg(plunge_loom)]
+/// As `pool`, with permits from the commons and one hot place, as a keyed pool has it.
+#[cfg(any(plunge_loom, feature = "keyed"))]
 pub(super) fn pool_in(
     commons: Option<Arc<Commons<Item, Stage>>>,
     limit: u32,
     idle: u32,
     fairness: Fairness,
 ) -> Handle<Item, Stage> {
-    let order = if commons.is_some() {
-        IdleOrder::Fifo
-    } else {
-        IdleOrder::Affine
-    };
-    build(commons, order, limit, idle, fairness)
+    build(commons, IdleOrder::Affine, limit, idle, fairness)
 }
 
 fn build(
@@ -115,7 +110,7 @@ fn build(
         limit,
         ceiling: limit,
         order,
-        workers: 2,
+        workers: if commons.is_some() { 1 } else { 2 },
         max_connecting: 2,
         max_waiters: u32::MAX,
         fairness,

@@ -1,12 +1,14 @@
 //! Collection of empty keys.
 //!
-//! Promise: a key that has no connection and nobody in line, and was not used for `key_timeout`,
-//! loses its pool; who comes to the pool meanwhile finds it closed and looks the key up again. So
-//! the table never holds more than the keys in use and those of the last two periods.
+//! Promise: a key that has no connection, nobody in line and no handle that keeps it, and was not used
+//! for `key_timeout`, loses its pool; who comes to the pool meanwhile finds it closed and looks the
+//! key up again. So the table never holds more than the keys in use and those of the last two periods.
 //! Cost: one pass over the table a period, and one whenever it doubled.
 
 use std::collections::HashMap;
 use std::hash::Hash;
+
+use tokio::time::Instant;
 
 use super::pool::Inner;
 use crate::engine::GateWord;
@@ -21,8 +23,17 @@ pub(super) struct Collector<K> {
     duty: Duty,
     /// The size of the table at which an insertion makes one.
     due: AtomicUsize,
-    /// The keys that the last pass found empty, and how often each had been used by then.
-    empty: Mutex<HashMap<K, u64>>,
+    /// The keys that the last pass found empty.
+    empty: Mutex<HashMap<K, Empty>>,
+}
+
+/// An empty key.
+#[derive(Clone, Copy)]
+struct Empty {
+    /// How often it had been used.
+    used: u64,
+    /// The first pass that found it so.
+    since: Instant,
 }
 
 impl<K> Collector<K> {
@@ -42,29 +53,10 @@ where
     T: Send + 'static,
 {
     let collector = &inner.collector;
-    if collector.duty.begin() {
-        let period = inner.key_timeout;
-        let mut seat = Some(Seat(Arc::downgrade(inner)));
-        let started = inner.runtimes.spawn(|| {
-            let mut seat = seat.take().unwrap_or_else(|| Seat(Arc::downgrade(inner)));
-            Some(async move {
-                loop {
-                    tokio::time::sleep(period).await;
-                    let Some(inner) = seat.0.upgrade() else {
-                        return;
-                    };
-                    pass(&inner);
-                    let table = &inner.table;
-                    if table.is_empty() && inner.collector.duty.end(|| !table.is_empty()) {
-                        drop(std::mem::take(&mut seat.0));
-                        return;
-                    }
-                }
-            })
-        });
-        // Where there is none, the insertions that come make the passes.
-        let _ = started;
-    }
+    // Where there is no runtime, the insertions that come make the passes.
+    let _ = inner
+        .runtimes
+        .spawn(|| Seat::take(inner).map(Seat::collect));
     // Also while a task runs: its runtime may be one that nobody drives.
     // Relaxed: a pass more or less does no harm.
     let size = inner.table.len();
@@ -105,6 +97,37 @@ impl Duty {
 /// The task's place: when it is cut off, the next insertion starts another.
 struct Seat<K, T: Send + 'static>(Weak<Inner<K, T>>);
 
+impl<K, T> Seat<K, T>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    T: Send + 'static,
+{
+    /// The place, unless somebody has it. Whoever lost it with a runtime asks anew.
+    fn take(inner: &Arc<Inner<K, T>>) -> Option<Self> {
+        let begun = inner.collector.duty.begin();
+        begun.then(|| Self(Arc::downgrade(inner)))
+    }
+
+    /// Makes the passes as long as there are keys.
+    async fn collect(mut self) {
+        loop {
+            let Some(period) = self.0.upgrade().map(|inner| inner.key_timeout) else {
+                return;
+            };
+            tokio::time::sleep(period).await;
+            let Some(inner) = self.0.upgrade() else {
+                return;
+            };
+            pass(&inner);
+            let table = &inner.table;
+            if table.is_empty() && inner.collector.duty.end(|| !table.is_empty()) {
+                drop(std::mem::take(&mut self.0));
+                return;
+            }
+        }
+    }
+}
+
 impl<K, T: Send + 'static> Drop for Seat<K, T> {
     fn drop(&mut self) {
         if let Some(inner) = self.0.upgrade() {
@@ -113,7 +136,7 @@ impl<K, T: Send + 'static> Drop for Seat<K, T> {
     }
 }
 
-/// Collects the keys that were empty at the last pass, too, and not used since.
+/// Collects the keys that earlier passes found empty, too, a period ago or more, and not used since.
 fn pass<K, T>(inner: &Arc<Inner<K, T>>)
 where
     K: Hash + Eq + Clone + Send + Sync + 'static,
@@ -121,27 +144,35 @@ where
 {
     let before = std::mem::take(&mut *inner.collector.empty.lock());
     let mut empty = HashMap::new();
+    let now = Instant::now();
     let table = inner.table.pin();
     for (key, pool) in table.iter() {
-        let Some(used) = used_so_far(pool) else {
+        // SeqCst: as in `align`; here any order would do. A key suspended alone stays so.
+        let alone = pool.body().is_suspended() && !inner.suspended.load(Ordering::SeqCst);
+        let Some(used) = used_so_far(pool).filter(|_| !alone) else {
             continue;
         };
-        if before.get(key) == Some(&used) && pool.body().shut_if_unused() {
+        let known = before.get(key).filter(|known| known.used == used);
+        let since = known.map_or(now, |known| known.since);
+        // Passes come at any time: it is the key's own time that counts.
+        let over = known.is_some() && now.duration_since(since) >= inner.key_timeout;
+        if over && pool.body().shut_if_unused() {
             let _ = table.remove_if(key, |_, present| present.is_closed());
             inner.collected.add(1);
         } else {
-            empty.insert(key.clone(), used);
+            empty.insert(key.clone(), Empty { used, since });
         }
     }
     // The keys are the user's: dropped outside the lock.
     let _before = std::mem::replace(&mut *inner.collector.empty.lock(), empty);
 }
 
-/// How much an empty pool was used; `None`: it is not empty.
+/// How much an empty pool was used; `None`: it is not empty, or somebody beside the table keeps it.
 fn used_so_far<T: Send + 'static>(pool: &Pool<T>) -> Option<u64> {
     let body = pool.body();
     let counters = &body.host().counters;
-    let empty = body.capacity().open() == 0 && !body.gate().has(GateWord::LINE);
+    let empty =
+        body.capacity().open() == 0 && !body.gate().has(GateWord::LINE) && pool.is_only_handle();
     let used = counters.retired_uses.get() + counters.opened.get();
     empty.then(|| used + counters.connect_failures.get())
 }

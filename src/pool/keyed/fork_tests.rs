@@ -59,3 +59,32 @@ fn calls_on_the_parents_keys_change_nothing_in_a_forked_child_and_wait_for_no_lo
     drop(held);
     assert_eq!(pool.stats().open, 1);
 }
+
+#[test]
+fn key_that_has_nothing_is_refused_in_a_forked_child_too() {
+    let (runtime, pool) = (runtime(), pool());
+    let [empty, handled, given] = [1, 2, 3];
+    for key in [empty, handled, given] {
+        drop(runtime.block_on(pool.acquire(&key)).expect("opened"));
+    }
+    let handle = pool.handle(handled);
+    drop(runtime.block_on(handle.acquire()).expect("idle"));
+    let own = pool.key_pool(&given).expect("a pool");
+    assert_eq!(pool.retain(|_, _, _| false), 3);
+    let bodies = [empty, handled, given].map(|key| pool.pool(&key).expect("a pool"));
+    let bodies = bodies.each_ref().map(|pool| &**pool.body());
+    assert!(in_child_without_locks(&bodies, || {
+        let is_whose = |kind| kind == AcquireErrorKind::Forked;
+        let by_key = block_on(pool.acquire(&empty)).is_err_and(|error| is_whose(error.kind()));
+        let tried = pool.try_acquire(&empty).map(drop) == Err(TryAcquireError::Forked);
+        let by_handle = block_on(handle.acquire()).is_err_and(|error| is_whose(error.kind()));
+        let alone = block_on(own.acquire()).is_err_and(|error| is_whose(error.kind()));
+        let closed = pool.all_stats().iter().all(|(_, stats)| stats.closed);
+        pool.evict_all();
+        pool.suspend();
+        pool.resume();
+        let shown = pool.retain(|_, _, _| false);
+        drop((handle, own, pool));
+        by_key && tried && by_handle && alone && closed && shown == 0
+    }));
+}

@@ -1,25 +1,30 @@
 //! A handle on one key of a keyed pool.
 //!
-//! Promise: always of the key, also after its pool was collected. Cost: no lookup.
+//! Promise: always of the key, also after its pool was removed. Cost: no lookup.
 
 use std::fmt;
 use std::hash::Hash;
 use std::panic::Location;
+use std::task::{Context, Poll};
+use std::time::Duration;
 
-use super::pool::{KeyedPool, charged};
+use super::acquire::{Acquire, poll_hit};
+use super::pool::KeyedPool;
 use crate::engine::Caller;
 use crate::pool::connection::PoolConnection;
 use crate::pool::error::AcquireError;
 use crate::pool::handle::Pool;
-use crate::sync::{Arc, ArcSwapOption};
+use crate::sync::OnceLock;
 
 /// One key of a [`KeyedPool`]: acquires without looking the key up.
 ///
-/// It keeps the keyed pool open, and does not keep its key from being collected.
+/// It keeps the keyed pool open, and from its first acquire on its key from being collected, though
+/// not its connections. After a [`remove`](KeyedPool::remove) it looks the key up each time, as
+/// [`KeyedPool::acquire`] does; a new handle does not.
 pub struct KeyHandle<K, T: Send + 'static> {
     keyed: KeyedPool<K, T>,
     key: K,
-    pool: ArcSwapOption<Pool<T>>,
+    pool: OnceLock<Pool<T>>,
 }
 
 impl<K, T> KeyHandle<K, T>
@@ -31,7 +36,7 @@ where
         Self {
             keyed,
             key,
-            pool: ArcSwapOption::empty(),
+            pool: OnceLock::new(),
         }
     }
 
@@ -49,27 +54,79 @@ where
     /// # Cancel safety
     ///
     /// As [`KeyedPool::acquire`].
+    #[inline]
     #[track_caller]
     pub fn acquire(
         &self,
     ) -> impl Future<Output = Result<PoolConnection<T>, AcquireError>> + Send + use<'_, K, T> {
-        self.acquire_from(Location::caller())
+        self.acquire_within(None, Location::caller())
     }
 
-    async fn acquire_from(&self, caller: Caller) -> Result<PoolConnection<T>, AcquireError> {
-        let hit = (self.pool.load().as_deref()).and_then(|pool| pool.hit(caller));
-        if let Some(hit) = hit {
-            return Ok(charged(hit).await);
+    /// Like [`acquire`](Self::acquire), with a time-out of its own.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire`](Self::acquire).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`acquire`](Self::acquire).
+    #[inline]
+    #[track_caller]
+    pub fn acquire_timeout(
+        &self,
+        limit: Duration,
+    ) -> impl Future<Output = Result<PoolConnection<T>, AcquireError>> + Send + use<'_, K, T> {
+        self.acquire_within(Some(limit), Location::caller())
+    }
+
+    /// The key's own pool, to tune, suspend, sweep or close it alone, or to bring connections in;
+    /// begun if there is none. See [`KeyedPool::key_pool`].
+    ///
+    /// # Errors
+    ///
+    /// The keyed pool is closed, or the settings of this key contradict each other.
+    pub fn pool(&self) -> Result<Pool<T>, AcquireError> {
+        match self.known()? {
+            pool if pool.is_closed() => self.keyed.pool(&self.key).map(Pool::given_out),
+            pool => Ok(pool.clone().given_out()),
         }
-        let known = self
-            .pool
-            .load()
-            .as_deref()
-            .is_some_and(|pool| !pool.is_closed());
-        if !known {
-            self.pool.store(Some(Arc::new(self.keyed.pool(&self.key)?)));
+    }
+
+    #[inline]
+    fn acquire_within(
+        &self,
+        limit: Option<Duration>,
+        caller: Caller,
+    ) -> impl Future<Output = Result<PoolConnection<T>, AcquireError>> + Send + use<'_, K, T> {
+        let hit = move |context: &mut Context<'_>| match self.pool.get() {
+            Some(pool) => poll_hit(pool, caller, context),
+            None => Poll::Ready(None),
+        };
+        Acquire::new(hit, move || self.acquire_slow(limit, caller))
+    }
+
+    pub(super) async fn acquire_slow(
+        &self,
+        limit: Option<Duration>,
+        caller: Caller,
+    ) -> Result<PoolConnection<T>, AcquireError> {
+        match self.known()?.is_closed() {
+            // Removed: what the key has now is found by the lookup, idle ones too.
+            true => self.keyed.acquire_within(&self.key, limit, caller).await,
+            false => self.keyed.acquire_slow(&self.key, limit, caller).await,
         }
-        self.keyed.acquire_slow(&self.key, None, caller).await
+    }
+
+    /// The pool that the key had when it was first asked for.
+    pub(super) fn known(&self) -> Result<&Pool<T>, AcquireError> {
+        match self.pool.get() {
+            Some(pool) => Ok(pool),
+            None => {
+                let pool = self.keyed.pool(&self.key)?;
+                Ok(self.pool.get_or_init(|| pool))
+            }
+        }
     }
 }
 
@@ -78,7 +135,7 @@ impl<K: Clone, T: Send + 'static> Clone for KeyHandle<K, T> {
         Self {
             keyed: self.keyed.clone(),
             key: self.key.clone(),
-            pool: ArcSwapOption::new(self.pool.load_full()),
+            pool: self.pool.clone(),
         }
     }
 }

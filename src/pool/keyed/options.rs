@@ -59,8 +59,8 @@ impl<K, T> KeyedOptions<K, T> {
 
     /// The settings that each key's own pool begins with.
     ///
-    /// `idle_order` is applied without per-thread places: a key's idle connections are few, and
-    /// keys are many.
+    /// `idle_order` is applied with one place for all threads, not one for each: a key's idle
+    /// connections are few, and keys are many.
     pub fn per_key(mut self, options: PoolOptions<T>) -> Self {
         self.per_key = options;
         self

@@ -2,37 +2,33 @@
 //!
 //! Promise: never more connections than the global limit; while it is reached, a caller that needs
 //! one gets that of the key used least recently, or that of the next release anywhere; a key
-//! without connections and callers is forgotten. Cost of a hit: one lookup in a concurrent map,
-//! without a lock, and the two locked instructions of a pool; one load more at release.
+//! without connections, callers and handles is forgotten. Cost of a hit: one lookup in a concurrent
+//! map, without a lock, and the two locked instructions of a pool; one load more at release.
 
 use std::fmt;
 use std::hash::Hash;
 use std::panic::Location;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use papaya::HashMap;
-use tokio::task::coop;
 use tokio::time::Instant;
 
+use super::acquire::{Acquire, poll_hit};
 use super::collect::{self, Collector};
 use super::handle::KeyHandle;
 use super::options::{KeyedOptions, Opener, Override};
 use super::stats::KeyedStats;
 use crate::engine::{Caller, Commons, CommonsState};
-use crate::pool::close::{self, CloseReport};
+use crate::pool::close;
 use crate::pool::connection::PoolConnection;
-use crate::pool::error::{
-    AcquireError, AcquireErrorKind, AcquirePhase, OptionsError, TryAcquireError,
-};
+use crate::pool::error::{AcquireError, AcquireErrorKind, AcquirePhase, TryAcquireError};
 use crate::pool::handle::{Commune, Pool};
 use crate::pool::options::PoolOptions;
 use crate::pool::runtime::Runtimes;
 use crate::pool::stats::{Counter, PoolStats};
 use crate::sync::{Arc, AtomicBool, Ordering, fence};
 use crate::time::Clock;
-
-/// Hits that count as one operation in tokio's cooperative budget, as in a single pool.
-const HITS_PER_UNIT: u64 = 64;
 
 /// A pool per key, all under one limit. A cheap handle: clones are of the same pools.
 ///
@@ -61,7 +57,7 @@ pub struct KeyedPool<K, T: Send + 'static> {
 
 pub(super) struct Inner<K, T: Send + 'static> {
     pub(super) table: HashMap<K, Pool<T>>,
-    commune: Commune<T>,
+    pub(super) commune: Commune<T>,
     open: Opener<K, T>,
     per_key: PoolOptions<T>,
     override_key: Option<Override<K, T>>,
@@ -71,7 +67,9 @@ pub(super) struct Inner<K, T: Send + 'static> {
     pub(super) collected: Counter,
     /// The process that built it: one that is forked off opens nothing under its limit.
     home: u32,
-    closed: AtomicBool,
+    pub(super) closed: AtomicBool,
+    /// Nothing of any key is handed out.
+    pub(super) suspended: AtomicBool,
 }
 
 impl<K, T> KeyedPool<K, T>
@@ -96,6 +94,7 @@ where
             collected: Counter::default(),
             home: std::process::id(),
             closed: AtomicBool::new(false),
+            suspended: AtomicBool::new(false),
         };
         Self {
             inner: Arc::new(inner),
@@ -142,16 +141,18 @@ where
         self.acquire_within(key, Some(limit), Location::caller())
     }
 
-    async fn acquire_within(
-        &self,
-        key: &K,
+    #[inline]
+    pub(super) fn acquire_within<'a>(
+        &'a self,
+        key: &'a K,
         limit: Option<Duration>,
         caller: Caller,
-    ) -> Result<PoolConnection<T>, AcquireError> {
-        if let Some(hit) = self.hit(key, caller) {
-            return Ok(charged(hit).await);
-        }
-        self.acquire_slow(key, limit, caller).await
+    ) -> impl Future<Output = Result<PoolConnection<T>, AcquireError>> + Send + use<'a, K, T> {
+        let hit = move |context: &mut Context<'_>| match self.inner.table.pin().get(key) {
+            Some(pool) => poll_hit(pool, caller, context),
+            None => Poll::Ready(None),
+        };
+        Acquire::new(hit, move || self.acquire_slow(key, limit, caller))
     }
 
     /// Takes an idle connection of `key` if there is one. Never waits, never opens.
@@ -164,7 +165,7 @@ where
         let table = self.inner.table.pin();
         let caller = Location::caller();
         match table.get(key).map(|pool| pool.try_acquire_from(caller)) {
-            None if self.is_forked() => Err(TryAcquireError::Forked),
+            None | Some(Err(_)) if self.is_forked() => Err(TryAcquireError::Forked),
             Some(Err(TryAcquireError::Closed)) | None if !self.is_closed() => {
                 Err(TryAcquireError::Empty)
             }
@@ -194,6 +195,8 @@ where
             max_connections: common.limit,
             evicted: common.evicted,
             collected: self.inner.collected.get(),
+            // SeqCst: as in `align`; here any order would do.
+            suspended: self.inner.suspended.load(Ordering::SeqCst),
             closed: forked || self.is_closed(),
         }
     }
@@ -210,79 +213,10 @@ where
         each.collect()
     }
 
-    /// Changes the global limit. Above a lowered one, idle connections are retired at once and held
-    /// ones as they come back.
-    ///
-    /// # Errors
-    ///
-    /// A limit of 0, or the pool is the parent's of this process.
-    pub fn set_max_connections(&self, count: u32) -> Result<(), OptionsError> {
-        if count == 0 {
-            let problem = "is 0, so nothing could ever be acquired; set at least 1";
-            return Err(OptionsError::new("max_connections", problem));
-        }
-        if self.is_forked() {
-            return Err(OptionsError::forked());
-        }
-        self.inner.commune.commons.set_limit(count);
-        Ok(())
-    }
-
-    /// Retires every connection of every key: idle ones at once, held ones as they come back.
-    pub fn evict_all(&self) {
-        for pool in self.pools() {
-            pool.evict_all();
-        }
-    }
-
-    /// Closes the pool of one key and forgets it; the next acquire of that key begins a new one.
-    /// Tells whether there was one. Does nothing in a forked child.
-    pub fn remove(&self, key: &K) -> bool {
-        if self.is_forked() {
-            return false;
-        }
-        let removed = self.inner.table.pin().remove(key).cloned();
-        removed.inspect(|pool| close::begin(pool.body())).is_some()
-    }
-
-    /// Closes all keys and waits for their connections, `deadline` at most.
-    ///
-    /// # Cancel safety
-    ///
-    /// All stays closed; only the waiting ends.
-    pub async fn close(&self, deadline: Duration) -> CloseReport {
-        // Release: pairs with the Acquire in `is_closed`.
-        self.inner.closed.store(true, Ordering::Release);
-        // SeqCst: between the flag and the walk over the table; pairs with the fence after an
-        // insertion. A key that this walk does not see is closed by whoever inserted it.
-        fence(Ordering::SeqCst);
-        let pools = self.pools();
-        pools.iter().for_each(|pool| close::begin(pool.body()));
-        let until = Instant::now().checked_add(deadline);
-        let mut report = CloseReport::default();
-        for pool in pools {
-            let left = until.map_or(deadline, |until| {
-                until.saturating_duration_since(Instant::now())
-            });
-            report.add(pool.close(left).await);
-        }
-        report
-    }
-
     /// Whether the keyed pool is closed.
     pub fn is_closed(&self) -> bool {
         // Acquire: pairs with the Release in `close`.
         self.inner.closed.load(Ordering::Acquire)
-    }
-
-    fn pools(&self) -> Vec<Pool<T>> {
-        self.inner.table.pin().values().cloned().collect()
-    }
-
-    /// Something idle of a known key, without a reference to its pool.
-    #[inline]
-    fn hit(&self, key: &K, caller: Caller) -> Option<PoolConnection<T>> {
-        self.inner.table.pin().get(key)?.hit(caller)
     }
 
     pub(super) async fn acquire_slow(
@@ -313,14 +247,15 @@ where
     pub(super) fn pool(&self, key: &K) -> Result<Pool<T>, AcquireError> {
         let table = self.inner.table.pin();
         loop {
+            // A key that has nothing does not know of it by itself.
+            if self.inner.commune.commons.is_forked() {
+                return Err(refusal(AcquireErrorKind::Forked, None));
+            }
             if self.is_closed() {
                 return Err(refusal(AcquireErrorKind::Closed, None));
             }
             match table.get(key) {
                 Some(pool) if !pool.is_closed() => return Ok(pool.clone()),
-                Some(pool) if pool.body().is_forked() => {
-                    return Err(refusal(AcquireErrorKind::Forked, None));
-                }
                 Some(_) => {
                     let _ = table.remove_if(key, |_, pool| pool.is_closed());
                 }
@@ -330,11 +265,15 @@ where
                         continue; // somebody else was first
                     }
                     collect::after_insert(&self.inner);
-                    // SeqCst: between the entry and the flag, as in `close`: the map's own steps are
-                    // in no order with it.
+                    // SeqCst: between the entry and the flags, as in `close` and `set_suspended`:
+                    // the map's own steps are in no order with them.
                     fence(Ordering::SeqCst);
                     if self.is_closed() {
                         close::begin(pool.body());
+                    }
+                    // SeqCst: as in `align`.
+                    if self.inner.suspended.load(Ordering::SeqCst) {
+                        self.align(&pool);
                     }
                     return Ok(pool);
                 }
@@ -361,7 +300,10 @@ where
     }
 }
 
-fn refusal(kind: AcquireErrorKind, error: Option<crate::pool::error::SharedError>) -> AcquireError {
+pub(super) fn refusal(
+    kind: AcquireErrorKind,
+    error: Option<crate::pool::error::SharedError>,
+) -> AcquireError {
     let stats = PoolStats {
         closed: kind == AcquireErrorKind::Closed,
         ..PoolStats::default()
@@ -369,18 +311,10 @@ fn refusal(kind: AcquireErrorKind, error: Option<crate::pool::error::SharedError
     AcquireError::new(kind, stats, error)
 }
 
-/// A hit, handed out when the task has had no more than its share.
-pub(super) async fn charged<T: Send + 'static>(hit: PoolConnection<T>) -> PoolConnection<T> {
-    if hit.uses().is_multiple_of(HITS_PER_UNIT) {
-        coop::consume_budget().await;
-    }
-    hit
-}
-
 impl<K, T: Send + 'static> KeyedPool<K, T> {
     /// Whether it was built by the process that this one was forked off: its locks may be held by
     /// threads that are not here.
-    fn is_forked(&self) -> bool {
+    pub(super) fn is_forked(&self) -> bool {
         std::process::id() != self.inner.home
     }
 }

@@ -19,6 +19,8 @@ pub struct KeyedStats {
     pub evicted: u64,
     /// Empty keys collected so far.
     pub collected: u64,
+    /// Whether nothing of any key is handed out.
+    pub suspended: bool,
     /// Whether the keyed pool is closed.
     pub closed: bool,
 }

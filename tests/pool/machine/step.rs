@@ -62,7 +62,7 @@ pub struct Case {
     pub steps: Vec<Step>,
 }
 
-const GATES: [Gate; 7] = [
+pub const GATES: [Gate; 7] = [
     Gate::Ok,
     Gate::Slow,
     Gate::Error,
@@ -126,7 +126,7 @@ fn hook() -> impl Strategy<Value = HookGate> {
     ])
 }
 
-fn gates() -> impl Strategy<Value = Gates> {
+pub fn gates() -> impl Strategy<Value = Gates> {
     let close = select(vec![Closing::Awaited(Gate::Ok), Closing::InPlace(Gate::Ok)]);
     (hook(), hook(), hook(), close).prop_map(
         |(after_create, before_acquire, after_release, close)| Gates {

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::world::{PAUSE, World};
 
 /// By how much a timer may be late.
-const ROUNDING: Duration = Duration::from_millis(2);
+pub const ROUNDING: Duration = Duration::from_millis(2);
 
 pub struct Truth {
     /// How many may be open: the limit, or what was open when it was lowered.

@@ -16,15 +16,15 @@ use super::truth::Truth;
 use crate::support::{Closing, Gate, HookGate, Theatre, Unit, burst, paused};
 
 /// How long user code may take, and how long an acquire with little time.
-const SHORT: Duration = Duration::from_millis(120);
-const LONG: Duration = Duration::from_millis(1_500);
-const BRIEF: Duration = Duration::from_millis(10);
-const MOMENT: Duration = Duration::from_millis(1);
+pub const SHORT: Duration = Duration::from_millis(120);
+pub const LONG: Duration = Duration::from_millis(1_500);
+pub const BRIEF: Duration = Duration::from_millis(10);
+pub const MOMENT: Duration = Duration::from_millis(1);
 /// The pause after a failed dial: a millisecond, whatever its jitter, so that a case repeats.
 pub const PAUSE: Duration = MOMENT;
 
 /// Whether a future was woken.
-struct Bell(AtomicBool);
+pub struct Bell(AtomicBool);
 
 impl Wake for Bell {
     fn wake(self: Arc<Self>) {
@@ -33,14 +33,14 @@ impl Wake for Bell {
 }
 
 /// A future that is polled when it was woken, and at no other time.
-struct Rung<F: ?Sized> {
+pub struct Rung<F: ?Sized> {
     bell: Arc<Bell>,
     pub until: Instant,
     future: Pin<Box<F>>,
 }
 
 impl<R> Rung<dyn Future<Output = R>> {
-    fn poll(&mut self) -> Poll<R> {
+    pub fn poll(&mut self) -> Poll<R> {
         if !self.bell.0.swap(false, SeqCst) {
             return Poll::Pending;
         }
@@ -49,7 +49,13 @@ impl<R> Rung<dyn Future<Output = R>> {
     }
 }
 
-fn rung<R>(
+impl<F: ?Sized> Rung<F> {
+    pub fn is_rung(&self) -> bool {
+        self.bell.0.load(SeqCst)
+    }
+}
+
+pub fn rung<R>(
     limit: Duration,
     future: impl Future<Output = R> + 'static,
 ) -> Rung<dyn Future<Output = R>> {
@@ -60,7 +66,7 @@ fn rung<R>(
     }
 }
 
-type Acquired = Result<PoolConnection<Unit>, AcquireError>;
+pub type Acquired = Result<PoolConnection<Unit>, AcquireError>;
 
 pub struct World {
     pub theatre: Arc<Theatre>,
@@ -117,7 +123,7 @@ pub fn play(case: &Case) -> Result<(), String> {
     })
 }
 
-fn pick<T>(from: &mut Vec<T>, number: u8) -> Option<T> {
+pub fn pick<T>(from: &mut Vec<T>, number: u8) -> Option<T> {
     let at = usize::from(number).checked_rem(from.len())?;
     Some(from.swap_remove(at))
 }
@@ -252,10 +258,7 @@ impl World {
                 false
             }
         });
-        let bells = self.acquires.iter().map(|acquire| &acquire.bell);
-        let rung = bells
-            .chain(self.closes.iter().map(|close| &close.bell))
-            .any(|bell| bell.0.load(SeqCst));
+        let rung = self.acquires.iter().any(Rung::is_rung) || self.closes.iter().any(Rung::is_rung);
         rung || before != self.held.len() + self.acquires.len() + self.closes.len()
     }
 

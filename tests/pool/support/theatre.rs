@@ -104,6 +104,21 @@ impl Theatre {
         }
     }
 
+    /// A pool of this theatre's units for each key.
+    #[cfg(feature = "keyed")]
+    pub fn keyed(
+        self: &Arc<Self>,
+        options: plunge::KeyedOptions<u8, Unit>,
+        per_key: PoolOptions<Unit>,
+    ) -> Result<plunge::KeyedPool<u8, Unit>, OptionsError> {
+        let options = options.per_key(per_key.hooks(self.hooks()));
+        let theatre = Arc::clone(self);
+        match self.gates().close {
+            Closing::InPlace(_) => options.manager(move |_| Company::<false>(theatre.clone())),
+            Closing::Awaited(_) => options.manager(move |_| Company::<true>(theatre.clone())),
+        }
+    }
+
     fn dial(&self) -> UnderWay<'_> {
         UnderWay::begin(&self.dialling)
     }

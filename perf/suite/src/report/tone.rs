@@ -42,6 +42,7 @@ pub fn short(number: f64) -> String {
     let size = number.abs();
     match number {
         _ if !number.is_finite() => String::from("?"),
+        _ if size > 0.0 && size < 1e-3 => format!("{number:.0e}"),
         _ if size >= 1e6 => format!("{}M", trim(number / 1e6)),
         _ if size >= 1e4 => format!("{}k", trim(number / 1e3)),
         _ => trim(number),
@@ -52,7 +53,8 @@ fn trim(number: f64) -> String {
     let digits = match number.abs() {
         size if size >= 100.0 || size == 0.0 => 0,
         size if size >= 10.0 => 1,
-        _ => 2,
+        size if size >= 0.1 => 2,
+        _ => 4,
     };
     let text = format!("{number:.digits$}");
     match text.contains('.') {
