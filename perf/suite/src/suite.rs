@@ -25,6 +25,8 @@ const WEIGHING: Duration = Duration::from_secs(10);
 /// How long a case may be silent: a block is over in a second, and says itself what is stuck after ten.
 const PATIENCE: Duration = Duration::from_secs(90);
 
+const SECOND: Duration = Duration::from_secs(1);
+
 /// A suite under way.
 struct Run {
     plan: Plan,
@@ -148,8 +150,15 @@ impl Run {
                 }
             });
         }
+        // Second by second: a machine that stood still is not held against the case.
+        let mut silent = Duration::ZERO;
         loop {
-            match receiver.recv_timeout(PATIENCE) {
+            let heard = receiver.recv_timeout(SECOND);
+            silent = match heard {
+                Ok(_) => Duration::ZERO,
+                Err(_) => silent + SECOND,
+            };
+            match heard {
                 Ok(text) => match serde_json::from_str(&text) {
                     Ok(line) => self.keep(line)?,
                     Err(_) => {
@@ -157,10 +166,11 @@ impl Run {
                     }
                 },
                 Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) if silent < PATIENCE => {}
                 Err(RecvTimeoutError::Timeout) => {
                     let _ = child.kill();
-                    let silent = format!("silent for {}: stopped", clock(PATIENCE));
-                    self.fail(case.name, silent)?;
+                    let text = format!("silent for {}: stopped", clock(PATIENCE));
+                    self.fail(case.name, text)?;
                     break;
                 }
             }
