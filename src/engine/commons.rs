@@ -472,7 +472,8 @@ impl<T, H: Host<T>> Roll<T, H> {
         let seen = idle.filter_map(|(body, _)| Some((body, body.last_use()?)));
         let mut seen = seen.collect::<Vec<_>>();
         // What is put from here on is put by somebody who sees the pressure and comes to ask.
-        self.barren = seen.is_empty().then_some(now);
+        // Believed where the time is known: for ever would be too long.
+        self.barren = (seen.is_empty() && now != Tick::NEVER).then_some(now);
         if seen.len() > VICTIMS {
             seen.select_nth_unstable_by_key(VICTIMS, |(_, used)| *used);
             seen.truncate(VICTIMS);

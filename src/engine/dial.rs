@@ -74,14 +74,16 @@ impl<T, H: Host<T>> Ticket<T, H> {
             list.grant(body.free_permits(), wakes);
             (handed, more)
         });
-        drop(wakes);
+        let next = Body::claim_next(Arc::clone(&body), more);
         if doomed {
             H::returned(body.lease(id));
         } else if !handed {
             // Nobody had it, so it is put, not returned. A waiter may have come meanwhile.
             body.lease(id).put();
         }
-        Body::claim_next(body, more)
+        // Last: wakers are code of others, and may panic.
+        drop(wakes);
+        next
     }
 
     /// Ends the dial without a connection. `failure` goes to the first in line, and to everybody
@@ -138,8 +140,10 @@ impl<T, H: Host<T>> Pause<T, H> {
             list.grant(body.free_permits(), wakes);
             claimed
         });
+        let next = Body::claim_next(body, claimed);
+        // Last: wakers are code of others, and may panic.
         drop(wakes);
-        Body::claim_next(body, claimed)
+        next
     }
 }
 

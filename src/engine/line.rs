@@ -1,4 +1,4 @@
-//! The line, as the body runs it: the list of waiters, the gate that counts them, the dials that are
+//! The line, as the body runs it: the list of waiters, the gate that says whether there are any, the dials that are
 //! made for them.
 //!
 //! Promise: every change is made under one mutex and leaves the gate in step; wakers are woken when

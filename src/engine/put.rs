@@ -177,17 +177,18 @@ impl<T, H: Host<T>> Body<T, H> {
 
     /// Hands one connection on. `true`: the rest is up to somebody else.
     fn settle_one(&self, id: SlotId, gate: GateWord) -> bool {
-        let strict = self.hands_over(gate);
-        if strict {
-            let (handed, wakes) = self.hand_off(id);
-            if handed {
-                drop(wakes);
-                return false;
-            }
+        if !self.hands_over(gate) {
+            self.idle.put(id, thread_index());
+            // Where newcomers may overtake, the first in line is told to try its luck.
+            return self.nudge();
         }
-        self.idle.put(id, thread_index());
-        // Where newcomers may overtake, the first in line is told to try its luck.
-        !strict && self.nudge()
+        let (handed, wakes) = self.hand_off(id);
+        if !handed {
+            self.idle.put(id, thread_index());
+        }
+        // Last: wakers are code of others, and may panic.
+        drop(wakes);
+        false
     }
 
     /// Whether a connection may only go to the first in line.

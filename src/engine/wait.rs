@@ -86,7 +86,9 @@ impl<'a, T, H: Host<T>> Wait<'a, T, H> {
                 return Err(WaitError::Closed);
             }
             // Those for whom a dial is under way do not wait for others.
-            if list.len().saturating_sub(list.pending()) >= list.max_waiters {
+            // Who was first before is in line still, in its own right.
+            let full = list.len().saturating_sub(list.pending()) >= list.max_waiters;
+            if full && !self.in_front {
                 return Err(WaitError::Full);
             }
             // SAFETY: pinned, as `poll` has it; `drop` removes it.
@@ -142,7 +144,7 @@ impl<'a, T, H: Host<T>> Wait<'a, T, H> {
             let waiting = self.verdict() == Verdict::Waiting;
             if waiting {
                 // SAFETY: without a verdict it is in the list.
-                unsafe { list.remove(self.node()) };
+                unsafe { list.let_go(self.node()) };
                 list.grant(self.body.free_permits(), wakes);
             }
             waiting
@@ -169,7 +171,7 @@ impl<'a, T, H: Host<T>> Wait<'a, T, H> {
 
     fn collect(&mut self) -> Option<Outcome<T, H>> {
         let outcome = match self.verdict() {
-            Verdict::Waiting => return None,
+            Verdict::Waiting | Verdict::Left => return None,
             Verdict::Closed => Err(WaitError::Closed),
             Verdict::Expired => Err(WaitError::Expired),
             // SAFETY: after a verdict the node is ours alone.

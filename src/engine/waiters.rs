@@ -22,11 +22,13 @@ pub(super) enum Verdict {
     Closed,
     Failed,
     Expired,
+    /// It left, and is in no list.
+    Left,
     Served(SlotId),
 }
 
 impl Verdict {
-    const SERVED: u32 = 4;
+    const SERVED: u32 = 5;
 
     fn pack(self) -> u32 {
         match self {
@@ -34,6 +36,7 @@ impl Verdict {
             Self::Closed => 1,
             Self::Failed => 2,
             Self::Expired => 3,
+            Self::Left => 4,
             Self::Served(id) => Self::SERVED + id.number(),
         }
     }
@@ -44,6 +47,7 @@ impl Verdict {
             1 => Self::Closed,
             2 => Self::Failed,
             3 => Self::Expired,
+            4 => Self::Left,
             served => Self::Served(SlotId::new(served - Self::SERVED)),
         }
     }
@@ -202,6 +206,23 @@ impl<F: Clone> WaitList<F> {
         }
         self.len -= 1;
         self.granted -= u32::from(granted);
+    }
+
+    /// Takes a node without a verdict out, at its owner's wish. From here on it is not in the list,
+    /// whatever becomes of its owner: wakers, which are woken next, are code of others.
+    ///
+    /// # Safety
+    ///
+    /// The node is in this list.
+    pub(super) unsafe fn let_go(&mut self, node: *const Node<F>) {
+        // SAFETY: as the caller promises.
+        unsafe { self.remove(node) };
+        // SAFETY: the owner, who calls, keeps it. Relaxed: the owner alone reads it.
+        unsafe {
+            (*node)
+                .verdict
+                .store(Verdict::Left.pack(), Ordering::Relaxed)
+        };
     }
 
     /// Lets `to` follow `prev`, or be the first.

@@ -281,6 +281,10 @@ impl<T: Send + 'static> Shared<T> {
     }
 
     pub(crate) fn stats(&self, body: &Body<T>) -> PoolStats {
+        // The retired ones first: one that is retired meanwhile is missed, which the next reading mends,
+        // and not counted twice.
+        let retired = self.counters.retired_uses.get();
+        let acquired = retired + body.uses();
         let queue = body.queue();
         let (recycling, closing) = self.maintenance.in_care();
         let capacity = body.capacity();
@@ -306,15 +310,15 @@ impl<T: Send + 'static> Shared<T> {
             max_connections: capacity.limit(),
             capacity_free: capacity.free(),
             closed: body.is_closed() || body.is_forked(),
-            ..self.counted(body.uses())
+            ..self.counted(acquired)
         }
     }
 
-    /// What was counted so far, with so many uses of connections that are open.
-    fn counted(&self, uses: u64) -> PoolStats {
+    /// What was counted so far, beside how often a connection was acquired.
+    fn counted(&self, acquired: u64) -> PoolStats {
         let counters = &self.counters;
         PoolStats {
-            acquired: counters.retired_uses.get() + uses,
+            acquired,
             opened: counters.opened.get(),
             retired: counters.retired.get(),
             timed_out: counters.timed_out.get(),
@@ -359,7 +363,8 @@ impl<T: Send + 'static> Shared<T> {
 impl<T: Send + 'static> Drop for Shared<T> {
     fn drop(&mut self) {
         // The last reading: nothing is open, and nobody counts any more.
-        self.telemetry.publish(|| self.counted(0));
+        self.telemetry
+            .publish(|| self.counted(self.counters.retired_uses.get()));
     }
 }
 
