@@ -1,6 +1,7 @@
 //! The pool of this crate with a name, and a recorder that listens.
 //!
-//! Promise: the recorder does what the least of them would: one relaxed addition for each record.
+//! Promise: the recorder does what the least of them would: one relaxed addition for each record,
+//! and one for many of the same value.
 //! Cost: that.
 
 use std::convert::Infallible;
@@ -109,5 +110,12 @@ impl GaugeFn for Sum {
 impl HistogramFn for Sum {
     fn record(&self, value: f64) {
         self.0.fetch_add((value * 1e9) as u64, Relaxed);
+    }
+
+    /// One addition for all of them. Without this it is one for each hold that no tick saw, 3 ns each,
+    /// and millions of them in one reading.
+    fn record_many(&self, value: f64, count: usize) {
+        self.0
+            .fetch_add((value * count as f64 * 1e9) as u64, Relaxed);
     }
 }
