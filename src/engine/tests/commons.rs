@@ -244,10 +244,10 @@ fn what_is_left_for_a_line_that_is_gone_goes_to_the_pool_that_starves() {
         let held = lease(&other);
         let mut leaving = Box::pin(wait(other.body()));
         poll_once(leaving.as_mut());
-        // Finds nothing idle, and does not look again.
+        let putter = thread::spawn(move || drop(held));
+        // While it is in the releaser's hands this finds nothing idle, and does not look again.
         let mut starving = Box::pin(wait(hungry.body()));
         poll_once(starving.as_mut());
-        let putter = thread::spawn(move || drop(held));
         drop(leaving);
         drop(until_dialled_in(hungry.body(), starving.as_mut()));
         putter.join().unwrap();
@@ -271,11 +271,11 @@ fn nobody_overtakes_who_is_waited_for_elsewhere() {
         let mut later = Box::pin(later);
         poll_once(later.as_mut());
         let putter = thread::spawn(move || drop(held));
+        putter.join().unwrap();
         let overtaken = other.body().may_take() && other.body().take_idle().is_some();
         assert!(!overtaken, "the first in line is to have it");
         drop(block_on(first));
         drop(until_dialled_in(hungry.body(), later.as_mut()));
-        putter.join().unwrap();
         drop(later);
         assert_eq!((commons.state().open, commons.state().starving), (0, 0));
     });
