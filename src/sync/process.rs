@@ -4,11 +4,14 @@
 //! may be held for ever, a thread be said to run that does not, a descriptor be the parent's, too.
 //!
 //! Promise: what is [`PerProcess`] is made anew in a forked child, and that of the parent is neither
-//! locked nor dropped there, provided that the handler of the fork calls [`begin_child`].
-//! Cost: a load more than a static; nothing is allocated while a process forks.
+//! locked nor dropped there, provided that the handler of the fork calls [`begin_child`] or the number of
+//! the process is asked for.
+//! Cost: a reference counted up and down more than a static, and a system call where the number is asked
+//! for; nothing is allocated while a process forks.
 
 use std::mem;
 use std::ops::Deref;
+use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -41,6 +44,7 @@ pub(crate) struct PerProcess<T> {
 /// What a process has. Lives as long as the process.
 pub(crate) struct Owned<T> {
     forks: u32,
+    process: u32,
     value: T,
 }
 
@@ -60,17 +64,37 @@ impl<T> PerProcess<T> {
         }
     }
 
-    /// That of this process.
+    /// That of this process, whose forks are seen.
     pub(crate) fn get(&self) -> Arc<Owned<T>> {
+        self.get_if(|_| true)
+    }
+
+    /// That of this process, also where its forks are not seen: no pool was built, which would have
+    /// asked to be told of them.
+    #[cfg(feature = "subprocess")]
+    pub(crate) fn get_by_number(&self) -> Arc<Owned<T>> {
+        let this_process = process::id();
+        self.get_if(|owned| owned.process == this_process)
+    }
+
+    fn get_if(&self, is_ours: impl Fn(&Owned<T>) -> bool) -> Arc<Owned<T>> {
         loop {
             let found = self.place.load_full();
             // Relaxed: as in `begin_child`.
             let forks = FORKS.load(Ordering::Relaxed);
-            if let Some(owned) = found.as_ref().filter(|owned| owned.forks == forks) {
+            if let Some(owned) = found
+                .as_ref()
+                .filter(|owned| owned.forks == forks && is_ours(owned))
+            {
                 return Arc::clone(owned);
             }
             let value = (self.make)();
-            let fresh = Some(Arc::new(Owned { forks, value }));
+            let process = process::id();
+            let fresh = Some(Arc::new(Owned {
+                forks,
+                process,
+                value,
+            }));
             // Whoever comes second takes what the first one made.
             drop(self.place.compare_and_swap(&found, fresh));
             // The parent's is as its threads left it, so it is not dropped.

@@ -25,6 +25,8 @@ pub(super) struct Collector<K> {
     due: AtomicUsize,
     /// The keys that the last pass found empty.
     empty: Mutex<HashMap<K, Empty>>,
+    /// Held while a pass is made.
+    passing: Mutex<()>,
 }
 
 /// An empty key.
@@ -42,6 +44,7 @@ impl<K> Collector<K> {
             duty: Duty::default(),
             due: AtomicUsize::new(SMALL),
             empty: Mutex::new(HashMap::new()),
+            passing: Mutex::new(()),
         }
     }
 }
@@ -142,6 +145,10 @@ where
     K: Hash + Eq + Clone + Send + Sync + 'static,
     T: Send + 'static,
 {
+    // A second one would find no times, and write its own over those of the first.
+    let Some(_one_at_a_time) = inner.collector.passing.try_lock() else {
+        return;
+    };
     let before = std::mem::take(&mut *inner.collector.empty.lock());
     let mut empty = HashMap::new();
     let now = Instant::now();

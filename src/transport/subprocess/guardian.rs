@@ -80,7 +80,7 @@ impl Guardian {
     pub(super) fn of(program: &OsString, args: &[OsString]) -> Arc<Self> {
         static GUARDIAN: PerProcess<Mutex<Option<Arc<Guardian>>>> =
             PerProcess::new(|| Mutex::new(None));
-        let place = GUARDIAN.get();
+        let place = GUARDIAN.get_by_number();
         let mut place = place.lock();
         let guardian = place.get_or_insert_with(|| {
             Arc::new(Self {

@@ -44,7 +44,7 @@ impl Keeper {
     /// The keeper of this process, started if need be.
     pub(super) fn get() -> io::Result<Self> {
         static KEEPER: PerProcess<Mutex<Option<Keeper>>> = PerProcess::new(|| Mutex::new(None));
-        let place = KEEPER.get();
+        let place = KEEPER.get_by_number();
         let mut place = place.lock();
         if let Some(keeper) = &*place {
             return Ok(keeper.clone());

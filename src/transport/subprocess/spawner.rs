@@ -54,7 +54,7 @@ type Jobs = mpsc::UnboundedSender<Job>;
 /// The way to the spawning thread of this process, started if need be.
 fn spawner() -> io::Result<Jobs> {
     static SPAWNER: PerProcess<Mutex<Option<Jobs>>> = PerProcess::new(|| Mutex::new(None));
-    let place = SPAWNER.get();
+    let place = SPAWNER.get_by_number();
     let mut place = place.lock();
     if let Some(spawner) = &*place {
         return Ok(spawner.clone());

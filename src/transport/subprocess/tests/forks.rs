@@ -18,12 +18,17 @@ fn starts_one() -> bool {
     })
 }
 
-#[test]
-fn forked_child_starts_processes_as_its_parent_does() {
-    // The first pool of a process has its forks seen.
-    let connect = || async { Err::<Plain<u8>, _>("none") };
-    let _pool = PoolOptions::new().connect_with(connect).unwrap();
+fn starts_one_on_both_sides() {
     assert!(starts_one());
     assert!(in_child(starts_one));
     assert!(starts_one());
+}
+
+#[test]
+fn forked_child_starts_processes_as_its_parent_does() {
+    // Without a pool, and with the first one, which has the forks of its process seen.
+    starts_one_on_both_sides();
+    let connect = || async { Err::<Plain<u8>, _>("none") };
+    let _pool = PoolOptions::new().connect_with(connect).unwrap();
+    starts_one_on_both_sides();
 }
