@@ -44,6 +44,7 @@ pub(crate) struct PerProcess<T> {
 /// What a process has. Lives as long as the process.
 pub(crate) struct Owned<T> {
     forks: u32,
+    #[cfg_attr(not(feature = "subprocess"), allow(dead_code))]
     process: u32,
     value: T,
 }
