@@ -10,6 +10,8 @@ pub(crate) mod forking;
 mod lifecycle;
 #[cfg(plunge_loom)]
 mod models;
+#[cfg(plunge_loom)]
+mod overtaking;
 #[cfg(all(feature = "keyed", not(plunge_loom)))]
 mod permits;
 mod stage;

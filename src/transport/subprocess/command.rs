@@ -188,11 +188,7 @@ impl Command {
         program: impl AsRef<OsStr>,
         args: impl IntoIterator<Item = impl AsRef<OsStr>>,
     ) -> Self {
-        let args = args
-            .into_iter()
-            .map(|arg| arg.as_ref().to_owned())
-            .collect();
-        self.launcher = Some((program.as_ref().to_owned(), args));
+        self.launcher = Some(owned(program, args));
         self
     }
 
@@ -205,11 +201,7 @@ impl Command {
         program: impl AsRef<OsStr>,
         args: impl IntoIterator<Item = impl AsRef<OsStr>>,
     ) -> Self {
-        let args = args
-            .into_iter()
-            .map(|arg| arg.as_ref().to_owned())
-            .collect();
-        self.guardian = Some((program.as_ref().to_owned(), args));
+        self.guardian = Some(owned(program, args));
         self
     }
 
@@ -272,3 +264,12 @@ impl fmt::Display for CommandError {
 }
 
 impl std::error::Error for CommandError {}
+
+/// A program and its arguments, kept.
+fn owned(
+    program: impl AsRef<OsStr>,
+    args: impl IntoIterator<Item = impl AsRef<OsStr>>,
+) -> (OsString, Vec<OsString>) {
+    let args = args.into_iter().map(|arg| arg.as_ref().to_owned());
+    (program.as_ref().to_owned(), args.collect())
+}

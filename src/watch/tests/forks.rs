@@ -67,11 +67,9 @@ fn runtime() -> Runtime {
     Builder::new_current_thread().enable_time().build().unwrap()
 }
 
-#[test]
-fn parent_and_forked_child_each_hear_their_own_connections_die() {
-    let parents = runtime();
-    let watched = parents.block_on(Watched::begin(8));
-    let (mut here, mut there) = UnixStream::pair().unwrap();
+/// A child that watches, says so, and waits for a word before it hears its own connections end.
+fn child_that_watches() -> (UnixStream, Child) {
+    let (here, mut there) = UnixStream::pair().unwrap();
     let child = Child::begin(move || {
         runtime().block_on(async {
             let watched = Watched::begin(8).await;
@@ -81,6 +79,14 @@ fn parent_and_forked_child_each_hear_their_own_connections_die() {
             stats().threads == 1
         })
     });
+    (here, child)
+}
+
+#[test]
+fn parent_and_forked_child_each_hear_their_own_connections_die() {
+    let parents = runtime();
+    let watched = parents.block_on(Watched::begin(8));
+    let (mut here, child) = child_that_watches();
     here.read_exact(&mut [0; 7]).unwrap();
     parents.block_on(watched.hear_them_end());
     here.write_all(b"over").unwrap();
@@ -93,16 +99,7 @@ fn child_forked_after_the_thread_ended_has_a_watch_of_its_own() {
     let before = parents.block_on(Watched::begin(1));
     drop(before);
     parents.block_on(until("it ends", || stats().threads == 0));
-    let (mut here, mut there) = UnixStream::pair().unwrap();
-    let child = Child::begin(move || {
-        runtime().block_on(async {
-            let watched = Watched::begin(8).await;
-            there.write_all(b"watched").unwrap();
-            assert_eq!(there.read(&mut [0; 8]).unwrap(), 4);
-            watched.hear_them_end().await;
-            true
-        })
-    });
+    let (mut here, child) = child_that_watches();
     here.read_exact(&mut [0; 7]).unwrap();
     parents.block_on(async { Watched::begin(8).await.hear_them_end().await });
     here.write_all(b"over").unwrap();
