@@ -34,7 +34,7 @@ pub fn fence(measure: &str, history: &[f64]) -> Option<Fence> {
         return None;
     }
     let middle = median(history.to_vec());
-    if measure.starts_with("throughput") {
+    if is_throughput(measure) {
         let highest = history.iter().copied().fold(middle, f64::max);
         let limit = highest * (1.0 + ABOVE_HIGHEST);
         return Some(Fence { middle, limit });
@@ -50,16 +50,14 @@ pub fn fence(measure: &str, history: &[f64]) -> Option<Fence> {
 }
 
 /// Where the newest level begins among sittings, oldest first: the first of the last ones whose medians
-/// lie about the newest's. Older ones are in it until there is a history at all.
+/// lie about the newest's. Older ones are in it until there is a history at all. Throughput keeps all of
+/// its own: between two sittings it moves threefold with what others do on the machine.
 pub fn level(measure: &str, sittings: &[&[f64]]) -> usize {
-    let Some(newest) = sittings.last().filter(|values| !values.is_empty()) else {
-        return 0;
+    let newest = match sittings.last() {
+        Some(values) if !values.is_empty() && !is_throughput(measure) => median(values.to_vec()),
+        _ => return 0,
     };
-    let newest = median(newest.to_vec());
-    let step = match measure.starts_with("throughput") {
-        true => ABOVE_HIGHEST,
-        false => width(measure).1,
-    };
+    let step = width(measure).1;
     let mut known = 0;
     let mut begin = sittings.len();
     for values in sittings.iter().rev() {
@@ -71,6 +69,10 @@ pub fn level(measure: &str, sittings: &[&[f64]]) -> usize {
         begin -= 1;
     }
     begin
+}
+
+fn is_throughput(measure: &str) -> bool {
+    measure.starts_with("throughput")
 }
 
 /// The narrowest and the widest fence of a measure, as a part of its median. The widest is what a
@@ -118,6 +120,12 @@ mod tests {
         let sittings: [&[f64]; 3] = [&[0.43; 9], &[0.43; 9], &[0.32; 3]];
         assert_eq!(level("p50", &sittings), 1);
         assert_eq!(level("p50", &[]), 0);
+    }
+
+    #[test]
+    fn throughput_forgets_nothing() {
+        let (loaded, calm) = ([0.04; 9], [0.012; 9]);
+        assert_eq!(level("throughput near", &[&loaded, &calm]), 0);
     }
 
     #[test]
