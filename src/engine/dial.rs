@@ -46,13 +46,14 @@ impl<T, H: Host<T>> Ticket<T, H> {
             }
             surplus
         });
+        let permit = self.permit.take_if(|_| surplus);
+        let ticket = (!surplus).then(|| {
+            self.generation = body.generation();
+            self
+        });
+        drop(permit);
         drop(wakes);
-        if surplus {
-            drop(self.permit.take());
-            return None;
-        }
-        self.generation = body.generation();
-        Some(self)
+        ticket
     }
 
     /// Brings an opened connection in: to the first in line, else into the idle set. Returns the
@@ -103,11 +104,16 @@ impl<T, H: Host<T>> Ticket<T, H> {
             }
             list.pause_dials(until)
         });
-        drop(wakes);
+        // At once: from here on its drop ends the pause, whoever panics.
+        let pause = paused.then(|| Pause {
+            body: Some(Arc::clone(&body)),
+        });
         drop(permit);
         // What was promised for a second dial is not kept through the pause.
-        body.settle_promise();
-        paused.then(|| Pause { body: Some(body) })
+        let promised = body.settle_promise();
+        // Last: wakers are code of others, and may panic.
+        drop((wakes, promised));
+        pause
     }
 }
 
@@ -116,12 +122,11 @@ impl<T, H: Host<T>> Drop for Ticket<T, H> {
         let Some(permit) = self.permit.take() else {
             return;
         };
-        if let Some(body) = permit.body() {
-            let ((), wakes) = body.line(|list, _| list.finish_dial(self.spare));
-            drop(wakes);
-        }
-        // Freed last: it looks at the line and tells a waiter, whose poll starts the next dial.
+        let finish = |body: &Arc<Body<T, H>>| body.line(|list, _| list.finish_dial(self.spare)).1;
+        let wakes = permit.body().map(finish);
+        // After it: its drop looks at the line and tells a waiter, whose poll starts the next dial.
         drop(permit);
+        drop(wakes);
     }
 }
 

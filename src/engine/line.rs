@@ -1,5 +1,5 @@
-//! The line, as the body runs it: the list of waiters, the gate that says whether there are any, the dials that are
-//! made for them.
+//! The line, as the body runs it: the list of waiters, the gate that says whether there are any,
+//! and the dials that are made for them.
 //!
 //! Promise: every change is made under one mutex and leaves the gate in step; wakers are woken when
 //! the mutex is released and the body is not needed any more.
@@ -119,7 +119,7 @@ impl<T, H: Host<T>> Body<T, H> {
     pub(super) fn claim(this: &Arc<Self>) -> Option<Ticket<T, H>> {
         loop {
             if this.capacity.peek().free() == 0 {
-                this.settle_promise();
+                drop(this.settle_promise());
                 return None;
             }
             let ((claimed, starving), wakes) = this.line(|list, _| {
@@ -135,7 +135,7 @@ impl<T, H: Host<T>> Body<T, H> {
                 _ => false,
             };
             if !again {
-                this.settle_promise();
+                drop(this.settle_promise());
                 return None;
             }
         }
@@ -168,43 +168,44 @@ impl<T, H: Host<T>> Body<T, H> {
         })
     }
 
-    /// Tells other pools of permits that are free in the commons. Called without a lock, and where
-    /// wakers may run.
-    pub(super) fn tend(&self) {
-        if let Some(commons) = &self.commons
-            && commons.is_pressed()
-        {
-            commons.tend();
-        }
+    /// Tells other pools of permits that are free in the commons. Called without a lock.
+    pub(super) fn tend(&self) -> Wakes {
+        let pressed = self.commons.as_ref().filter(|commons| commons.is_pressed());
+        pressed.map_or_else(Wakes::default, |commons| commons.tend())
     }
 
     /// A wait ended: a pool without a line misses nothing, and what was granted to it goes on.
     pub(super) fn after_wait(&self) {
         let Some(commons) = &self.commons else { return };
+        let mut wakes = Wakes::default();
         if commons.is_pressed() {
             if !self.gate.peek().has(GateWord::LINE) {
                 commons.forget(self);
             }
-            commons.tend();
+            wakes.append(commons.tend());
             // What was left idle for a line that is gone.
-            self.settle();
+            wakes.append(self.settled());
         }
-        self.settle_promise();
+        wakes.append(self.settle_promise());
+        // Last: wakers are code of others, and may panic.
+        drop(wakes);
     }
 
-    /// Passes a permit on that the commons keep for this pool, if nobody here can use it. Called as
-    /// `tend`.
-    pub(super) fn settle_promise(&self) {
-        let Some(commons) = &self.commons else { return };
+    /// Passes a permit on that the commons keep for this pool, if nobody here can use it. Called
+    /// without a lock.
+    pub(super) fn settle_promise(&self) -> Wakes {
+        let mut wakes = Wakes::default();
         // Relaxed: a promise made later is seen to by whoever makes it, under the line's mutex.
-        if self.standing.load(Relaxed) != standing::PROMISED {
-            return;
+        if let Some(commons) = &self.commons
+            && self.standing.load(Relaxed) == standing::PROMISED
+        {
+            let (wanted, told) = self.grant_starved();
+            wakes.append(told);
+            if !wanted && commons.decline(self) {
+                wakes.append(commons.tend());
+            }
         }
-        let (wanted, wakes) = self.grant_starved();
-        if !wanted && commons.decline(self) {
-            commons.tend();
-        }
-        drop(wakes);
+        wakes
     }
 
     /// Takes a permit for a dial that fills the idle set, unless `most` such are under way.
@@ -224,14 +225,15 @@ impl<T, H: Host<T>> Body<T, H> {
     }
 
     /// A permit was freed: tells a waiter, if there is one. The caller made its RMW and fenced.
-    pub(super) fn grant(&self) {
+    pub(super) fn grant(&self) -> Wakes {
         let gate = self.gate.after_publish();
         if gate.has(GateWord::INSPECT) {
             self.refresh_inspect();
         }
-        if gate.has(GateWord::LINE) && !gate.has(GateWord::SUSPENDED) {
-            let ((), wakes) = self.line(|list, wakes| list.grant(self.free_permits(), wakes));
-            drop(wakes);
+        if !gate.has(GateWord::LINE) || gate.has(GateWord::SUSPENDED) {
+            return Wakes::default();
         }
+        let ((), wakes) = self.line(|list, wakes| list.grant(self.free_permits(), wakes));
+        wakes
     }
 }

@@ -2,14 +2,15 @@
 //!
 //! Promise: no waker is woken or dropped under the lock, and none is forgotten: the drop wakes, and
 //! where one of them panics it wakes the others before the panic goes on.
-//! Cost: no allocation for up to two, which is all a put ever wakes.
+//! Cost: no allocation for up to two, which is all a put wakes where nobody's time is over.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::task::Waker;
+use std::thread::panicking;
 
 #[must_use = "dropped too early, it wakes under the lock"]
 #[derive(Debug, Default)]
-pub(super) struct Wakes {
+pub(crate) struct Wakes {
     first: [Option<Waker>; 2],
     rest: Vec<Waker>,
 }
@@ -42,7 +43,8 @@ impl Wakes {
         let panic = all.fold(None, |panic: Option<_>, waker| {
             panic.or(catch_unwind(AssertUnwindSafe(|| waker.wake())).err())
         });
-        if let Some(payload) = panic {
+        // A second panic of a thread would end the process: the first one goes on.
+        if let Some(payload) = panic.filter(|_| !panicking()) {
             resume_unwind(payload);
         }
     }
@@ -54,8 +56,8 @@ impl Drop for Wakes {
         // The places are filled in order.
         match (self.first[0].take(), &self.first[1]) {
             (None, _) => {}
-            (Some(only), None) => only.wake(),
-            (Some(first), Some(_)) => self.wake_several(first),
+            (Some(only), None) if !panicking() => only.wake(),
+            (Some(first), _) => self.wake_several(first),
         }
     }
 }
