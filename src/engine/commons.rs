@@ -137,7 +137,7 @@ impl<T, H: Host<T>> Commons<T, H> {
         // SeqCst: between the pressure and the look at what is idle, as in `starve`.
         fence(SeqCst);
         while self.evict(Tick::NEVER) {}
-        drop(self.tend());
+        self.tend(&mut Wakes::default());
     }
 
     /// Whether it was built by the process that this one was forked off.
@@ -315,9 +315,8 @@ impl<T, H: Host<T>> Commons<T, H> {
     }
 
     /// Tells pools that starved that a permit is kept for them. Called without a lock by whoever
-    /// freed one. Woken when all were told: a waker that panics keeps nobody from hearing of it.
-    pub(super) fn tend(&self) -> Wakes {
-        let mut told = Wakes::default();
+    /// freed one, who wakes them when all were told: a waker that panics keeps nobody from hearing of it.
+    pub(super) fn tend(&self, told: &mut Wakes) {
         while let Some(body) = self.change(|roll| roll.untold.pop_front()) {
             let (wanted, wakes) = body.grant_starved();
             // Where nobody wants it any more, it is kept for the next one.
@@ -326,7 +325,6 @@ impl<T, H: Host<T>> Commons<T, H> {
             }
             told.append(wakes);
         }
-        told
     }
 
     /// Retires one idle connection for whoever misses its permit. Called without a lock.

@@ -51,12 +51,10 @@ impl<T, H: Host<T>> Body<T, H> {
     pub(crate) fn suspend(&self) {
         self.gate.set(GateWord::SUSPENDED);
         // Others retire nothing for a line that would not be served.
-        let forgotten = self
-            .commons
-            .as_ref()
-            .map(|commons| commons.forget_now(self));
-        let wakes = self.settle_promise();
-        drop((forgotten, wakes));
+        if let Some(commons) = &self.commons {
+            commons.forget_now(self);
+        }
+        self.settle_promise();
     }
 
     /// Ends a suspension: a put of all that is idle, and of all free permits.
@@ -65,8 +63,9 @@ impl<T, H: Host<T>> Body<T, H> {
         // SeqCst: between the gate and the looks at what is idle and at the line; pairs with the
         // fences of a publication and of `Wait::enlist`.
         fence_after_rmw();
-        let mut wakes = self.settled();
-        wakes.append(self.grant());
+        let mut wakes = Wakes::default();
+        self.settle_into(&mut wakes);
+        self.grant(&mut wakes);
         // Last: wakers are code of others, and may panic.
         drop(wakes);
     }
@@ -83,7 +82,7 @@ impl<T, H: Host<T>> Body<T, H> {
         // after which a waiter reads the capacity.
         fence_after_rmw();
         self.refresh_inspect();
-        drop(self.grant());
+        self.grant(&mut Wakes::default());
     }
 
     /// The highest limit that can be set.
@@ -100,7 +99,7 @@ impl<T, H: Host<T>> Body<T, H> {
             list.max_waiters = max_waiters;
             list.grant(self.free_permits(), wakes);
         });
-        wakes.append(self.settled());
+        self.settle_into(&mut wakes);
         // Last: wakers are code of others, and may panic.
         drop(wakes);
     }

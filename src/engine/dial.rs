@@ -93,7 +93,7 @@ impl<T, H: Host<T>> Ticket<T, H> {
     pub(crate) fn fail(mut self, failure: Option<H::Failure>, until: Tick) -> Option<Pause<T, H>> {
         let permit = self.permit.take()?;
         let body = permit.body().map(Arc::clone)?;
-        let (paused, wakes) = body.line(|list, wakes| {
+        let (paused, mut wakes) = body.line(|list, wakes| {
             list.finish_dial(self.spare);
             let alone = list.pending() == 0 && body.capacity.peek().open() == 1;
             // By reference: the failure is the user's, and not dropped under the lock.
@@ -110,9 +110,9 @@ impl<T, H: Host<T>> Ticket<T, H> {
         });
         drop(permit);
         // What was promised for a second dial is not kept through the pause.
-        let promised = body.settle_promise();
+        body.settle_promise_into(&mut wakes);
         // Last: wakers are code of others, and may panic.
-        drop((wakes, promised));
+        drop(wakes);
         pause
     }
 }

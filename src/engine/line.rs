@@ -119,7 +119,7 @@ impl<T, H: Host<T>> Body<T, H> {
     pub(super) fn claim(this: &Arc<Self>) -> Option<Ticket<T, H>> {
         loop {
             if this.capacity.peek().free() == 0 {
-                drop(this.settle_promise());
+                this.settle_promise();
                 return None;
             }
             let ((claimed, starving), wakes) = this.line(|list, _| {
@@ -135,7 +135,7 @@ impl<T, H: Host<T>> Body<T, H> {
                 _ => false,
             };
             if !again {
-                drop(this.settle_promise());
+                this.settle_promise();
                 return None;
             }
         }
@@ -169,9 +169,12 @@ impl<T, H: Host<T>> Body<T, H> {
     }
 
     /// Tells other pools of permits that are free in the commons. Called without a lock.
-    pub(super) fn tend(&self) -> Wakes {
-        let pressed = self.commons.as_ref().filter(|commons| commons.is_pressed());
-        pressed.map_or_else(Wakes::default, |commons| commons.tend())
+    pub(super) fn tend(&self, wakes: &mut Wakes) {
+        if let Some(commons) = &self.commons
+            && commons.is_pressed()
+        {
+            commons.tend(wakes);
+        }
     }
 
     /// A wait ended: a pool without a line misses nothing, and what was granted to it goes on.
@@ -182,30 +185,39 @@ impl<T, H: Host<T>> Body<T, H> {
             if !self.gate.peek().has(GateWord::LINE) {
                 commons.forget(self);
             }
-            wakes.append(commons.tend());
+            commons.tend(&mut wakes);
             // What was left idle for a line that is gone.
-            wakes.append(self.settled());
+            self.settle_into(&mut wakes);
         }
-        wakes.append(self.settle_promise());
+        self.settle_promise_into(&mut wakes);
         // Last: wakers are code of others, and may panic.
         drop(wakes);
     }
 
     /// Passes a permit on that the commons keep for this pool, if nobody here can use it. Called
     /// without a lock.
-    pub(super) fn settle_promise(&self) -> Wakes {
-        let mut wakes = Wakes::default();
-        // Relaxed: a promise made later is seen to by whoever makes it, under the line's mutex.
+    pub(super) fn settle_promise(&self) {
+        if self.is_promised() {
+            self.settle_promise_into(&mut Wakes::default());
+        }
+    }
+
+    /// The same; others are woken by the caller, when all else is done.
+    pub(super) fn settle_promise_into(&self, wakes: &mut Wakes) {
         if let Some(commons) = &self.commons
-            && self.standing.load(Relaxed) == standing::PROMISED
+            && self.is_promised()
         {
             let (wanted, told) = self.grant_starved();
             wakes.append(told);
             if !wanted && commons.decline(self) {
-                wakes.append(commons.tend());
+                commons.tend(wakes);
             }
         }
-        wakes
+    }
+
+    fn is_promised(&self) -> bool {
+        // Relaxed: a promise made later is seen to by whoever makes it, under the line's mutex.
+        self.standing.load(Relaxed) == standing::PROMISED
     }
 
     /// Takes a permit for a dial that fills the idle set, unless `most` such are under way.
@@ -225,15 +237,14 @@ impl<T, H: Host<T>> Body<T, H> {
     }
 
     /// A permit was freed: tells a waiter, if there is one. The caller made its RMW and fenced.
-    pub(super) fn grant(&self) -> Wakes {
+    pub(super) fn grant(&self, wakes: &mut Wakes) {
         let gate = self.gate.after_publish();
         if gate.has(GateWord::INSPECT) {
             self.refresh_inspect();
         }
-        if !gate.has(GateWord::LINE) || gate.has(GateWord::SUSPENDED) {
-            return Wakes::default();
+        if gate.is_served() {
+            let ((), told) = self.line(|list, wakes| list.grant(self.free_permits(), wakes));
+            wakes.append(told);
         }
-        let ((), wakes) = self.line(|list, wakes| list.grant(self.free_permits(), wakes));
-        wakes
     }
 }

@@ -4,6 +4,7 @@
 
 use super::body::Body;
 use super::host::Host;
+use super::wakes::Wakes;
 use crate::sync::{Arc, fence_after_rmw};
 
 pub(crate) struct Permit<T, H: Host<T>>(Option<Arc<Body<T, H>>>);
@@ -38,8 +39,9 @@ impl<T, H: Host<T>> Drop for Permit<T, H> {
         // `Wait::enlist`, after which a waiter reads the capacity.
         fence_after_rmw();
         // Others first: who waits there for longer than anybody here is to have it.
-        let mut wakes = body.tend();
-        wakes.append(body.grant());
+        let mut wakes = Wakes::default();
+        body.tend(&mut wakes);
+        body.grant(&mut wakes);
         if after.is_closed() && after.open() == 0 {
             body.host().drained();
         }

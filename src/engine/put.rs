@@ -134,18 +134,18 @@ impl<T, H: Host<T>> Body<T, H> {
 
     /// Brings what is idle to whoever needs it, until one side is empty.
     pub(crate) fn settle(&self) {
-        drop(self.settled());
+        if self.is_unsettled() {
+            self.settle_into(&mut Wakes::default());
+        }
     }
 
     /// The same; whoever got something is woken by the caller, when all else is done.
-    pub(super) fn settled(&self) -> Wakes {
-        let mut wakes = Wakes::default();
+    pub(super) fn settle_into(&self, wakes: &mut Wakes) {
         if self.is_unsettled()
             && let Some(lease) = self.take_idle()
         {
-            self.settle_with(lease, &mut wakes);
+            self.settle_with(lease, wakes);
         }
-        wakes
     }
 
     fn settle_with(&self, mut lease: Lease<T, H>, wakes: &mut Wakes) {

@@ -25,7 +25,15 @@ impl Wakes {
     }
 
     /// Adds those of another batch.
-    pub(super) fn append(&mut self, mut other: Self) {
+    #[inline]
+    pub(super) fn append(&mut self, other: Self) {
+        // The places are filled in order.
+        if other.first[0].is_some() {
+            self.append_some(other);
+        }
+    }
+
+    fn append_some(&mut self, mut other: Self) {
         let places = std::mem::take(&mut other.first);
         places.into_iter().for_each(|waker| self.push(waker));
         self.rest.append(&mut other.rest);
@@ -54,10 +62,13 @@ impl Drop for Wakes {
     #[inline]
     fn drop(&mut self) {
         // The places are filled in order.
-        match (self.first[0].take(), &self.first[1]) {
-            (None, _) => {}
-            (Some(only), None) if !panicking() => only.wake(),
-            (Some(first), _) => self.wake_several(first),
+        let Some(first) = self.first[0].take() else {
+            return;
+        };
+        if self.first[1].is_none() && !panicking() {
+            first.wake();
+        } else {
+            self.wake_several(first);
         }
     }
 }
