@@ -3,7 +3,6 @@
 use std::cell::Cell;
 use std::convert::Infallible;
 use std::hash::{Hash, Hasher};
-use std::sync::Barrier;
 use std::thread;
 use std::time::Duration;
 
@@ -12,6 +11,8 @@ use futures::executor::block_on;
 use super::{KeyedOptions, KeyedPool};
 use crate::engine::tests::forking::{Child, in_child, in_child_without_locks};
 use crate::pool::{AcquireErrorKind, Plain, PoolConnection, TryAcquireError};
+use crate::sync::AtomicU32;
+use crate::sync::Ordering::SeqCst;
 
 fn pool() -> KeyedPool<u32, Plain<u32>> {
     let options = KeyedOptions::new().max_connections(4);
@@ -98,7 +99,14 @@ thread_local! {
     static OWN: Cell<Option<u32>> = const { Cell::new(None) };
 }
 
-static FORK: [Barrier; 2] = [Barrier::new(2), Barrier::new(2)];
+/// 1: a thread stands still; 2: the process has forked.
+static STAGE: AtomicU32 = AtomicU32::new(0);
+
+fn until(stage: u32) {
+    while STAGE.load(SeqCst) < stage {
+        thread::yield_now();
+    }
+}
 
 /// A key whose hash, on a thread that has a key of its own, stands still while the process forks.
 #[derive(Clone, PartialEq, Eq)]
@@ -108,7 +116,8 @@ impl Hash for Slow {
     fn hash<H: Hasher>(&self, state: &mut H) {
         if OWN.get().is_some_and(|own| own != self.0) {
             OWN.set(None);
-            FORK.iter().for_each(|fork| _ = fork.wait());
+            STAGE.store(1, SeqCst);
+            until(2);
         }
         self.0.hash(state);
     }
@@ -128,7 +137,7 @@ fn keys_half_moved_to_a_larger_table_are_walked_over_by_nobody_in_a_forked_child
                 let _ = pool.pool(&Slow(key)).expect("a pool");
             }
         });
-        FORK[0].wait();
+        until(1);
         let child = Child::begin(|| {
             let pool = pool.clone();
             let none = pool.all_stats().is_empty();
@@ -138,7 +147,7 @@ fn keys_half_moved_to_a_larger_table_are_walked_over_by_nobody_in_a_forked_child
             let shown = pool.retain(|_, _, _| false);
             none && shown == 0 && block_on(pool.close(Duration::ZERO)).is_clean()
         });
-        FORK[1].wait();
+        STAGE.store(2, SeqCst);
         assert!(child.said_yes());
     });
 }
