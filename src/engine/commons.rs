@@ -276,6 +276,7 @@ impl<T, H: Host<T>> Commons<T, H> {
             if body.gate().is_served() {
                 return None;
             }
+            // Relaxed: as in `starve`.
             body.standing.store(standing::NONE, Relaxed);
             roll.starving.remove(place)
         });
