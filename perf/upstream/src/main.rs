@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! plunge-upstream stdio [--delay-ms 20] [--burst-ms 50] [--die-after 500]
-//! plunge-upstream echo --listen 127.0.0.1:8900
+//! plunge-upstream echo --listen 127.0.0.1:8900 [--close]
 //! plunge-upstream plain --listen 127.0.0.1:8901 [--body-bytes 128]
 //! plunge-upstream drive --in-flight 32 --seconds 5 -- CMD ARGS
 //! ```
@@ -39,6 +39,9 @@ enum Task {
         /// Where clients connect; port 0 picks a free one.
         #[arg(long, value_name = "ADDRESS")]
         listen: SocketAddr,
+        /// End each connection after one answer.
+        #[arg(long)]
+        close: bool,
     },
     /// Be an HTTP server that gives every request the same small answer.
     Plain {
@@ -56,8 +59,12 @@ enum Task {
 fn main() -> ExitCode {
     let ended = match Cli::parse().task {
         Task::Stdio(script) => stdio::serve(&script),
+<<<<<<< HEAD
         Task::Echo { listen } => echo::serve(listen),
         Task::Plain { listen, body_bytes } => plain::serve(listen, body_bytes),
+=======
+        Task::Echo { listen, close } => echo::serve(listen, close),
+>>>>>>> main
         Task::Drive(load) => drive::run(&load),
     };
     match ended {
