@@ -59,12 +59,8 @@ enum Task {
 fn main() -> ExitCode {
     let ended = match Cli::parse().task {
         Task::Stdio(script) => stdio::serve(&script),
-<<<<<<< HEAD
-        Task::Echo { listen } => echo::serve(listen),
-        Task::Plain { listen, body_bytes } => plain::serve(listen, body_bytes),
-=======
         Task::Echo { listen, close } => echo::serve(listen, close),
->>>>>>> main
+        Task::Plain { listen, body_bytes } => plain::serve(listen, body_bytes),
         Task::Drive(load) => drive::run(&load),
     };
     match ended {

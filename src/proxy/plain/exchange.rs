@@ -102,7 +102,8 @@ pub async fn exchange(side: &mut Side<'_>, request: &Request<'_>, head: &mut Out
             Err(fault) => {
                 let replayable = fault == Fault::Unsent
                     || (fault == Fault::Silent && is_whole && request.is_idempotent);
-                if !(lease.is_used() && !again && replayable && !begun) {
+                let once_more = replayable && lease.is_used() && !again && !begun;
+                if !once_more {
                     return given_up(fault, begun, &mut flight);
                 }
                 again = true;
