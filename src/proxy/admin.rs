@@ -10,19 +10,19 @@ use axum::routing::get;
 use axum::{Json, Router};
 use tokio::net::TcpListener;
 
-use super::state::AppState;
+use super::front::Front;
 use super::stats;
 
 /// Serves the pages until the proxy shuts down.
-pub async fn serve(state: Arc<AppState>, listener: TcpListener) {
-    let mut closing = state.closing.subscribe();
+pub async fn serve(front: Arc<Front>, listener: TcpListener) {
+    let mut closing = front.closing.subscribe();
     let router = Router::new()
         .route("/", get(index))
         .route("/healthz", get(alive))
         .route("/readyz", get(ready))
         .route("/stats", get(figures))
-        .layer(from_fn_with_state(state.clone(), only_known_hosts))
-        .with_state(state);
+        .layer(from_fn_with_state(front.clone(), only_known_hosts))
+        .with_state(front);
     let stopped = async move { _ = closing.wait_for(|closing| *closing).await };
     if let Err(error) = axum::serve(listener, router)
         .with_graceful_shutdown(stopped)
@@ -34,11 +34,11 @@ pub async fn serve(state: Arc<AppState>, listener: TcpListener) {
 
 /// A page of another site must not read the figures.
 async fn only_known_hosts(
-    State(state): State<Arc<AppState>>,
+    State(front): State<Arc<Front>>,
     request: Request,
     next: Next,
 ) -> Response {
-    match state.admin_policy.check(request.headers()) {
+    match front.admin_policy.check(request.headers()) {
         Ok(()) => next.run(request).await,
         Err(fault) => (fault.code.status(), fault.message).into_response(),
     }
@@ -52,13 +52,8 @@ async fn alive() -> &'static str {
     "ok\n"
 }
 
-async fn ready(State(state): State<Arc<AppState>>) -> (StatusCode, String) {
-    let verdict = if state.is_closing() {
-        Err(String::from("shutting down"))
-    } else {
-        state.backend.ready()
-    };
-    match verdict {
+async fn ready(State(front): State<Arc<Front>>) -> (StatusCode, String) {
+    match front.ready() {
         Ok(()) => (StatusCode::OK, String::from("ready\n")),
         Err(reason) => (
             StatusCode::SERVICE_UNAVAILABLE,
@@ -67,6 +62,6 @@ async fn ready(State(state): State<Arc<AppState>>) -> (StatusCode, String) {
     }
 }
 
-async fn figures(State(state): State<Arc<AppState>>) -> Json<serde_json::Value> {
-    Json(stats::snapshot(&state))
+async fn figures(State(front): State<Arc<Front>>) -> Json<serde_json::Value> {
+    Json(stats::snapshot(&front))
 }

@@ -13,8 +13,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::endpoint;
-use super::state::AppState;
+use super::front::{self, Front};
 
 /// How long a client may take for the head of a request; an idle connection is closed after it, too.
 const HEAD_PATIENCE: Duration = Duration::from_secs(60);
@@ -24,8 +23,8 @@ const MAX_HEAD_BYTES: usize = 64 << 10;
 const REFUSED_PAUSE: Duration = Duration::from_millis(50);
 
 /// Takes connections until the proxy shuts down.
-pub async fn accept(state: Arc<AppState>, listener: TcpListener) {
-    let mut closed = pin!(closed(&state));
+pub async fn accept(front: Arc<Front>, listener: TcpListener) {
+    let mut closed = pin!(front.closed());
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -33,10 +32,10 @@ pub async fn accept(state: Arc<AppState>, listener: TcpListener) {
         };
         match accepted {
             Ok((stream, _)) => {
-                let served = state.tasks.serve();
-                let state_of = state.clone();
-                state.tasks.spawn(async move {
-                    serve(state_of, stream).await;
+                let served = front.tasks.serve();
+                let front_of = front.clone();
+                front.tasks.spawn(async move {
+                    serve(front_of, stream).await;
                     drop(served);
                 });
             }
@@ -49,11 +48,11 @@ pub async fn accept(state: Arc<AppState>, listener: TcpListener) {
     }
 }
 
-async fn serve(state: Arc<AppState>, stream: TcpStream) {
+async fn serve(front: Arc<Front>, stream: TcpStream) {
     // Answers are written whole: waiting for more to send only delays them.
     let _ = stream.set_nodelay(true);
     let service =
-        service_fn(|request| async { Ok::<_, Infallible>(endpoint::serve(&state, request).await) });
+        service_fn(|request| async { Ok::<_, Infallible>(front::serve(&front, request).await) });
     let mut connection = pin!(
         http1::Builder::new()
             .timer(TokioTimer::new())
@@ -64,7 +63,7 @@ async fn serve(state: Arc<AppState>, stream: TcpStream) {
     let ended = tokio::select! {
         biased;
         ended = connection.as_mut() => ended,
-        () = closed(&state) => {
+        () = front.closed() => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
@@ -72,10 +71,4 @@ async fn serve(state: Arc<AppState>, stream: TcpStream) {
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection broke off");
     }
-}
-
-/// Ends when the proxy shuts down.
-async fn closed(state: &AppState) {
-    // The sender lives in `state`.
-    let _ = state.closing.subscribe().wait_for(|closing| *closing).await;
 }

@@ -8,9 +8,11 @@
 mod admin;
 mod backend;
 mod call;
+mod config;
 mod demo;
 mod endpoint;
 mod forward;
+mod front;
 mod guard;
 mod http;
 mod leased;
@@ -26,7 +28,8 @@ mod stats;
 mod tasks;
 mod wire;
 
+pub use config::{AccessLog, Config, LogOptions, Mistake, UpstreamConfig, parse_time};
 pub use demo::{demo_command, serve_demo};
 pub use forward::{ForwardError, forward};
-pub use options::{HttpUpstream, Mode, ServeOptions, Upstream};
+pub use options::{HttpUpstream, Mode, RouteMatch, ServeOptions, Upstream};
 pub use server::{Server, ShutdownReport, StartError};

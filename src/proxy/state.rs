@@ -1,8 +1,7 @@
-//! Everything a running proxy holds, made in one place.
+//! Everything that one upstream has in a running proxy, made in one place.
 
 use crate::sync::Arc;
 use crate::sync::{AtomicU64, Ordering};
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -27,8 +26,6 @@ pub struct AppState {
     pub options: Arc<ServeOptions>,
     /// Who may talk to it.
     pub policy: HostPolicy,
-    /// Who may see the admin pages.
-    pub admin_policy: HostPolicy,
     /// The sessions.
     pub sessions: Arc<SessionTable>,
     /// The way to the children.
@@ -37,8 +34,6 @@ pub struct AppState {
     pub tasks: Tasks,
     /// Whether it is shutting down.
     pub closing: watch::Sender<bool>,
-    /// Since when it runs.
-    pub began: Instant,
     /// What it counted.
     pub counts: Counts,
 }
@@ -70,18 +65,17 @@ impl AppState {
         let options = Arc::new(options);
         let tasks = Tasks::default();
         let sessions = Arc::new(SessionTable::new(options.max_sessions));
-        let policy = |listen: SocketAddr| {
-            HostPolicy::new(listen, &options.allowed_hosts, &options.allowed_origins)
-        };
         Ok(Arc::new(Self {
-            policy: policy(options.listen),
-            admin_policy: policy(options.admin),
+            policy: HostPolicy::new(
+                options.listen,
+                &options.allowed_hosts,
+                &options.allowed_origins,
+            ),
             backend: Backend::new(&options, &sessions, &tasks)?,
             sessions,
             tasks,
             options,
             closing: watch::Sender::new(false),
-            began: Instant::now(),
             counts: Counts::default(),
         }))
     }
@@ -107,11 +101,16 @@ impl AppState {
         *self.closing.borrow()
     }
 
+    /// Takes no more requests, and ends the streams of sessions, so that their connections can close.
+    pub fn stop_taking(&self) {
+        self.closing.send_replace(true);
+        self.sessions.close_streams();
+    }
+
     /// Stops taking work, lets what is in flight end, then ends sessions, children and tasks.
     pub async fn close(&self, deadline: Duration) -> (usize, CloseReport) {
         let begun = Instant::now();
-        self.closing.send_replace(true);
-        self.sessions.close_streams();
+        self.stop_taking();
         // Children need part of the time to end in an orderly way.
         let drain = deadline - (deadline / 2).min(Duration::from_secs(5));
         let _ = tokio::time::timeout(drain, self.tasks.idle()).await;

@@ -2,17 +2,47 @@
 
 use crate::sync::{Arc, AtomicU64, Ordering};
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::backend::Way;
+use super::front::{Front, Place};
 use super::session::OwnedChild;
 use super::shared::SharedChild;
-use super::state::AppState;
+use super::state::{AppState, Counts};
 use crate::PoolStats;
 use crate::transport::LineCounters;
 
-/// A snapshot; its parts are read one after the other.
-pub fn snapshot(state: &AppState) -> Value {
+/// A snapshot; its parts are read one after the other. The figures of a lone upstream are on top, too.
+pub fn snapshot(front: &Front) -> Value {
+    let places = front.places();
+    let of = |count: fn(&Counts) -> &AtomicU64| {
+        let places = places.iter().map(|place| read(count(&place.state.counts)));
+        places.sum::<u64>() + read(count(&front.counts))
+    };
+    let mut top = Map::new();
+    if let [place] = &places[..] {
+        top.extend(upstream(place));
+    }
+    let sessions: usize = places.iter().map(|place| place.state.sessions.len()).sum();
+    let uptime = front.began.elapsed().as_millis();
+    let figures = json!({
+        "uptime_ms": u64::try_from(uptime).unwrap_or(u64::MAX),
+        "closing": front.is_closing(),
+        "requests": of(|counts| &counts.requests),
+        "faults": of(|counts| &counts.faults),
+        "connections": front.tasks.serving(),
+        "sessions": sessions,
+        "upstreams": places.iter().map(|place| Value::Object(upstream(place))).collect::<Vec<_>>(),
+    });
+    if let Value::Object(figures) = figures {
+        top.extend(figures);
+    }
+    Value::Object(top)
+}
+
+/// The figures of one upstream.
+fn upstream(place: &Place) -> Map<String, Value> {
+    let state = &place.state;
     let (pool, children) = match &state.backend.way {
         Way::Session(nursery) => (nursery.pool_stats(), owned(state)),
         Way::Shared(group) => (group.pool_stats(), shared(&group.children())),
@@ -26,20 +56,25 @@ pub fn snapshot(state: &AppState) -> Value {
             (children.pool_stats(), busy)
         }
     };
-    json!({
+    let figures = json!({
+        "name": &*place.name,
+        "path": place.route.path,
+        "host": place.route.host,
+        "ready": state.backend.ready().err().map_or(json!(true), |reason| json!(reason)),
         "mode": state.options.mode.as_str(),
-        "uptime_ms": u64::try_from(state.began.elapsed().as_millis()).unwrap_or(u64::MAX),
-        "closing": state.is_closing(),
         "requests": read(&state.counts.requests),
         "faults": read(&state.counts.faults),
-        "connections": state.tasks.serving(),
         "sessions": state.sessions.len(),
         "upstream": state.backend.guard.snapshot(),
         "pool": pool_figures(&pool),
         "connections_upstream": state.backend.source.connections().as_ref().map(pool_figures),
         "children": children,
         "stateless_children": state.backend.beside_children().as_deref().map(shared),
-    })
+    });
+    match figures {
+        Value::Object(figures) => figures,
+        _ => Map::new(),
+    }
 }
 
 fn shared(children: &[Arc<SharedChild>]) -> Vec<Value> {

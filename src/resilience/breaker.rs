@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use super::window::Window;
 
 /// When a breaker opens and for how long.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BreakerOptions {
     /// Failures in a row that open it.
     pub failures: u32,

@@ -5,6 +5,7 @@
 mod batches;
 mod client;
 mod command_line;
+mod configuration;
 mod deaths;
 mod endings;
 mod exclusive;

@@ -16,7 +16,7 @@ const DRAIN: Duration = Duration::from_secs(10);
 pub fn run(args: &Forward) -> Result<(), Failure> {
     let options = forward_options(args)?;
     options.check().map_err(Failure::Usage)?;
-    let runtime = start::runtime()?;
+    let runtime = start::runtime("warn")?;
     let ended = runtime.block_on(forward_until_signalled(options));
     // A read of standard input cannot be called off: nobody waits for the thread in it.
     runtime.shutdown_background();

@@ -3,29 +3,35 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use plunge::proxy::{Mode, ServeOptions, Server};
+use plunge::proxy::{Config, Mode, Server, UpstreamConfig};
 use plunge::transport::Subprocess;
 
 use crate::Failure;
 use crate::arguments::{Serve, options};
 use crate::signals::Signals;
-use crate::start;
+use crate::{configuration, start};
 
-/// How long a shutdown may take.
+/// How long children may take to be gone after all else.
 const SHUTDOWN: Duration = Duration::from_secs(10);
 
 pub fn run(serve: &Serve) -> Result<(), Failure> {
-    let options = options(serve)?;
-    options.check().map_err(Failure::Usage)?;
-    let runtime = start::runtime()?;
-    runtime.block_on(serve_until_signalled(options, serve.is_demo()))
+    let config = match &serve.config {
+        Some(file) => configuration::read(file)?,
+        None => {
+            let options = options(serve)?;
+            options.check().map_err(Failure::Usage)?;
+            Config::single(options)
+        }
+    };
+    let runtime = start::runtime(&config.log.level)?;
+    runtime.block_on(serve_until_signalled(config, serve.is_demo()))
 }
 
-async fn serve_until_signalled(options: ServeOptions, demo: bool) -> Result<(), Failure> {
+async fn serve_until_signalled(config: Config, demo: bool) -> Result<(), Failure> {
     let mut signals = Signals::new()
         .map_err(|error| Failure::Run(format!("signals cannot be handled: {error}")))?;
     let ended = tokio::select! {
-        ended = serve_until_closed(options, demo) => ended,
+        ended = serve_until_closed(config, demo) => ended,
         () = signals.second() => Ok(()),
     };
     // What is left of children must not outlive this process.
@@ -36,25 +42,54 @@ async fn serve_until_signalled(options: ServeOptions, demo: bool) -> Result<(), 
     ended
 }
 
-async fn serve_until_closed(options: ServeOptions, demo: bool) -> Result<(), Failure> {
+async fn serve_until_closed(config: Config, demo: bool) -> Result<(), Failure> {
     let mut signals = Signals::new()
         .map_err(|error| Failure::Run(format!("signals cannot be handled: {error}")))?;
-    let mode = options.mode;
+    let (routes, drain) = (routes(&config), config.drain);
+    let mode = config
+        .upstreams
+        .first()
+        .map(|upstream| upstream.options.mode);
     let server = tokio::select! {
-        started = Server::start(options) => started.map_err(|error| Failure::Run(error.to_string()))?,
+        started = Server::open(config) => started.map_err(|error| Failure::Run(error.to_string()))?,
         () = signals.next() => return Ok(()),
     };
-    greet(&server, mode, demo)
-        .map_err(|error| Failure::Run(format!("standard output cannot be written: {error}")))?;
+    let greeted = match &routes[..] {
+        [(_, path)] => greet(&server, path, mode.unwrap_or(Mode::Session), demo),
+        several => greet_several(&server, several),
+    };
+    greeted.map_err(|error| Failure::Run(format!("standard output cannot be written: {error}")))?;
     signals.next().await;
     tracing::info!("shutting down; a second signal ends at once");
-    let report = server.shutdown(SHUTDOWN).await;
+    let report = server.shutdown(drain).await;
     tracing::info!(?report, "ended");
     Ok(())
 }
 
+/// The name of each upstream, and where it is.
+fn routes(config: &Config) -> Vec<(String, String)> {
+    let named = |upstream: &UpstreamConfig| (upstream.name.clone(), upstream.route.to_string());
+    config.upstreams.iter().map(named).collect()
+}
+
+/// Says where it listens, and what is where.
+fn greet_several(server: &Server, routes: &[(String, String)]) -> io::Result<()> {
+    let (mcp, admin) = (server.mcp_address(), server.admin_address());
+    let mut out = io::stdout().lock();
+    writeln!(
+        out,
+        "plunge: listening on http://{mcp} ({} upstreams)",
+        routes.len()
+    )?;
+    for (name, route) in routes {
+        writeln!(out, "{name}: {route}")?;
+    }
+    writeln!(out, "admin: http://{admin}/")?;
+    out.flush()
+}
+
 /// Says where it listens and what to try. Scripts wait for the line with the word `listening`.
-fn greet(server: &Server, mode: Mode, demo: bool) -> io::Result<()> {
+fn greet(server: &Server, path: &str, mode: Mode, demo: bool) -> io::Result<()> {
     let (mcp, admin) = (server.mcp_address(), server.admin_address());
     let try_it = match (mode, demo) {
         (Mode::Shared | Mode::Stateless | Mode::Exclusive, true) => {
@@ -75,12 +110,12 @@ fn greet(server: &Server, mode: Mode, demo: bool) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(
         out,
-        "plunge: listening on http://{mcp}/mcp (mode {}, {what})",
+        "plunge: listening on http://{mcp}{path} (mode {}, {what})",
         mode.as_str()
     )?;
     writeln!(
         out,
-        "try:   curl -s http://{mcp}/mcp -H 'Content-Type: application/json' -d '{try_it}'"
+        "try:   curl -s http://{mcp}{path} -H 'Content-Type: application/json' -d '{try_it}'"
     )?;
     writeln!(out, "admin: http://{admin}/")?;
     out.flush()

@@ -6,10 +6,10 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::Failure;
 
-/// Starts both.
-pub fn runtime() -> Result<Runtime, Failure> {
+/// Starts both; events down to this level are written, unless `RUST_LOG` says otherwise.
+pub fn runtime(level: &str) -> Result<Runtime, Failure> {
     let filter =
-        tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
+        tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| level.into());
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)

@@ -6,7 +6,7 @@ use hyper::header::HeaderValue;
 use super::TargetError;
 
 /// The host, port and path of a URL.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpTarget {
     uri: Uri,
     host: Box<str>,

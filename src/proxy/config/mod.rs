@@ -1,0 +1,15 @@
+//! The configuration file: what it says, what is wrong with it, and an example of it.
+
+mod config;
+mod mistake;
+mod program;
+mod read;
+mod section;
+#[cfg(test)]
+mod tests;
+mod times;
+mod upstream;
+
+pub use config::{AccessLog, Config, LogOptions, UpstreamConfig};
+pub use mistake::Mistake;
+pub use times::parse_time;

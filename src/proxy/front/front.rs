@@ -1,0 +1,162 @@
+//! Everything that a running proxy holds beside its upstreams, made in one place.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::{Place, Table};
+use crate::proxy::config::Config;
+use crate::proxy::http::HostPolicy;
+use crate::proxy::server::StartError;
+use crate::proxy::state::{AppState, Counts};
+use crate::proxy::tasks::Tasks;
+use crate::sync::{Arc, ArcSwap};
+use crate::{BoxError, CloseReport};
+
+/// The state that every connection sees.
+pub struct Front {
+    /// Who may talk to it.
+    pub policy: HostPolicy,
+    /// Who may see the admin pages.
+    pub admin_policy: HostPolicy,
+    /// Where requests go.
+    pub table: ArcSwap<Table>,
+    /// Tasks that belong to no upstream; those of connections among them.
+    pub tasks: Tasks,
+    /// Whether it is shutting down.
+    pub closing: watch::Sender<bool>,
+    /// Since when it runs.
+    pub began: Instant,
+    /// What no route took.
+    pub counts: Counts,
+}
+
+impl Front {
+    /// The state of a proxy. No child is started yet.
+    ///
+    /// # Errors
+    ///
+    /// That of a pool's options.
+    pub fn new(config: Config) -> Result<Arc<Self>, BoxError> {
+        let mut places = Vec::with_capacity(config.upstreams.len());
+        let mut hosts = Vec::new();
+        let mut origins = Vec::new();
+        for upstream in &config.upstreams {
+            let state = AppState::new(upstream.options.clone())?;
+            hosts.extend_from_slice(&upstream.options.allowed_hosts);
+            origins.extend_from_slice(&upstream.options.allowed_origins);
+            let route = upstream.route.clone();
+            places.push(Arc::new(Place::new(&upstream.name, route, state)));
+        }
+        Ok(Arc::new(Self {
+            policy: HostPolicy::new(config.listen, &hosts, &origins),
+            admin_policy: HostPolicy::new(config.admin, &hosts, &origins),
+            table: ArcSwap::from_pointee(Table::new(places)),
+            tasks: Tasks::default(),
+            closing: watch::Sender::new(false),
+            began: Instant::now(),
+            counts: Counts::default(),
+        }))
+    }
+
+    /// Starts the first child of each upstream, all at once, and looks after them from now on.
+    ///
+    /// # Errors
+    ///
+    /// That of the first that does not start, with its name if there are several.
+    pub async fn warm(&self) -> Result<(), StartError> {
+        let places = self.places();
+        let is_lone = places.len() == 1;
+        let mut starts = JoinSet::new();
+        for place in places {
+            place.state.tasks.spawn(place.state.clone().sweep());
+            starts.spawn(async move {
+                let warmed = place.state.backend.warm().await;
+                warmed.map_err(|fault| (place.name.clone(), fault.message))
+            });
+        }
+        while let Some(start) = starts.join_next().await {
+            match start {
+                Ok(Err((_, reason))) if is_lone => return Err(StartError::Upstream(reason)),
+                Ok(Err((name, reason))) => {
+                    return Err(StartError::Upstream(format!("`{name}`: {reason}")));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether it is shutting down.
+    pub fn is_closing(&self) -> bool {
+        *self.closing.borrow()
+    }
+
+    /// Ends when the proxy shuts down.
+    pub async fn closed(&self) {
+        // The sender lives in `self`.
+        let _ = self.closing.subscribe().wait_for(|closing| *closing).await;
+    }
+
+    /// Whether some request would be served, or why none would.
+    ///
+    /// # Errors
+    ///
+    /// The reason.
+    pub fn ready(&self) -> Result<(), String> {
+        if self.is_closing() {
+            return Err(String::from("shutting down"));
+        }
+        let places = self.places();
+        let mut reasons = Vec::new();
+        for place in &places {
+            match place.state.backend.ready() {
+                Ok(()) => return Ok(()),
+                Err(reason) if places.len() == 1 => reasons.push(reason),
+                Err(reason) => reasons.push(format!("{}: {reason}", place.name)),
+            }
+        }
+        Err(reasons.join("; "))
+    }
+
+    /// Every upstream that is served.
+    pub fn places(&self) -> Vec<Arc<Place>> {
+        self.table.load().places().to_vec()
+    }
+
+    /// Stops taking work, lets what is in flight end, then ends sessions, children and tasks.
+    pub async fn close(&self, deadline: Duration) -> (usize, CloseReport) {
+        let begun = Instant::now();
+        let places = self.places();
+        self.closing.send_replace(true);
+        for place in &places {
+            place.state.stop_taking();
+        }
+        // Children need part of the time to end in an orderly way.
+        let drain = deadline - (deadline / 2).min(Duration::from_secs(5));
+        let _ = tokio::time::timeout(drain, self.tasks.idle()).await;
+        let cut = self.tasks.serving();
+        let left = deadline.saturating_sub(begun.elapsed());
+        let mut ends = JoinSet::new();
+        for place in places {
+            ends.spawn(async move { place.state.close(left).await.1 });
+        }
+        let mut report = CloseReport::default();
+        while let Some(end) = ends.join_next().await {
+            report.add(end.unwrap_or_default());
+        }
+        self.tasks.end().await;
+        (cut, report)
+    }
+
+    /// Ends everything at once, without waiting.
+    pub fn abandon(&self) {
+        self.closing.send_replace(true);
+        for place in self.table.load().places() {
+            place.state.abandon();
+        }
+        self.tasks.abort();
+    }
+}
