@@ -217,6 +217,11 @@ impl ServeOptions {
         })
     }
 
+    /// How high the limit on children may be set while they are served.
+    pub(super) fn ceiling(&self) -> u32 {
+        self.children().max(CEILING)
+    }
+
     /// The limits of calls.
     pub fn timeouts(&self) -> Timeouts {
         Timeouts {
@@ -278,6 +283,8 @@ impl ServeOptions {
     }
 }
 
+/// The least that is set aside for children: 24 KiB.
+const CEILING: u32 = 256;
 /// Longer than this is a mistake, and sums of such times stay within the clock.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
 /// What the numbers of rewritten ids have room for.

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 
 use super::config::Config;
-use super::front::Front;
+use super::front::{Front, Reloaded};
 use super::options::ServeOptions;
 use super::{admin, listen};
 use crate::{BoxError, CloseReport};
@@ -112,6 +112,33 @@ impl Server {
     /// Where the admin pages are.
     pub fn admin_address(&self) -> SocketAddr {
         self.admin
+    }
+
+    /// Serves what this configuration says from now on, without dropping a request: what did not change keeps its
+    /// children and connections, what is gone drains.
+    ///
+    /// # Errors
+    ///
+    /// What does not start, a line each; everything is as it was then. The status page shows it, too.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, nothing has changed.
+    pub async fn reload(&self, config: Config) -> Result<Reloaded, Vec<String>> {
+        let reloaded = self.front.reload(config).await;
+        let wrong = reloaded.as_ref().err().cloned().unwrap_or_default();
+        self.front.reloads.note(wrong);
+        reloaded
+    }
+
+    /// Notes for the admin pages that a configuration was not taken over, because of these mistakes.
+    pub fn note_mistakes(&self, mistakes: Vec<String>) {
+        self.front.reloads.note(mistakes);
+    }
+
+    /// How long a shutdown may take, as it is configured.
+    pub fn drain(&self) -> Duration {
+        self.front.drain()
     }
 
     /// Stops accepting, lets requests in flight end until the deadline, then ends every session, child

@@ -8,10 +8,11 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::backend::Backend;
-use super::http::HostPolicy;
+use super::live::Live;
 use super::options::ServeOptions;
 use super::session::SessionTable;
 use super::tasks::Tasks;
+use super::watching::Meters;
 use crate::transport::Subprocess;
 use crate::{BoxError, CloseReport};
 
@@ -23,9 +24,7 @@ const SESSION_SWEEP: Duration = Duration::from_secs(1);
 /// The state that every request sees.
 pub struct AppState {
     /// What the proxy was started with.
-    pub options: Arc<ServeOptions>,
-    /// Who may talk to it.
-    pub policy: HostPolicy,
+    pub options: Live,
     /// The sessions.
     pub sessions: Arc<SessionTable>,
     /// The way to the children.
@@ -36,6 +35,10 @@ pub struct AppState {
     pub closing: watch::Sender<bool>,
     /// What it counted.
     pub counts: Counts,
+    /// What is counted of its requests over HTTP.
+    pub meters: Meters,
+    /// How high its limit on children can be set.
+    pub ceiling: u32,
 }
 
 /// Counters of the endpoint.
@@ -62,22 +65,27 @@ impl AppState {
     ///
     /// That of the pool's options.
     pub fn new(options: ServeOptions) -> Result<Arc<Self>, BoxError> {
-        let options = Arc::new(options);
+        let live = Live::new(options.clone());
         let tasks = Tasks::default();
         let sessions = Arc::new(SessionTable::new(options.max_sessions));
         Ok(Arc::new(Self {
-            policy: HostPolicy::new(
-                options.listen,
-                &options.allowed_hosts,
-                &options.allowed_origins,
-            ),
-            backend: Backend::new(&options, &sessions, &tasks)?,
+            ceiling: options.ceiling(),
+            meters: Meters::default(),
+            backend: Backend::new(&live, &sessions, &tasks)?,
             sessions,
             tasks,
-            options,
+            options: live,
             closing: watch::Sender::new(false),
             counts: Counts::default(),
         }))
+    }
+
+    /// Changes limits and times; children that run keep what they were started with.
+    pub fn tune(&self, options: &ServeOptions) {
+        if let Err(error) = self.backend.tune(options) {
+            tracing::warn!(%error, "a limit stays as it was");
+        }
+        self.sessions.limit_to(options.max_sessions);
     }
 
     /// Looks for overdue requests, dead children and idle sessions, for ever.
@@ -90,7 +98,7 @@ impl AppState {
             self.backend.sweep(&self.sessions, now);
             if now.duration_since(sessions_swept) >= SESSION_SWEEP {
                 sessions_swept = now;
-                self.sessions.sweep(self.options.session_idle);
+                self.sessions.sweep(self.options.get().session_idle);
                 self.backend.fill();
             }
         }

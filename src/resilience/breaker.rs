@@ -104,6 +104,20 @@ impl CircuitBreaker {
         }
     }
 
+    /// What it was made with.
+    pub fn options(&self) -> BreakerOptions {
+        self.options
+    }
+
+    /// Closes it and gives it other options. Calls that began before count for nothing.
+    pub fn renew(&mut self, options: BreakerOptions, now: Instant) {
+        *self = Self {
+            turn: self.turn + 1,
+            opened: self.opened,
+            ..Self::new(options, now)
+        };
+    }
+
     /// Asks for a call.
     ///
     /// # Errors

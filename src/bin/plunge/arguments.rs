@@ -1,7 +1,7 @@
 //! The command line, and the options that it asks for.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -228,17 +228,21 @@ fn command(stdio: Option<&Command>) -> Result<Command, Failure> {
         Some(command) => command.clone(),
         None => demo_command().map_err(nowhere)?,
     };
-    tied(command)
+    Ok(tied(command, &this_program()?))
 }
 
-/// The command of a child, tied to the life of this process.
-pub fn tied(command: Command) -> Result<Command, Failure> {
+/// The command of a child, tied to the life of this process, which is this program.
+pub fn tied(command: Command, this: &Path) -> Command {
+    command
+        .launched_by(this, [LAUNCH])
+        .guarded_by(this, [GUARD])
+}
+
+/// Where this program is. To be asked at the start: after an upgrade the system names the old file, which is gone.
+pub fn this_program() -> Result<PathBuf, Failure> {
     let nowhere =
         |error| Failure::Run(format!("this program cannot be found on the disk: {error}"));
-    let this = std::env::current_exe().map_err(nowhere)?;
-    Ok(command
-        .launched_by(&this, [LAUNCH])
-        .guarded_by(&this, [GUARD]))
+    std::env::current_exe().map_err(nowhere)
 }
 
 impl Limits {

@@ -7,7 +7,8 @@ use plunge::proxy::{Config, Mode, Server, UpstreamConfig};
 use plunge::transport::Subprocess;
 
 use crate::Failure;
-use crate::arguments::{Serve, options};
+use crate::arguments::{Serve, options, this_program};
+use crate::reloads::Reloads;
 use crate::signals::Signals;
 use crate::{configuration, start};
 
@@ -16,7 +17,7 @@ const SHUTDOWN: Duration = Duration::from_secs(10);
 
 pub fn run(serve: &Serve) -> Result<(), Failure> {
     let config = match &serve.config {
-        Some(file) => configuration::read(file)?,
+        Some(file) => configuration::read(file, &this_program()?)?,
         None => {
             let options = options(serve)?;
             options.check().map_err(Failure::Usage)?;
@@ -24,14 +25,14 @@ pub fn run(serve: &Serve) -> Result<(), Failure> {
         }
     };
     let runtime = start::runtime(&config.log.level)?;
-    runtime.block_on(serve_until_signalled(config, serve.is_demo()))
+    runtime.block_on(serve_until_signalled(config, serve))
 }
 
-async fn serve_until_signalled(config: Config, demo: bool) -> Result<(), Failure> {
+async fn serve_until_signalled(config: Config, args: &Serve) -> Result<(), Failure> {
     let mut signals = Signals::new()
         .map_err(|error| Failure::Run(format!("signals cannot be handled: {error}")))?;
     let ended = tokio::select! {
-        ended = serve_until_closed(config, demo) => ended,
+        ended = serve_until_closed(config, args) => ended,
         () = signals.second() => Ok(()),
     };
     // What is left of children must not outlive this process.
@@ -42,10 +43,11 @@ async fn serve_until_signalled(config: Config, demo: bool) -> Result<(), Failure
     ended
 }
 
-async fn serve_until_closed(config: Config, demo: bool) -> Result<(), Failure> {
+async fn serve_until_closed(config: Config, args: &Serve) -> Result<(), Failure> {
     let mut signals = Signals::new()
         .map_err(|error| Failure::Run(format!("signals cannot be handled: {error}")))?;
-    let (routes, drain) = (routes(&config), config.drain);
+    let routes = routes(&config);
+    let mut reloads = Reloads::new(args.config.as_deref())?;
     let mode = config
         .upstreams
         .first()
@@ -55,12 +57,16 @@ async fn serve_until_closed(config: Config, demo: bool) -> Result<(), Failure> {
         () = signals.next() => return Ok(()),
     };
     let greeted = match &routes[..] {
-        [(_, path)] => greet(&server, path, mode.unwrap_or(Mode::Session), demo),
+        [(_, path)] => greet(&server, path, mode.unwrap_or(Mode::Session), args.is_demo()),
         several => greet_several(&server, several),
     };
     greeted.map_err(|error| Failure::Run(format!("standard output cannot be written: {error}")))?;
-    signals.next().await;
+    tokio::select! {
+        () = signals.next() => {}
+        () = reloads.follow(&server) => {}
+    }
     tracing::info!("shutting down; a second signal ends at once");
+    let drain = server.drain();
     let report = server.shutdown(drain).await;
     tracing::info!(?report, "ended");
     Ok(())

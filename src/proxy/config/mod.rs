@@ -1,6 +1,7 @@
 //! The configuration file: what it says, what is wrong with it, and an example of it.
 
 mod config;
+mod file_watch;
 mod mistake;
 mod program;
 mod read;
@@ -11,5 +12,6 @@ mod times;
 mod upstream;
 
 pub use config::{AccessLog, Config, LogOptions, UpstreamConfig};
+pub use file_watch::FileWatch;
 pub use mistake::Mistake;
 pub use times::parse_time;

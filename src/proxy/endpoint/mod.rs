@@ -13,4 +13,4 @@ pub use begin::{Begun, begin, exchange};
 pub use paths::{Paths, Spot};
 pub use post::{unreadable, untold};
 pub use refusal::Refusal;
-pub use route::{nothing_here, serve};
+pub use route::{Spotted, nothing_here, serve};

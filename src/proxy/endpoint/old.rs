@@ -80,7 +80,7 @@ pub async fn post(
     let session = id
         .and_then(|id| state.sessions.find(id))
         .ok_or_else(ended)?;
-    let limits = &state.options;
+    let limits = state.options.whole();
     let body = http::read_body(body, limits.max_body_bytes, limits.request_timeout).await?;
     let message = wire::parse(&body).map_err(unreadable)?;
     let exchange = Exchange {

@@ -10,10 +10,21 @@ use hyper::{Method, Request};
 
 use super::post::post;
 use super::{Paths, Refusal, Spot, old};
-use crate::proxy::http::{self, EventStream, Reply, Source};
+use crate::proxy::http::{self, EventStream, HostPolicy, Reply, Source};
 use crate::proxy::session::Session;
 use crate::proxy::state::{AppState, Counts};
 use crate::proxy::wire::{Code, Fault};
+
+/// What the route of a request says of it.
+#[derive(Clone, Copy)]
+pub struct Spotted<'a> {
+    /// Who may talk to the upstream.
+    pub policy: &'a HostPolicy,
+    /// The paths of its endpoint.
+    pub paths: &'a Paths,
+    /// The one that the request names.
+    pub spot: Spot,
+}
 
 /// Serves one HTTP request.
 ///
@@ -21,14 +32,9 @@ use crate::proxy::wire::{Code, Fault};
 ///
 /// A client that goes away cancels nothing: a request that was written to a child runs on, and its
 /// answer is dropped.
-pub async fn serve(
-    state: &AppState,
-    paths: &Paths,
-    spot: Spot,
-    request: Request<Incoming>,
-) -> Reply {
+pub async fn serve(state: &AppState, spotted: Spotted<'_>, request: Request<Incoming>) -> Reply {
     Counts::add(&state.counts.requests);
-    match route(state, paths, spot, request).await {
+    match route(state, spotted, request).await {
         Ok(reply) => reply,
         Err(refusal) => {
             Counts::add(&state.counts.faults);
@@ -44,12 +50,16 @@ pub async fn serve(
 
 async fn route(
     state: &AppState,
-    paths: &Paths,
-    spot: Spot,
+    spotted: Spotted<'_>,
     request: Request<Incoming>,
 ) -> Result<Reply, Refusal> {
     let (head, body) = request.into_parts();
-    state.policy.check(&head.headers)?;
+    let Spotted {
+        policy,
+        paths,
+        spot,
+    } = spotted;
+    policy.check(&head.headers)?;
     match spot {
         Spot::Endpoint => {}
         Spot::Stream if head.method == Method::GET => {

@@ -6,17 +6,21 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::status::ReloadStatus;
 use super::{Place, Table};
 use crate::proxy::config::Config;
 use crate::proxy::http::HostPolicy;
 use crate::proxy::server::StartError;
 use crate::proxy::state::{AppState, Counts};
 use crate::proxy::tasks::Tasks;
-use crate::sync::{Arc, ArcSwap};
+use crate::proxy::watching::AccessWriter;
+use crate::sync::{Arc, ArcSwap, ArcSwapOption, AtomicU64, Mutex, Ordering};
 use crate::{BoxError, CloseReport};
 
 /// The state that every connection sees.
 pub struct Front {
+    /// What it was started with.
+    pub config: Config,
     /// Who may talk to it.
     pub policy: HostPolicy,
     /// Who may see the admin pages.
@@ -31,6 +35,15 @@ pub struct Front {
     pub began: Instant,
     /// What no route took.
     pub counts: Counts,
+    /// Where a line for each request goes.
+    pub access: ArcSwapOption<AccessWriter>,
+    /// How reloads went.
+    pub reloads: ReloadStatus,
+    /// One reload at a time.
+    pub(super) reloading: tokio::sync::Mutex<()>,
+    /// What is served no more, and not at its end yet.
+    pub(super) retiring: Mutex<Vec<Arc<AppState>>>,
+    drain_ms: AtomicU64,
 }
 
 impl Front {
@@ -38,8 +51,10 @@ impl Front {
     ///
     /// # Errors
     ///
-    /// That of a pool's options.
+    /// That of a pool's options; an access log that cannot be opened.
     pub fn new(config: Config) -> Result<Arc<Self>, BoxError> {
+        let access = AccessWriter::open(&config.log.access)
+            .map_err(|error| format!("the access log cannot be opened: {error}"))?;
         let mut places = Vec::with_capacity(config.upstreams.len());
         let mut hosts = Vec::new();
         let mut origins = Vec::new();
@@ -47,8 +62,8 @@ impl Front {
             let state = AppState::new(upstream.options.clone())?;
             hosts.extend_from_slice(&upstream.options.allowed_hosts);
             origins.extend_from_slice(&upstream.options.allowed_origins);
-            let route = upstream.route.clone();
-            places.push(Arc::new(Place::new(&upstream.name, route, state)));
+            let place = Place::new(upstream.clone(), state, Vec::new());
+            places.push(Arc::new(place));
         }
         Ok(Arc::new(Self {
             policy: HostPolicy::new(config.listen, &hosts, &origins),
@@ -58,6 +73,12 @@ impl Front {
             closing: watch::Sender::new(false),
             began: Instant::now(),
             counts: Counts::default(),
+            access: ArcSwapOption::new(access),
+            reloads: ReloadStatus::default(),
+            reloading: tokio::sync::Mutex::default(),
+            retiring: Mutex::default(),
+            drain_ms: AtomicU64::new(milliseconds(config.drain)),
+            config,
         }))
     }
 
@@ -110,15 +131,22 @@ impl Front {
             return Err(String::from("shutting down"));
         }
         let places = self.places();
-        let mut reasons = Vec::new();
-        for place in &places {
-            match place.state.backend.ready() {
-                Ok(()) => return Ok(()),
-                Err(reason) if places.len() == 1 => reasons.push(reason),
-                Err(reason) => reasons.push(format!("{}: {reason}", place.name)),
-            }
+        let reasons = self.not_ready();
+        match &places[..] {
+            [place] => place.state.backend.ready(),
+            _ if reasons.len() < places.len() => Ok(()),
+            _ => Err(reasons.join("; ")),
         }
-        Err(reasons.join("; "))
+    }
+
+    /// Upstreams that would not serve a request, each with its reason.
+    pub fn not_ready(&self) -> Vec<String> {
+        let places = self.places();
+        let reasons = places.iter().filter_map(|place| {
+            let reason = place.state.backend.ready().err()?;
+            Some(format!("{}: {reason}", place.name))
+        });
+        reasons.collect()
     }
 
     /// Every upstream that is served.
@@ -126,13 +154,38 @@ impl Front {
         self.table.load().places().to_vec()
     }
 
+    /// The states of all upstreams, of those that drain as well.
+    fn states(&self) -> Vec<Arc<AppState>> {
+        let mut states = self.retiring.lock().clone();
+        let places = self.table.load();
+        states.extend(places.places().iter().map(|place| place.state.clone()));
+        states
+    }
+
+    /// What is served no more, and not at its end yet.
+    pub fn retiring(&self) -> Vec<Arc<AppState>> {
+        self.retiring.lock().clone()
+    }
+
+    /// How long a shutdown may take.
+    pub fn drain(&self) -> Duration {
+        // Relaxed: a number of its own.
+        Duration::from_millis(self.drain_ms.load(Ordering::Relaxed))
+    }
+
+    /// Sets how long it may.
+    pub fn set_drain(&self, drain: Duration) {
+        // Relaxed: see `drain`.
+        self.drain_ms.store(milliseconds(drain), Ordering::Relaxed);
+    }
+
     /// Stops taking work, lets what is in flight end, then ends sessions, children and tasks.
     pub async fn close(&self, deadline: Duration) -> (usize, CloseReport) {
         let begun = Instant::now();
-        let places = self.places();
         self.closing.send_replace(true);
-        for place in &places {
-            place.state.stop_taking();
+        let states = self.states();
+        for state in &states {
+            state.stop_taking();
         }
         // Children need part of the time to end in an orderly way.
         let drain = deadline - (deadline / 2).min(Duration::from_secs(5));
@@ -140,8 +193,8 @@ impl Front {
         let cut = self.tasks.serving();
         let left = deadline.saturating_sub(begun.elapsed());
         let mut ends = JoinSet::new();
-        for place in places {
-            ends.spawn(async move { place.state.close(left).await.1 });
+        for state in states {
+            ends.spawn(async move { state.close(left).await.1 });
         }
         let mut report = CloseReport::default();
         while let Some(end) = ends.join_next().await {
@@ -154,9 +207,13 @@ impl Front {
     /// Ends everything at once, without waiting.
     pub fn abandon(&self) {
         self.closing.send_replace(true);
-        for place in self.table.load().places() {
-            place.state.abandon();
+        for state in self.states() {
+            state.abandon();
         }
         self.tasks.abort();
     }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -2,12 +2,15 @@
 
 mod front;
 mod place;
+mod reload;
 mod serve;
+mod status;
 mod table;
 #[cfg(test)]
 mod tests;
 
 pub use front::Front;
 pub use place::Place;
+pub use reload::Reloaded;
 pub use serve::serve;
 pub use table::{Found, Table};

@@ -27,9 +27,9 @@ pub struct Found {
 impl Table {
     /// A table of these; those with a host first.
     pub fn new(mut places: Vec<Arc<Place>>) -> Self {
-        places.sort_by_key(|place| place.route.host.is_none());
+        places.sort_by_key(|place| place.config.route.host.is_none());
         Self {
-            names_hosts: places.iter().any(|place| place.route.host.is_some()),
+            names_hosts: places.iter().any(|place| place.config.route.host.is_some()),
             places,
         }
     }
@@ -47,7 +47,7 @@ impl Table {
         };
         self.places.iter().find_map(|place| {
             let fits = |named: &str| named.eq_ignore_ascii_case(host);
-            if !place.route.host.as_deref().is_none_or(fits) {
+            if !place.config.route.host.as_deref().is_none_or(fits) {
                 return None;
             }
             let spot = place.paths.spot(path)?;

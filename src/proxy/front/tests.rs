@@ -3,6 +3,7 @@
 use hyper::header::{HOST, HeaderMap, HeaderValue};
 
 use super::{Place, Table};
+use crate::proxy::config::Config;
 use crate::proxy::endpoint::Spot;
 use crate::proxy::options::{Mode, RouteMatch, ServeOptions, Upstream};
 use crate::proxy::state::AppState;
@@ -19,7 +20,13 @@ fn place(name: &str, host: Option<&str>, path: &str) -> Arc<Place> {
         min_idle: 0,
         ..options
     };
-    Arc::new(Place::new(name, route, AppState::new(options).unwrap()))
+    let mut config = Config::single(options.clone()).upstreams.remove(0);
+    (config.name, config.route) = (name.to_owned(), route);
+    Arc::new(Place::new(
+        config,
+        AppState::new(options).unwrap(),
+        Vec::new(),
+    ))
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use hyper::header::HeaderMap;
 
 use super::head;
 use crate::proxy::http::{ToolHeaders, body_is_modern};
+use crate::proxy::watching::{TRACE, Trace};
 use crate::proxy::wire::{self, Kind, RequestId};
 
 /// A message, read as far as its way depends on it.
@@ -17,6 +18,8 @@ pub struct Outgoing {
     pub is_modern: bool,
     /// The headers that the revision without sessions asks for.
     pub headers: HeaderMap,
+    /// The trace of the request that brought it.
+    pub trace: Option<Trace>,
 }
 
 /// The kinds that take different ways.
@@ -68,6 +71,7 @@ impl Outgoing {
             what,
             is_modern,
             headers,
+            trace: TRACE.try_with(Clone::clone).ok(),
         })
     }
 }

@@ -32,7 +32,7 @@ pub struct SessionTable {
     began: Instant,
     next_key: AtomicU64,
     open: AtomicUsize,
-    limit: usize,
+    limit: AtomicUsize,
 }
 
 impl SessionTable {
@@ -46,7 +46,7 @@ impl SessionTable {
             began: Instant::now(),
             next_key: AtomicU64::new(1),
             open: AtomicUsize::new(0),
-            limit,
+            limit: AtomicUsize::new(limit),
         }
     }
 
@@ -61,10 +61,11 @@ impl SessionTable {
         child: Option<OwnedChild>,
     ) -> Result<Arc<Session>, Fault> {
         // Relaxed: the limit is a bound on memory; a few more at once do no harm.
-        if self.open.load(Ordering::Relaxed) >= self.limit {
+        let limit = self.limit.load(Ordering::Relaxed);
+        if self.open.load(Ordering::Relaxed) >= limit {
             return Err(Fault::new(
                 Code::Busy,
-                format!("{} sessions are open, the limit; end one", self.limit),
+                format!("{limit} sessions are open, the limit; end one"),
             ));
         }
         let id = random_id()?;
@@ -157,6 +158,22 @@ impl SessionTable {
     pub fn len(&self) -> usize {
         // Relaxed: a count for a page.
         self.open.load(Ordering::Relaxed)
+    }
+
+    /// Whether no session is open.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether this is the id of one.
+    pub fn knows(&self, id: &str) -> bool {
+        self.shard(id).lock().contains_key(id)
+    }
+
+    /// Lets so many be open; those that are stay.
+    pub fn limit_to(&self, limit: usize) {
+        // Relaxed: see `begin`.
+        self.limit.store(limit, Ordering::Relaxed);
     }
 
     /// The sessions that have a child of their own.

@@ -4,12 +4,14 @@ use crate::sync::{Arc, AtomicU64, Ordering};
 
 use serde_json::{Map, Value, json};
 
-use super::backend::Way;
-use super::front::{Front, Place};
-use super::session::OwnedChild;
-use super::shared::SharedChild;
-use super::state::{AppState, Counts};
 use crate::PoolStats;
+use crate::proxy::backend::Way;
+use crate::proxy::front::{Front, Place};
+use crate::proxy::options::Upstream;
+use crate::proxy::session::OwnedChild;
+use crate::proxy::shared::SharedChild;
+use crate::proxy::state::{AppState, Counts};
+use crate::proxy::watching::{Meters, percentile};
 use crate::transport::LineCounters;
 
 /// A snapshot; its parts are read one after the other. The figures of a lone upstream are on top, too.
@@ -32,6 +34,12 @@ pub fn snapshot(front: &Front) -> Value {
         "faults": of(|counts| &counts.faults),
         "connections": front.tasks.serving(),
         "sessions": sessions,
+        "version": env!("CARGO_PKG_VERSION"),
+        "pid": std::process::id(),
+        "ready": front.ready().err().map_or(json!(true), |reason| json!(reason)),
+        "retiring": front.retiring().len(),
+        "reloads": reloads(front),
+        "access_log_dropped": front.access.load().as_ref().map_or(0, |access| access.dropped()),
         "upstreams": places.iter().map(|place| Value::Object(upstream(place))).collect::<Vec<_>>(),
     });
     if let Value::Object(figures) = figures {
@@ -40,28 +48,67 @@ pub fn snapshot(front: &Front) -> Value {
     Value::Object(top)
 }
 
+/// Replies by class of status.
+fn replies(meters: &Meters) -> Map<String, Value> {
+    let by_class = meters.by_class().into_iter();
+    by_class
+        .map(|(class, count)| (class.to_owned(), json!(count)))
+        .collect()
+}
+
+/// Times from the head of a request to the head of its reply, since the start; `buckets` has the end of each in
+/// µs and its count.
+fn times(meters: &Meters) -> Value {
+    let counts = meters.times.counts();
+    json!({
+        "p50_us": percentile(&counts, 50.0),
+        "p95_us": percentile(&counts, 95.0),
+        "p99_us": percentile(&counts, 99.0),
+        "sum_us": meters.times.sum_us(),
+        "buckets": counts,
+    })
+}
+
+fn reloads(front: &Front) -> Value {
+    let went = front.reloads.went();
+    json!({
+        "succeeded": went.succeeded,
+        "failed": went.failed,
+        "last_at": went.last_at,
+        "mistakes": went.mistakes,
+    })
+}
+
 /// The figures of one upstream.
 fn upstream(place: &Place) -> Map<String, Value> {
     let state = &place.state;
-    let (pool, children) = match &state.backend.way {
-        Way::Session(nursery) => (nursery.pool_stats(), owned(state)),
-        Way::Shared(group) => (group.pool_stats(), shared(&group.children())),
-        Way::Exclusive(children) => (children.pool_stats(), shared(&children.children())),
+    let pool = state.backend.pool_stats();
+    let children = match &state.backend.way {
+        Way::Session(_) => owned(state),
+        Way::Shared(group) => shared(&group.children()),
+        Way::Exclusive(children) => shared(&children.children()),
         Way::Oneshot(children) => {
-            let busy = children
-                .children()
-                .iter()
-                .map(|child| owned_child(child))
-                .collect();
-            (children.pool_stats(), busy)
+            let busy = children.children();
+            busy.iter().map(|child| owned_child(child)).collect()
         }
+    };
+    let (options, meters) = (state.options.get(), &state.meters);
+    let upstream = match &options.upstream {
+        Upstream::Stdio(_) => "mcp-stdio",
+        Upstream::Http(_) => "mcp-http",
     };
     let figures = json!({
         "name": &*place.name,
-        "path": place.route.path,
-        "host": place.route.host,
+        "path": place.config.route.path,
+        "host": place.config.route.host,
         "ready": state.backend.ready().err().map_or(json!(true), |reason| json!(reason)),
-        "mode": state.options.mode.as_str(),
+        "kind": upstream,
+        "mode": options.mode.as_str(),
+        "in_flight": meters.in_flight(),
+        "sent_bytes": meters.sent_bytes(),
+        "replies": replies(meters),
+        "times": times(meters),
+        "elders": place.elders.iter().filter(|elder| !elder.is_closing()).count(),
         "requests": read(&state.counts.requests),
         "faults": read(&state.counts.faults),
         "sessions": state.sessions.len(),

@@ -1,17 +1,23 @@
-//! The pages for operators: alive, ready, figures.
-
-use crate::sync::Arc;
+//! The pages for operators: alive, ready, figures, and one to look at.
 
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    X_FRAME_OPTIONS,
+};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use tokio::net::TcpListener;
 
-use super::front::Front;
-use super::stats;
+use super::{metrics, stats};
+use crate::proxy::front::Front;
+use crate::sync::Arc;
+
+/// What the status page may do: nothing but run its own script and ask this server.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// Serves the pages until the proxy shuts down.
 pub async fn serve(front: Arc<Front>, listener: TcpListener) {
@@ -21,6 +27,7 @@ pub async fn serve(front: Arc<Front>, listener: TcpListener) {
         .route("/healthz", get(alive))
         .route("/readyz", get(ready))
         .route("/stats", get(figures))
+        .route("/metrics", get(scraped))
         .layer(from_fn_with_state(front.clone(), only_known_hosts))
         .with_state(front);
     let stopped = async move { _ = closing.wait_for(|closing| *closing).await };
@@ -44,8 +51,22 @@ async fn only_known_hosts(
     }
 }
 
-async fn index() -> &'static str {
-    "plunge\n\n/healthz  whether the process serves\n/readyz   whether a request would get a server process\n/stats    figures, as JSON\n"
+/// The status page: one file, which asks for nothing but `/stats`.
+async fn index() -> impl IntoResponse {
+    let headers = [
+        (CONTENT_TYPE, "text/html; charset=utf-8"),
+        (CONTENT_SECURITY_POLICY, POLICY),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (X_FRAME_OPTIONS, "DENY"),
+        (REFERRER_POLICY, "no-referrer"),
+        (CACHE_CONTROL, "no-store"),
+    ];
+    (headers, include_str!("page.html"))
+}
+
+async fn scraped(State(front): State<Arc<Front>>) -> impl IntoResponse {
+    let text = "text/plain; version=0.0.4; charset=utf-8";
+    ([(CONTENT_TYPE, text)], metrics::page(&front))
 }
 
 async fn alive() -> &'static str {
@@ -54,7 +75,14 @@ async fn alive() -> &'static str {
 
 async fn ready(State(front): State<Arc<Front>>) -> (StatusCode, String) {
     match front.ready() {
-        Ok(()) => (StatusCode::OK, String::from("ready\n")),
+        Ok(()) => {
+            let behind = front.not_ready();
+            let lines = behind.iter().map(|reason| format!("but not {reason}\n"));
+            (
+                StatusCode::OK,
+                format!("ready\n{}", lines.collect::<String>()),
+            )
+        }
         Err(reason) => (
             StatusCode::SERVICE_UNAVAILABLE,
             format!("not ready: {reason}\n"),
