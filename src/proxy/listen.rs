@@ -1,7 +1,8 @@
 //! Taking connections and serving HTTP/1.1 on them.
 //!
 //! Promise: out of descriptors, the proxy waits and goes on; a client that is slow with its head is
-//! cut off; at a shutdown a connection ends after the request it is in.
+//! cut off; at a shutdown a connection ends after the request it is in, and one that is idle is given
+//! time for a last request, which may be on its way.
 
 use crate::sync::Arc;
 use std::convert::Infallible;
@@ -13,7 +14,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::front::{self, Front};
+use super::front::{self, Front, Phase};
+use super::takeover;
 
 /// How long a client may take for the head of a request; an idle connection is closed after it, too.
 const HEAD_PATIENCE: Duration = Duration::from_secs(60);
@@ -24,21 +26,15 @@ const REFUSED_PAUSE: Duration = Duration::from_millis(50);
 
 /// Takes connections until the proxy shuts down.
 pub async fn accept(front: Arc<Front>, listener: TcpListener) {
-    let mut closed = pin!(front.closed());
+    let _listening = front.listeners.serve();
+    let mut leaving = pin!(front.reaches(Phase::Leaving));
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = &mut closed => return,
+            () = &mut leaving => break,
         };
         match accepted {
-            Ok((stream, _)) => {
-                let served = front.tasks.serve();
-                let front_of = front.clone();
-                front.tasks.spawn(async move {
-                    serve(front_of, stream).await;
-                    drop(served);
-                });
-            }
+            Ok((stream, _)) => begin(&front, stream),
             Err(error) => {
                 // Out of descriptors, or a client that left early: neither ends the proxy.
                 tracing::warn!(%error, "a connection was not accepted");
@@ -46,6 +42,17 @@ pub async fn accept(front: Arc<Front>, listener: TcpListener) {
             }
         }
     }
+    let reuse_port = front.config.reuse_port;
+    takeover::leave(listener, reuse_port, |stream| begin(&front, stream)).await;
+}
+
+fn begin(front: &Arc<Front>, stream: TcpStream) {
+    let served = front.tasks.serve();
+    let front_of = front.clone();
+    front.tasks.spawn(async move {
+        serve(front_of, stream).await;
+        drop(served);
+    });
 }
 
 async fn serve(front: Arc<Front>, stream: TcpStream) {
@@ -63,7 +70,7 @@ async fn serve(front: Arc<Front>, stream: TcpStream) {
     let ended = tokio::select! {
         biased;
         ended = connection.as_mut() => ended,
-        () = front.closed() => {
+        () = front.reaches(Phase::Closing) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }

@@ -25,6 +25,7 @@ mod server;
 mod session;
 mod shared;
 mod state;
+mod takeover;
 mod tasks;
 mod watching;
 mod wire;

@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use super::config::Config;
 use super::front::{Front, Reloaded};
 use super::options::ServeOptions;
-use super::{admin, listen};
+use super::{admin, listen, takeover};
 use crate::{BoxError, CloseReport};
 
 /// A proxy that serves until it is shut down or dropped.
@@ -82,8 +82,8 @@ impl Server {
         for upstream in &config.upstreams {
             upstream.options.check().map_err(StartError::Options)?;
         }
-        let mcp = bind("listen", config.listen).await?;
-        let admin_listener = bind("admin", config.admin).await?;
+        let mcp = bind("listen", config.listen, config.reuse_port)?;
+        let admin_listener = bind("admin", config.admin, config.reuse_port)?;
         let addresses = mcp
             .local_addr()
             .and_then(|mcp| Ok((mcp, admin_listener.local_addr()?)));
@@ -159,14 +159,16 @@ impl Drop for Server {
     }
 }
 
-async fn bind(flag: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|source| StartError::Listen {
-            flag,
-            address,
-            source,
-        })
+fn bind(
+    flag: &'static str,
+    address: SocketAddr,
+    reuse_port: bool,
+) -> Result<TcpListener, StartError> {
+    takeover::listen(address, reuse_port).map_err(|source| StartError::Listen {
+        flag,
+        address,
+        source,
+    })
 }
 
 impl fmt::Display for StartError {

@@ -169,6 +169,14 @@ async fn several_upstreams_are_served_side_by_side_on_one_listener() {
             .contains("/mcp, /two")
     );
     let figures = stats(server.admin_address()).await;
+    served_three(&figures);
+    server.shutdown(std::time::Duration::from_secs(10)).await;
+    for name in ["side-one", "side-two", "side-three"] {
+        eventually("no child is left", || processes(&marker(name)).is_empty()).await;
+    }
+}
+
+fn served_three(figures: &serde_json::Value) {
     let upstreams = figures["upstreams"].as_array().unwrap();
     let requests: Vec<_> = upstreams
         .iter()
@@ -188,8 +196,4 @@ async fn several_upstreams_are_served_side_by_side_on_one_listener() {
         1
     );
     assert_eq!(requests.len(), 3);
-    server.shutdown(std::time::Duration::from_secs(10)).await;
-    for name in ["side-one", "side-two", "side-three"] {
-        eventually("no child is left", || processes(&marker(name)).is_empty()).await;
-    }
 }

@@ -56,6 +56,9 @@ pub struct Serve {
     /// Where the admin pages are [default: 127.0.0.1:8809].
     #[arg(long, value_name = "ADDRESS")]
     admin: Option<SocketAddr>,
+    /// Lets another process listen on the same address: it takes over while this one drains.
+    #[arg(long)]
+    pub reuse_port: bool,
     /// The command of an MCP server that speaks over standard streams [default: the demo server].
     #[arg(long, value_name = "CMD ARGS", value_parser = parse_command)]
     pub stdio: Option<Command>,

@@ -21,7 +21,9 @@ pub fn run(serve: &Serve) -> Result<(), Failure> {
         None => {
             let options = options(serve)?;
             options.check().map_err(Failure::Usage)?;
-            Config::single(options)
+            let mut config = Config::single(options);
+            config.reuse_port = serve.reuse_port;
+            config
         }
     };
     let runtime = start::runtime(&config.log.level)?;

@@ -185,6 +185,59 @@ fn times(page: &mut Page, name: &str, upstream: &str, meters: &Meters) {
     page.value(&format!("{name}_count"), &[("upstream", upstream)], all);
 }
 
+/// A name, its type and help, and where it is read.
+type Figure = (
+    &'static str,
+    &'static str,
+    &'static str,
+    fn(&PoolStats) -> u64,
+);
+
+const POOL_FIGURES: [Figure; 7] = [
+    (
+        "pool_max_connections",
+        "gauge",
+        "The most at a time.",
+        |pool| pool.max_connections.into(),
+    ),
+    (
+        "pool_waiting",
+        "gauge",
+        "Callers in line for one.",
+        |pool| pool.waiting.into(),
+    ),
+    (
+        "pool_acquired_total",
+        "counter",
+        "Times one was taken.",
+        |pool| pool.acquired,
+    ),
+    (
+        "pool_opened_total",
+        "counter",
+        "Times one was opened.",
+        |pool| pool.opened,
+    ),
+    (
+        "pool_retired_total",
+        "counter",
+        "Times one was closed.",
+        |pool| pool.retired,
+    ),
+    (
+        "pool_timed_out_total",
+        "counter",
+        "Callers that waited for too long.",
+        |pool| pool.timed_out,
+    ),
+    (
+        "pool_connect_failures_total",
+        "counter",
+        "Times none could be opened.",
+        |pool| pool.connect_failures,
+    ),
+];
+
 fn pools(page: &mut Page, places: &[Arc<Place>]) {
     let stats: Vec<(&Place, PoolStats)> = places
         .iter()
@@ -210,57 +263,7 @@ fn pools(page: &mut Page, places: &[Arc<Place>]) {
             );
         }
     }
-    type Figure = (
-        &'static str,
-        &'static str,
-        &'static str,
-        fn(&PoolStats) -> u64,
-    );
-    let figures: [Figure; 7] = [
-        (
-            "pool_max_connections",
-            "gauge",
-            "The most at a time.",
-            |pool| pool.max_connections.into(),
-        ),
-        (
-            "pool_waiting",
-            "gauge",
-            "Callers in line for one.",
-            |pool| pool.waiting.into(),
-        ),
-        (
-            "pool_acquired_total",
-            "counter",
-            "Times one was taken.",
-            |pool| pool.acquired,
-        ),
-        (
-            "pool_opened_total",
-            "counter",
-            "Times one was opened.",
-            |pool| pool.opened,
-        ),
-        (
-            "pool_retired_total",
-            "counter",
-            "Times one was closed.",
-            |pool| pool.retired,
-        ),
-        (
-            "pool_timed_out_total",
-            "counter",
-            "Callers that waited for too long.",
-            |pool| pool.timed_out,
-        ),
-        (
-            "pool_connect_failures_total",
-            "counter",
-            "Times none could be opened.",
-            |pool| pool.connect_failures,
-        ),
-    ];
-    for (name, kind, help, of) in figures {
+    for (name, kind, help, of) in POOL_FIGURES {
         page.family(name, kind, help);
         for (place, pool) in &stats {
             page.value(name, &[("upstream", &place.name)], of(pool));

@@ -13,7 +13,8 @@ use axum::{Json, Router};
 use tokio::net::TcpListener;
 
 use super::{metrics, stats};
-use crate::proxy::front::Front;
+use crate::proxy::front::{Front, Phase};
+use crate::proxy::takeover;
 use crate::sync::Arc;
 
 /// What the status page may do: nothing but run its own script and ask this server.
@@ -21,7 +22,7 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 
 
 /// Serves the pages until the proxy shuts down.
 pub async fn serve(front: Arc<Front>, listener: TcpListener) {
-    let mut closing = front.closing.subscribe();
+    let ending = ending(&listener, front.clone());
     let router = Router::new()
         .route("/", get(index))
         .route("/healthz", get(alive))
@@ -30,12 +31,25 @@ pub async fn serve(front: Arc<Front>, listener: TcpListener) {
         .route("/metrics", get(scraped))
         .layer(from_fn_with_state(front.clone(), only_known_hosts))
         .with_state(front);
-    let stopped = async move { _ = closing.wait_for(|closing| *closing).await };
     if let Err(error) = axum::serve(listener, router)
-        .with_graceful_shutdown(stopped)
+        .with_graceful_shutdown(ending)
         .await
     {
         tracing::error!(%error, "the admin pages are gone");
+    }
+}
+
+/// Ends when the pages do: with the last request, so that they can say that the proxy drains; at once where another
+/// process has taken the address over.
+fn ending(listener: &TcpListener, front: Arc<Front>) -> impl Future<Output = ()> + use<> {
+    let leaving = takeover::Leaving::of(listener);
+    async move {
+        if front.config.reuse_port {
+            front.reaches(Phase::Leaving).await;
+            leaving.ready().await;
+        } else {
+            front.reaches(Phase::Over).await;
+        }
     }
 }
 

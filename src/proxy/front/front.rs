@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::status::ReloadStatus;
 use super::{Place, Table};
@@ -14,8 +14,24 @@ use crate::proxy::server::StartError;
 use crate::proxy::state::{AppState, Counts};
 use crate::proxy::tasks::Tasks;
 use crate::proxy::watching::AccessWriter;
-use crate::sync::{Arc, ArcSwap, ArcSwapOption, AtomicU64, Mutex, Ordering};
+use crate::sync::{Arc, ArcSwap, ArcSwapOption, AtomicBool, AtomicU64, Mutex, Ordering};
 use crate::{BoxError, CloseReport};
+
+/// How long an idle connection is given for a last request.
+const LAST_REQUEST: Duration = Duration::from_secs(2);
+
+/// How far a shutdown is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// It has not begun.
+    Serving,
+    /// No connection is taken any more; those that are there are served.
+    Leaving,
+    /// No request is, and idle connections are closed.
+    Closing,
+    /// Nothing is served any more.
+    Over,
+}
 
 /// The state that every connection sees.
 pub struct Front {
@@ -29,8 +45,12 @@ pub struct Front {
     pub table: ArcSwap<Table>,
     /// Tasks that belong to no upstream; those of connections among them.
     pub tasks: Tasks,
-    /// Whether it is shutting down.
-    pub closing: watch::Sender<bool>,
+    /// How far its shutdown is.
+    phase: watch::Sender<Phase>,
+    /// Whether each reply ends its connection.
+    parting: AtomicBool,
+    /// Counts those that listen.
+    pub listeners: Tasks,
     /// Since when it runs.
     pub began: Instant,
     /// What no route took.
@@ -70,7 +90,9 @@ impl Front {
             admin_policy: HostPolicy::new(config.admin, &hosts, &origins),
             table: ArcSwap::from_pointee(Table::new(places)),
             tasks: Tasks::default(),
-            closing: watch::Sender::new(false),
+            phase: watch::Sender::new(Phase::Serving),
+            parting: AtomicBool::new(false),
+            listeners: Tasks::default(),
             began: Instant::now(),
             counts: Counts::default(),
             access: ArcSwapOption::new(access),
@@ -112,13 +134,19 @@ impl Front {
 
     /// Whether it is shutting down.
     pub fn is_closing(&self) -> bool {
-        *self.closing.borrow()
+        *self.phase.borrow() > Phase::Serving
     }
 
-    /// Ends when the proxy shuts down.
-    pub async fn closed(&self) {
+    /// Whether each reply ends its connection.
+    pub fn is_parting(&self) -> bool {
+        // Relaxed: who sees it late is given another request.
+        self.parting.load(Ordering::Relaxed)
+    }
+
+    /// Ends when its shutdown is as far as this.
+    pub async fn reaches(&self, phase: Phase) {
         // The sender lives in `self`.
-        let _ = self.closing.subscribe().wait_for(|closing| *closing).await;
+        let _ = self.phase.subscribe().wait_for(|now| *now >= phase).await;
     }
 
     /// Whether some request would be served, or why none would.
@@ -182,14 +210,25 @@ impl Front {
     /// Stops taking work, lets what is in flight end, then ends sessions, children and tasks.
     pub async fn close(&self, deadline: Duration) -> (usize, CloseReport) {
         let begun = Instant::now();
-        self.closing.send_replace(true);
+        // Children need part of the time to end in an orderly way.
+        let drain = deadline - (deadline / 2).min(Duration::from_secs(5));
+        let until = begun + drain;
+        self.phase.send_replace(Phase::Leaving);
+        let _ = timeout_at(until, self.listeners.idle()).await;
+        // Relaxed: see `is_parting`.
+        self.parting.store(true, Ordering::Relaxed);
         let states = self.states();
+        for state in &states {
+            state.sessions.close_streams();
+        }
+        // A request may be on its way on a connection that is idle here.
+        let last = until.min(Instant::now() + (drain / 2).min(LAST_REQUEST));
+        let _ = timeout_at(last, self.tasks.idle()).await;
         for state in &states {
             state.stop_taking();
         }
-        // Children need part of the time to end in an orderly way.
-        let drain = deadline - (deadline / 2).min(Duration::from_secs(5));
-        let _ = tokio::time::timeout(drain, self.tasks.idle()).await;
+        self.phase.send_replace(Phase::Closing);
+        let _ = timeout_at(until, self.tasks.idle()).await;
         let cut = self.tasks.serving();
         let left = deadline.saturating_sub(begun.elapsed());
         let mut ends = JoinSet::new();
@@ -200,13 +239,14 @@ impl Front {
         while let Some(end) = ends.join_next().await {
             report.add(end.unwrap_or_default());
         }
+        self.phase.send_replace(Phase::Over);
         self.tasks.end().await;
         (cut, report)
     }
 
     /// Ends everything at once, without waiting.
     pub fn abandon(&self) {
-        self.closing.send_replace(true);
+        self.phase.send_replace(Phase::Over);
         for state in self.states() {
             state.abandon();
         }

@@ -9,7 +9,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub use front::Front;
+pub use front::{Front, Phase};
 pub use place::Place;
 pub use reload::Reloaded;
 pub use serve::serve;

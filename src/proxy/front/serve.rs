@@ -1,6 +1,7 @@
 //! One HTTP request, from its head to the upstream that it is for.
 
 use hyper::body::Incoming;
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::{Request, Response};
 
 use super::{Found, Front};
@@ -28,7 +29,8 @@ pub async fn serve(front: &Front, request: Request<Incoming>) -> Response<Metere
     drop(access);
     let Some(Found { place, spot }) = found else {
         let tally = Tally::new(None, line);
-        return tally.replied(nowhere(front, &request));
+        let reply = nowhere(front, &request);
+        return tally.replied(last_of_its_connection(front, reply));
     };
     let session = request.headers().get(SESSION);
     let session = session.and_then(|session| session.to_str().ok());
@@ -44,7 +46,16 @@ pub async fn serve(front: &Front, request: Request<Incoming>) -> Response<Metere
         Some(trace) => TRACE.scope(trace, serving).await,
         None => serving.await,
     };
-    tally.replied(reply)
+    tally.replied(last_of_its_connection(front, reply))
+}
+
+/// At a shutdown, the client is asked to go elsewhere with its next request.
+fn last_of_its_connection(front: &Front, mut reply: Reply) -> Reply {
+    if front.is_parting() {
+        let close = HeaderValue::from_static("close");
+        reply.headers_mut().insert(CONNECTION, close);
+    }
+    reply
 }
 
 fn nowhere(front: &Front, request: &Request<Incoming>) -> Reply {
