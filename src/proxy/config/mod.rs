@@ -1,5 +1,6 @@
 //! The configuration file: what it says, what is wrong with it, and an example of it.
 
+#[allow(clippy::module_inception)] // One file, one noun; this is the folder's.
 mod config;
 mod file_watch;
 mod mistake;

@@ -1,5 +1,6 @@
 //! What stands before the upstreams: which request goes to which, and what is counted of each.
 
+#[allow(clippy::module_inception)] // One file, one noun; this is the folder's.
 mod front;
 mod place;
 mod reload;
