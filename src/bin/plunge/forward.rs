@@ -17,6 +17,7 @@ pub fn run(args: &Forward) -> Result<(), Failure> {
     let options = forward_options(args)?;
     options.check().map_err(Failure::Usage)?;
     let runtime = start::runtime("warn")?;
+    start::serves();
     let ended = runtime.block_on(forward_until_signalled(options));
     // A read of standard input cannot be called off: nobody waits for the thread in it.
     runtime.shutdown_background();

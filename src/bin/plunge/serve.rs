@@ -58,6 +58,7 @@ async fn serve_until_closed(config: Config, args: &Serve) -> Result<(), Failure>
         started = Server::open(config) => started.map_err(|error| Failure::Run(error.to_string()))?,
         () = signals.next() => return Ok(()),
     };
+    start::serves();
     let greeted = match &routes[..] {
         [(_, path)] => greet(&server, path, mode.unwrap_or(Mode::Session), args.is_demo()),
         several => greet_several(&server, several),

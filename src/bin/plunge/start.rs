@@ -3,16 +3,32 @@
 use std::io;
 
 use tokio::runtime::{Builder, Runtime};
+use tokio::sync::OnceCell;
+use tracing_subscriber::filter::dynamic_filter_fn;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::Failure;
+
+static STARTED: OnceCell<()> = OnceCell::const_new();
+
+/// Notes that it serves.
+pub fn serves() {
+    // A second time changes nothing.
+    let _ = STARTED.set(());
+}
 
 /// Starts both; events down to this level are written, unless `RUST_LOG` says otherwise.
 pub fn runtime(level: &str) -> Result<Runtime, Failure> {
     let filter =
         tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| level.into());
+    // While it starts, what the pools warn of is said again, in one line, with what to do.
+    let is_news = dynamic_filter_fn(|event, _| STARTED.initialized() || event.target() != "plunge");
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
+        .finish()
+        .with(is_news)
         .init();
     let mut runtime = Builder::new_multi_thread();
     if std::env::var_os("TOKIO_WORKER_THREADS").is_none() {

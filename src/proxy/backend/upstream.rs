@@ -102,7 +102,10 @@ impl Backend {
         let warmed = self.warm_way().await;
         if let (Err(fault), PeerSource::Http(_)) = (&warmed, &self.source) {
             // It is a server of its own, which may come up later.
-            tracing::warn!(text = fault.message, "the upstream does not answer yet");
+            tracing::warn!(
+                "the upstream does not answer yet: {}; start it or correct its URL, requests are refused until then",
+                fault.message
+            );
             return Ok(());
         }
         warmed
