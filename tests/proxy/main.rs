@@ -26,4 +26,6 @@ mod sessions;
 mod sharing;
 mod standard;
 mod streams;
+#[cfg(feature = "tls")]
+mod tls;
 mod upstream;
