@@ -18,7 +18,7 @@ BUGS = {
     "raised-limit-is-no-put": (
         "raised_limit_reaches_who_waits", "a limit is raised and whoever waits for a permit sleeps on",
         "src/engine/control.rs",
-        "        self.refresh_inspect();\n        self.grant();\n",
+        "        self.refresh_inspect();\n        self.grant(&mut Wakes::default());\n",
         "        self.refresh_inspect();\n"),
     "gate-set-once": (
         "limit_lowered_while_one_is_retired_leaves_the_gate_right", "every release is slow for good",
@@ -63,12 +63,12 @@ BUGS = {
     "reaped-into-a-closed-pool": (
         "reap_against_acquire_against_close", "what a sweep had in its hands stays open in a closed pool",
         "src/engine/put.rs",
-        "        gate.has(GateWord::CLOSED) || is_served(gate) ||",
-        "        is_served(gate) ||"),
+        "        gate.has(GateWord::CLOSED)\n            || gate.is_served()\n            ||",
+        "        gate.is_served()\n            ||"),
     "reaped-permit-is-no-put": (
         "reap_against_acquire", "an idle connection is reaped, and whoever had hoped for it sleeps on",
         "src/engine/permit.rs",
-        "        body.grant();\n", ""),
+        "        body.grant(&mut wakes);\n", ""),
     # The line.
     "hand-off-lost-with-its-waiter": (
         "expiry_against_hand_off", "a connection handed to a waiter that gives up is lost",
@@ -102,7 +102,7 @@ BUGS = {
     "freed-permit-is-no-put": (
         "freed_permit_wakes_a_sleeping_waiter", "a permit is free, and the one in line never hears of it",
         "src/engine/permit.rs",
-        "        body.grant();\n", ""),
+        "        body.grant(&mut wakes);\n", ""),
     # The end of a pool.
     "body-freed-under-a-release": (
         "hand_off_outlives_the_receiver", "a release looks at memory that is freed",
@@ -155,8 +155,8 @@ BUGS = {
     "wait-ends-without-tending": (
         "permit_of_a_waiter_that_leaves_goes_to_the_next_pool", "a permit is announced to a waiter that leaves",
         "src/engine/line.rs",
-        "            commons.tend();\n            // What was left idle for a line that is gone.\n            self.settle();\n        }\n"
-        "        self.settle_promise();\n",
+        "            commons.tend(&mut wakes);\n            // What was left idle for a line that is gone.\n"
+        "            self.settle_into(&mut wakes);\n        }\n        self.settle_promise_into(&mut wakes);\n",
         "        }\n"),
     "starving-without-evicting": (
         "eviction_and_acquire_never_share_a_connection", "a key starves beside idle connections of others",
@@ -198,6 +198,11 @@ BUGS = {
     "suspended-line-served": (
         "suspended_pool_gives_up_and_hands_nothing_out", "a suspended key's line is served with what comes back",
         "src/engine/put.rs",
-        "    gate.has(GateWord::LINE) && !gate.has(GateWord::SUSPENDED)\n",
-        "    gate.has(GateWord::LINE)\n"),
+        "            } else if !gate.is_served() {\n",
+        "            } else if !gate.has(GateWord::LINE) {\n"),
+    "suspended-line-written-down": (
+        "suspended_pool_misses_nothing", "others retire what they have for a key that would not use it",
+        "src/engine/commons.rs",
+        "            if standing == standing::NONE && body.gate().is_served() {\n",
+        "            if standing == standing::NONE {\n"),
 }

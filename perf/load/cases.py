@@ -13,6 +13,8 @@ class Case:
     clients: int = 32
     #: How the upstream behaves; `real` is a real MCP server.
     upstream: tuple = ()
+    #: The upstream speaks HTTP: the mio echo server, with these options.
+    over_http: tuple | None = None
     #: More options of the proxy.
     proxy: tuple = ()
     settings: dict = field(default_factory=dict)
@@ -40,6 +42,11 @@ CASES = [
     Case("exclusive", "children reused, one call on each", "exclusive", beside="direct_http"),
     Case("session", "a child a session, 16 sessions", "session", beside="direct_http"),
     Case("oneshot", "no reuse: a process a call", "oneshot", beside="exclusive"),
+    Case("http_shared", "a server over HTTP, connections reused, many calls a session", "shared", over_http=(),
+         beside="direct_http"),
+    Case("http_exclusive", "the same, one call a session", "exclusive", over_http=(), beside="direct_http"),
+    Case("http_no_reuse", "a server over HTTP that ends each connection after one answer", "shared", over_http=("--close",),
+         beside="http_shared"),
     Case("steady", "1,000 calls a second by schedule", "shared", "steady", settings={"RATE": 1000}),
     Case("burst", "200 and 2,000 calls a second in turns", "shared", "burst", settings={"RATE": 2000}),
     Case("slow", "an upstream that takes 20 ms", "shared", upstream=("--delay-ms", "20")),

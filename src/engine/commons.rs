@@ -14,7 +14,6 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::body::Body;
-use super::gate::GateWord;
 use super::host::Host;
 use super::lease::Lease;
 use super::wakes::Wakes;
@@ -138,7 +137,7 @@ impl<T, H: Host<T>> Commons<T, H> {
         // SeqCst: between the pressure and the look at what is idle, as in `starve`.
         fence(SeqCst);
         while self.evict(Tick::NEVER) {}
-        self.tend();
+        self.tend(&mut Wakes::default());
     }
 
     /// Whether it was built by the process that this one was forked off.
@@ -239,8 +238,9 @@ impl<T, H: Host<T>> Commons<T, H> {
             if roll.free() > 0 || standing == standing::PROMISED {
                 return true;
             }
-            // Nobody is in line any more: who comes next writes the pool down.
-            if standing == standing::NONE && body.gate().has(GateWord::LINE) {
+            // Nobody is in line any more: who comes next writes the pool down. Suspended: who is in
+            // line tries again when that ends.
+            if standing == standing::NONE && body.gate().is_served() {
                 body.standing.store(standing::STARVING, Relaxed);
                 roll.write_down(Arc::clone(body), since);
             }
@@ -260,16 +260,23 @@ impl<T, H: Host<T>> Commons<T, H> {
     pub(super) fn forget(&self, body: &Body<T, H>) {
         // Relaxed: as in `starve`; outside the lock a hint, for the caller's own waiter was the one
         // that wrote it.
-        if body.standing.load(Relaxed) != standing::STARVING {
-            return;
+        if body.standing.load(Relaxed) == standing::STARVING {
+            self.forget_now(body);
         }
+    }
+
+    /// The same, also where somebody else may have written it down; or `body` is suspended, and would
+    /// serve nobody.
+    pub(super) fn forget_now(&self, body: &Body<T, H>) {
         let _dropped_outside = self.change(|roll| {
             let place = roll.place_of(body)?;
             // Under the lock of the roll a newcomer cannot be written down between the two looks;
-            // after it, it finds the flag down and writes itself.
-            if body.gate().has(GateWord::LINE) {
+            // after it, it finds the flag down and writes itself. Nor can one that was in line when the
+            // gate was suspended: it looks at the gate under this lock.
+            if body.gate().is_served() {
                 return None;
             }
+            // Relaxed: as in `starve`.
             body.standing.store(standing::NONE, Relaxed);
             roll.starving.remove(place)
         });
@@ -303,18 +310,14 @@ impl<T, H: Host<T>> Commons<T, H> {
                 roll.write_down(body, own);
             }
             let earlier = roll.starving.front().is_some_and(|(_, since)| *since < own);
-            let claimed = (earlier || roll.is_over()) && roll.begin_yield();
-            // Where newcomers may overtake, it is left idle for them.
-            roll.barren = roll.barren.filter(|_| claimed);
-            claimed
+            // Told no, it hands over to its own line; what that does not take is asked for again.
+            (earlier || roll.is_over()) && roll.begin_yield()
         })
     }
 
     /// Tells pools that starved that a permit is kept for them. Called without a lock by whoever
-    /// freed one.
-    pub(super) fn tend(&self) {
-        // Woken when all were told: a waker that panics keeps nobody from hearing of it.
-        let mut told = Wakes::default();
+    /// freed one, who wakes them when all were told: a waker that panics keeps nobody from hearing of it.
+    pub(super) fn tend(&self, told: &mut Wakes) {
         while let Some(body) = self.change(|roll| roll.untold.pop_front()) {
             let (wanted, wakes) = body.grant_starved();
             // Where nobody wants it any more, it is kept for the next one.
@@ -323,7 +326,6 @@ impl<T, H: Host<T>> Commons<T, H> {
             }
             told.append(wakes);
         }
-        drop(told);
     }
 
     /// Retires one idle connection for whoever misses its permit. Called without a lock.

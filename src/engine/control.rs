@@ -9,21 +9,22 @@ use super::gate::GateWord;
 use super::host::{Fairness, Host};
 use super::lease::Lease;
 use super::slot::{Slot, SlotId, Tenancy};
+use super::wakes::Wakes;
 use crate::sync::Ordering::{Relaxed, SeqCst};
 use crate::sync::{fence, fence_after_rmw};
 use crate::time::{LAG, Tick};
 
 impl<T, H: Host<T>> Body<T, H> {
-    /// From now on nothing is handed out or opened; waiters are told. Tells whether it was open.
-    pub(crate) fn shut(&self) -> bool {
+    /// From now on nothing is handed out or opened; waiters are told. Tells whether it was open. The
+    /// wakes are dropped when all else is done: wakers are code of others, and may panic.
+    pub(crate) fn shut(&self) -> (bool, Wakes) {
         self.capacity.close();
         let before = self.gate.set(GateWord::CLOSED);
         let ((), wakes) = self.line(|list, wakes| list.close(wakes));
-        drop(wakes);
         // SeqCst: between the closed gate and the closer's look at the idle set; a putter that did
         // not see the gate is seen by `take_idle`, and one that did takes its own back.
         fence(SeqCst);
-        !before.has(GateWord::CLOSED)
+        (!before.has(GateWord::CLOSED), wakes)
     }
 
     /// Closes a pool that has nothing open and nobody in line. Tells whether it is closed now; who
@@ -32,7 +33,7 @@ impl<T, H: Host<T>> Body<T, H> {
     pub(crate) fn shut_if_unused(&self) -> bool {
         let unused = !self.gate.peek().has(GateWord::LINE) && self.capacity.close_if_empty();
         if unused {
-            self.shut();
+            drop(self.shut());
         }
         unused
     }
@@ -49,6 +50,10 @@ impl<T, H: Host<T>> Body<T, H> {
     /// Nothing is handed out or opened until `resume`; what comes back is kept.
     pub(crate) fn suspend(&self) {
         self.gate.set(GateWord::SUSPENDED);
+        // Others retire nothing for a line that would not be served.
+        if let Some(commons) = &self.commons {
+            commons.forget_now(self);
+        }
         self.settle_promise();
     }
 
@@ -58,8 +63,11 @@ impl<T, H: Host<T>> Body<T, H> {
         // SeqCst: between the gate and the looks at what is idle and at the line; pairs with the
         // fences of a publication and of `Wait::enlist`.
         fence_after_rmw();
-        self.settle();
-        self.grant();
+        let mut wakes = Wakes::default();
+        self.settle_into(&mut wakes);
+        self.grant(&mut wakes);
+        // Last: wakers are code of others, and may panic.
+        drop(wakes);
     }
 
     pub(crate) fn is_suspended(&self) -> bool {
@@ -74,7 +82,7 @@ impl<T, H: Host<T>> Body<T, H> {
         // after which a waiter reads the capacity.
         fence_after_rmw();
         self.refresh_inspect();
-        self.grant();
+        self.grant(&mut Wakes::default());
     }
 
     /// The highest limit that can be set.
@@ -86,13 +94,14 @@ impl<T, H: Host<T>> Body<T, H> {
     pub(crate) fn set_line(&self, max_connecting: u32, max_waiters: u32, fairness: Fairness) {
         // Relaxed: a setting on its own; the line below applies it to those who wait.
         self.patience.store(patience(fairness), Relaxed);
-        let ((), wakes) = self.line(|list, wakes| {
+        let ((), mut wakes) = self.line(|list, wakes| {
             list.max_connecting = max_connecting;
             list.max_waiters = max_waiters;
             list.grant(self.free_permits(), wakes);
         });
+        self.settle_into(&mut wakes);
+        // Last: wakers are code of others, and may panic.
         drop(wakes);
-        self.settle();
     }
 
     /// Sets `inspect` while more are open than may be, clears it after.

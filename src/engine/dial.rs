@@ -46,13 +46,14 @@ impl<T, H: Host<T>> Ticket<T, H> {
             }
             surplus
         });
+        let permit = self.permit.take_if(|_| surplus);
+        let ticket = (!surplus).then(|| {
+            self.generation = body.generation();
+            self
+        });
+        drop(permit);
         drop(wakes);
-        if surplus {
-            drop(self.permit.take());
-            return None;
-        }
-        self.generation = body.generation();
-        Some(self)
+        ticket
     }
 
     /// Brings an opened connection in: to the first in line, else into the idle set. Returns the
@@ -92,7 +93,7 @@ impl<T, H: Host<T>> Ticket<T, H> {
     pub(crate) fn fail(mut self, failure: Option<H::Failure>, until: Tick) -> Option<Pause<T, H>> {
         let permit = self.permit.take()?;
         let body = permit.body().map(Arc::clone)?;
-        let (paused, wakes) = body.line(|list, wakes| {
+        let (paused, mut wakes) = body.line(|list, wakes| {
             list.finish_dial(self.spare);
             let alone = list.pending() == 0 && body.capacity.peek().open() == 1;
             // By reference: the failure is the user's, and not dropped under the lock.
@@ -103,11 +104,16 @@ impl<T, H: Host<T>> Ticket<T, H> {
             }
             list.pause_dials(until)
         });
-        drop(wakes);
+        // At once: from here on its drop ends the pause, whoever panics.
+        let pause = paused.then(|| Pause {
+            body: Some(Arc::clone(&body)),
+        });
         drop(permit);
         // What was promised for a second dial is not kept through the pause.
-        body.settle_promise();
-        paused.then(|| Pause { body: Some(body) })
+        body.settle_promise_into(&mut wakes);
+        // Last: wakers are code of others, and may panic.
+        drop(wakes);
+        pause
     }
 }
 
@@ -116,12 +122,11 @@ impl<T, H: Host<T>> Drop for Ticket<T, H> {
         let Some(permit) = self.permit.take() else {
             return;
         };
-        if let Some(body) = permit.body() {
-            let ((), wakes) = body.line(|list, _| list.finish_dial(self.spare));
-            drop(wakes);
-        }
-        // Freed last: it looks at the line and tells a waiter, whose poll starts the next dial.
+        let finish = |body: &Arc<Body<T, H>>| body.line(|list, _| list.finish_dial(self.spare)).1;
+        let wakes = permit.body().map(finish);
+        // After it: its drop looks at the line and tells a waiter, whose poll starts the next dial.
         drop(permit);
+        drop(wakes);
     }
 }
 

@@ -5,11 +5,14 @@
 //! set, and hits look at those anyway. Nothing of such a pool is closed or dropped in the child; its
 //! locks may be held by threads that are not there, so nothing takes them either.
 //!
-//! A pool of many keys is in the list only while it has a connection, or a user has its handle: of
-//! what has nothing to hand out, whoever opens connections asks whether the process is another.
+//! A pool of many keys is in the list only while it has a connection, and for good once a user got
+//! its handle: of what has nothing to hand out, whoever opens connections asks whether the process is
+//! another.
 //!
 //! Promise: after `fork` no pool that was built before it hands anything out in the child; the
-//! parent notices nothing, and a pool built in the child is an ordinary one. Children made without
+//! parent notices nothing, and a pool built in the child is an ordinary one, but for this: mutexes
+//! that are contended share a table of their waiters, which is one for parent and child, so that a
+//! thread which the child does not have may have left a part of it locked. Children made without
 //! the C library's `fork` (`vfork`, `posix_spawn`, a bare `clone`) are not seen, and are to call
 //! `exec`. Cost: nothing on a hit; a fork pays for each pool in the list, in the child, a page that is
 //! copied, about 10 µs; a build and a drop of a pool take a short lock, and so do the first and the

@@ -44,6 +44,11 @@ impl GateWord {
         self.0 & flag.0 != 0
     }
 
+    /// Whether somebody waits, and may be served.
+    pub(crate) const fn is_served(self) -> bool {
+        self.has(Self::LINE) && !self.has(Self::SUSPENDED)
+    }
+
     /// Whether nothing is the matter but that somebody waits, if that.
     pub(crate) const fn has_only_waiters(self) -> bool {
         self.0 & (Self::CLOSED.0 | Self::SUSPENDED.0 | Self::INSPECT.0) == 0

@@ -85,9 +85,21 @@ impl<T, H: Host<T>> Lease<T, H> {
         self.slot().id().number()
     }
 
+    /// Counts a take.
     #[inline(always)]
-    pub(crate) fn count_use(&self) -> u64 {
-        self.slot().count_use()
+    pub(crate) fn count_use(&self) {
+        self.count_use_unless(|_| false);
+    }
+
+    /// Counts a take, unless the caller says no to its number. Tells whether it said no.
+    #[inline(always)]
+    pub(crate) fn count_use_unless(&self, is_refused: impl FnOnce(u64) -> bool) -> bool {
+        let uses = self.slot().uses().wrapping_add(1);
+        let refused = is_refused(uses);
+        if !refused {
+            self.slot().set_uses(uses);
+        }
+        refused
     }
 
     pub(crate) fn uses(&self) -> u64 {

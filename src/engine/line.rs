@@ -1,5 +1,5 @@
-//! The line, as the body runs it: the list of waiters, the gate that says whether there are any, the dials that are
-//! made for them.
+//! The line, as the body runs it: the list of waiters, the gate that says whether there are any,
+//! and the dials that are made for them.
 //!
 //! Promise: every change is made under one mutex and leaves the gate in step; wakers are woken when
 //! the mutex is released and the body is not needed any more.
@@ -168,43 +168,56 @@ impl<T, H: Host<T>> Body<T, H> {
         })
     }
 
-    /// Tells other pools of permits that are free in the commons. Called without a lock, and where
-    /// wakers may run.
-    pub(super) fn tend(&self) {
+    /// Tells other pools of permits that are free in the commons. Called without a lock.
+    pub(super) fn tend(&self, wakes: &mut Wakes) {
         if let Some(commons) = &self.commons
             && commons.is_pressed()
         {
-            commons.tend();
+            commons.tend(wakes);
         }
     }
 
     /// A wait ended: a pool without a line misses nothing, and what was granted to it goes on.
     pub(super) fn after_wait(&self) {
         let Some(commons) = &self.commons else { return };
+        let mut wakes = Wakes::default();
         if commons.is_pressed() {
             if !self.gate.peek().has(GateWord::LINE) {
                 commons.forget(self);
             }
-            commons.tend();
+            commons.tend(&mut wakes);
             // What was left idle for a line that is gone.
-            self.settle();
+            self.settle_into(&mut wakes);
         }
-        self.settle_promise();
+        self.settle_promise_into(&mut wakes);
+        // Last: wakers are code of others, and may panic.
+        drop(wakes);
     }
 
-    /// Passes a permit on that the commons keep for this pool, if nobody here can use it. Called as
-    /// `tend`.
+    /// Passes a permit on that the commons keep for this pool, if nobody here can use it. Called
+    /// without a lock.
     pub(super) fn settle_promise(&self) {
-        let Some(commons) = &self.commons else { return };
+        if self.is_promised() {
+            self.settle_promise_into(&mut Wakes::default());
+        }
+    }
+
+    /// The same; others are woken by the caller, when all else is done.
+    pub(super) fn settle_promise_into(&self, wakes: &mut Wakes) {
+        if let Some(commons) = &self.commons
+            && self.is_promised()
+        {
+            let (wanted, told) = self.grant_starved();
+            wakes.append(told);
+            if !wanted && commons.decline(self) {
+                commons.tend(wakes);
+            }
+        }
+    }
+
+    fn is_promised(&self) -> bool {
         // Relaxed: a promise made later is seen to by whoever makes it, under the line's mutex.
-        if self.standing.load(Relaxed) != standing::PROMISED {
-            return;
-        }
-        let (wanted, wakes) = self.grant_starved();
-        if !wanted && commons.decline(self) {
-            commons.tend();
-        }
-        drop(wakes);
+        self.standing.load(Relaxed) == standing::PROMISED
     }
 
     /// Takes a permit for a dial that fills the idle set, unless `most` such are under way.
@@ -224,14 +237,14 @@ impl<T, H: Host<T>> Body<T, H> {
     }
 
     /// A permit was freed: tells a waiter, if there is one. The caller made its RMW and fenced.
-    pub(super) fn grant(&self) {
+    pub(super) fn grant(&self, wakes: &mut Wakes) {
         let gate = self.gate.after_publish();
         if gate.has(GateWord::INSPECT) {
             self.refresh_inspect();
         }
-        if gate.has(GateWord::LINE) && !gate.has(GateWord::SUSPENDED) {
-            let ((), wakes) = self.line(|list, wakes| list.grant(self.free_permits(), wakes));
-            drop(wakes);
+        if gate.is_served() {
+            let ((), told) = self.line(|list, wakes| list.grant(self.free_permits(), wakes));
+            wakes.append(told);
         }
     }
 }

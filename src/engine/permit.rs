@@ -4,6 +4,7 @@
 
 use super::body::Body;
 use super::host::Host;
+use super::wakes::Wakes;
 use crate::sync::{Arc, fence_after_rmw};
 
 pub(crate) struct Permit<T, H: Host<T>>(Option<Arc<Body<T, H>>>);
@@ -37,11 +38,14 @@ impl<T, H: Host<T>> Drop for Permit<T, H> {
         // SeqCst: between the freed permit and the look at the line; pairs with the fence in
         // `Wait::enlist`, after which a waiter reads the capacity.
         fence_after_rmw();
+        // Others first: who waits there for longer than anybody here is to have it.
+        let mut wakes = Wakes::default();
+        body.tend(&mut wakes);
+        body.grant(&mut wakes);
         if after.is_closed() && after.open() == 0 {
             body.host().drained();
         }
-        // Others first: who waits there for longer than anybody here is to have it.
-        body.tend();
-        body.grant();
+        // Last: wakers are code of others, and may panic.
+        drop(wakes);
     }
 }

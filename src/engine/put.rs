@@ -103,14 +103,17 @@ impl<T, H: Host<T>> Body<T, H> {
         let kept = lease.map(|lease| (Arc::clone(lease.body()), lease));
         drop(guard);
         if let Some((reference, lease)) = kept {
-            reference.settle_with(lease);
+            let mut wakes = Wakes::default();
+            reference.settle_with(lease, &mut wakes);
+            drop(reference);
+            drop(wakes);
         }
     }
 
     /// Whether an idle connection would be of use to somebody.
     fn is_unsettled(&self) -> bool {
         let gate = self.gate.after_publish();
-        gate.has(GateWord::CLOSED) || is_served(gate) || self.is_pressed(gate)
+        gate.has(GateWord::CLOSED) || gate.is_served() || self.is_pressed(gate)
     }
 
     /// Whether another pool may miss a permit.
@@ -131,25 +134,32 @@ impl<T, H: Host<T>> Body<T, H> {
 
     /// Brings what is idle to whoever needs it, until one side is empty.
     pub(crate) fn settle(&self) {
-        if self.is_unsettled()
-            && let Some(lease) = self.take_idle()
-        {
-            self.settle_with(lease);
+        if self.is_unsettled() {
+            self.settle_into(&mut Wakes::default());
         }
     }
 
-    fn settle_with(&self, mut lease: Lease<T, H>) {
+    /// The same; whoever got something is woken by the caller, when all else is done.
+    pub(super) fn settle_into(&self, wakes: &mut Wakes) {
+        if self.is_unsettled()
+            && let Some(lease) = self.take_idle()
+        {
+            self.settle_with(lease, wakes);
+        }
+    }
+
+    fn settle_with(&self, mut lease: Lease<T, H>, wakes: &mut Wakes) {
         loop {
             let gate = self.gate.after_publish();
-            let owed = || is_served(gate) && self.is_pressed(gate) && self.owes_others();
+            let owed = || gate.is_served() && self.is_pressed(gate) && self.owes_others();
             if gate.has(GateWord::CLOSED) || owed() {
                 H::evicted(lease);
-            } else if !is_served(gate) {
+            } else if !gate.is_served() {
                 // Also where the gate is suspended: its line gets nothing, but others may.
                 if !self.give_up_or_keep(lease) {
                     return;
                 }
-            } else if self.settle_one(lease.into_id(), gate) {
+            } else if self.settle_one(lease.into_id(), gate, wakes) {
                 return;
             }
             match self.is_unsettled().then(|| self.take_idle()).flatten() {
@@ -171,23 +181,24 @@ impl<T, H: Host<T>> Body<T, H> {
         // After the put: who began to wait or to starve meanwhile did not find it in the idle set.
         let gate = self.gate.after_publish();
         gate.has(GateWord::CLOSED)
-            || is_served(gate)
+            || gate.is_served()
             || pressed().is_some_and(|commons| commons.wants_more())
     }
 
     /// Hands one connection on. `true`: the rest is up to somebody else.
-    fn settle_one(&self, id: SlotId, gate: GateWord) -> bool {
+    fn settle_one(&self, id: SlotId, gate: GateWord, wakes: &mut Wakes) -> bool {
         if !self.hands_over(gate) {
             self.idle.put(id, thread_index());
             // Where newcomers may overtake, the first in line is told to try its luck.
-            return self.nudge();
+            let (told, woken) = self.nudge();
+            wakes.append(woken);
+            return told;
         }
-        let (handed, wakes) = self.hand_off(id);
+        let (handed, woken) = self.hand_off(id);
         if !handed {
             self.idle.put(id, thread_index());
         }
-        // Last: wakers are code of others, and may panic.
-        drop(wakes);
+        wakes.append(woken);
         false
     }
 
@@ -214,17 +225,10 @@ impl<T, H: Host<T>> Body<T, H> {
 
     /// Wakes the first in line, or, if it waited too long, lets nobody overtake it any more. Tells
     /// whether somebody looks now: the line may have gone meanwhile, and others may want what is idle.
-    fn nudge(&self) -> bool {
-        let (told, wakes) = self.line(|list, wakes| {
+    fn nudge(&self) -> (bool, Wakes) {
+        self.line(|list, wakes| {
             list.expire(self.time_for(list), wakes);
             !self.refresh_strict(list) && list.nudge_head(wakes)
-        });
-        drop(wakes);
-        told
+        })
     }
-}
-
-/// Whether somebody waits here, and may be served.
-fn is_served(gate: GateWord) -> bool {
-    gate.has(GateWord::LINE) && !gate.has(GateWord::SUSPENDED)
 }

@@ -187,15 +187,14 @@ impl<T, H: Host<T>> Slot<T, H> {
             .with_mut(|cell| unsafe { (*cell).assume_init_mut() })
     }
 
-    /// Counts a take; the holder alone writes, so no locked instruction is needed.
+    /// Says how many takes there were; the holder alone writes, so no locked instruction is needed.
     #[inline(always)]
-    pub(super) fn count_use(&self) -> u64 {
+    pub(super) fn set_uses(&self, uses: u64) {
         // Relaxed: a statistic; the next holder sees it with the id.
-        let uses = self.uses.load(Ordering::Relaxed).wrapping_add(1);
         self.uses.store(uses, Ordering::Relaxed);
-        uses
     }
 
+    #[inline(always)]
     pub(super) fn uses(&self) -> u64 {
         // Relaxed: a statistic.
         self.uses.load(Ordering::Relaxed)

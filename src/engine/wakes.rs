@@ -2,14 +2,15 @@
 //!
 //! Promise: no waker is woken or dropped under the lock, and none is forgotten: the drop wakes, and
 //! where one of them panics it wakes the others before the panic goes on.
-//! Cost: no allocation for up to two, which is all a put ever wakes.
+//! Cost: no allocation for up to two, which is all a put wakes where nobody's time is over.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::task::Waker;
+use std::thread::panicking;
 
 #[must_use = "dropped too early, it wakes under the lock"]
 #[derive(Debug, Default)]
-pub(super) struct Wakes {
+pub(crate) struct Wakes {
     first: [Option<Waker>; 2],
     rest: Vec<Waker>,
 }
@@ -24,7 +25,15 @@ impl Wakes {
     }
 
     /// Adds those of another batch.
-    pub(super) fn append(&mut self, mut other: Self) {
+    #[inline]
+    pub(super) fn append(&mut self, other: Self) {
+        // The places are filled in order.
+        if other.first[0].is_some() {
+            self.append_some(other);
+        }
+    }
+
+    fn append_some(&mut self, mut other: Self) {
         let places = std::mem::take(&mut other.first);
         places.into_iter().for_each(|waker| self.push(waker));
         self.rest.append(&mut other.rest);
@@ -42,7 +51,8 @@ impl Wakes {
         let panic = all.fold(None, |panic: Option<_>, waker| {
             panic.or(catch_unwind(AssertUnwindSafe(|| waker.wake())).err())
         });
-        if let Some(payload) = panic {
+        // A second panic of a thread would end the process: the first one goes on.
+        if let Some(payload) = panic.filter(|_| !panicking()) {
             resume_unwind(payload);
         }
     }
@@ -52,10 +62,13 @@ impl Drop for Wakes {
     #[inline]
     fn drop(&mut self) {
         // The places are filled in order.
-        match (self.first[0].take(), &self.first[1]) {
-            (None, _) => {}
-            (Some(only), None) => only.wake(),
-            (Some(first), Some(_)) => self.wake_several(first),
+        let Some(first) = self.first[0].take() else {
+            return;
+        };
+        if self.first[1].is_none() && !panicking() {
+            first.wake();
+        } else {
+            self.wake_several(first);
         }
     }
 }

@@ -31,7 +31,23 @@ const DEAD_TAKES: u32 = 2;
 
 /// Hits that count as one operation in tokio's cooperative budget of 128: a loop of hits yields
 /// every 100 µs or so.
-pub(super) const HITS_PER_UNIT: u64 = 64;
+const HITS_PER_UNIT: u64 = 64;
+
+/// Whether the hit of this number is to be charged: one is far cheaper than what tokio counts as one
+/// operation.
+#[inline(always)]
+pub(super) fn is_due(uses: u64) -> bool {
+    uses.is_multiple_of(HITS_PER_UNIT)
+}
+
+/// Whether the task had its share, and is to yield as tokio's own primitives do, so that a loop of
+/// acquires starves nobody; if not, it is charged.
+#[cold]
+#[inline(never)]
+pub(super) fn is_spent(context: &mut Context<'_>) -> bool {
+    let charged = coop::poll_proceed(context).map(|proceed| proceed.made_progress());
+    charged.is_pending()
+}
 
 pin_project! {
     /// An acquire: a hit at its first poll, else a slow future that is made then.
@@ -78,7 +94,7 @@ where
         let outcome = match found {
             Some(lease) if admit::soon(pool.body(), &lease) => Self::poll_hit(context, lease),
             // A look that has nothing to wait for would starve others as a hit would.
-            found if !this.future.is_made() && Self::charge(context).is_pending() => {
+            found if !this.future.is_made() && is_spent(context) => {
                 found.into_iter().for_each(Lease::put);
                 return Poll::Pending;
             }
@@ -90,37 +106,24 @@ where
         outcome.map_ok(|connection| connection.entered(caller))
     }
 
+    /// Hands a hit out, unless the task had its share. The connection goes back meanwhile, as it
+    /// was: nobody had it, so no hook is shown it.
     #[inline(always)]
     fn poll_hit(
         context: &mut Context<'_>,
         lease: Lease<T>,
     ) -> Poll<Result<PoolConnection<T>, AcquireError>> {
-        // A hit is far cheaper than what tokio counts as one operation: not each is charged.
-        if lease.count_use().is_multiple_of(HITS_PER_UNIT) {
-            return Self::poll_charged(context, lease);
+        if lease.count_use_unless(|uses| is_due(uses) && is_spent(context)) {
+            return Self::put_off(lease);
         }
         Poll::Ready(Ok(PoolConnection::new(lease)))
     }
 
-    /// Hands a hit out, unless the task had its share. The connection goes back meanwhile, as it
-    /// was: nobody had it, so no hook is shown it.
     #[cold]
     #[inline(never)]
-    fn poll_charged(
-        context: &mut Context<'_>,
-        lease: Lease<T>,
-    ) -> Poll<Result<PoolConnection<T>, AcquireError>> {
-        if Self::charge(context).is_pending() {
-            lease.put();
-            return Poll::Pending;
-        }
-        Poll::Ready(Ok(PoolConnection::new(lease)))
-    }
-
-    /// Yields where the task had its share, as tokio's own primitives do, so that a loop of
-    /// acquires starves nobody.
-    fn charge(context: &mut Context<'_>) -> Poll<()> {
-        coop::poll_proceed(context).map(|proceed| proceed.made_progress())
+    fn put_off(lease: Lease<T>) -> Poll<Result<PoolConnection<T>, AcquireError>> {
+        lease.put();
+        Poll::Pending
     }
 }
 
@@ -188,19 +191,20 @@ async fn look_and_wait<T: Send + 'static>(
             found = take(body);
         }
         let lease = match found.take() {
+            // Of a hit this was asked already.
             Some(lease) => lease,
             None => {
                 let served = waited(body, &turn).await?;
+                // The usual case, and the cheap one: what is handed over was given back a moment ago.
+                if admit::soon(body, &served) {
+                    served.count_use();
+                    shared.served(since, begun);
+                    return Ok(served);
+                }
                 turn.in_front = true;
                 served
             }
         };
-        // The usual case, and the cheap one: what is handed over was given back a moment ago.
-        if admit::soon(body, &lease) {
-            lease.count_use();
-            shared.served(since, begun);
-            return Ok(lease);
-        }
         let opened_for_this = lease.uses() == 0 && lease.created() >= since;
         match admit::admit(body, lease, opened_for_this, turn.until).await {
             Ok(Admission::Admitted(lease)) => {
@@ -218,8 +222,6 @@ async fn look_and_wait<T: Send + 'static>(
                 AcquireErrorKind::TimedOut(AcquirePhase::Wait),
             ));
         }
-        // It came when it came, whatever it got meanwhile: it has waited for longer than those who came
-        // after it, in this pool and in others.
     }
 }
 
@@ -249,6 +251,8 @@ async fn rest<T: Send + 'static>(body: &Body<T>, refused: &mut u32, until: Insta
 /// too: to work these out takes as long as to stand in line, so it is done once.
 struct Turn {
     now: Instant,
+    /// When it came, whatever it got since: it has waited for longer than those who came after it, in
+    /// this pool and in others.
     since: Tick,
     until: Instant,
     deadline: Tick,

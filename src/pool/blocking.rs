@@ -42,7 +42,8 @@ impl<T: Send + 'static> Pool<T> {
     /// As [`acquire`](Self::acquire); [`AcquireErrorKind::NoRuntime`] if a connection has to be opened
     /// and there is none to open it on; [`AcquireErrorKind::InAsyncCode`] on a thread that runs async
     /// code, which it would keep from running. `tokio::task::block_in_place` makes it one that
-    /// may block; a future in `tokio::task::unconstrained` is not noticed.
+    /// may block; a future in `tokio::task::unconstrained` is not noticed. A hook or a check that has
+    /// another pool's acquire polled with a waker of its own, as `join_all` does, needs a runtime for it.
     ///
     /// ```
     /// # use std::convert::Infallible;

@@ -66,19 +66,22 @@ pub(crate) fn why_closed<T: Send + 'static, E: OfClosed>(body: &Body<T>) -> E {
     }
 }
 
-/// Stops acquires, tells waiters, retires what is idle. Does not wait.
+/// Stops acquires, retires what is idle, tells waiters. Does not wait.
 pub(crate) fn begin<T: Send + 'static>(body: &Arc<Body<T>>) {
     if body.is_forked() {
         // What is idle is the parent's, and stays as it is; so does the pool, whoever lets go of it.
         return std::mem::forget(Arc::clone(body));
     }
-    if body.shut() {
-        body.host().closing.notify_waiters();
-    }
+    let (was_open, wakes) = body.shut();
     while let Some(lease) = body.take_idle() {
         retire::bury(lease);
     }
     body.host().maintenance.wake();
+    // Last: wakers are code of others, and may panic.
+    if was_open {
+        body.host().closing.notify_waiters();
+    }
+    drop(wakes);
 }
 
 impl<T: Send + 'static> Pool<T> {

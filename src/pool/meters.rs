@@ -4,8 +4,8 @@
 //! anyway, so that neither an acquire nor a release pays for them. Pools of one name add up.
 //!
 //! Promise: what a pool added to a gauge is taken off again by its last reading, which its end brings
-//! with all that was counted until then. A recorder that panics
-//! loses a reading and nothing else. Cost: one reading of the statistics each tick.
+//! with all that was counted until then. A recorder that panics loses a reading and nothing else.
+//! Cost: one reading of the statistics each tick.
 
 use std::time::Duration;
 

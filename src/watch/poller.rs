@@ -176,7 +176,8 @@ impl Shift {
 impl Drop for Shift {
     fn drop(&mut self) {
         let Some(poll) = self.poll.take() else { return };
-        // It ended before its time. What is watched is not to wait for the next watch.
+        // It ended before its time. After a panic what is watched does not wait for the next watch;
+        // where the kernel refused, it does: it would refuse again, and again.
         station(|place| {
             if let Some(station) = place {
                 station.poll = Some(poll);

@@ -1,9 +1,12 @@
 //! Closing: what callers, holders and closers see, and what is left.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, OnceLock};
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
+use futures::FutureExt;
 use plunge::{Plain, Pool, PoolHooks, PoolOptions, Verdict, WeakPool};
 use tokio::time::{Instant, sleep};
 
@@ -225,4 +228,36 @@ async fn stragglers_are_told_with_the_time_they_are_held() {
         "{held:?}"
     );
     drop((first, second));
+}
+
+/// A waker that panics.
+struct Cracked;
+
+impl Wake for Cracked {
+    fn wake(self: Arc<Self>) {
+        panic!("as it should");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_is_whole_though_the_waker_of_a_caller_panics() {
+    let (theatre, pool) = well();
+    drop(pool.acquire().await.unwrap());
+    // In line beside something idle.
+    pool.suspend();
+    let mut caller = Box::pin(pool.acquire());
+    let cracked = Waker::from(Arc::new(Cracked));
+    let polled = caller.as_mut().poll(&mut Context::from_waker(&cracked));
+    assert!(polled.is_pending());
+    let told = tokio::spawn({
+        let pool = pool.clone();
+        async move { pool.close_event().await }
+    });
+    tokio::task::yield_now().await;
+    let closed = AssertUnwindSafe(pool.close(SECOND)).catch_unwind().await;
+    assert!(closed.is_err(), "it goes on to whoever closed");
+    told.await.unwrap();
+    assert!(caller.await.is_err_and(|error| error.is_closed()));
+    assert!(pool.close(SECOND).await.is_clean());
+    assert_eq!(theatre.live(), 0);
 }

@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::Failure;
+use crate::fence::level;
 
 /// An exact number that was recorded.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -78,7 +79,8 @@ impl Baseline {
         lines.find(|line| line.case == case && line.measure == measure)
     }
 
-    /// Every ratio of a case that was recorded on this kind of processor.
+    /// The ratios of a case that were recorded on this kind of processor since it last became faster
+    /// or slower, oldest first.
     pub fn history(&self, case: &str, measure: &str, place: &Place) -> Vec<f64> {
         let lines = self.ratios.iter().filter(|line| {
             line.case == case
@@ -86,7 +88,8 @@ impl Baseline {
                 && line.cpu == place.cpu
                 && line.cores == place.cores
         });
-        lines.flat_map(|line| line.values.iter().copied()).collect()
+        let sittings: Vec<&[f64]> = lines.map(|line| line.values.as_slice()).collect();
+        sittings[level(measure, &sittings)..].concat()
     }
 
     /// The commit at which a ratio was last recorded.

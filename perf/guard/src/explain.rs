@@ -81,8 +81,8 @@ fn show_ratio(case: &str, measure: &str, baseline: &Baseline, place: &Place) {
     let fence = fence(measure, &history);
     match fence {
         Some(Fence { middle, limit }) => println!(
-            "\n{case} {measure}: median {middle:.3}, fence {limit:.3} (marked !), {} runs on this kind of \
-             processor",
+            "\n{case} {measure}: median {middle:.3}, fence {limit:.3} (marked !), of the newest {} runs: since it \
+             last moved, on this kind of processor",
             history.len()
         ),
         None => println!("\n{case} {measure}: too few runs on this kind of processor for a fence"),

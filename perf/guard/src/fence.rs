@@ -5,6 +5,8 @@
 //! Throughput of two workers has its own history for each side that the cores are on, and two middles in
 //! each, with both cores and with one: half of it is recorded with a core kept busy, and the fence stands
 //! three tenths above the highest.
+//! A history begins where the case last became faster or slower for good: what it once took is no excuse
+//! for taking it again.
 //! Cost: none.
 
 use crate::harness::median;
@@ -32,7 +34,7 @@ pub fn fence(measure: &str, history: &[f64]) -> Option<Fence> {
         return None;
     }
     let middle = median(history.to_vec());
-    if measure.starts_with("throughput") {
+    if is_throughput(measure) {
         let highest = history.iter().copied().fold(middle, f64::max);
         let limit = highest * (1.0 + ABOVE_HIGHEST);
         return Some(Fence { middle, limit });
@@ -45,6 +47,32 @@ pub fn fence(measure: &str, history: &[f64]) -> Option<Fence> {
         middle,
         limit: middle * (1.0 + width),
     })
+}
+
+/// Where the newest level begins among sittings, oldest first: the first of the last ones whose medians
+/// lie about the newest's. Older ones are in it until there is a history at all. Throughput keeps all of
+/// its own: between two sittings it moves threefold with what others do on the machine.
+pub fn level(measure: &str, sittings: &[&[f64]]) -> usize {
+    let newest = match sittings.last() {
+        Some(values) if !values.is_empty() && !is_throughput(measure) => median(values.to_vec()),
+        _ => return 0,
+    };
+    let step = width(measure).1;
+    let mut known = 0;
+    let mut begin = sittings.len();
+    for values in sittings.iter().rev() {
+        let moved = !values.is_empty() && (median(values.to_vec()) / newest - 1.0).abs() > step;
+        if moved && known >= LEAST_HISTORY {
+            break;
+        }
+        known += values.len();
+        begin -= 1;
+    }
+    begin
+}
+
+fn is_throughput(measure: &str) -> bool {
+    measure.starts_with("throughput")
 }
 
 /// The narrowest and the widest fence of a measure, as a part of its median. The widest is what a
@@ -77,6 +105,27 @@ mod tests {
         let calm = fence("p95", &[1.0, 1.0, 1.01, 0.99, 1.0]).unwrap();
         let wild = fence("p95", &[1.0, 1.0, 1.01, 0.99, 9.0]).unwrap();
         assert!((calm.limit - wild.limit).abs() < 0.07);
+    }
+
+    #[test]
+    fn a_history_begins_where_the_case_last_became_faster() {
+        let (slow, fast) = ([0.43; 9], [0.32; 9]);
+        let sittings: [&[f64]; 4] = [&slow, &slow, &fast, &fast];
+        assert_eq!(level("p50", &sittings), 2);
+        assert_eq!(level("p50", &sittings[..2]), 0);
+    }
+
+    #[test]
+    fn a_sitting_too_short_to_be_a_history_has_the_one_before_with_it() {
+        let sittings: [&[f64]; 3] = [&[0.43; 9], &[0.43; 9], &[0.32; 3]];
+        assert_eq!(level("p50", &sittings), 1);
+        assert_eq!(level("p50", &[]), 0);
+    }
+
+    #[test]
+    fn throughput_forgets_nothing() {
+        let (loaded, calm) = ([0.04; 9], [0.012; 9]);
+        assert_eq!(level("throughput near", &[&loaded, &calm]), 0);
     }
 
     #[test]

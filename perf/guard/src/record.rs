@@ -50,8 +50,8 @@ fn counts(
         let rose = was.is_some_and(|line| count.value > line.value);
         let reason = match (&options.reason, was) {
             (_, None) => String::from("first recorded"),
-            (_, Some(_)) if !rose => String::from("fell"),
             (Some(reason), _) => reason.clone(),
+            (_, Some(_)) if !rose => String::from("fell"),
             (None, Some(line)) => {
                 return Err(Failure::Input(format!(
                     "{} {} rose from {} to {}: say why with --reason \"...\"",

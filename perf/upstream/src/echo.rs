@@ -2,7 +2,8 @@
 //!
 //! Promise: nothing between it and the system: what a client measures with it is the client and the
 //! loopback. HTTP/1.1 with kept connections and bodies of a stated length; anything else ends its
-//! connection.
+//! connection. Only a POST is answered; 405 to the rest says that there is no stream and no session. Told
+//! to close, it ends each connection after one answer, as a server that keeps none does.
 //! Cost: one thread; two buffers a connection.
 
 use std::collections::HashMap;
@@ -24,10 +25,12 @@ struct Client {
     stream: TcpStream,
     read: Vec<u8>,
     written: Vec<u8>,
+    /// Ends with its first answer.
+    once: bool,
 }
 
 /// Serves until the process is ended.
-pub fn serve(address: SocketAddr) -> io::Result<ExitCode> {
+pub fn serve(address: SocketAddr, close: bool) -> io::Result<ExitCode> {
     let mut poll = Poll::new()?;
     let mut listener = TcpListener::bind(address)?;
     println!("listening on {}", listener.local_addr()?);
@@ -40,7 +43,7 @@ pub fn serve(address: SocketAddr) -> io::Result<ExitCode> {
         poll.poll(&mut events, None)?;
         for event in &events {
             if event.token() == LISTENER {
-                accept(&listener, &poll, &mut clients, &mut next)?;
+                accept(&listener, &poll, &mut clients, &mut next, close)?;
             } else if let Some(client) = clients.get_mut(&event.token())
                 && client.turn().is_err()
             {
@@ -55,6 +58,7 @@ fn accept(
     poll: &Poll,
     clients: &mut HashMap<Token, Client>,
     next: &mut usize,
+    once: bool,
 ) -> io::Result<()> {
     loop {
         let mut stream = match listener.accept() {
@@ -71,6 +75,7 @@ fn accept(
             stream,
             read: Vec::new(),
             written: Vec::new(),
+            once,
         };
         clients.insert(token, client);
     }
@@ -90,17 +95,27 @@ impl Client {
         }
         while let Some(body) = whole(&self.read)? {
             let mut text = Vec::new();
-            let status = match answer(&self.read[body.clone()], &mut text) {
-                true => "200 OK",
-                false => "202 Accepted",
+            let status = match self.read.starts_with(b"POST ") {
+                false => "405 Method Not Allowed",
+                true if answer(&self.read[body.clone()], &mut text) => "200 OK",
+                true => "202 Accepted",
+            };
+            let kept = if self.once {
+                "connection: close\r\n"
+            } else {
+                ""
             };
             write!(
                 self.written,
-                "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+                "HTTP/1.1 {status}\r\n{kept}content-type: application/json\r\ncontent-length: {}\r\n\r\n",
                 text.len()
             )?;
             self.written.extend_from_slice(&text);
             self.read.drain(..body.end);
+            if self.once {
+                self.flush()?;
+                return Err(io::ErrorKind::ConnectionAborted.into());
+            }
         }
         self.flush()
     }

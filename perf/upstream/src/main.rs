@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! plunge-upstream stdio [--delay-ms 20] [--burst-ms 50] [--die-after 500]
-//! plunge-upstream echo --listen 127.0.0.1:8900
+//! plunge-upstream echo --listen 127.0.0.1:8900 [--close]
 //! plunge-upstream drive --in-flight 32 --seconds 5 -- CMD ARGS
 //! ```
 //!
@@ -37,6 +37,9 @@ enum Task {
         /// Where clients connect; port 0 picks a free one.
         #[arg(long, value_name = "ADDRESS")]
         listen: SocketAddr,
+        /// End each connection after one answer.
+        #[arg(long)]
+        close: bool,
     },
     /// Call an MCP server over standard streams, nothing between, and print figures as JSON.
     Drive(drive::Load),
@@ -45,7 +48,7 @@ enum Task {
 fn main() -> ExitCode {
     let ended = match Cli::parse().task {
         Task::Stdio(script) => stdio::serve(&script),
-        Task::Echo { listen } => echo::serve(listen),
+        Task::Echo { listen, close } => echo::serve(listen, close),
         Task::Drive(load) => drive::run(&load),
     };
     match ended {

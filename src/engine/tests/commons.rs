@@ -5,8 +5,8 @@
 //! ends without tending the others, no second look at the permits before a pool is written down, no
 //! eviction by the pool that starves, a close that does not mind what is open, a claim that takes
 //! its two permits one after the other, a permit freed in one step and promised in the next, a
-//! release that keeps what it has without a word, a suspended line that is served, a connection left
-//! for a line that is gone.
+//! release that keeps what it has without a word, a suspended line that is served or written
+//! down, a connection left for a line that is gone.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -203,6 +203,30 @@ fn suspended_pool_gives_up_and_hands_nothing_out() {
         putter.join().unwrap();
         drop(suspended);
         assert_eq!(commons.state().open, 0);
+    });
+}
+
+/// Would catch: a pool is written down as missing a permit after it was suspended, and others retire
+/// theirs for a line that is not served.
+#[test]
+fn suspended_pool_misses_nothing() {
+    model(3, || {
+        let (commons, hungry, other) = two_pools(1);
+        let held = lease(&other);
+        let suspender = thread::spawn({
+            let hungry = hungry.clone();
+            move || hungry.body().suspend()
+        });
+        let mut waiting = Box::pin(wait(hungry.body()));
+        poll_once(waiting.as_mut());
+        suspender.join().unwrap();
+        assert_eq!(commons.state().starving, 0);
+        drop(held);
+        assert_eq!(other.body().idle_count(), 1, "nobody has a use for it");
+        hungry.body().resume();
+        drop(until_dialled_in(hungry.body(), waiting.as_mut()));
+        drop(waiting);
+        assert_eq!((commons.state().open, commons.state().starving), (0, 0));
     });
 }
 

@@ -12,6 +12,8 @@ pub(super) struct Item;
 pub(super) struct Stage {
     pub(super) dials: Mutex<Vec<Ticket<Item, Stage>>>,
     pub(super) retired: AtomicU32,
+    /// How often the last permit of a closed pool came back.
+    pub(super) drained: AtomicU32,
     /// Milliseconds since the start.
     pub(super) time: AtomicU64,
 }
@@ -69,7 +71,10 @@ impl Host<Item> for Stage {
         close(body);
     }
 
-    fn drained(&self) {}
+    fn drained(&self) {
+        // Relaxed: counted for the test, on its thread.
+        self.drained.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 /// A pool of at most `limit` with `idle` of them open.
@@ -118,6 +123,7 @@ fn build(
     let stage = Stage {
         dials: Mutex::new(Vec::new()),
         retired: AtomicU32::new(0),
+        drained: AtomicU32::new(0),
         time: AtomicU64::new(0),
     };
     let body = Arc::new(Body::new(settings, stage, commons));
@@ -130,7 +136,7 @@ fn build(
 
 /// As the pool does: no more takes, waiters told, idle ones retired.
 pub(super) fn close(body: &Arc<TestBody>) {
-    body.shut();
+    drop(body.shut());
     while let Some(lease) = body.take_idle() {
         drop(lease);
     }

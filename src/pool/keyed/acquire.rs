@@ -8,10 +8,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
-use tokio::task::coop;
 
 use crate::engine::{Caller, Late};
-use crate::pool::acquire::HITS_PER_UNIT;
+use crate::pool::acquire::{is_due, is_spent};
 use crate::pool::admit;
 use crate::pool::connection::PoolConnection;
 use crate::pool::error::AcquireError;
@@ -77,19 +76,10 @@ pub(super) fn poll_hit<T: Send + 'static>(
         lease.put();
         return Poll::Ready(None);
     }
-    // A hit is far cheaper than what tokio counts as one operation: not each is charged.
-    if lease.count_use().is_multiple_of(HITS_PER_UNIT) && is_spent(context) {
+    if lease.count_use_unless(|uses| is_due(uses) && is_spent(context)) {
         lease.put();
         return Poll::Pending;
     }
     let hit = PoolConnection::new(lease);
     Poll::Ready(Some(if at_once { hit } else { hit.entered(caller) }))
-}
-
-/// Whether the task had its share; if not, it is charged.
-#[cold]
-#[inline(never)]
-fn is_spent(context: &mut Context<'_>) -> bool {
-    let charged = coop::poll_proceed(context).map(|proceed| proceed.made_progress());
-    charged.is_pending()
 }

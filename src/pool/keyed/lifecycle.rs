@@ -1,7 +1,8 @@
 //! What is done to all keys, or to one: limits, evictions, suspensions, the end.
 //!
 //! Promise: what holds for all keys holds for those that come meanwhile, too; nobody is stranded.
-//! Cost: a walk over the keys, off the hit path.
+//! Cost: a walk over the keys, off the hit path; in a forked child, where the table is the parent's,
+//! nothing.
 
 use std::hash::Hash;
 use std::time::Duration;
@@ -52,6 +53,9 @@ where
     ///
     /// Where `keep` does. The keys that it was not shown yet are left as they are.
     pub fn retain(&self, mut keep: impl FnMut(&K, &T, &ResourceMetadata) -> bool) -> u32 {
+        if self.is_forked() {
+            return 0;
+        }
         // None of the user's code runs under the table's guard but that of the keys.
         let table = self.inner.table.pin();
         let keys = table.iter().map(|(key, pool)| (key.clone(), pool.clone()));
@@ -119,7 +123,8 @@ where
         removed.inspect(|pool| close::begin(pool.body())).is_some()
     }
 
-    /// Closes all keys and waits for their connections, `deadline` at most.
+    /// Closes all keys and waits for their connections, `deadline` at most. In a forked child nothing
+    /// is closed, and the report says nothing.
     ///
     /// # Cancel safety
     ///
@@ -143,7 +148,11 @@ where
         report
     }
 
+    /// The pools of all keys; none in a forked child.
     fn pools(&self) -> Vec<Pool<T>> {
+        if self.is_forked() {
+            return Vec::new();
+        }
         self.inner.table.pin().values().cloned().collect()
     }
 }

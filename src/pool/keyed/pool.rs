@@ -65,8 +65,6 @@ pub(super) struct Inner<K, T: Send + 'static> {
     pub(super) runtimes: Runtimes,
     pub(super) collector: Collector<K>,
     pub(super) collected: Counter,
-    /// The process that built it: one that is forked off opens nothing under its limit.
-    home: u32,
     pub(super) closed: AtomicBool,
     /// Nothing of any key is handed out.
     pub(super) suspended: AtomicBool,
@@ -92,7 +90,6 @@ where
             key_timeout: options.key_timeout,
             collector: Collector::new(),
             collected: Counter::default(),
-            home: std::process::id(),
             closed: AtomicBool::new(false),
             suspended: AtomicBool::new(false),
         };
@@ -206,8 +203,11 @@ where
         self.inner.table.pin().get(key).map(Pool::stats)
     }
 
-    /// The keys that have a pool, each with its statistics.
+    /// The keys that have a pool, each with its statistics; none in a forked child.
     pub fn all_stats(&self) -> Vec<(K, PoolStats)> {
+        if self.is_forked() {
+            return Vec::new();
+        }
         let table = self.inner.table.pin();
         let each = table.iter().map(|(key, pool)| (key.clone(), pool.stats()));
         each.collect()
@@ -248,7 +248,7 @@ where
         let table = self.inner.table.pin();
         loop {
             // A key that has nothing does not know of it by itself.
-            if self.inner.commune.commons.is_forked() {
+            if self.is_forked() {
                 return Err(refusal(AcquireErrorKind::Forked, None));
             }
             if self.is_closed() {
@@ -260,32 +260,41 @@ where
                     let _ = table.remove_if(key, |_, pool| pool.is_closed());
                 }
                 None => {
-                    let pool = self.open(key)?;
-                    if table.try_insert(key.clone(), pool.clone()).is_err() {
-                        continue; // somebody else was first
+                    if let Some(pool) = self.begin_key(key)? {
+                        return Ok(pool);
                     }
-                    collect::after_insert(&self.inner);
-                    // SeqCst: between the entry and the flags, as in `close` and `set_suspended`:
-                    // the map's own steps are in no order with them.
-                    fence(Ordering::SeqCst);
-                    if self.is_closed() {
-                        close::begin(pool.body());
-                    }
-                    // SeqCst: as in `align`.
-                    if self.inner.suspended.load(Ordering::SeqCst) {
-                        self.align(&pool);
-                    }
-                    return Ok(pool);
                 }
             }
         }
     }
 
+    /// Opens the pool of a key that has none. `None`: somebody else was first.
+    fn begin_key(&self, key: &K) -> Result<Option<Pool<T>>, AcquireError> {
+        let (inner, pool) = (&self.inner, self.open(key)?);
+        // Before others find it: nobody is to be served in between.
+        // SeqCst: as in `align`, here and below.
+        if inner.suspended.load(Ordering::SeqCst) {
+            pool.suspend();
+        }
+        let table = inner.table.pin();
+        if table.try_insert(key.clone(), pool.clone()).is_err() {
+            return Ok(None);
+        }
+        collect::after_insert(inner);
+        // SeqCst: between the entry and the flags, as in `close` and `set_suspended`: the map's own
+        // steps are in no order with them.
+        fence(Ordering::SeqCst);
+        if self.is_closed() {
+            close::begin(pool.body());
+        }
+        if inner.suspended.load(Ordering::SeqCst) != pool.body().is_suspended() {
+            self.align(&pool);
+        }
+        Ok(Some(pool))
+    }
+
     fn open(&self, key: &K) -> Result<Pool<T>, AcquireError> {
         let inner = &self.inner;
-        if self.is_forked() {
-            return Err(refusal(AcquireErrorKind::Forked, None));
-        }
         let options = inner.per_key.clone();
         let options = match &inner.override_key {
             Some(change) => change(key, options),
@@ -312,10 +321,10 @@ pub(super) fn refusal(
 }
 
 impl<K, T: Send + 'static> KeyedPool<K, T> {
-    /// Whether it was built by the process that this one was forked off: its locks may be held by
-    /// threads that are not here.
+    /// Whether it was built by the process that this one was forked off: its locks may be held, and
+    /// its table be changed, by threads that are not here. So whoever would walk over that asks first.
     pub(super) fn is_forked(&self) -> bool {
-        std::process::id() != self.inner.home
+        self.inner.commune.commons.is_forked()
     }
 }
 

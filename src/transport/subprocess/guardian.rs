@@ -4,7 +4,9 @@
 //! theirs. So the program names the process group of each child to a small process beside it, over a pipe;
 //! when the pipe ends, whatever the program died of, the guardian kills the groups that are left.
 //!
-//! Promise: no process of such a group survives the program. Not promised: one that moved to another group.
+//! Promise: no process of such a group survives the program. Not promised: one that moved to another group;
+//! what a child started in the moment between its own start and its naming, if the program is killed then;
+//! anything before a forked child of the program, which has the pipe too, ends or calls `exec`.
 //! Cost: one process for the program, started with the first child; a short write a child at its start and
 //! at its end.
 
@@ -136,12 +138,17 @@ impl Guardian {
             end_child(child);
             return Err(io::Error::other("a pipe is missing"));
         };
-        rustix::io::ioctl_fionbio(&input, true)?;
+        // Ended with the rest, should it fail.
+        let refused = rustix::io::ioctl_fionbio(&input, true);
         state.process = Some((child, input));
-        for group in state.groups.clone() {
-            self.write(state, '+', group)?;
+        if let Err(error) = refused {
+            end(state.process.take());
+            return Err(error.into());
         }
-        Ok(())
+        let named =
+            (state.groups.clone().into_iter()).try_for_each(|group| self.write(state, '+', group));
+        // One that knows a part of them would pass for one that knows all.
+        named.inspect_err(|_| end(state.process.take()))
     }
 }
 
