@@ -27,5 +27,8 @@ mod resilience;
 mod resuming;
 mod sessions;
 mod sharing;
+mod standard;
 mod streams;
+#[cfg(feature = "tls")]
+mod tls;
 mod upstream;

@@ -32,6 +32,8 @@ pub enum What {
         is_initialize: bool,
         /// Sent twice, it does what it does once.
         is_repeatable: bool,
+        /// It subscribes.
+        is_listening: bool,
     },
     /// The session is begun.
     Initialized,
@@ -53,6 +55,7 @@ impl Outgoing {
                 id: RequestId::from_raw(id)?,
                 is_initialize: method == "initialize",
                 is_repeatable: wire::is_repeatable(method),
+                is_listening: method == "subscriptions/listen",
             },
             Kind::Notification { .. } if method == "notifications/initialized" => What::Initialized,
             Kind::Notification { .. } if method == "notifications/cancelled" => {

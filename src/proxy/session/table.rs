@@ -18,6 +18,8 @@ use crate::proxy::http::{ToolHeaders, Version};
 use crate::proxy::wire::{Code, Fault};
 
 const SHARDS: usize = 16;
+/// Places of a shard that are kept though nobody is there.
+const KEPT_ROOM: usize = 64;
 
 type Shard = Mutex<HashMap<Box<str>, Arc<Session>>>;
 
@@ -128,6 +130,14 @@ impl SessionTable {
         };
         for id in self.pick(over) {
             self.end(&id);
+        }
+        for shard in &self.shards {
+            let mut sessions = shard.lock();
+            // What a crowd needed is given back once it left; some room stays for those who come next.
+            if sessions.capacity() > KEPT_ROOM && sessions.len() < sessions.capacity() / 4 {
+                let room = (sessions.len() * 2).max(KEPT_ROOM);
+                sessions.shrink_to(room);
+            }
         }
     }
 
