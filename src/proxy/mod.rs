@@ -20,6 +20,7 @@ mod listen;
 mod live;
 mod options;
 mod peer;
+pub mod plain;
 mod remote;
 mod server;
 mod session;

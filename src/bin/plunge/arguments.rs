@@ -10,6 +10,7 @@ use plunge::resilience::{BreakerOptions, ProbeOptions};
 use plunge::transport::Command;
 
 use crate::Failure;
+use crate::web::Web;
 
 /// The hidden first argument under which this program ties a child to its life and becomes it.
 pub const LAUNCH: &str = "launch-child";
@@ -64,9 +65,8 @@ pub struct Serve {
     pub stdio: Option<Command>,
     #[command(flatten)]
     pub remote: Remote,
-    /// A plain HTTP server (not in this version).
-    #[arg(long, value_name = "URL")]
-    http: Option<String>,
+    #[command(flatten)]
+    pub web: Web,
     /// How children are shared [default: session; shared for the demo].
     #[arg(long, value_enum)]
     mode: Option<ModeName>,
@@ -167,10 +167,6 @@ enum ModeName {
 
 /// The options of a proxy.
 pub fn options(serve: &Serve) -> Result<ServeOptions, Failure> {
-    if serve.http.is_some() {
-        let text = "`--http` is not in this version; use `--stdio \"CMD ARGS\"`";
-        return Err(Failure::Usage(text.into()));
-    }
     let mode = match serve.mode {
         None if serve.is_demo() => Mode::Shared,
         None => Mode::Session,

@@ -9,6 +9,7 @@ mod reloads;
 mod serve;
 mod signals;
 mod start;
+mod web;
 
 use std::io::{self, Write};
 use std::process::ExitCode;

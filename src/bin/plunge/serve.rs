@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
+use plunge::proxy::plain::GatewayOptions;
 use plunge::proxy::{Config, Mode, Server, UpstreamConfig};
 use plunge::transport::Subprocess;
 
@@ -10,7 +11,7 @@ use crate::Failure;
 use crate::arguments::{Serve, options, this_program};
 use crate::reloads::Reloads;
 use crate::signals::Signals;
-use crate::{configuration, start};
+use crate::{configuration, start, web};
 
 /// How long children may take to be gone after all else.
 const SHUTDOWN: Duration = Duration::from_secs(10);
@@ -26,15 +27,27 @@ pub fn run(serve: &Serve) -> Result<(), Failure> {
             config
         }
     };
+    let web = serve.web.options();
+    if let Some(web) = &web {
+        web.check().map_err(Failure::Usage)?;
+    }
     let runtime = start::runtime(&config.log.level)?;
-    runtime.block_on(serve_until_signalled(config, serve))
+    if let Some(web) = web.as_ref().filter(|_| serve.is_demo()) {
+        start::serves();
+        return runtime.block_on(web::serve_alone(web.clone(), SHUTDOWN));
+    }
+    runtime.block_on(serve_until_signalled(config, serve, web))
 }
 
-async fn serve_until_signalled(config: Config, args: &Serve) -> Result<(), Failure> {
+async fn serve_until_signalled(
+    config: Config,
+    args: &Serve,
+    web: Option<GatewayOptions>,
+) -> Result<(), Failure> {
     let mut signals = Signals::new()
         .map_err(|error| Failure::Run(format!("signals cannot be handled: {error}")))?;
     let ended = tokio::select! {
-        ended = serve_until_closed(config, args) => ended,
+        ended = serve_until_closed(config, args, web) => ended,
         () = signals.second() => Ok(()),
     };
     // What is left of children must not outlive this process.
@@ -45,7 +58,11 @@ async fn serve_until_signalled(config: Config, args: &Serve) -> Result<(), Failu
     ended
 }
 
-async fn serve_until_closed(config: Config, args: &Serve) -> Result<(), Failure> {
+async fn serve_until_closed(
+    config: Config,
+    args: &Serve,
+    web: Option<GatewayOptions>,
+) -> Result<(), Failure> {
     let mut signals = Signals::new()
         .map_err(|error| Failure::Run(format!("signals cannot be handled: {error}")))?;
     let routes = routes(&config);
@@ -58,6 +75,7 @@ async fn serve_until_closed(config: Config, args: &Serve) -> Result<(), Failure>
         started = Server::open(config) => started.map_err(|error| Failure::Run(error.to_string()))?,
         () = signals.next() => return Ok(()),
     };
+    let gateway = web.map(web::start).transpose()?;
     start::serves();
     let greeted = match &routes[..] {
         [(_, path)] => greet(&server, path, mode.unwrap_or(Mode::Session), args.is_demo()),
@@ -70,8 +88,13 @@ async fn serve_until_closed(config: Config, args: &Serve) -> Result<(), Failure>
     }
     tracing::info!("shutting down; a second signal ends at once");
     let drain = server.drain();
-    let report = server.shutdown(drain).await;
-    tracing::info!(?report, "ended");
+    let both = tokio::join!(server.shutdown(drain), async {
+        match gateway {
+            Some(gateway) => Some(gateway.shutdown(drain).await),
+            None => None,
+        }
+    });
+    tracing::info!(report = ?both.0, http = ?both.1, "ended");
     Ok(())
 }
 
