@@ -30,7 +30,7 @@ impl CloseReport {
     }
 
     /// Adds what was left of another pool.
-    #[cfg(feature = "keyed")]
+    #[cfg(any(feature = "keyed", feature = "proxy"))]
     pub(crate) fn add(&mut self, other: Self) {
         self.still_leased += other.still_leased;
         self.still_closing += other.still_closing;

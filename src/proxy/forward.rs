@@ -100,7 +100,7 @@ struct Desk {
 impl Desk {
     async fn serve(mut self, input: impl AsyncRead + Unpin, drain: Duration) -> io::Result<()> {
         let mut input = BufReader::new(input);
-        let limit = self.state.options.max_body_bytes;
+        let limit = self.state.options.get().max_body_bytes;
         while let Some(line) = read_line(&mut input, limit).await? {
             match line {
                 Ok(line) if line.trim_ascii().is_empty() => {}

@@ -47,6 +47,14 @@ impl Guard {
         })
     }
 
+    /// Other limits from now on; begins anew if they are others.
+    pub fn tune(&self, options: BreakerOptions) {
+        let mut breaker = self.breaker.lock();
+        if breaker.options() != options {
+            breaker.renew(options, Instant::now());
+        }
+    }
+
     /// Lets a call in.
     ///
     /// # Errors
@@ -92,6 +100,16 @@ impl Guard {
     /// Whether no call is let in now.
     pub fn is_open(&self) -> bool {
         self.breaker.lock().state() == BreakerState::Open
+    }
+
+    /// In which state the breaker is.
+    pub fn state(&self) -> BreakerState {
+        self.breaker.lock().state()
+    }
+
+    /// How often it opened.
+    pub fn times_opened(&self) -> u64 {
+        self.breaker.lock().times_opened()
     }
 
     /// The figures.

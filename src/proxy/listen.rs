@@ -1,7 +1,8 @@
 //! Taking connections and serving HTTP/1.1 on them.
 //!
 //! Promise: out of descriptors, the proxy waits and goes on; a client that is slow with its head is
-//! cut off; at a shutdown a connection ends after the request it is in.
+//! cut off; at a shutdown a connection ends after the request it is in, and one that is idle is given
+//! time for a last request, which may be on its way.
 
 use crate::sync::Arc;
 use std::convert::Infallible;
@@ -13,8 +14,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::endpoint;
-use super::state::AppState;
+use super::front::{self, Front, Phase};
+use super::takeover;
 
 /// How long a client may take for the head of a request; an idle connection is closed after it, too.
 const HEAD_PATIENCE: Duration = Duration::from_secs(60);
@@ -24,22 +25,16 @@ const MAX_HEAD_BYTES: usize = 64 << 10;
 const REFUSED_PAUSE: Duration = Duration::from_millis(50);
 
 /// Takes connections until the proxy shuts down.
-pub async fn accept(state: Arc<AppState>, listener: TcpListener) {
-    let mut closed = pin!(closed(&state));
+pub async fn accept(front: Arc<Front>, listener: TcpListener) {
+    let _listening = front.listeners.serve();
+    let mut leaving = pin!(front.reaches(Phase::Leaving));
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = &mut closed => return,
+            () = &mut leaving => break,
         };
         match accepted {
-            Ok((stream, _)) => {
-                let served = state.tasks.serve();
-                let state_of = state.clone();
-                state.tasks.spawn(async move {
-                    serve(state_of, stream).await;
-                    drop(served);
-                });
-            }
+            Ok((stream, _)) => begin(&front, stream),
             Err(error) => {
                 // Out of descriptors, or a client that left early: neither ends the proxy.
                 tracing::warn!(%error, "a connection was not accepted");
@@ -47,13 +42,24 @@ pub async fn accept(state: Arc<AppState>, listener: TcpListener) {
             }
         }
     }
+    let reuse_port = front.config.reuse_port;
+    takeover::leave(listener, reuse_port, |stream| begin(&front, stream)).await;
 }
 
-async fn serve(state: Arc<AppState>, stream: TcpStream) {
+fn begin(front: &Arc<Front>, stream: TcpStream) {
+    let served = front.tasks.serve();
+    let front_of = front.clone();
+    front.tasks.spawn(async move {
+        serve(front_of, stream).await;
+        drop(served);
+    });
+}
+
+async fn serve(front: Arc<Front>, stream: TcpStream) {
     // Answers are written whole: waiting for more to send only delays them.
     let _ = stream.set_nodelay(true);
     let service =
-        service_fn(|request| async { Ok::<_, Infallible>(endpoint::serve(&state, request).await) });
+        service_fn(|request| async { Ok::<_, Infallible>(front::serve(&front, request).await) });
     let mut connection = pin!(
         http1::Builder::new()
             .timer(TokioTimer::new())
@@ -64,7 +70,7 @@ async fn serve(state: Arc<AppState>, stream: TcpStream) {
     let ended = tokio::select! {
         biased;
         ended = connection.as_mut() => ended,
-        () = closed(&state) => {
+        () = front.reaches(Phase::Closing) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
@@ -72,10 +78,4 @@ async fn serve(state: Arc<AppState>, stream: TcpStream) {
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection broke off");
     }
-}
-
-/// Ends when the proxy shuts down.
-async fn closed(state: &AppState) {
-    // The sender lives in `state`.
-    let _ = state.closing.subscribe().wait_for(|closing| *closing).await;
 }

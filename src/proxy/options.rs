@@ -1,6 +1,7 @@
 //! What a proxy is started with.
 
 use hyper::header::{HeaderName, HeaderValue};
+use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::thread::available_parallelism;
 use std::time::Duration;
@@ -43,7 +44,7 @@ impl Mode {
 
 /// Where requests go.
 #[non_exhaustive]
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Upstream {
     /// Children of this command, spoken to over their standard streams.
     Stdio(Command),
@@ -53,7 +54,7 @@ pub enum Upstream {
 
 /// An MCP server over HTTP, of either era.
 #[non_exhaustive]
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct HttpUpstream {
     /// Its endpoint.
     pub target: HttpTarget,
@@ -82,6 +83,11 @@ impl HttpUpstream {
             let text = "mode oneshot is for programs that answer once: name one, or another mode";
             return Err(String::from(text));
         }
+        self.check_headers()
+    }
+
+    /// Refuses headers that cannot be sent.
+    pub(super) fn check_headers(&self) -> Result<(), String> {
         for (name, value) in &self.headers {
             HeaderName::try_from(name)
                 .map_err(|_| format!("`{name}` is no name of a header: write NAME: VALUE"))?;
@@ -99,8 +105,33 @@ impl HttpUpstream {
     }
 }
 
+/// Which requests go to an upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteMatch {
+    /// The host that they name, without port and in lower case; any, if there is none.
+    pub host: Option<String>,
+    /// Their path.
+    pub path: String,
+}
+
+impl Default for RouteMatch {
+    fn default() -> Self {
+        Self {
+            host: None,
+            path: String::from("/mcp"),
+        }
+    }
+}
+
+impl fmt::Display for RouteMatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, path } = self;
+        write!(f, "{}{path}", host.as_deref().unwrap_or_default())
+    }
+}
+
 /// Everything a proxy is started with. Plain values: [`Server::start`](super::Server::start) checks them.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ServeOptions {
     /// Where MCP clients connect; port 0 picks a free one.
     pub listen: SocketAddr,
@@ -186,6 +217,11 @@ impl ServeOptions {
         })
     }
 
+    /// How high the limit on children may be set while they are served.
+    pub(super) fn ceiling(&self) -> u32 {
+        self.children().max(CEILING)
+    }
+
     /// The limits of calls.
     pub fn timeouts(&self) -> Timeouts {
         Timeouts {
@@ -247,6 +283,8 @@ impl ServeOptions {
     }
 }
 
+/// The least that is set aside for children: 24 KiB.
+const CEILING: u32 = 256;
 /// Longer than this is a mistake, and sums of such times stay within the clock.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
 /// What the numbers of rewritten ids have room for.

@@ -11,14 +11,15 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 
+use super::config::Config;
+use super::front::{Front, Reloaded};
 use super::options::ServeOptions;
-use super::state::AppState;
-use super::{admin, listen};
+use super::{admin, listen, takeover};
 use crate::{BoxError, CloseReport};
 
 /// A proxy that serves until it is shut down or dropped.
 pub struct Server {
-    state: Arc<AppState>,
+    front: Arc<Front>,
     mcp: SocketAddr,
     admin: SocketAddr,
 }
@@ -55,7 +56,20 @@ pub enum StartError {
 }
 
 impl Server {
-    /// Listens, starts the first child, and serves.
+    /// Serves one upstream.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime with I/O and time.
+    pub async fn start(options: ServeOptions) -> Result<Self, StartError> {
+        Self::open(Config::single(options)).await
+    }
+
+    /// Listens, starts the first child of each upstream, and serves.
     ///
     /// # Errors
     ///
@@ -64,10 +78,12 @@ impl Server {
     /// # Panics
     ///
     /// Outside a tokio runtime with I/O and time.
-    pub async fn start(options: ServeOptions) -> Result<Self, StartError> {
-        options.check().map_err(StartError::Options)?;
-        let mcp = bind("--listen", options.listen).await?;
-        let admin_listener = bind("--admin", options.admin).await?;
+    pub async fn open(config: Config) -> Result<Self, StartError> {
+        for upstream in &config.upstreams {
+            upstream.options.check().map_err(StartError::Options)?;
+        }
+        let mcp = bind("listen", config.listen, config.reuse_port)?;
+        let admin_listener = bind("admin", config.admin, config.reuse_port)?;
         let addresses = mcp
             .local_addr()
             .and_then(|mcp| Ok((mcp, admin_listener.local_addr()?)));
@@ -75,21 +91,16 @@ impl Server {
             addresses.map_err(|error| StartError::Upstream(error.to_string()))?;
         // From here on a drop, of this future too, ends what was started.
         let server = Self {
-            state: AppState::new(options).map_err(StartError::Pool)?,
+            front: Front::new(config).map_err(StartError::Pool)?,
             mcp: address,
             admin,
         };
-        let state = &server.state;
-        state.tasks.spawn(state.clone().sweep());
-        state
-            .backend
-            .warm()
-            .await
-            .map_err(|fault| StartError::Upstream(fault.message))?;
-        state
+        let front = &server.front;
+        front.warm().await?;
+        front
             .tasks
-            .spawn(admin::serve(state.clone(), admin_listener));
-        state.tasks.spawn(listen::accept(state.clone(), mcp));
+            .spawn(admin::serve(front.clone(), admin_listener));
+        front.tasks.spawn(listen::accept(front.clone(), mcp));
         Ok(server)
     }
 
@@ -103,6 +114,33 @@ impl Server {
         self.admin
     }
 
+    /// Serves what this configuration says from now on, without dropping a request: what did not change keeps its
+    /// children and connections, what is gone drains.
+    ///
+    /// # Errors
+    ///
+    /// What does not start, a line each; everything is as it was then. The status page shows it, too.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, nothing has changed.
+    pub async fn reload(&self, config: Config) -> Result<Reloaded, Vec<String>> {
+        let reloaded = self.front.reload(config).await;
+        let wrong = reloaded.as_ref().err().cloned().unwrap_or_default();
+        self.front.reloads.note(wrong);
+        reloaded
+    }
+
+    /// Notes for the admin pages that a configuration was not taken over, because of these mistakes.
+    pub fn note_mistakes(&self, mistakes: Vec<String>) {
+        self.front.reloads.note(mistakes);
+    }
+
+    /// How long a shutdown may take, as it is configured.
+    pub fn drain(&self) -> Duration {
+        self.front.drain()
+    }
+
     /// Stops accepting, lets requests in flight end until the deadline, then ends every session, child
     /// and task.
     ///
@@ -110,25 +148,27 @@ impl Server {
     ///
     /// Dropped before its end, the rest is ended as by a drop of the server.
     pub async fn shutdown(self, deadline: Duration) -> ShutdownReport {
-        let (cut, pool) = self.state.close(deadline).await;
+        let (cut, pool) = self.front.close(deadline).await;
         ShutdownReport { cut, pool }
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.state.abandon();
+        self.front.abandon();
     }
 }
 
-async fn bind(flag: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|source| StartError::Listen {
-            flag,
-            address,
-            source,
-        })
+fn bind(
+    flag: &'static str,
+    address: SocketAddr,
+    reuse_port: bool,
+) -> Result<TcpListener, StartError> {
+    takeover::listen(address, reuse_port).map_err(|source| StartError::Listen {
+        flag,
+        address,
+        source,
+    })
 }
 
 impl fmt::Display for StartError {
@@ -142,7 +182,7 @@ impl fmt::Display for StartError {
             } => {
                 write!(
                     f,
-                    "cannot listen on {address}: {source}; name another address with `{flag}` (port 0 picks a free one)"
+                    "cannot listen on {address}: {source}; stop what listens there, or name another address with `--{flag}` or `{flag}` in the file (port 0 picks a free one)"
                 )
             }
             Self::Pool(reason) => write!(f, "the pool refused its options: {reason}"),

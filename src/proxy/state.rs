@@ -1,18 +1,18 @@
-//! Everything a running proxy holds, made in one place.
+//! Everything that one upstream has in a running proxy, made in one place.
 
 use crate::sync::Arc;
 use crate::sync::{AtomicU64, Ordering};
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::backend::Backend;
-use super::http::HostPolicy;
+use super::live::Live;
 use super::options::ServeOptions;
 use super::session::SessionTable;
 use super::tasks::Tasks;
+use super::watching::Meters;
 use crate::transport::Subprocess;
 use crate::{BoxError, CloseReport};
 
@@ -24,11 +24,7 @@ const SESSION_SWEEP: Duration = Duration::from_secs(1);
 /// The state that every request sees.
 pub struct AppState {
     /// What the proxy was started with.
-    pub options: Arc<ServeOptions>,
-    /// Who may talk to it.
-    pub policy: HostPolicy,
-    /// Who may see the admin pages.
-    pub admin_policy: HostPolicy,
+    pub options: Live,
     /// The sessions.
     pub sessions: Arc<SessionTable>,
     /// The way to the children.
@@ -37,10 +33,12 @@ pub struct AppState {
     pub tasks: Tasks,
     /// Whether it is shutting down.
     pub closing: watch::Sender<bool>,
-    /// Since when it runs.
-    pub began: Instant,
     /// What it counted.
     pub counts: Counts,
+    /// What is counted of its requests over HTTP.
+    pub meters: Meters,
+    /// How high its limit on children can be set.
+    pub ceiling: u32,
 }
 
 /// Counters of the endpoint.
@@ -67,23 +65,27 @@ impl AppState {
     ///
     /// That of the pool's options.
     pub fn new(options: ServeOptions) -> Result<Arc<Self>, BoxError> {
-        let options = Arc::new(options);
+        let live = Live::new(options.clone());
         let tasks = Tasks::default();
         let sessions = Arc::new(SessionTable::new(options.max_sessions));
-        let policy = |listen: SocketAddr| {
-            HostPolicy::new(listen, &options.allowed_hosts, &options.allowed_origins)
-        };
         Ok(Arc::new(Self {
-            policy: policy(options.listen),
-            admin_policy: policy(options.admin),
-            backend: Backend::new(&options, &sessions, &tasks)?,
+            ceiling: options.ceiling(),
+            meters: Meters::default(),
+            backend: Backend::new(&live, &sessions, &tasks)?,
             sessions,
             tasks,
-            options,
+            options: live,
             closing: watch::Sender::new(false),
-            began: Instant::now(),
             counts: Counts::default(),
         }))
+    }
+
+    /// Changes limits and times; children that run keep what they were started with.
+    pub fn tune(&self, options: &ServeOptions) {
+        if let Err(error) = self.backend.tune(options) {
+            tracing::warn!(%error, "a limit stays as it was");
+        }
+        self.sessions.limit_to(options.max_sessions);
     }
 
     /// Looks for overdue requests, dead children and idle sessions, for ever.
@@ -96,7 +98,7 @@ impl AppState {
             self.backend.sweep(&self.sessions, now);
             if now.duration_since(sessions_swept) >= SESSION_SWEEP {
                 sessions_swept = now;
-                self.sessions.sweep(self.options.session_idle);
+                self.sessions.sweep(self.options.get().session_idle);
                 self.backend.fill();
             }
         }
@@ -107,11 +109,16 @@ impl AppState {
         *self.closing.borrow()
     }
 
+    /// Takes no more requests, and ends the streams of sessions, so that their connections can close.
+    pub fn stop_taking(&self) {
+        self.closing.send_replace(true);
+        self.sessions.close_streams();
+    }
+
     /// Stops taking work, lets what is in flight end, then ends sessions, children and tasks.
     pub async fn close(&self, deadline: Duration) -> (usize, CloseReport) {
         let begun = Instant::now();
-        self.closing.send_replace(true);
-        self.sessions.close_streams();
+        self.stop_taking();
         // Children need part of the time to end in an orderly way.
         let drain = deadline - (deadline / 2).min(Duration::from_secs(5));
         let _ = tokio::time::timeout(drain, self.tasks.idle()).await;

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use super::window::Window;
 
 /// When a breaker opens and for how long.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BreakerOptions {
     /// Failures in a row that open it.
     pub failures: u32,
@@ -102,6 +102,20 @@ impl CircuitBreaker {
             cooldown,
             opened: 0,
         }
+    }
+
+    /// What it was made with.
+    pub fn options(&self) -> BreakerOptions {
+        self.options
+    }
+
+    /// Closes it and gives it other options. Calls that began before count for nothing.
+    pub fn renew(&mut self, options: BreakerOptions, now: Instant) {
+        *self = Self {
+            turn: self.turn + 1,
+            opened: self.opened,
+            ..Self::new(options, now)
+        };
     }
 
     /// Asks for a call.

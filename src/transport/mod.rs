@@ -5,11 +5,15 @@
 pub mod http;
 #[cfg(feature = "sse")]
 pub mod sse;
+#[cfg(all(feature = "proxy", target_os = "linux"))]
+mod standard;
 #[cfg(all(feature = "subprocess", target_os = "linux"))]
 pub mod subprocess;
 #[cfg(all(feature = "tcp", unix))]
 pub mod tcp;
 
+#[cfg(all(feature = "proxy", target_os = "linux"))]
+pub use standard::{StandardInput, StandardOutput};
 #[cfg(all(feature = "subprocess", target_os = "linux"))]
 pub use subprocess::{
     Command, CommandError, Death, LineCounters, LineSink, LineWriter, RequestError, SpawnError,

@@ -21,6 +21,8 @@ pub struct Client {
     pub session: Option<String>,
     pub accept: &'static str,
     pub extra: Vec<(&'static str, String)>,
+    /// Where MCP is spoken.
+    pub path: &'static str,
 }
 
 /// A whole reply.
@@ -129,7 +131,21 @@ impl Client {
             session: None,
             accept: BOTH,
             extra: Vec::new(),
+            path: "/mcp",
         }
+    }
+
+    /// The same client at another endpoint.
+    pub fn at(&self, path: &'static str) -> Self {
+        let client = self.clone();
+        Self { path, ..client }
+    }
+
+    /// The same client with one more header.
+    pub fn with(&self, name: &'static str, value: &str) -> Self {
+        let mut client = self.clone();
+        client.extra.push((name, value.to_owned()));
+        client
     }
 
     /// Begins a session and returns a client in it.
@@ -162,7 +178,7 @@ impl Client {
     }
 
     pub async fn send(&self, method: Method, body: impl Into<Bytes>) -> Reply {
-        let response = self.open(method, "/mcp", body.into()).await;
+        let response = self.open(method, self.path, body.into()).await;
         let (head, body) = response.into_parts();
         let body = tokio::time::timeout(PATIENCE, body.collect())
             .await
@@ -179,14 +195,14 @@ impl Client {
     /// Sends a message and reads its answer as events.
     pub async fn stream(&self, message: &Value) -> Events {
         Events::of(
-            self.open(Method::POST, "/mcp", message.to_string().into())
+            self.open(Method::POST, self.path, message.to_string().into())
                 .await,
         )
     }
 
     /// Opens the session's own stream.
     pub async fn listen(&self) -> Events {
-        self.listen_at("/mcp").await
+        self.listen_at(self.path).await
     }
 
     pub async fn listen_at(&self, path: &str) -> Events {

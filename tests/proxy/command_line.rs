@@ -119,7 +119,7 @@ async fn a_killed_proxy_leaves_no_process_not_even_what_its_children_started() {
 #[test]
 fn what_comes_later_and_what_makes_no_sense_is_refused_with_2() {
     let table: [(&[&str], &str); 16] = [
-        (&["serve", "--config", "plunge.toml"], "--config"),
+        (&["serve", "--config", "plunge.toml"], "plunge.toml"),
         (&["serve", "--mcp-http", "https://localhost"], "https"),
         (
             &[
@@ -182,6 +182,7 @@ fn a_port_in_use_and_a_missing_program_end_it_with_1_and_say_what_to_do() {
             output.status.code() == Some(1) && text.contains(flag) && text.contains(&address),
             "{text}"
         );
+        assert_eq!(text.lines().count(), 1, "{text}");
     }
     let any = [
         "serve",
@@ -194,7 +195,33 @@ fn a_port_in_use_and_a_missing_program_end_it_with_1_and_say_what_to_do() {
     ];
     let text = run(&any);
     assert_eq!(text.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&text.stderr).contains("no-such-program"));
+    let text = String::from_utf8_lossy(&text.stderr);
+    assert!(text.contains("no-such-program"), "{text}");
+    assert_eq!(text.lines().count(), 1, "{text}");
+}
+
+#[tokio::test]
+async fn an_upstream_that_is_not_there_is_told_of_in_one_line_and_waited_for() {
+    let any = ["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+    let mut child = plunge()
+        .args(any)
+        .args(["--mcp-http", "http://127.0.0.1:1/mcp"])
+        .env_remove("RUST_LOG")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert_eq!(lines.take(3).count(), 3, "it serves");
+    let pid = Pid::from_raw(child.id() as i32).unwrap();
+    kill_process(pid, Signal::TERM).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(text.lines().count(), 1, "{text}");
+    assert!(
+        text.contains("http://127.0.0.1:1/mcp") && text.contains("start it"),
+        "{text}"
+    );
 }
 
 #[test]

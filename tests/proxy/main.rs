@@ -5,6 +5,7 @@
 mod batches;
 mod client;
 mod command_line;
+mod configuration;
 mod deaths;
 mod endings;
 mod exclusive;
@@ -16,13 +17,18 @@ mod limits;
 mod modern;
 mod mortality;
 mod oneshot;
+mod operating;
 mod parity;
 mod questions;
 mod real_clients;
+mod reloading;
 mod remote;
 mod resilience;
 mod resuming;
 mod sessions;
 mod sharing;
+mod standard;
 mod streams;
+#[cfg(feature = "tls")]
+mod tls;
 mod upstream;

@@ -1,5 +1,6 @@
 //! MCP servers over HTTP behind the proxy: sessions, streams that break, refusals, questions.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -7,7 +8,7 @@ use hyper::Method;
 use plunge::proxy::{Mode, ServeOptions, Server, Upstream};
 use serde_json::{Value, json};
 
-use crate::client::{Client, modern_tool, request, tool};
+use crate::client::{Client, modern, modern_tool, request, tool};
 use crate::fixture::{eventually, http_options, start_with};
 use crate::upstream::{Act, Seen, Stage, usual};
 
@@ -342,4 +343,58 @@ async fn clients_without_sessions_reach_an_upstream_without_them_with_the_heads_
             .seen(|seen| seen.asks() == "initialize" || seen.method != "POST")
             .is_empty()
     );
+}
+
+#[tokio::test]
+async fn a_subscription_whose_stream_broke_is_asked_for_again_and_all_of_it_told_once() {
+    const TAG: &str = "io.modelcontextprotocol/subscriptionId";
+    let asked = AtomicUsize::new(0);
+    let stage = Stage::open(move |seen| {
+        let tag = json!({TAG: seen.body["id"]});
+        let tell = |method: &str, params: Value| {
+            message(&json!({"jsonrpc": "2.0", "method": format!("notifications/{method}"), "params": params}))
+        };
+        let agreed = json!({"toolsListChanged": true, "resourceSubscriptions": ["a:b"]});
+        let acknowledged = tell(
+            "subscriptions/acknowledged",
+            json!({"_meta": tag, "notifications": agreed}),
+        );
+        let listens = seen.asks() == "subscriptions/listen";
+        let nth = asked.fetch_add(usize::from(listens), Ordering::Relaxed);
+        Some(match (seen.asks(), nth) {
+            ("server/discover", _) => Act::json(seen.result(json!({"resultType": "complete",
+                "supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}}))),
+            ("subscriptions/listen", nth) if nth < 2 => {
+                let change = tell("tools/list_changed", json!({"_meta": tag, "nth": nth}));
+                Act::Stream(format!("{acknowledged}{change}"), true)
+            }
+            ("subscriptions/listen", 2) => Act::status(503),
+            ("subscriptions/listen", _) => {
+                let end = message(&seen.result(json!({"resultType": "complete"})));
+                Act::Stream(format!("{acknowledged}{end}"), false)
+            }
+            _ => return None,
+        })
+    })
+    .await;
+    let (_server, client) = before(&stage, Mode::Stateless).await;
+    let wants =
+        json!({"notifications": {"toolsListChanged": true, "resourceSubscriptions": ["a:b"]}});
+    let listen = modern("mine", "subscriptions/listen", wants);
+    let mut events = client.stream_modern(&listen).await;
+    let mut told = Vec::new();
+    let end = loop {
+        let event = events.next().await.unwrap();
+        let Some(method) = event["method"].as_str() else {
+            break event;
+        };
+        assert_eq!(event["params"]["_meta"][TAG], "mine");
+        told.push(method.trim_start_matches("notifications/").to_owned());
+    };
+    assert_eq!(end["id"], "mine");
+    let (changed, updated) = ("tools/list_changed", "resources/updated");
+    let again = [changed, updated];
+    let expected = ["subscriptions/acknowledged", changed];
+    let expected = [&expected[..], &again, &[changed], &again].concat();
+    assert_eq!(told, expected);
 }

@@ -1,10 +1,11 @@
 //! The command line, and the options that it asks for.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use plunge::proxy::{HttpUpstream, Mode, ServeOptions, Upstream, demo_command};
+use plunge::proxy::{HttpUpstream, Mode, ServeOptions, Upstream, demo_command, parse_time};
 use plunge::resilience::{BreakerOptions, ProbeOptions};
 use plunge::transport::Command;
 
@@ -32,19 +33,33 @@ pub enum Task {
     Forward(Box<Forward>),
     /// Be the demo MCP server, over standard input and output.
     DemoServer,
+    /// Report every mistake in a configuration file, and start nothing.
+    Check {
+        /// The file.
+        file: PathBuf,
+    },
+    /// Print a configuration file.
+    Config {
+        /// One with every key and a word on each.
+        #[arg(long, required = true)]
+        example: bool,
+    },
 }
 
 #[derive(Args, Default)]
 pub struct Serve {
-    /// A configuration file (not in this version).
-    #[arg(long, value_name = "FILE")]
-    config: Option<String>,
+    /// A configuration file, in place of the other flags; `plunge config --example` prints one.
+    #[arg(long, value_name = "FILE", exclusive = true)]
+    pub config: Option<PathBuf>,
     /// Where MCP clients connect [default: 127.0.0.1:8808].
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
     /// Where the admin pages are [default: 127.0.0.1:8809].
     #[arg(long, value_name = "ADDRESS")]
     admin: Option<SocketAddr>,
+    /// Lets another process listen on the same address: it takes over while this one drains.
+    #[arg(long)]
+    pub reuse_port: bool,
     /// The command of an MCP server that speaks over standard streams [default: the demo server].
     #[arg(long, value_name = "CMD ARGS", value_parser = parse_command)]
     pub stdio: Option<Command>,
@@ -152,10 +167,6 @@ enum ModeName {
 
 /// The options of a proxy.
 pub fn options(serve: &Serve) -> Result<ServeOptions, Failure> {
-    if serve.config.is_some() {
-        let text = "`--config` is not in this version; use `--stdio \"CMD ARGS\"`";
-        return Err(Failure::Usage(text.into()));
-    }
     let mode = match serve.mode {
         None if serve.is_demo() => Mode::Shared,
         None => Mode::Session,
@@ -216,10 +227,21 @@ fn command(stdio: Option<&Command>) -> Result<Command, Failure> {
         Some(command) => command.clone(),
         None => demo_command().map_err(nowhere)?,
     };
-    let this = std::env::current_exe().map_err(nowhere)?;
-    Ok(command
-        .launched_by(&this, [LAUNCH])
-        .guarded_by(&this, [GUARD]))
+    Ok(tied(command, &this_program()?))
+}
+
+/// The command of a child, tied to the life of this process, which is this program.
+pub fn tied(command: Command, this: &Path) -> Command {
+    command
+        .launched_by(this, [LAUNCH])
+        .guarded_by(this, [GUARD])
+}
+
+/// Where this program is. To be asked at the start: after an upgrade the system names the old file, which is gone.
+pub fn this_program() -> Result<PathBuf, Failure> {
+    let nowhere =
+        |error| Failure::Run(format!("this program cannot be found on the disk: {error}"));
+    std::env::current_exe().map_err(nowhere)
 }
 
 impl Limits {
@@ -268,24 +290,4 @@ fn parse_header(text: &str) -> Result<(String, String), String> {
 
 fn parse_command(line: &str) -> Result<Command, String> {
     Command::parse(line).map_err(|error| error.to_string())
-}
-
-/// Reads a time such as `5s`, `250ms`, `1m`; a bare number is seconds.
-fn parse_time(text: &str) -> Result<Duration, String> {
-    let wrong = || String::from("write a time above zero such as 250ms, 5s or 1m");
-    let digits = text
-        .find(|letter: char| !letter.is_ascii_digit() && letter != '.')
-        .unwrap_or(text.len());
-    let number: f64 = text[..digits].parse().map_err(|_| wrong())?;
-    let seconds = match &text[digits..] {
-        "ms" => number / 1000.0,
-        "" | "s" => number,
-        "m" => number * 60.0,
-        "h" => number * 3600.0,
-        _ => return Err(wrong()),
-    };
-    Duration::try_from_secs_f64(seconds)
-        .ok()
-        .filter(|time| !time.is_zero() && time.as_secs() < 1 << 31)
-        .ok_or_else(wrong)
 }

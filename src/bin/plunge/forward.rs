@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use plunge::proxy::{ForwardError, ServeOptions, forward};
-use plunge::transport::Subprocess;
+use plunge::transport::{StandardInput, StandardOutput, Subprocess};
 
 use crate::Failure;
 use crate::arguments::{Forward, forward_options};
@@ -16,9 +16,10 @@ const DRAIN: Duration = Duration::from_secs(10);
 pub fn run(args: &Forward) -> Result<(), Failure> {
     let options = forward_options(args)?;
     options.check().map_err(Failure::Usage)?;
-    let runtime = start::runtime()?;
+    let runtime = start::runtime("warn")?;
+    start::serves();
     let ended = runtime.block_on(forward_until_signalled(options));
-    // A read of standard input cannot be called off: nobody waits for the thread in it.
+    // A read of a file or a terminal cannot be called off: nobody waits for the thread in it.
     runtime.shutdown_background();
     ended
 }
@@ -26,7 +27,7 @@ pub fn run(args: &Forward) -> Result<(), Failure> {
 async fn forward_until_signalled(options: ServeOptions) -> Result<(), Failure> {
     let mut signals = Signals::new()
         .map_err(|error| Failure::Run(format!("signals cannot be handled: {error}")))?;
-    let (input, output) = (tokio::io::stdin(), tokio::io::stdout());
+    let (input, output) = (StandardInput::open(), StandardOutput::open());
     let ended = tokio::select! {
         ended = forward(options, input, output, DRAIN) => ended.map_err(failure),
         () = signals.next() => Ok(()),

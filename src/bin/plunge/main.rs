@@ -1,9 +1,11 @@
 //! The `plunge` command: arguments and exit codes.
 //!
-//! Exit codes: 0 served and ended in order, 1 could not start or serve, 2 the arguments are wrong.
+//! Exit codes: 0 served and ended in order, 1 could not start or serve, 2 the arguments or the configuration are wrong.
 
 mod arguments;
+mod configuration;
 mod forward;
+mod reloads;
 mod serve;
 mod signals;
 mod start;
@@ -22,6 +24,8 @@ use arguments::{Cli, Serve, Task};
 enum Failure {
     /// The arguments are wrong: 2.
     Usage(String),
+    /// So is the configuration, and each mistake was said: 2.
+    Said,
     /// It cannot start or serve: 1.
     Run(String),
 }
@@ -45,6 +49,8 @@ fn main() -> ExitCode {
         None => serve::run(&Serve::default()),
         Some(Task::Serve(serve)) => serve::run(&serve),
         Some(Task::Forward(forward)) => forward::run(&forward),
+        Some(Task::Check { file }) => configuration::check(&file),
+        Some(Task::Config { .. }) => configuration::example(),
         Some(Task::DemoServer) => serve_demo(io::stdin().lock(), io::stdout())
             .map_err(|error| Failure::Run(error.to_string())),
     };
@@ -52,6 +58,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Run(text)) => end(1, &text),
         Err(Failure::Usage(text)) => end(2, &text),
+        Err(Failure::Said) => ExitCode::from(2),
     }
 }
 

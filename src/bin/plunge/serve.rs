@@ -4,41 +4,50 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use plunge::proxy::plain::GatewayOptions;
-use plunge::proxy::{Mode, ServeOptions, Server};
+use plunge::proxy::{Config, Mode, Server, UpstreamConfig};
 use plunge::transport::Subprocess;
 
 use crate::Failure;
-use crate::arguments::{Serve, options};
+use crate::arguments::{Serve, options, this_program};
+use crate::reloads::Reloads;
 use crate::signals::Signals;
-use crate::{start, web};
+use crate::{configuration, start, web};
 
-/// How long a shutdown may take.
+/// How long children may take to be gone after all else.
 const SHUTDOWN: Duration = Duration::from_secs(10);
 
 pub fn run(serve: &Serve) -> Result<(), Failure> {
+    let config = match &serve.config {
+        Some(file) => configuration::read(file, &this_program()?)?,
+        None => {
+            let options = options(serve)?;
+            options.check().map_err(Failure::Usage)?;
+            let mut config = Config::single(options);
+            config.reuse_port = serve.reuse_port;
+            config
+        }
+    };
     let web = serve.web.options();
     if let Some(web) = &web {
         web.check().map_err(Failure::Usage)?;
     }
+    let runtime = start::runtime(&config.log.level)?;
     if let Some(web) = web.as_ref().filter(|_| serve.is_demo()) {
-        let runtime = start::runtime()?;
+        start::serves();
         return runtime.block_on(web::serve_alone(web.clone(), SHUTDOWN));
     }
-    let options = options(serve)?;
-    options.check().map_err(Failure::Usage)?;
-    let runtime = start::runtime()?;
-    runtime.block_on(serve_until_signalled(options, serve.is_demo(), web))
+    runtime.block_on(serve_until_signalled(config, serve, web))
 }
 
 async fn serve_until_signalled(
-    options: ServeOptions,
-    demo: bool,
+    config: Config,
+    args: &Serve,
     web: Option<GatewayOptions>,
 ) -> Result<(), Failure> {
     let mut signals = Signals::new()
         .map_err(|error| Failure::Run(format!("signals cannot be handled: {error}")))?;
     let ended = tokio::select! {
-        ended = serve_until_closed(options, demo, web) => ended,
+        ended = serve_until_closed(config, args, web) => ended,
         () = signals.second() => Ok(()),
     };
     // What is left of children must not outlive this process.
@@ -50,25 +59,38 @@ async fn serve_until_signalled(
 }
 
 async fn serve_until_closed(
-    options: ServeOptions,
-    demo: bool,
+    config: Config,
+    args: &Serve,
     web: Option<GatewayOptions>,
 ) -> Result<(), Failure> {
     let mut signals = Signals::new()
         .map_err(|error| Failure::Run(format!("signals cannot be handled: {error}")))?;
-    let mode = options.mode;
+    let routes = routes(&config);
+    let mut reloads = Reloads::new(args.config.as_deref())?;
+    let mode = config
+        .upstreams
+        .first()
+        .map(|upstream| upstream.options.mode);
     let server = tokio::select! {
-        started = Server::start(options) => started.map_err(|error| Failure::Run(error.to_string()))?,
+        started = Server::open(config) => started.map_err(|error| Failure::Run(error.to_string()))?,
         () = signals.next() => return Ok(()),
     };
     let gateway = web.map(web::start).transpose()?;
-    greet(&server, mode, demo)
-        .map_err(|error| Failure::Run(format!("standard output cannot be written: {error}")))?;
-    signals.next().await;
+    start::serves();
+    let greeted = match &routes[..] {
+        [(_, path)] => greet(&server, path, mode.unwrap_or(Mode::Session), args.is_demo()),
+        several => greet_several(&server, several),
+    };
+    greeted.map_err(|error| Failure::Run(format!("standard output cannot be written: {error}")))?;
+    tokio::select! {
+        () = signals.next() => {}
+        () = reloads.follow(&server) => {}
+    }
     tracing::info!("shutting down; a second signal ends at once");
-    let both = tokio::join!(server.shutdown(SHUTDOWN), async {
+    let drain = server.drain();
+    let both = tokio::join!(server.shutdown(drain), async {
         match gateway {
-            Some(gateway) => Some(gateway.shutdown(SHUTDOWN).await),
+            Some(gateway) => Some(gateway.shutdown(drain).await),
             None => None,
         }
     });
@@ -76,8 +98,30 @@ async fn serve_until_closed(
     Ok(())
 }
 
+/// The name of each upstream, and where it is.
+fn routes(config: &Config) -> Vec<(String, String)> {
+    let named = |upstream: &UpstreamConfig| (upstream.name.clone(), upstream.route.to_string());
+    config.upstreams.iter().map(named).collect()
+}
+
+/// Says where it listens, and what is where.
+fn greet_several(server: &Server, routes: &[(String, String)]) -> io::Result<()> {
+    let (mcp, admin) = (server.mcp_address(), server.admin_address());
+    let mut out = io::stdout().lock();
+    writeln!(
+        out,
+        "plunge: listening on http://{mcp} ({} upstreams)",
+        routes.len()
+    )?;
+    for (name, route) in routes {
+        writeln!(out, "{name}: {route}")?;
+    }
+    writeln!(out, "admin: http://{admin}/")?;
+    out.flush()
+}
+
 /// Says where it listens and what to try. Scripts wait for the line with the word `listening`.
-fn greet(server: &Server, mode: Mode, demo: bool) -> io::Result<()> {
+fn greet(server: &Server, path: &str, mode: Mode, demo: bool) -> io::Result<()> {
     let (mcp, admin) = (server.mcp_address(), server.admin_address());
     let try_it = match (mode, demo) {
         (Mode::Shared | Mode::Stateless | Mode::Exclusive, true) => {
@@ -98,12 +142,12 @@ fn greet(server: &Server, mode: Mode, demo: bool) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(
         out,
-        "plunge: listening on http://{mcp}/mcp (mode {}, {what})",
+        "plunge: listening on http://{mcp}{path} (mode {}, {what})",
         mode.as_str()
     )?;
     writeln!(
         out,
-        "try:   curl -s http://{mcp}/mcp -H 'Content-Type: application/json' -d '{try_it}'"
+        "try:   curl -s http://{mcp}{path} -H 'Content-Type: application/json' -d '{try_it}'"
     )?;
     writeln!(out, "admin: http://{admin}/")?;
     out.flush()

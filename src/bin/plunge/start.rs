@@ -3,27 +3,52 @@
 use std::io;
 
 use tokio::runtime::{Builder, Runtime};
+use tokio::sync::OnceCell;
+use tracing_subscriber::filter::dynamic_filter_fn;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::Failure;
 
-/// Starts both.
-pub fn runtime() -> Result<Runtime, Failure> {
+static STARTED: OnceCell<()> = OnceCell::const_new();
+
+/// Notes that it serves.
+pub fn serves() {
+    // A second time changes nothing.
+    let _ = STARTED.set(());
+}
+
+/// Starts both; events down to this level are written, unless `RUST_LOG` says otherwise.
+pub fn runtime(level: &str) -> Result<Runtime, Failure> {
     let filter =
-        tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
+        tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| level.into());
+    // While it starts, what the pools warn of is said again, in one line, with what to do.
+    let is_news = dynamic_filter_fn(|event, _| STARTED.initialized() || event.target() != "plunge");
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
+        .finish()
+        .with(is_news)
         .init();
-    let mut runtime = Builder::new_multi_thread();
-    if std::env::var_os("TOKIO_WORKER_THREADS").is_none() {
-        runtime.worker_threads(workers());
-    }
-    let runtime = runtime.enable_all().build();
+    let runtime = match workers() {
+        1 => Builder::new_current_thread().enable_all().build(),
+        workers => Builder::new_multi_thread()
+            .worker_threads(workers)
+            .enable_all()
+            .build(),
+    };
     runtime.map_err(|error| Failure::Run(format!("no runtime: {error}")))
 }
 
 /// Half of the cores: the children need the others, and a request that is alone on the proxy costs
 /// half as much where no second worker is woken to look for work (17 µs of processor time against 35).
+/// One worker is this thread itself, which hands nothing from thread to thread.
 fn workers() -> usize {
-    std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1))
+    let asked = std::env::var("TOKIO_WORKER_THREADS").ok();
+    asked
+        .and_then(|asked| asked.parse().ok())
+        .filter(|asked| *asked > 0)
+        .unwrap_or_else(|| {
+            std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1))
+        })
 }

@@ -47,7 +47,7 @@ impl Backend {
                 .and_then(|session| session.child())
                 .ok_or_else(no_session)?;
             let flight = flight(raw_id, token, exchange, None);
-            let limit = self.options.max_in_flight;
+            let limit = self.options.get().max_in_flight;
             return child.call(flight, line, exchange.deadline, limit).await;
         }
         refuse_what_others_would_see(&self.way, exchange)?;
@@ -108,12 +108,9 @@ impl Backend {
                     // Late, or answered before: the child does not wait for it.
                     return Ok(());
                 }
-                child
-                    .write(
-                        wire::single_line(exchange.body.clone()),
-                        self.options.request_timeout,
-                    )
-                    .await?;
+                let patience = self.options.get().request_timeout;
+                let line = wire::single_line(exchange.body.clone());
+                child.write(line, patience).await?;
                 if let Some(id) = cancelled {
                     child.cancelled(&id);
                 }

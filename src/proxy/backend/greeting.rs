@@ -36,7 +36,8 @@ impl Backend {
         match &self.way {
             Way::Session(nursery) => {
                 let ticket = self.guard.admit()?;
-                let begun = relay_initialize(nursery, &self.options, sessions, id, exchange).await;
+                let begun =
+                    relay_initialize(nursery, &self.options.whole(), sessions, id, exchange).await;
                 ticket.end(match &begun {
                     Ok(_) => Outcome::Success,
                     Err(fault) if fault.code == Code::Busy => Outcome::Abandoned,

@@ -5,9 +5,9 @@
 //! out to speak that revision; if not, its clients are told which ones it speaks.
 
 use super::{Backend, Way};
-use crate::BoxError;
 use crate::proxy::guard::Guard;
 use crate::proxy::http::Version;
+use crate::proxy::live::Live;
 use crate::proxy::options::{Mode, ServeOptions};
 use crate::proxy::peer::PeerSource;
 use crate::proxy::session::SessionTable;
@@ -15,6 +15,7 @@ use crate::proxy::shared::{Group, Hello, SharedChild};
 use crate::proxy::tasks::Tasks;
 use crate::proxy::wire::{Code, Fault};
 use crate::sync::{Arc, AtomicBool, Ordering};
+use crate::{BoxError, OptionsError};
 
 /// The children that serve requests without a session where the others belong to sessions.
 pub struct Beside {
@@ -22,6 +23,16 @@ pub struct Beside {
     pub group: Arc<Group>,
     /// The server was asked and speaks no such revision.
     refused: AtomicBool,
+}
+
+/// The options of an upstream, for those of its children that no session owns.
+fn stateless(options: &ServeOptions) -> ServeOptions {
+    ServeOptions {
+        mode: Mode::Stateless,
+        max_connections: None,
+        min_idle: 0,
+        ..options.clone()
+    }
 }
 
 impl Beside {
@@ -32,21 +43,25 @@ impl Beside {
     /// That of the pool's options.
     pub fn new(
         source: &PeerSource,
-        options: &Arc<ServeOptions>,
+        live: &Live,
         sessions: &Arc<SessionTable>,
         tasks: &Tasks,
         guard: &Arc<Guard>,
     ) -> Result<Self, BoxError> {
-        let options = Arc::new(ServeOptions {
-            mode: Mode::Stateless,
-            max_connections: None,
-            min_idle: 0,
-            ..(**options).clone()
-        });
+        let live = Live::new(stateless(&live.whole()));
         Ok(Self {
-            group: Group::new(source, &options, sessions, tasks, guard)?,
+            group: Group::new(source, &live, sessions, tasks, guard)?,
             refused: AtomicBool::new(false),
         })
+    }
+
+    /// Changes limits and times.
+    ///
+    /// # Errors
+    ///
+    /// As [`Group::tune`].
+    pub fn tune(&self, options: &ServeOptions) -> Result<(), OptionsError> {
+        self.group.tune(&stateless(options))
     }
 
     async fn hello(&self) -> Result<Arc<Hello>, Fault> {

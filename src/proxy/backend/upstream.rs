@@ -8,13 +8,14 @@ use tokio::time::Instant;
 use super::modern::Beside;
 use crate::proxy::guard::Guard;
 use crate::proxy::leased::{Exclusive, Oneshot};
+use crate::proxy::live::Live;
 use crate::proxy::options::{Mode, ServeOptions};
 use crate::proxy::peer::PeerSource;
 use crate::proxy::session::{Nursery, SessionTable};
 use crate::proxy::shared::Group;
 use crate::proxy::tasks::Tasks;
 use crate::proxy::wire::Fault;
-use crate::{BoxError, CloseReport};
+use crate::{BoxError, CloseReport, OptionsError, PoolStats};
 
 /// The way to the children of one upstream.
 pub struct Backend {
@@ -24,7 +25,7 @@ pub struct Backend {
     pub guard: Arc<Guard>,
     /// Beside children that belong to sessions: those for requests without one.
     pub(super) beside: Option<Beside>,
-    pub(super) options: Arc<ServeOptions>,
+    pub(super) options: Live,
     /// Where the children come from.
     pub source: PeerSource,
 }
@@ -47,32 +48,49 @@ impl Backend {
     /// # Errors
     ///
     /// That of the pool's options.
-    pub fn new(
-        options: &Arc<ServeOptions>,
-        sessions: &Arc<SessionTable>,
-        tasks: &Tasks,
-    ) -> Result<Self, BoxError> {
+    pub fn new(live: &Live, sessions: &Arc<SessionTable>, tasks: &Tasks) -> Result<Self, BoxError> {
+        let options = &*live.whole();
         let source = PeerSource::new(options, &sessions.tools)?;
         let guard = Guard::new(options.breaker);
         let way = match options.mode {
-            Mode::Session => Way::Session(Nursery::new(&source, options)?),
-            Mode::Exclusive => Way::Exclusive(Exclusive::new(&source, options, sessions, &guard)?),
-            Mode::Oneshot => Way::Oneshot(Oneshot::new(&source, options)?),
+            Mode::Session => Way::Session(Nursery::new(&source, live)?),
+            Mode::Exclusive => Way::Exclusive(Exclusive::new(&source, live, sessions, &guard)?),
+            Mode::Oneshot => Way::Oneshot(Oneshot::new(&source, live)?),
             Mode::Shared | Mode::Stateless => {
-                Way::Shared(Group::new(&source, options, sessions, tasks, &guard)?)
+                Way::Shared(Group::new(&source, live, sessions, tasks, &guard)?)
             }
         };
         let beside = match way {
-            Way::Session(_) => Some(Beside::new(&source, options, sessions, tasks, &guard)?),
+            Way::Session(_) => Some(Beside::new(&source, live, sessions, tasks, &guard)?),
             _ => None,
         };
         Ok(Self {
             way,
             guard,
             beside,
-            options: options.clone(),
+            options: live.clone(),
             source,
         })
+    }
+
+    /// Changes limits and times; what is under way keeps those that it began with.
+    ///
+    /// # Errors
+    ///
+    /// A limit above what was set aside for it.
+    pub fn tune(&self, options: &ServeOptions) -> Result<(), OptionsError> {
+        match &self.way {
+            Way::Session(nursery) => nursery.tune(options)?,
+            Way::Exclusive(children) => children.tune(options)?,
+            Way::Oneshot(children) => children.nursery().tune(options)?,
+            Way::Shared(group) => group.tune(options)?,
+        }
+        if let Some(beside) = &self.beside {
+            beside.tune(options)?;
+        }
+        self.guard.tune(options.breaker);
+        self.options.set(options.clone());
+        Ok(())
     }
 
     /// Starts the first child. An upstream over HTTP may come up later.
@@ -84,7 +102,10 @@ impl Backend {
         let warmed = self.warm_way().await;
         if let (Err(fault), PeerSource::Http(_)) = (&warmed, &self.source) {
             // It is a server of its own, which may come up later.
-            tracing::warn!(text = fault.message, "the upstream does not answer yet");
+            tracing::warn!(
+                "the upstream does not answer yet: {}; start it or correct its URL, requests are refused until then",
+                fault.message
+            );
             return Ok(());
         }
         warmed
@@ -117,6 +138,16 @@ impl Backend {
                 || String::from("no server process is running"),
                 |fault| fault.message,
             )),
+        }
+    }
+
+    /// The figures of the pool.
+    pub fn pool_stats(&self) -> PoolStats {
+        match &self.way {
+            Way::Session(nursery) => nursery.pool_stats(),
+            Way::Shared(group) => group.pool_stats(),
+            Way::Exclusive(children) => children.pool_stats(),
+            Way::Oneshot(children) => children.pool_stats(),
         }
     }
 

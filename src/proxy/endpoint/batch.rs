@@ -70,7 +70,7 @@ pub async fn batch(
             body: item,
             accepts,
             session: session.as_ref(),
-            deadline: Deadline::new(&state.options.timeouts(), Instant::now()),
+            deadline: Deadline::new(&state.options.get().timeouts(), Instant::now()),
             manner: Manner::Legacy,
         };
         match &message.kind {

@@ -43,7 +43,7 @@ pub fn exchange<'a>(
     let now = Instant::now();
     let deadline = match manner {
         Manner::Listening => Deadline::endless(now),
-        _ => Deadline::new(&state.options.timeouts(), now),
+        _ => Deadline::new(&state.options.get().timeouts(), now),
     };
     Exchange {
         message,

@@ -4,11 +4,13 @@ mod batch;
 mod begin;
 mod modern;
 mod old;
+mod paths;
 mod post;
 mod refusal;
 mod route;
 
 pub use begin::{Begun, begin, exchange};
+pub use paths::{Paths, Spot};
 pub use post::{unreadable, untold};
 pub use refusal::Refusal;
-pub use route::serve;
+pub use route::{Spotted, nothing_here, serve};

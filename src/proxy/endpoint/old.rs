@@ -21,10 +21,6 @@ use crate::proxy::wire::{self, Code, Fault, Kind, RawId};
 use crate::resilience::Deadline;
 use crate::sync::Arc;
 
-/// Where the stream is.
-pub const STREAM: &str = "/sse";
-/// Where its client posts.
-pub const POSTS: &str = "/messages";
 /// What names the session there.
 const KEY: &str = "session_id=";
 
@@ -45,7 +41,7 @@ impl Drop for Ending {
 /// # Errors
 ///
 /// The refusal to answer with.
-pub async fn open(state: &AppState, headers: &HeaderMap) -> Result<Reply, Refusal> {
+pub async fn open(state: &AppState, posts: &str, headers: &HeaderMap) -> Result<Reply, Refusal> {
     if !http::accepts(headers).stream {
         let text = "GET opens an event stream; send `Accept: text/event-stream`";
         return Err(Fault::new(Code::NotAcceptable, text).into());
@@ -60,7 +56,7 @@ pub async fn open(state: &AppState, headers: &HeaderMap) -> Result<Reply, Refusa
         id: session.id.clone(),
     };
     let stream = session.outbox().open().ok_or_else(ended)?;
-    let head = format!("event: endpoint\ndata: {POSTS}?{KEY}{}\n\n", session.id);
+    let head = format!("event: endpoint\ndata: {posts}?{KEY}{}\n\n", session.id);
     Ok(http::stream(EventStream::behind(
         head.into(),
         Source::Session(stream),
@@ -84,7 +80,7 @@ pub async fn post(
     let session = id
         .and_then(|id| state.sessions.find(id))
         .ok_or_else(ended)?;
-    let limits = &state.options;
+    let limits = state.options.whole();
     let body = http::read_body(body, limits.max_body_bytes, limits.request_timeout).await?;
     let message = wire::parse(&body).map_err(unreadable)?;
     let exchange = Exchange {

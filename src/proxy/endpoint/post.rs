@@ -41,12 +41,11 @@ pub async fn post(state: &AppState, headers: &HeaderMap, body: Incoming) -> Resu
         Ok(_) if !says_modern => session_of(state, headers)?,
         _ => None,
     };
-    let body = http::read_body(
-        body,
-        state.options.max_body_bytes,
-        state.options.request_timeout,
-    )
-    .await?;
+    let (most, patience) = {
+        let options = state.options.get();
+        (options.max_body_bytes, options.request_timeout)
+    };
+    let body = http::read_body(body, most, patience).await?;
     if let Err(fault) = version {
         // A client that speaks another revision looks for its request's id in the refusal.
         let message = wire::parse(&body).ok();

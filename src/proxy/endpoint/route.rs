@@ -9,14 +9,22 @@ use hyper::header::HeaderMap;
 use hyper::{Method, Request};
 
 use super::post::post;
-use super::{Refusal, old};
-use crate::proxy::http::{self, EventStream, Reply, Source};
+use super::{Paths, Refusal, Spot, old};
+use crate::proxy::http::{self, EventStream, HostPolicy, Reply, Source};
 use crate::proxy::session::Session;
 use crate::proxy::state::{AppState, Counts};
 use crate::proxy::wire::{Code, Fault};
 
-/// Where MCP is spoken.
-const PATH: &str = "/mcp";
+/// What the route of a request says of it.
+#[derive(Clone, Copy)]
+pub struct Spotted<'a> {
+    /// Who may talk to the upstream.
+    pub policy: &'a HostPolicy,
+    /// The paths of its endpoint.
+    pub paths: &'a Paths,
+    /// The one that the request names.
+    pub spot: Spot,
+}
 
 /// Serves one HTTP request.
 ///
@@ -24,9 +32,9 @@ const PATH: &str = "/mcp";
 ///
 /// A client that goes away cancels nothing: a request that was written to a child runs on, and its
 /// answer is dropped.
-pub async fn serve(state: &AppState, request: Request<Incoming>) -> Reply {
+pub async fn serve(state: &AppState, spotted: Spotted<'_>, request: Request<Incoming>) -> Reply {
     Counts::add(&state.counts.requests);
-    match route(state, request).await {
+    match route(state, spotted, request).await {
         Ok(reply) => reply,
         Err(refusal) => {
             Counts::add(&state.counts.faults);
@@ -40,22 +48,27 @@ pub async fn serve(state: &AppState, request: Request<Incoming>) -> Reply {
     }
 }
 
-async fn route(state: &AppState, request: Request<Incoming>) -> Result<Reply, Refusal> {
+async fn route(
+    state: &AppState,
+    spotted: Spotted<'_>,
+    request: Request<Incoming>,
+) -> Result<Reply, Refusal> {
     let (head, body) = request.into_parts();
-    state.policy.check(&head.headers)?;
-    let path = head.uri.path();
-    if path == old::STREAM && head.method == Method::GET {
-        return old::open(state, &head.headers).await;
-    }
-    if path == old::POSTS && head.method == Method::POST {
-        return old::post(state, head.uri.query(), &head.headers, body).await;
-    }
-    if path != PATH {
-        return Err(Fault::new(
-            Code::NoSuchPath,
-            format!("nothing is here; MCP is spoken at {PATH}"),
-        )
-        .into());
+    let Spotted {
+        policy,
+        paths,
+        spot,
+    } = spotted;
+    policy.check(&head.headers)?;
+    match spot {
+        Spot::Endpoint => {}
+        Spot::Stream if head.method == Method::GET => {
+            return old::open(state, &paths.posts, &head.headers).await;
+        }
+        Spot::Posts if head.method == Method::POST => {
+            return old::post(state, head.uri.query(), &head.headers, body).await;
+        }
+        Spot::Stream | Spot::Posts => return Err(nothing_here(&paths.endpoint).into()),
     }
     if head.method != Method::POST && http::says_modern(&head.headers) {
         return Err(Fault::new(Code::WrongHttpMethod, "this revision uses POST only").into());
@@ -99,6 +112,12 @@ fn delete(state: &AppState, headers: &HeaderMap) -> Result<Reply, Refusal> {
     let session = named_session(state, headers)?;
     state.sessions.end(&session.id).ok_or_else(ended)?;
     Ok(http::done())
+}
+
+/// The refusal of a path that leads nowhere.
+pub fn nothing_here(endpoints: &str) -> Fault {
+    let text = format!("nothing is here; MCP is spoken at {endpoints}");
+    Fault::new(Code::NoSuchPath, text)
 }
 
 fn named_session(state: &AppState, headers: &HeaderMap) -> Result<Arc<Session>, Fault> {

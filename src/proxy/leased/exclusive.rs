@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::busy::Busy;
 use crate::proxy::call::{Call, Flight, Owner};
 use crate::proxy::guard::Guard;
+use crate::proxy::live::Live;
 use crate::proxy::options::ServeOptions;
 use crate::proxy::peer::PeerSource;
 use crate::proxy::session::SessionTable;
@@ -21,8 +22,8 @@ use crate::proxy::wire::{Code, Fault, RequestId};
 use crate::resilience::Deadline;
 use crate::sync::{Arc, OnceLock};
 use crate::{
-    AcquireError, AcquireErrorKind, AcquirePhase, BoxError, CloseReport, Pool, PoolOptions,
-    PoolStats,
+    AcquireError, AcquireErrorKind, AcquirePhase, BoxError, CloseReport, OptionsError, Pool,
+    PoolOptions, PoolStats,
 };
 
 /// Children that may turn out to be dead under one request.
@@ -32,7 +33,7 @@ const MAX_TRIES: usize = 3;
 pub struct Exclusive {
     pool: Pool<Handshaken>,
     busy: Busy<SharedChild>,
-    options: Arc<ServeOptions>,
+    options: Live,
     guard: Arc<Guard>,
     /// What the children said of themselves, once one did.
     hello: OnceLock<Arc<Hello>>,
@@ -46,15 +47,16 @@ impl Exclusive {
     /// That of the pool's options.
     pub fn new(
         source: &PeerSource,
-        options: &Arc<ServeOptions>,
+        live: &Live,
         audience: &Arc<SessionTable>,
         guard: &Arc<Guard>,
     ) -> Result<Self, BoxError> {
+        let options = live.get();
         let factory = {
-            let (source, options, audience) = (source.clone(), options.clone(), audience.clone());
+            let (source, live, audience) = (source.clone(), live.clone(), audience.clone());
             let eras = Arc::new(EraMemory::new(Era::Unknown));
             move || {
-                let (source, options) = (source.clone(), options.clone());
+                let (source, options) = (source.clone(), live.whole());
                 let (limits, audience, eras) = (options.timeouts(), audience.clone(), eras.clone());
                 let router = move || ChildRouter::of_one(limits, audience.clone());
                 async move { Handshaken::start(&source, router, &options, &eras).await }
@@ -62,6 +64,7 @@ impl Exclusive {
         };
         let pool = PoolOptions::new()
             .max_connections(options.children())
+            .max_connections_ceiling(options.ceiling())
             .min_idle(options.min_idle)
             .connect_timeout(options.connect_timeout)
             .acquire_timeout(options.acquire_timeout.max(options.connect_timeout))
@@ -69,7 +72,7 @@ impl Exclusive {
         Ok(Self {
             pool,
             busy: Busy::new(),
-            options: options.clone(),
+            options: live.clone(),
             guard: guard.clone(),
             hello: OnceLock::new(),
         })
@@ -92,7 +95,7 @@ impl Exclusive {
             // Before the write: dropped in the middle of it, the request still ends and lets go. A
             // child that was kept for it before goes.
             flight.hold(Box::new(self.busy.enter(&child)));
-            deadline.again(&self.options.timeouts(), Instant::now());
+            deadline.again(&self.options.get().timeouts(), Instant::now());
             match child.call(&flight, request, deadline).await {
                 Ok(called) => return called,
                 Err(Refused::Never(fault)) => return Err(fault),
@@ -105,6 +108,7 @@ impl Exclusive {
     async fn take(&self, deadline: Deadline) -> Result<Arc<SharedChild>, Fault> {
         let patience = self
             .options
+            .get()
             .acquire_timeout
             .min(deadline.left(Instant::now()));
         let lease = match self.pool.try_acquire() {
@@ -115,17 +119,34 @@ impl Exclusive {
                 .await
                 .map_err(fault_of)?,
         };
-        Ok(Arc::new(SharedChild::new(lease, self.options.probe)))
+        Ok(Arc::new(SharedChild::new(lease, self.options.get().probe)))
     }
 
     /// Who needs a new child waits as long as its start may take.
     fn patience(&self, patience: Duration) -> Duration {
         let stats = self.pool.stats();
-        if stats.open - stats.connecting < self.options.children() {
-            patience.max(self.options.connect_timeout)
+        let options = self.options.get();
+        if stats.open - stats.connecting < options.children() {
+            patience.max(options.connect_timeout)
         } else {
             patience
         }
+    }
+
+    /// Changes limits and times; a child that runs keeps those of its handshake.
+    ///
+    /// # Errors
+    ///
+    /// A limit above the ceiling.
+    pub fn tune(&self, options: &ServeOptions) -> Result<(), OptionsError> {
+        self.pool.tune(|tuning| {
+            tuning.max_connections = options.children();
+            tuning.min_idle = options.min_idle;
+            tuning.connect_timeout = options.connect_timeout;
+            tuning.acquire_timeout = options.acquire_timeout.max(options.connect_timeout);
+        })?;
+        self.options.set(options.clone());
+        Ok(())
     }
 
     /// Starts the first child.
@@ -134,7 +155,7 @@ impl Exclusive {
     ///
     /// Why it cannot be started.
     pub async fn warm(&self) -> Result<(), Fault> {
-        if self.options.min_idle == 0 {
+        if self.options.get().min_idle == 0 {
             return self.hello().await.map(drop);
         }
         // An acquire would open a child beside those that the pool opens by itself.
@@ -150,9 +171,8 @@ impl Exclusive {
         if let Some(hello) = self.hello.get() {
             return Ok(hello.clone());
         }
-        let lease = self
-            .pool
-            .acquire_timeout(self.patience(self.options.acquire_timeout));
+        let patience = self.options.get().acquire_timeout;
+        let lease = self.pool.acquire_timeout(self.patience(patience));
         let hello = lease.await.map_err(fault_of)?.hello.clone();
         Ok(self.hello.get_or_init(|| hello).clone())
     }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::busy::Busy;
 use crate::proxy::call::{Call, Flight};
-use crate::proxy::options::ServeOptions;
+use crate::proxy::live::Live;
 use crate::proxy::peer::PeerSource;
 use crate::proxy::session::{Nursery, OwnedChild};
 use crate::proxy::wire::{Code, Fault};
@@ -31,9 +31,9 @@ impl Oneshot {
     /// # Errors
     ///
     /// That of the pool's options.
-    pub fn new(source: &PeerSource, options: &Arc<ServeOptions>) -> Result<Self, BoxError> {
+    pub fn new(source: &PeerSource, live: &Live) -> Result<Self, BoxError> {
         Ok(Self {
-            nursery: Nursery::new(source, options)?,
+            nursery: Nursery::new(source, live)?,
             busy: Busy::new(),
         })
     }

@@ -45,7 +45,7 @@ async fn try_ask(place: &Place, message: &Outgoing) -> Result<(), Fault> {
         core.greeted(&head.headers);
     }
     match head::media(&head.headers) {
-        Media::Events => follow::to_answer(place, body, greets, message.is_modern).await,
+        Media::Events => follow::to_answer(place, body, greets, message).await,
         Media::Json => {
             let text = body.collect(core.source.max_message).await;
             let text = text.map_err(|error| fault_of(&error))?;
@@ -91,7 +91,11 @@ pub async fn tell(core: &Arc<Core>, message: Outgoing) -> Result<(), Fault> {
 }
 
 /// Sends a message; once more where an old connection broke off and that does no harm.
-async fn post(core: &Core, message: &Outgoing) -> Result<Response<HttpBody>, Fault> {
+///
+/// # Errors
+///
+/// The fault of an upstream that cannot be reached.
+pub async fn post(core: &Core, message: &Outgoing) -> Result<Response<HttpBody>, Fault> {
     let repeatable = matches!(message.what, What::Request { is_repeatable, .. } if is_repeatable);
     let request = HttpRequest {
         method: Method::POST,
@@ -122,8 +126,12 @@ fn lost() -> Fault {
     }
 }
 
-/// What a refusal is to its client: the JSON-RPC error in it if it answers the request, else its status.
-async fn refused(
+/// Passes on the JSON-RPC error in a refusal, if it answers the request.
+///
+/// # Errors
+///
+/// Else its status as a fault.
+pub async fn refused(
     core: &Core,
     id: Option<&RequestId>,
     head: &Parts,

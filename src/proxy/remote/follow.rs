@@ -12,6 +12,8 @@ use std::time::Duration;
 use super::ask::{UNKNOWN, answers, fault_of};
 use super::core::{Core, Place};
 use super::head::{self, Media};
+use super::outgoing::Outgoing;
+use super::subscription::{self, Subscription};
 use crate::proxy::wire::{self, Code, Fault, RequestId};
 use crate::transport::http::{HttpBody, HttpRequest};
 use crate::transport::sse::{Reconnect, SseEvent, SseParser};
@@ -29,6 +31,7 @@ pub struct Follower<'a> {
     greets: bool,
     /// The event behind which it went on, until something else came.
     resumed: Option<String>,
+    subscription: Option<Subscription>,
 }
 
 /// Why a stream was read no further.
@@ -63,9 +66,10 @@ pub async fn to_answer(
     place: &Place,
     body: HttpBody,
     greets: bool,
-    is_modern: bool,
+    message: &Outgoing,
 ) -> Result<(), Fault> {
     let mut follower = Follower::new(&place.core, Some(&place.id), greets);
+    follower.subscription = Subscription::of(message);
     let mut body = body;
     loop {
         match follower.read(body).await {
@@ -74,8 +78,17 @@ pub async fn to_answer(
                 let text = "the upstream sent an event that is too long";
                 return Err(Fault::new(Code::UpstreamFailed, text));
             }
+            End::Lost if follower.subscription.is_some() => {
+                match subscription::again(&mut follower, place, message).await? {
+                    Some(again) => body = again,
+                    None => return Ok(()),
+                }
+                continue;
+            }
             // The revision without sessions knows no coming back.
-            End::Lost if is_modern || follower.policy.last_id().is_none() => return Err(broken()),
+            End::Lost if message.is_modern || follower.policy.last_id().is_none() => {
+                return Err(broken());
+            }
             End::Lost => {}
         }
         body = loop {
@@ -93,9 +106,16 @@ pub async fn to_answer(
     }
 }
 
-fn broken() -> Fault {
+/// The fault of a stream that is given up.
+pub fn broken() -> Fault {
     let text = "the upstream's stream broke off before the answer and cannot be resumed";
     Fault::new(Code::ChildDied, text)
+}
+
+/// Whether a refusal may be another one soon.
+pub fn is_passing(status: StatusCode) -> bool {
+    let waits = [StatusCode::TOO_MANY_REQUESTS, StatusCode::REQUEST_TIMEOUT];
+    waits.contains(&status) || (status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED)
 }
 
 /// Passes on a message, or several in an array; tells whether one answers the request.
@@ -130,6 +150,7 @@ impl<'a> Follower<'a> {
             id,
             greets,
             resumed: None,
+            subscription: None,
         }
     }
 
@@ -177,6 +198,11 @@ impl<'a> Follower<'a> {
             return false;
         }
         self.resumed = None;
+        let subscription = self.subscription.as_mut();
+        if let Some(missed) = subscription.and_then(|known| known.missed(&event.data)) {
+            missed.into_iter().for_each(|change| self.core.say(change));
+            return false;
+        }
         if !matches!(event.event.as_str(), "" | "message") {
             return false;
         }
@@ -209,8 +235,7 @@ impl<'a> Follower<'a> {
                 self.core.end(UNKNOWN);
                 Opened::Over
             }
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => Opened::Later,
-            _ if status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED => Opened::Later,
+            _ if is_passing(status) => Opened::Later,
             _ => Opened::Never(status),
         }
     }

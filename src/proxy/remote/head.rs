@@ -37,6 +37,9 @@ pub fn of_post(always: &HeaderMap, names: &Names, message: &Outgoing) -> HeaderM
     let mut headers = always.clone();
     headers.insert(CONTENT_TYPE, JSON);
     headers.insert(ACCEPT, BOTH);
+    if let Some(trace) = &message.trace {
+        trace.write(&mut headers);
+    }
     if message.is_modern {
         headers.extend(message.headers.clone());
     } else {

@@ -22,6 +22,7 @@ mod outgoing;
 mod remote;
 mod source;
 mod stand;
+mod subscription;
 #[cfg(test)]
 mod tests;
 

@@ -5,6 +5,7 @@ use hyper::header::HeaderMap;
 
 use super::head;
 use crate::proxy::http::{ToolHeaders, body_is_modern};
+use crate::proxy::watching::{TRACE, Trace};
 use crate::proxy::wire::{self, Kind, RequestId};
 
 /// A message, read as far as its way depends on it.
@@ -17,6 +18,8 @@ pub struct Outgoing {
     pub is_modern: bool,
     /// The headers that the revision without sessions asks for.
     pub headers: HeaderMap,
+    /// The trace of the request that brought it.
+    pub trace: Option<Trace>,
 }
 
 /// The kinds that take different ways.
@@ -29,6 +32,8 @@ pub enum What {
         is_initialize: bool,
         /// Sent twice, it does what it does once.
         is_repeatable: bool,
+        /// It subscribes.
+        is_listening: bool,
     },
     /// The session is begun.
     Initialized,
@@ -50,6 +55,7 @@ impl Outgoing {
                 id: RequestId::from_raw(id)?,
                 is_initialize: method == "initialize",
                 is_repeatable: wire::is_repeatable(method),
+                is_listening: method == "subscriptions/listen",
             },
             Kind::Notification { .. } if method == "notifications/initialized" => What::Initialized,
             Kind::Notification { .. } if method == "notifications/cancelled" => {
@@ -68,6 +74,7 @@ impl Outgoing {
             what,
             is_modern,
             headers,
+            trace: TRACE.try_with(Clone::clone).ok(),
         })
     }
 }

@@ -29,7 +29,7 @@ fn messages_take_the_way_of_their_kind() {
     let request = outgoing(r#"{"jsonrpc":"2.0","id":"a","method":"initialize"}"#);
     assert!(matches!(
         request.what,
-        What::Request { id: RequestId::Text(id), is_initialize: true, is_repeatable: false } if &*id == "a"
+        What::Request { id: RequestId::Text(id), is_initialize: true, is_repeatable: false, is_listening: false } if &*id == "a"
     ));
     let request = outgoing(r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#);
     assert!(matches!(

@@ -8,16 +8,17 @@ use std::time::Duration;
 
 use super::OwnedChild;
 use super::pace::{MAX_STARTING, Pace};
+use crate::proxy::live::Live;
 use crate::proxy::options::ServeOptions;
 use crate::proxy::peer::{Peer, PeerSource};
 use crate::proxy::wire::{Code, Fault};
-use crate::{BoxError, CloseReport, Pool, PoolConnection, PoolOptions, PoolStats};
+use crate::{BoxError, CloseReport, OptionsError, Pool, PoolConnection, PoolOptions, PoolStats};
 
 /// The pool of children without a session.
 pub struct Nursery {
     pool: Pool<Peer>,
     pace: Arc<Pace>,
-    options: Arc<ServeOptions>,
+    options: Live,
 }
 
 impl Nursery {
@@ -26,7 +27,8 @@ impl Nursery {
     /// # Errors
     ///
     /// That of the pool's options.
-    pub fn new(source: &PeerSource, options: &Arc<ServeOptions>) -> Result<Self, BoxError> {
+    pub fn new(source: &PeerSource, live: &Live) -> Result<Self, BoxError> {
+        let options = live.get();
         let pace = Arc::new(Pace::default());
         let factory = {
             let (source, pace) = (source.clone(), pace.clone());
@@ -43,6 +45,7 @@ impl Nursery {
         let pool = PoolOptions::new()
             .max_connecting(MAX_STARTING)
             .max_connections(options.children())
+            .max_connections_ceiling(options.ceiling())
             .min_idle(options.min_idle)
             .connect_timeout(options.connect_timeout)
             .acquire_timeout(options.acquire_timeout)
@@ -50,7 +53,7 @@ impl Nursery {
         Ok(Self {
             pool,
             pace,
-            options: options.clone(),
+            options: live.clone(),
         })
     }
 
@@ -61,11 +64,8 @@ impl Nursery {
     /// [`Code::NoChild`] if none could be started in time.
     pub async fn take(&self) -> Result<OwnedChild, Fault> {
         let lease = self.acquire().await?;
-        Ok(OwnedChild::new(
-            lease,
-            self.options.timeouts(),
-            self.options.probe,
-        ))
+        let options = self.options.get();
+        Ok(OwnedChild::new(lease, options.timeouts(), options.probe))
     }
 
     async fn acquire(&self) -> Result<PoolConnection<Peer>, Fault> {
@@ -78,9 +78,10 @@ impl Nursery {
     /// Who needs a new child waits as long as its start may take.
     fn patience(&self) -> Duration {
         let stats = self.pool.stats();
-        let patience = self.options.acquire_timeout;
-        if stats.open - stats.connecting < self.options.children() {
-            patience.max(self.options.connect_timeout)
+        let options = self.options.get();
+        let patience = options.acquire_timeout;
+        if stats.open - stats.connecting < options.children() {
+            patience.max(options.connect_timeout)
         } else {
             patience
         }
@@ -92,7 +93,7 @@ impl Nursery {
     ///
     /// Why it cannot.
     pub async fn warm(&self) -> Result<(), Fault> {
-        let warmed = if self.options.min_idle == 0 {
+        let warmed = if self.options.get().min_idle == 0 {
             self.acquire().await.map(drop)
         } else {
             // An acquire would open a child beside those that the pool opens by itself.
@@ -110,12 +111,28 @@ impl Nursery {
     /// The reason why not.
     pub fn ready(&self) -> Result<(), String> {
         let stats = self.pool.stats();
-        if stats.idle == 0 && stats.open >= self.options.children() {
+        if stats.idle == 0 && stats.open >= self.options.get().children() {
             return Err(format!(
                 "{} sessions are open, as many as there may be children",
                 stats.open
             ));
         }
+        Ok(())
+    }
+
+    /// Changes limits and times.
+    ///
+    /// # Errors
+    ///
+    /// A limit above the ceiling.
+    pub fn tune(&self, options: &ServeOptions) -> Result<(), OptionsError> {
+        self.pool.tune(|tuning| {
+            tuning.max_connections = options.children();
+            tuning.min_idle = options.min_idle;
+            tuning.connect_timeout = options.connect_timeout;
+            tuning.acquire_timeout = options.acquire_timeout;
+        })?;
+        self.options.set(options.clone());
         Ok(())
     }
 

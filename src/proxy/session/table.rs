@@ -18,6 +18,8 @@ use crate::proxy::http::{ToolHeaders, Version};
 use crate::proxy::wire::{Code, Fault};
 
 const SHARDS: usize = 16;
+/// Places of a shard that are kept though nobody is there.
+const KEPT_ROOM: usize = 64;
 
 type Shard = Mutex<HashMap<Box<str>, Arc<Session>>>;
 
@@ -32,7 +34,7 @@ pub struct SessionTable {
     began: Instant,
     next_key: AtomicU64,
     open: AtomicUsize,
-    limit: usize,
+    limit: AtomicUsize,
 }
 
 impl SessionTable {
@@ -46,7 +48,7 @@ impl SessionTable {
             began: Instant::now(),
             next_key: AtomicU64::new(1),
             open: AtomicUsize::new(0),
-            limit,
+            limit: AtomicUsize::new(limit),
         }
     }
 
@@ -61,10 +63,11 @@ impl SessionTable {
         child: Option<OwnedChild>,
     ) -> Result<Arc<Session>, Fault> {
         // Relaxed: the limit is a bound on memory; a few more at once do no harm.
-        if self.open.load(Ordering::Relaxed) >= self.limit {
+        let limit = self.limit.load(Ordering::Relaxed);
+        if self.open.load(Ordering::Relaxed) >= limit {
             return Err(Fault::new(
                 Code::Busy,
-                format!("{} sessions are open, the limit; end one", self.limit),
+                format!("{limit} sessions are open, the limit; end one"),
             ));
         }
         let id = random_id()?;
@@ -128,6 +131,14 @@ impl SessionTable {
         for id in self.pick(over) {
             self.end(&id);
         }
+        for shard in &self.shards {
+            let mut sessions = shard.lock();
+            // What a crowd needed is given back once it left; some room stays for those who come next.
+            if sessions.capacity() > KEPT_ROOM && sessions.len() < sessions.capacity() / 4 {
+                let room = (sessions.len() * 2).max(KEPT_ROOM);
+                sessions.shrink_to(room);
+            }
+        }
     }
 
     /// Ends requests whose time is over, and gives up children that show no sign of life; says how many.
@@ -157,6 +168,22 @@ impl SessionTable {
     pub fn len(&self) -> usize {
         // Relaxed: a count for a page.
         self.open.load(Ordering::Relaxed)
+    }
+
+    /// Whether no session is open.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether this is the id of one.
+    pub fn knows(&self, id: &str) -> bool {
+        self.shard(id).lock().contains_key(id)
+    }
+
+    /// Lets so many be open; those that are stay.
+    pub fn limit_to(&self, limit: usize) {
+        // Relaxed: see `begin`.
+        self.limit.store(limit, Ordering::Relaxed);
     }
 
     /// The sessions that have a child of their own.

@@ -22,13 +22,14 @@ use super::hello::Hello;
 use super::router::ChildRouter;
 use crate::proxy::call::{Call, Flight, Owner};
 use crate::proxy::guard::Guard;
+use crate::proxy::live::Live;
 use crate::proxy::options::{Mode, ServeOptions};
 use crate::proxy::peer::PeerSource;
 use crate::proxy::session::SessionTable;
 use crate::proxy::tasks::Tasks;
 use crate::proxy::wire::{Code, Fault, RequestId};
-use crate::resilience::{Deadline, Timeouts};
-use crate::{BoxError, CloseReport, Pool, PoolOptions, PoolStats};
+use crate::resilience::Deadline;
+use crate::{BoxError, CloseReport, OptionsError, Pool, PoolOptions, PoolStats};
 
 /// Requests in flight on the least busy child that make the group start another one.
 const CROWDED: usize = 8;
@@ -57,9 +58,7 @@ pub struct Group {
     starts: watch::Sender<(u64, Option<Fault>)>,
     freed: Arc<Notify>,
     tasks: Tasks,
-    limit: usize,
-    options: Arc<ServeOptions>,
-    limits: Timeouts,
+    options: Live,
     guard: Arc<Guard>,
     affinity: Option<Arc<Affinity>>,
 }
@@ -72,16 +71,17 @@ impl Group {
     /// That of the pool's options.
     pub fn new(
         source: &PeerSource,
-        options: &Arc<ServeOptions>,
+        live: &Live,
         audience: &Arc<SessionTable>,
         tasks: &Tasks,
         guard: &Arc<Guard>,
     ) -> Result<Arc<Self>, BoxError> {
+        let options = live.get();
         let freed = Arc::new(Notify::new());
         let stateless = options.mode == Mode::Stateless;
         let affinity = stateless.then(|| Arc::new(Affinity::default()));
         let factory = {
-            let (source, options, audience) = (source.clone(), options.clone(), audience.clone());
+            let (source, live, audience) = (source.clone(), live.clone(), audience.clone());
             let (freed, affinity) = (freed.clone(), affinity.clone());
             let eras = Arc::new(EraMemory::new(if stateless {
                 Era::Unknown
@@ -89,7 +89,7 @@ impl Group {
                 Era::Legacy
             }));
             move || {
-                let (source, options, eras) = (source.clone(), options.clone(), eras.clone());
+                let (source, options, eras) = (source.clone(), live.whole(), eras.clone());
                 let (limit, limits) = (options.max_in_flight, options.timeouts());
                 let (audience, freed, affinity) =
                     (audience.clone(), freed.clone(), affinity.clone());
@@ -102,6 +102,7 @@ impl Group {
         };
         let pool = PoolOptions::new()
             .max_connections(options.children())
+            .max_connections_ceiling(options.ceiling())
             .connect_timeout(options.connect_timeout)
             // Only the group itself acquires, to start a child: it waits as long as that may take.
             .acquire_timeout(options.connect_timeout + options.acquire_timeout)
@@ -114,9 +115,7 @@ impl Group {
             starts: watch::Sender::new((0, None)),
             freed,
             tasks: tasks.clone(),
-            limit: options.children() as usize,
-            options: options.clone(),
-            limits: options.timeouts(),
+            options: live.clone(),
             guard: guard.clone(),
             affinity,
         }))
@@ -140,7 +139,7 @@ impl Group {
                 Some(child) => child,
                 None => self.ready().await?,
             };
-            deadline.again(&self.limits, Instant::now());
+            deadline.again(&self.options.get().timeouts(), Instant::now());
             match child.call(&flight, request, deadline).await {
                 Ok(called) => return called,
                 Err(Refused::Full) => {}
@@ -230,13 +229,13 @@ impl Group {
                 Code::Busy,
                 "every server process is at its limit of requests; try again",
             );
-            return (self.options.acquire_timeout, busy);
+            return (self.options.get().acquire_timeout, busy);
         }
         let none = Fault::new(
             Code::NoChild,
             "no server process was ready in time; try again",
         );
-        (self.options.connect_timeout, none)
+        (self.options.get().connect_timeout, none)
     }
 
     /// The least busy child if it has room; starts another one where that is crowded.
@@ -246,7 +245,7 @@ impl Group {
         if load >= CROWDED {
             self.start_one();
         }
-        (load < self.options.max_in_flight).then_some(child)
+        (load < self.options.get().max_in_flight).then_some(child)
     }
 
     fn least_busy(&self) -> Option<Arc<SharedChild>> {
@@ -260,7 +259,7 @@ impl Group {
 
     /// Starts one more child in the background, unless one is starting or the limit is reached.
     fn start_one(self: &Arc<Self>) {
-        if self.is_closed() || self.children.lock().len() >= self.limit {
+        if self.is_closed() || self.children.lock().len() >= self.limit() {
             return;
         }
         // AcqRel: pairs with the Release in the drop of a turn.
@@ -284,13 +283,47 @@ impl Group {
 
     /// Starts one more child where fewer serve than are to be kept ready.
     pub fn fill(self: &Arc<Self>) {
-        if self.children.lock().len() < self.options.min_idle as usize {
+        self.shed();
+        if self.children.lock().len() < self.options.get().min_idle as usize {
             self.start_one();
         }
     }
 
+    /// The most children at a time.
+    fn limit(&self) -> usize {
+        self.options.get().children() as usize
+    }
+
+    /// Changes limits and times; a child that runs keeps its own number of requests in flight.
+    ///
+    /// # Errors
+    ///
+    /// A limit above the ceiling.
+    pub fn tune(&self, options: &ServeOptions) -> Result<(), OptionsError> {
+        self.pool.tune(|tuning| {
+            tuning.max_connections = options.children();
+            tuning.connect_timeout = options.connect_timeout;
+            tuning.acquire_timeout = options.connect_timeout + options.acquire_timeout;
+        })?;
+        self.options.set(options.clone());
+        Ok(())
+    }
+
+    /// Lets a child go that nobody needs, where there are more than there may be.
+    fn shed(&self) {
+        let mut children = self.children.lock();
+        if children.len() <= self.limit() {
+            return;
+        }
+        let idle = |child: &Arc<SharedChild>| child.load() == 0 && child.listening() == 0;
+        let shed = children.iter().position(idle).map(|at| children.remove(at));
+        drop(children);
+        // It goes back to the pool, which retires it: its limit is the same.
+        drop(shed);
+    }
+
     async fn start(&self) -> Result<(), Fault> {
-        if self.children.lock().len() >= self.limit {
+        if self.children.lock().len() >= self.limit() {
             return Ok(());
         }
         let lease = self
@@ -298,7 +331,7 @@ impl Group {
             .acquire()
             .await
             .map_err(|error| Fault::new(Code::NoChild, error.to_string()))?;
-        let child = Arc::new(SharedChild::new(lease, self.options.probe));
+        let child = Arc::new(SharedChild::new(lease, self.options.get().probe));
         let mut children = self.children.lock();
         // Under the lock that `close` takes: no child slips in behind it.
         if !self.is_closed() {

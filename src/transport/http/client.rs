@@ -7,7 +7,7 @@ use http_body_util::Full;
 use hyper::header::{HOST, HeaderMap};
 use hyper::{Method, Request, Response, Uri};
 
-use super::connection::{Failed, HttpConnection};
+use super::connection::{Dialler, Failed, HttpConnection};
 use super::{HttpBody, HttpError, HttpTarget};
 use crate::sync::Arc;
 use crate::{BoxError, CloseReport, Pool, PoolOptions, PoolStats};
@@ -53,6 +53,8 @@ pub struct HttpClient {
     pool: Pool<HttpConnection>,
     target: Arc<HttpTarget>,
     path: Uri,
+    /// What is asked for over HTTP/2.
+    whole: Uri,
 }
 
 impl HttpClient {
@@ -63,18 +65,24 @@ impl HttpClient {
     /// That of the pool's options.
     pub fn new(target: HttpTarget, options: HttpOptions) -> Result<Self, BoxError> {
         let path = target.path().parse()?;
+        let whole = target.uri().clone();
+        let dialler = Dialler::new(target.clone())?;
         let target = Arc::new(target);
-        let dialled = target.clone();
         let pool = PoolOptions::new()
             .max_connections(options.max_connections)
             .connect_timeout(options.connect_timeout)
             .acquire_timeout(options.acquire_timeout.max(options.connect_timeout))
             .idle_timeout(options.idle_timeout)
             .connect_with(move || {
-                let target = dialled.clone();
-                async move { HttpConnection::dial(&target).await }
+                let dialler = dialler.clone();
+                async move { dialler.dial().await }
             })?;
-        Ok(Self { pool, target, path })
+        Ok(Self {
+            pool,
+            target,
+            path,
+            whole,
+        })
     }
 
     /// Sends a request and returns the head of its answer. Where nothing of it was written, because the
@@ -88,15 +96,15 @@ impl HttpClient {
     ///
     /// Dropped before the head is here, the connection is closed; the upstream may have seen the request.
     pub async fn send(&self, request: &HttpRequest) -> Result<Response<HttpBody>, HttpError> {
-        let mut whole = self.whole(request);
         loop {
             let mut lease = self.pool.acquire().await.map_err(HttpError::NoConnection)?;
             let reused = lease.is_grown();
+            let whole = self.whole(request, lease.is_http2());
             match lease.send(whole).await {
                 Ok(answer) => return Ok(answer.map(|body| HttpBody::new(body, lease))),
                 // Each try takes an old connection out of the pool: there is an end to it.
-                Err(Failed::Unsent(back)) if reused => whole = *back,
-                Err(Failed::Unsent(_)) => return Err(HttpError::Dropped),
+                Err(Failed::Unsent) if reused => {}
+                Err(Failed::Unsent) => return Err(HttpError::Dropped),
                 Err(Failed::Lost(source)) => return Err(HttpError::Broken { source, reused }),
             }
         }
@@ -127,13 +135,17 @@ impl HttpClient {
         self.pool.close(deadline).await
     }
 
-    fn whole(&self, request: &HttpRequest) -> Request<Full<Bytes>> {
+    fn whole(&self, request: &HttpRequest, is_http2: bool) -> Request<Full<Bytes>> {
         let mut whole = Request::new(Full::new(request.body.clone()));
         *whole.method_mut() = request.method.clone();
-        *whole.uri_mut() = self.path.clone();
         *whole.headers_mut() = request.headers.clone();
-        let authority = self.target.authority().clone();
-        whole.headers_mut().insert(HOST, authority);
+        if is_http2 {
+            *whole.uri_mut() = self.whole.clone();
+        } else {
+            *whole.uri_mut() = self.path.clone();
+            let authority = self.target.authority().clone();
+            whole.headers_mut().insert(HOST, authority);
+        }
         whole
     }
 }

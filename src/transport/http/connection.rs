@@ -8,19 +8,28 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::client::conn::http1::{self, SendRequest};
 use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::HttpTarget;
+use super::sender::Sender;
+#[cfg(feature = "tls")]
+use super::tls::Tls;
 use crate::{BoxError, PoolableResource};
+
+/// How the connections of one client are made.
+#[derive(Clone)]
+pub struct Dialler {
+    target: HttpTarget,
+    #[cfg(feature = "tls")]
+    tls: Option<Tls>,
+}
 
 /// A connection, from its dial on.
 pub struct HttpConnection {
-    sender: SendRequest<Full<Bytes>>,
+    sender: Sender,
     task: AbortHandle,
     busy: bool,
     used: bool,
@@ -33,37 +42,71 @@ const INFANCY: Duration = Duration::from_secs(1);
 
 /// An exchange that has no answer.
 pub enum Failed {
-    /// Not a byte was written: here it is again.
-    Unsent(Box<Request<Full<Bytes>>>),
+    /// Not a byte was written.
+    Unsent,
     /// It may have been seen.
     Lost(hyper::Error),
 }
 
-impl HttpConnection {
+impl Dialler {
+    /// For an upstream; nothing is dialled yet.
+    ///
+    /// # Errors
+    ///
+    /// The system has no certificate to trust, where one is needed.
+    pub fn new(target: HttpTarget) -> Result<Self, BoxError> {
+        Ok(Self {
+            #[cfg(feature = "tls")]
+            tls: target.is_tls().then(Tls::of_system).transpose()?,
+            target,
+        })
+    }
+
     /// Dials the upstream.
     ///
     /// # Errors
     ///
-    /// What the system said.
-    pub async fn dial(target: &HttpTarget) -> Result<Self, BoxError> {
-        let named = |error: std::io::Error| -> BoxError { format!("{target}: {error}").into() };
+    /// What the system said, or what is wrong with the upstream's certificate.
+    pub async fn dial(&self) -> Result<HttpConnection, BoxError> {
+        let target = &self.target;
         let stream = TcpStream::connect((target.host(), target.port())).await;
-        let stream = stream.map_err(named)?;
+        let stream = stream.map_err(|error| self.named(error.into()))?;
         // Requests are written whole: waiting for more to send only delays them.
         let _ = stream.set_nodelay(true);
-        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        let task = tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection to an upstream broke off");
-            }
-        });
-        Ok(Self {
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.tls {
+            let shaken = tls.connect(target.host(), stream).await;
+            let (stream, is_http2) = shaken.map_err(|error| self.named(error))?;
+            let (sender, task) = if is_http2 {
+                Sender::http2(stream).await?
+            } else {
+                Sender::http1(stream).await?
+            };
+            return Ok(HttpConnection::new(sender, task));
+        }
+        let (sender, task) = Sender::http1(stream).await?;
+        Ok(HttpConnection::new(sender, task))
+    }
+
+    fn named(&self, error: BoxError) -> BoxError {
+        format!("{}: {error}", self.target).into()
+    }
+}
+
+impl HttpConnection {
+    fn new(sender: Sender, task: AbortHandle) -> Self {
+        Self {
             sender,
-            task: task.abort_handle(),
+            task,
             busy: false,
             used: false,
             born: Instant::now(),
-        })
+        }
+    }
+
+    /// Whether requests name their upstream by a whole URL instead of a `Host`.
+    pub fn is_http2(&self) -> bool {
+        self.sender.is_http2()
     }
 
     /// Whether its end may have to do with its age: then another one may fare better.
@@ -77,13 +120,13 @@ impl HttpConnection {
         request: Request<Full<Bytes>>,
     ) -> Result<Response<Incoming>, Failed> {
         self.busy = true;
-        if self.sender.ready().await.is_err() {
-            return Err(Failed::Unsent(Box::new(request)));
+        if !self.sender.is_ready().await {
+            return Err(Failed::Unsent);
         }
-        let sent = self.sender.try_send_request(request).await;
+        let sent = self.sender.send(request).await;
         self.used = true;
         sent.map_err(|mut error| match error.take_message() {
-            Some(request) => Failed::Unsent(Box::new(request)),
+            Some(_) => Failed::Unsent,
             None => Failed::Lost(error.into_error()),
         })
     }

@@ -58,7 +58,7 @@ impl Error for HttpError {
 pub enum TargetError {
     /// It is no URL with a scheme and a host.
     NoUrl,
-    /// It asks for TLS.
+    /// It asks for TLS, and this build has none.
     Https,
     /// It holds a user or a password.
     UserInfo,
@@ -69,7 +69,7 @@ impl fmt::Display for TargetError {
         f.write_str(match self {
             Self::NoUrl => "write a URL such as http://127.0.0.1:3000/mcp",
             Self::Https => {
-                "https is not spoken to upstreams: name an http URL, or put what ends TLS between"
+                "https is not spoken by this build: build with the feature `tls`, or name an http URL"
             }
             Self::UserInfo => "a URL with a user in it is not taken: send a header instead",
         })

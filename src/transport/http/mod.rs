@@ -1,4 +1,5 @@
-//! HTTP/1.1 to one upstream, over pooled connections.
+//! HTTP/1.1 to one upstream, over pooled connections; with the feature `tls` over TLS, too, and HTTP/2 where
+//! the upstream prefers it: one exchange at a time on each connection all the same.
 //!
 //! Promise: a connection that died while it was idle carries no request; an exchange that is dropped before
 //! the end of its answer costs its connection, so that no answer reaches the next caller; a request is sent
@@ -9,9 +10,12 @@ mod body;
 mod client;
 mod connection;
 mod error;
+mod sender;
 mod target;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "tls")]
+mod tls;
 
 pub use body::HttpBody;
 pub use client::{HttpClient, HttpOptions, HttpRequest};

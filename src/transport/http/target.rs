@@ -6,7 +6,7 @@ use hyper::header::HeaderValue;
 use super::TargetError;
 
 /// The host, port and path of a URL.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpTarget {
     uri: Uri,
     host: Box<str>,
@@ -15,18 +15,19 @@ pub struct HttpTarget {
 }
 
 impl HttpTarget {
-    /// Reads a URL such as `http://127.0.0.1:3000/mcp`.
+    /// Reads a URL such as `http://127.0.0.1:3000/mcp`; one with `https` where the feature `tls` is there.
     ///
     /// # Errors
     ///
     /// [`TargetError`] says what to write instead.
     pub fn parse(url: &str) -> Result<Self, TargetError> {
         let uri: Uri = url.parse().map_err(|_| TargetError::NoUrl)?;
-        match uri.scheme_str() {
-            Some("http") => {}
+        let is_tls = match uri.scheme_str() {
+            Some("http") => false,
+            Some("https") if cfg!(feature = "tls") => true,
             Some("https") => return Err(TargetError::Https),
             _ => return Err(TargetError::NoUrl),
-        }
+        };
         let authority = uri.authority().ok_or(TargetError::NoUrl)?;
         if authority.as_str().contains('@') {
             return Err(TargetError::UserInfo);
@@ -40,7 +41,8 @@ impl HttpTarget {
             return Err(TargetError::NoUrl);
         }
         let named = HeaderValue::from_str(authority.as_str()).map_err(|_| TargetError::NoUrl)?;
-        let (host, port) = (bare.into(), authority.port_u16().unwrap_or(80));
+        let (host, port) = (bare.into(), authority.port_u16());
+        let port = port.unwrap_or(if is_tls { 443 } else { 80 });
         Ok(Self {
             authority: named,
             host,
@@ -49,12 +51,22 @@ impl HttpTarget {
         })
     }
 
+    /// The URL.
+    pub fn uri(&self) -> &Uri {
+        &self.uri
+    }
+
+    /// Whether it asks for TLS.
+    pub fn is_tls(&self) -> bool {
+        self.uri.scheme_str() == Some("https")
+    }
+
     /// The host's name or address, without brackets.
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// The port; 80 where none was named.
+    /// The port; 80 where none was named, 443 for `https`.
     pub fn port(&self) -> u16 {
         self.port
     }

@@ -60,8 +60,14 @@ fn a_url_names_host_port_and_path_or_says_what_to_write() {
     );
     let target = HttpTarget::parse("http://host").unwrap();
     assert_eq!((target.port(), target.path()), (80, "/"));
+    let secure = HttpTarget::parse("https://host/mcp").map(|target| target.port());
+    let expected = if cfg!(feature = "tls") {
+        Ok(443)
+    } else {
+        Err(TargetError::Https)
+    };
+    assert_eq!(secure, expected);
     for (url, error) in [
-        ("https://host/mcp", TargetError::Https),
         ("host:80", TargetError::NoUrl),
         ("/mcp", TargetError::NoUrl),
         ("", TargetError::NoUrl),

@@ -18,7 +18,7 @@ use super::SseEvent;
 use crate::resilience::Backoff;
 
 /// The times of a policy.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReconnectOptions {
     /// The longest pause after the first failure.
     pub base: Duration,

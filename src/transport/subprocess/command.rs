@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::words;
 
 /// A program with its arguments, its surroundings and the limits it is held to.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Command {
     pub(super) program: OsString,
     pub(super) args: Vec<OsString>,
@@ -87,6 +87,11 @@ impl Command {
             Some((name, _)) => Err(CommandError::ZeroLimit(name)),
             None => Ok(self),
         }
+    }
+
+    /// The program; one without a slash is looked up in `PATH`.
+    pub fn program(&self) -> &OsStr {
+        &self.program
     }
 
     /// The program as shown in errors.

@@ -3,7 +3,7 @@
 //! Promise: whoever learns first that the child is dead tells everybody, once.
 //! Cost: one allocation a child.
 
-use crate::sync::Arc;
+use crate::sync::{Arc, AtomicBool, Ordering};
 use std::process::ExitStatus;
 
 use tokio::sync::Notify;
@@ -32,6 +32,8 @@ pub(super) struct Link {
     pub(super) stderr: Notify,
     /// Wakes the one that waits in `close`: the process is gone.
     pub(super) gone: Notify,
+    /// Whether the last chunk that was read held several lines.
+    crowded: AtomicBool,
     keeper: Keeper,
 }
 
@@ -49,8 +51,21 @@ impl Link {
             reader: Notify::new(),
             stderr: Notify::new(),
             gone: Notify::new(),
+            crowded: AtomicBool::new(false),
             keeper,
         }
+    }
+
+    /// Whether several requests are in flight, as far as its answers tell: they came together.
+    pub(super) fn is_crowded(&self) -> bool {
+        // Relaxed: a hint on when to write, nothing is published with it.
+        self.crowded.load(Ordering::Relaxed)
+    }
+
+    /// Notes how many lines came together.
+    pub(super) fn came(&self, lines: usize) {
+        // Relaxed: see `is_crowded`.
+        self.crowded.store(lines > 1, Ordering::Relaxed);
     }
 
     /// Makes the child dead, unless it is, and starts its retirement.

@@ -148,7 +148,10 @@ impl Reader {
             Probation::Holding(..) => Current::Nobody, // the request has its answer already
             Probation::Ahead(_) | Probation::Over => self.link.sink.current(),
         };
+        let mut lines = 0;
         while let Some(line) = self.buffer.next_line()? {
+            lines += 1;
+            self.link.came(lines); // before the line: whoever it wakes may write at once
             self.deliver_line(line, &mut current);
         }
         Ok(())

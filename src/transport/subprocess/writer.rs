@@ -47,13 +47,14 @@ impl Writer {
                 link.queue.changed().await;
                 continue;
             }
-            let many = batch.len() > 1;
+            if link.is_crowded() {
+                // Those who are about to queue a line do it first: fewer, longer writes. A worker runs a task
+                // that it woke before all others, so without this every line would be a write.
+                tokio::task::yield_now().await;
+                link.queue.take(&mut batch);
+            }
             if !self.write_batch(&mut batch).await {
                 return;
-            }
-            if many {
-                // Under load, let those who are about to queue a line do it: fewer, longer writes.
-                tokio::task::yield_now().await;
             }
         }
     }

@@ -1,0 +1,315 @@
+//! The figures as Prometheus reads them: text format 0.0.4.
+//!
+//! Promise: every name has its help and type once, every label value is escaped, a counter goes back only when an
+//! upstream was replaced, which Prometheus takes for a restart.
+//! Cost: a read of every counter, some kilobytes of text.
+
+use std::fmt::{Display, Write};
+
+use crate::PoolStats;
+use crate::proxy::front::{Front, Place};
+use crate::proxy::watching::Meters;
+use crate::resilience::BreakerState;
+use crate::sync::Arc;
+
+/// The ends of the buckets of times, as powers of two in µs: from 64 µs to 67 s.
+const BUCKETS: std::ops::RangeInclusive<u32> = 6..=26;
+
+/// All figures.
+pub fn page(front: &Front) -> String {
+    let mut page = Page(String::with_capacity(16 << 10));
+    let places = front.places();
+    process(&mut page, front);
+    requests(&mut page, &places);
+    pools(&mut page, &places);
+    guards(&mut page, &places);
+    page.0
+}
+
+/// A text with families of figures.
+struct Page(String);
+
+impl Page {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        // A write to a string does not fail.
+        let _ = writeln!(
+            self.0,
+            "# HELP plunge_{name} {help}\n# TYPE plunge_{name} {kind}"
+        );
+    }
+
+    fn value(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
+        let _ = write!(self.0, "plunge_{name}");
+        for (at, (label, text)) in labels.iter().enumerate() {
+            let before = if at == 0 { '{' } else { ',' };
+            let _ = write!(self.0, "{before}{label}=\"{}\"", escaped(text));
+        }
+        let after = if labels.is_empty() { "" } else { "}" };
+        let _ = writeln!(self.0, "{after} {value}");
+    }
+
+    fn one(&mut self, name: &str, kind: &str, help: &str, value: impl Display) {
+        self.family(name, kind, help);
+        self.value(name, &[], value);
+    }
+
+    /// One figure of each upstream.
+    fn each<V: Display>(
+        &mut self,
+        (name, kind, help): (&str, &str, &str),
+        places: &[Arc<Place>],
+        of: impl Fn(&Place) -> V,
+    ) {
+        self.family(name, kind, help);
+        for place in places {
+            self.value(name, &[("upstream", &place.name)], of(place));
+        }
+    }
+}
+
+fn process(page: &mut Page, front: &Front) {
+    let ready = u8::from(front.ready().is_ok());
+    page.one(
+        "ready",
+        "gauge",
+        "Whether some upstream serves requests.",
+        ready,
+    );
+    let uptime = front.began.elapsed().as_secs_f64();
+    page.one(
+        "uptime_seconds",
+        "gauge",
+        "Since when the process serves.",
+        uptime,
+    );
+    let connections = front.tasks.serving();
+    page.one(
+        "client_connections",
+        "gauge",
+        "Connections of clients.",
+        connections,
+    );
+    let went = front.reloads.went();
+    page.family(
+        "config_reloads_total",
+        "counter",
+        "Times the configuration was read again.",
+    );
+    page.value(
+        "config_reloads_total",
+        &[("result", "success")],
+        went.succeeded,
+    );
+    page.value(
+        "config_reloads_total",
+        &[("result", "failure")],
+        went.failed,
+    );
+    let good = u8::from(went.mistakes.is_empty());
+    page.one(
+        "config_last_reload_successful",
+        "gauge",
+        "Whether the last one came into force.",
+        good,
+    );
+    let dropped = front
+        .access
+        .load()
+        .as_ref()
+        .map_or(0, |access| access.dropped());
+    page.one(
+        "access_log_dropped_total",
+        "counter",
+        "Lines of the access log that did not fit its queue.",
+        dropped,
+    );
+}
+
+fn requests(page: &mut Page, places: &[Arc<Place>]) {
+    page.family(
+        "requests_total",
+        "counter",
+        "Requests that were answered, by class of status.",
+    );
+    for place in places {
+        for (class, count) in place.state.meters.by_class() {
+            page.value(
+                "requests_total",
+                &[("upstream", &place.name), ("class", class)],
+                count,
+            );
+        }
+    }
+    let in_flight = (
+        "requests_in_flight",
+        "gauge",
+        "Requests whose reply is not over.",
+    );
+    page.each(in_flight, places, |place| place.state.meters.in_flight());
+    let sent = (
+        "sent_bytes_total",
+        "counter",
+        "Bytes of bodies that were sent to clients.",
+    );
+    page.each(sent, places, |place| place.state.meters.sent_bytes());
+    let sessions = ("sessions", "gauge", "Sessions of clients.");
+    page.each(sessions, places, |place| place.state.sessions.len());
+    let name = "request_seconds";
+    page.family(
+        name,
+        "histogram",
+        "From the head of a request to the head of its reply.",
+    );
+    for place in places {
+        times(page, name, &place.name, &place.state.meters);
+    }
+}
+
+fn times(page: &mut Page, name: &str, upstream: &str, meters: &Meters) {
+    let counts = meters.times.counts();
+    let bucket = format!("{name}_bucket");
+    for power in BUCKETS {
+        let below = counts.iter().filter(|(upper, _)| *upper <= 1 << power);
+        let count: u64 = below.map(|(_, count)| count).sum();
+        let end = f64::from(1_u32 << power) / 1e6;
+        page.value(
+            &bucket,
+            &[("upstream", upstream), ("le", &end.to_string())],
+            count,
+        );
+    }
+    let all: u64 = counts.iter().map(|(_, count)| count).sum();
+    page.value(&bucket, &[("upstream", upstream), ("le", "+Inf")], all);
+    let sum = meters.times.sum_us() as f64 / 1e6;
+    page.value(&format!("{name}_sum"), &[("upstream", upstream)], sum);
+    page.value(&format!("{name}_count"), &[("upstream", upstream)], all);
+}
+
+/// A name, its type and help, and where it is read.
+type Figure = (
+    &'static str,
+    &'static str,
+    &'static str,
+    fn(&PoolStats) -> u64,
+);
+
+const POOL_FIGURES: [Figure; 7] = [
+    (
+        "pool_max_connections",
+        "gauge",
+        "The most at a time.",
+        |pool| pool.max_connections.into(),
+    ),
+    (
+        "pool_waiting",
+        "gauge",
+        "Callers in line for one.",
+        |pool| pool.waiting.into(),
+    ),
+    (
+        "pool_acquired_total",
+        "counter",
+        "Times one was taken.",
+        |pool| pool.acquired,
+    ),
+    (
+        "pool_opened_total",
+        "counter",
+        "Times one was opened.",
+        |pool| pool.opened,
+    ),
+    (
+        "pool_retired_total",
+        "counter",
+        "Times one was closed.",
+        |pool| pool.retired,
+    ),
+    (
+        "pool_timed_out_total",
+        "counter",
+        "Callers that waited for too long.",
+        |pool| pool.timed_out,
+    ),
+    (
+        "pool_connect_failures_total",
+        "counter",
+        "Times none could be opened.",
+        |pool| pool.connect_failures,
+    ),
+];
+
+fn pools(page: &mut Page, places: &[Arc<Place>]) {
+    let stats: Vec<(&Place, PoolStats)> = places
+        .iter()
+        .map(|place| (&**place, place.state.backend.pool_stats()))
+        .collect();
+    page.family(
+        "pool_connections",
+        "gauge",
+        "Children, or sessions with a server over HTTP, by state.",
+    );
+    for (place, pool) in &stats {
+        let states = [
+            ("idle", pool.idle),
+            ("leased", pool.leased),
+            ("connecting", pool.connecting),
+            ("closing", pool.closing),
+        ];
+        for (state, count) in states {
+            page.value(
+                "pool_connections",
+                &[("upstream", &place.name), ("state", state)],
+                count,
+            );
+        }
+    }
+    for (name, kind, help, of) in POOL_FIGURES {
+        page.family(name, kind, help);
+        for (place, pool) in &stats {
+            page.value(name, &[("upstream", &place.name)], of(pool));
+        }
+    }
+}
+
+fn guards(page: &mut Page, places: &[Arc<Place>]) {
+    let states = [
+        BreakerState::Closed,
+        BreakerState::HalfOpen,
+        BreakerState::Open,
+    ];
+    page.family(
+        "breaker_state",
+        "gauge",
+        "1 for the state that the circuit breaker is in.",
+    );
+    for place in places {
+        let now = place.state.backend.guard.state();
+        for state in states {
+            let labels = [("upstream", &*place.name), ("state", state.as_str())];
+            page.value("breaker_state", &labels, u8::from(state == now));
+        }
+    }
+    let opened = (
+        "breaker_opened_total",
+        "counter",
+        "Times the circuit breaker opened.",
+    );
+    page.each(opened, places, |place| {
+        place.state.backend.guard.times_opened()
+    });
+    let ready = (
+        "upstream_ready",
+        "gauge",
+        "Whether a request would be served.",
+    );
+    page.each(ready, places, |place| {
+        u8::from(place.state.backend.ready().is_ok())
+    });
+}
+
+/// A label's value.
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\")
+        .replace('"', "\\\"")
+        .replace('\n', "\\n")
+}

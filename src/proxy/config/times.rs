@@ -1,0 +1,29 @@
+//! Times as people write them.
+
+use std::time::Duration;
+
+const WANTED: &str = "write a time above zero such as 250ms, 5s or 1m";
+
+/// Reads a time such as `5s`, `250ms`, `1m`, `2h`; a bare number is seconds.
+///
+/// # Errors
+///
+/// What to write instead.
+pub fn parse_time(text: &str) -> Result<Duration, String> {
+    let wrong = || String::from(WANTED);
+    let digits = text
+        .find(|letter: char| !letter.is_ascii_digit() && letter != '.')
+        .unwrap_or(text.len());
+    let number: f64 = text[..digits].parse().map_err(|_| wrong())?;
+    let seconds = match &text[digits..] {
+        "ms" => number / 1000.0,
+        "" | "s" => number,
+        "m" => number * 60.0,
+        "h" => number * 3600.0,
+        _ => return Err(wrong()),
+    };
+    Duration::try_from_secs_f64(seconds)
+        .ok()
+        .filter(|time| !time.is_zero() && time.as_secs() < 1 << 31)
+        .ok_or_else(wrong)
+}

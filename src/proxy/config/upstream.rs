@@ -1,0 +1,325 @@
+//! The keys of one upstream.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use toml::de::DeValue;
+
+use super::program;
+use super::read::Shared;
+use super::section::Section;
+use crate::proxy::options::{
+    HttpUpstream, MAX_IN_FLIGHT, Mode, RouteMatch, ServeOptions, Upstream,
+};
+use crate::transport::Command;
+
+/// What an upstream is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// An MCP server as a child process.
+    Stdio,
+    /// An MCP server over HTTP.
+    McpHttp,
+}
+
+const KINDS: [(&str, Kind); 2] = [("mcp-stdio", Kind::Stdio), ("mcp-http", Kind::McpHttp)];
+
+/// Keys that fit one kind only.
+const OWN: [(&str, Kind); 6] = [
+    ("command", Kind::Stdio),
+    ("env", Kind::Stdio),
+    ("directory", Kind::Stdio),
+    ("max_line_bytes", Kind::Stdio),
+    ("url", Kind::McpHttp),
+    ("headers", Kind::McpHttp),
+];
+
+/// What was read of an upstream; `options` only if it was whole.
+pub struct Read {
+    /// Its name.
+    pub name: String,
+    /// Which requests go to it.
+    pub route: RouteMatch,
+    /// What it is, if that is known.
+    pub kind: Option<Kind>,
+    /// The rest.
+    pub options: Option<ServeOptions>,
+}
+
+/// Says of a key that does not fit this kind which one it fits.
+pub fn elsewhere(key: &str, kind: Option<Kind>) -> Option<String> {
+    let (_, fits) = OWN.iter().find(|(own, _)| *own == key)?;
+    let (name, _) = KINDS.iter().find(|(_, known)| known == fits)?;
+    let kind = kind?;
+    (kind != *fits).then(|| format!("`{key}` is for kind \"{name}\" only: take it out"))
+}
+
+/// Reads one upstream.
+pub fn upstream(section: &mut Section<'_>, shared: &Shared) -> Read {
+    let name = section.string("name");
+    let kind = section.choice("kind", &KINDS).map(|kind| kind.value);
+    for (key, wanted) in [
+        ("name", "a name that logs and pages show"),
+        ("kind", "\"mcp-stdio\" or \"mcp-http\""),
+    ] {
+        if !section.has(key) {
+            section.say(
+                section.at,
+                format!("this upstream has no `{key}`: write {wanted}"),
+            );
+        }
+    }
+    if let Some(name) = &name
+        && (name.value.is_empty() || !name.value.chars().all(is_plain))
+    {
+        section.say(
+            name.at,
+            "`name`: write letters, digits, `-`, `_` and `.` only",
+        );
+    }
+    let route = route(section);
+    let upstream = match kind {
+        Some(Kind::Stdio) => stdio(section).map(Upstream::Stdio),
+        Some(Kind::McpHttp) => over_http(section).map(Upstream::Http),
+        None => {
+            // What is said of the kind is enough: its keys are not unknown.
+            for (key, _) in OWN {
+                let _ = section.get(key);
+            }
+            None
+        }
+    };
+    let mode = mode(section, kind);
+    let stand_in = Upstream::Stdio(Command::new("none"));
+    let is_whole = upstream.is_some();
+    let base = ServeOptions {
+        listen: shared.listen,
+        admin: shared.admin,
+        allowed_hosts: shared.hosts.clone(),
+        allowed_origins: shared.origins.clone(),
+        ..ServeOptions::new(upstream.unwrap_or(stand_in), mode)
+    };
+    let options = limits(section, base);
+    if section.is_sound()
+        && let Err(reason) = options.check()
+    {
+        section.say(section.at, reason);
+    }
+    Read {
+        name: name.map_or_else(
+            || format!("at {}", section.at),
+            |name| name.value.to_owned(),
+        ),
+        route,
+        kind,
+        options: is_whole.then_some(options),
+    }
+}
+
+fn is_plain(letter: char) -> bool {
+    letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.')
+}
+
+fn route(section: &mut Section<'_>) -> RouteMatch {
+    let mut route = RouteMatch::default();
+    if let Some(path) = section.string("path") {
+        let plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#' | b'%');
+        let trimmed = path.value.trim_end_matches('/');
+        if !path.value.starts_with('/') || !path.value.bytes().all(plain) || trimmed.contains("//")
+        {
+            section.say(
+                path.at,
+                format!(
+                    "`path`: \"{}\" is no path: write one such as \"/mcp\"",
+                    path.value
+                ),
+            );
+        } else if trimmed.is_empty() {
+            section.say(
+                path.at,
+                "`path`: MCP is spoken at one path: write one such as \"/mcp\"",
+            );
+        } else {
+            route.path = trimmed.to_owned();
+        }
+    }
+    if let Some(host) = section.string("host") {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+        if host.value.is_empty() || !host.value.bytes().all(plain) {
+            section.say(host.at, format!("`host`: \"{}\" is no name of a host: write one without port, such as \"tools.example\"", host.value));
+        } else {
+            route.host = Some(host.value.to_ascii_lowercase());
+        }
+    }
+    route
+}
+
+fn mode(section: &mut Section<'_>, kind: Option<Kind>) -> Mode {
+    let modes = [
+        Mode::Session,
+        Mode::Exclusive,
+        Mode::Shared,
+        Mode::Stateless,
+        Mode::Oneshot,
+    ];
+    let Some(mode) = section.choice("mode", &modes.map(|mode| (mode.as_str(), mode))) else {
+        return Mode::Session;
+    };
+    if mode.value == Mode::Oneshot && kind == Some(Kind::McpHttp) {
+        section.say(mode.at, "`mode`: oneshot is for programs that answer once: write another, or kind \"mcp-stdio\"");
+        return Mode::Session;
+    }
+    mode.value
+}
+
+fn stdio(section: &mut Section<'_>) -> Option<Command> {
+    if !section.has("command") {
+        section.say(
+            section.at,
+            "this upstream has no `command`: write the one that starts the server",
+        );
+    }
+    let command = section.read("command", |value| match value {
+        DeValue::Array(words) => {
+            let words: Option<Vec<&str>> =
+                words.iter().map(|word| word.get_ref().as_str()).collect();
+            let words = words.ok_or("each word of the list has to be a string")?;
+            let (program, args) = words
+                .split_first()
+                .filter(|(program, _)| !program.is_empty())
+                .ok_or("the list names no program")?;
+            Ok(Command::new(program).args(args))
+        }
+        DeValue::String(line) => Command::parse(line).map_err(|error| error.to_string()),
+        _ => Err(String::from("write a string or a list of strings")),
+    });
+    let directory = section.string("directory");
+    let directory = directory.filter(|directory| {
+        let exists = PathBuf::from(directory.value).is_dir();
+        if !exists {
+            section.say(
+                directory.at,
+                format!("`directory`: there is no directory \"{}\"", directory.value),
+            );
+        }
+        exists
+    });
+    let variables = section.pairs("env");
+    let line = section.number("max_line_bytes", 1024..=1 << 30);
+    let command = command?;
+    let from = directory.map(|directory| PathBuf::from(directory.value));
+    if let Some(text) = program::missing(command.value.program(), from.as_deref()) {
+        section.say(command.at, format!("`command`: {text}"));
+    }
+    let mut command = command.value;
+    if let Some(from) = from {
+        command = command.current_dir(from);
+    }
+    if let Some(line) = line {
+        command = command.max_line_bytes(usize::try_from(line.value).unwrap_or(usize::MAX));
+    }
+    for (name, value) in variables {
+        if name.value.is_empty() || name.value.contains(['=', '\0']) || value.contains('\0') {
+            section.say(
+                name.at,
+                format!("`env`: `{}` cannot be a variable", name.value),
+            );
+        } else {
+            command = command.env(name.value, value);
+        }
+    }
+    Some(command)
+}
+
+fn over_http(section: &mut Section<'_>) -> Option<HttpUpstream> {
+    if !section.has("url") {
+        section.say(
+            section.at,
+            "this upstream has no `url`: write one such as \"http://127.0.0.1:3000/mcp\"",
+        );
+    }
+    let url = section.string("url");
+    let headers = section.pairs("headers");
+    let url = url?;
+    let mut upstream = match HttpUpstream::parse(url.value) {
+        Ok(upstream) => upstream,
+        Err(error) => {
+            section.say(url.at, format!("`url`: \"{}\": {error}", url.value));
+            return None;
+        }
+    };
+    for (name, value) in headers {
+        let header = upstream.clone().header(name.value, value);
+        match header.check_headers() {
+            Ok(()) => upstream = header,
+            Err(text) => section.say(name.at, format!("`headers`: {text}")),
+        }
+    }
+    Some(upstream)
+}
+
+fn limits(section: &mut Section<'_>, mut options: ServeOptions) -> ServeOptions {
+    counts(section, &mut options);
+    times(section, &mut options);
+    guards(section, &mut options);
+    let children = options.children();
+    if section.has("min_idle") && options.min_idle > children {
+        let at = section.place("min_idle");
+        section.say(
+            at,
+            format!(
+                "`min_idle` is {}, above `max_connections`, which is {children}: lower it",
+                options.min_idle
+            ),
+        );
+    }
+    options.min_idle = options.min_idle.min(children);
+    options
+}
+
+fn counts(section: &mut Section<'_>, options: &mut ServeOptions) {
+    let size = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
+    let count = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
+    if let Some(read) = section.number("max_connections", 1..=65_535) {
+        options.max_connections = Some(count(read.value));
+    }
+    if let Some(read) = section.number("min_idle", 0..=65_535) {
+        options.min_idle = count(read.value);
+    }
+    if let Some(read) = section.number("max_in_flight", 1..=MAX_IN_FLIGHT as u64) {
+        options.max_in_flight = size(read.value);
+    }
+    if let Some(read) = section.number("max_sessions", 1..=10_000_000) {
+        options.max_sessions = size(read.value);
+    }
+    if let Some(read) = section.number("max_body_bytes", 1024..=1 << 30) {
+        options.max_body_bytes = size(read.value);
+    }
+}
+
+fn times(section: &mut Section<'_>, options: &mut ServeOptions) {
+    let mut set = |key: &'static str, to: &mut Duration| *to = section.time(key).unwrap_or(*to);
+    set("connect_timeout", &mut options.connect_timeout);
+    set("acquire_timeout", &mut options.acquire_timeout);
+    set("request_timeout", &mut options.request_timeout);
+    set("response_timeout", &mut options.response_timeout);
+    set("response_cap", &mut options.response_cap);
+    set("call_timeout", &mut options.call_timeout);
+    set("session_idle", &mut options.session_idle);
+}
+
+fn guards(section: &mut Section<'_>, options: &mut ServeOptions) {
+    let mut set = |key: &'static str, to: &mut Duration| *to = section.time(key).unwrap_or(*to);
+    set("breaker_cooldown", &mut options.breaker.cooldown);
+    set("probe_interval", &mut options.probe.interval);
+    set("probe_patience", &mut options.probe.patience);
+    let breaker = &mut options.breaker;
+    breaker.longest_cooldown = breaker.longest_cooldown.max(breaker.cooldown);
+    let count = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
+    if let Some(read) = section.number("breaker_failures", 1..=1_000_000) {
+        breaker.failures = count(read.value);
+    }
+    if let Some(read) = section.number("breaker_percent", 1..=100) {
+        breaker.failure_percent = count(read.value);
+    }
+}

@@ -1,0 +1,259 @@
+//! Everything that a running proxy holds beside its upstreams, made in one place.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
+
+use super::status::ReloadStatus;
+use super::{Place, Table};
+use crate::proxy::config::Config;
+use crate::proxy::http::HostPolicy;
+use crate::proxy::server::StartError;
+use crate::proxy::state::{AppState, Counts};
+use crate::proxy::tasks::Tasks;
+use crate::proxy::watching::AccessWriter;
+use crate::sync::{Arc, ArcSwap, ArcSwapOption, AtomicBool, AtomicU64, Mutex, Ordering};
+use crate::{BoxError, CloseReport};
+
+/// How long an idle connection is given for a last request.
+const LAST_REQUEST: Duration = Duration::from_secs(2);
+
+/// How far a shutdown is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// It has not begun.
+    Serving,
+    /// No connection is taken any more; those that are there are served.
+    Leaving,
+    /// No request is, and idle connections are closed.
+    Closing,
+    /// Nothing is served any more.
+    Over,
+}
+
+/// The state that every connection sees.
+pub struct Front {
+    /// What it was started with.
+    pub config: Config,
+    /// Who may talk to it.
+    pub policy: HostPolicy,
+    /// Who may see the admin pages.
+    pub admin_policy: HostPolicy,
+    /// Where requests go.
+    pub table: ArcSwap<Table>,
+    /// Tasks that belong to no upstream; those of connections among them.
+    pub tasks: Tasks,
+    /// How far its shutdown is.
+    phase: watch::Sender<Phase>,
+    /// Whether each reply ends its connection.
+    parting: AtomicBool,
+    /// Counts those that listen.
+    pub listeners: Tasks,
+    /// Since when it runs.
+    pub began: Instant,
+    /// What no route took.
+    pub counts: Counts,
+    /// Where a line for each request goes.
+    pub access: ArcSwapOption<AccessWriter>,
+    /// How reloads went.
+    pub reloads: ReloadStatus,
+    /// One reload at a time.
+    pub(super) reloading: tokio::sync::Mutex<()>,
+    /// What is served no more, and not at its end yet.
+    pub(super) retiring: Mutex<Vec<Arc<AppState>>>,
+    drain_ms: AtomicU64,
+}
+
+impl Front {
+    /// The state of a proxy. No child is started yet.
+    ///
+    /// # Errors
+    ///
+    /// That of a pool's options; an access log that cannot be opened.
+    pub fn new(config: Config) -> Result<Arc<Self>, BoxError> {
+        let access = AccessWriter::open(&config.log.access)
+            .map_err(|error| format!("the access log cannot be opened: {error}"))?;
+        let mut places = Vec::with_capacity(config.upstreams.len());
+        let mut hosts = Vec::new();
+        let mut origins = Vec::new();
+        for upstream in &config.upstreams {
+            let state = AppState::new(upstream.options.clone())?;
+            hosts.extend_from_slice(&upstream.options.allowed_hosts);
+            origins.extend_from_slice(&upstream.options.allowed_origins);
+            let place = Place::new(upstream.clone(), state, Vec::new());
+            places.push(Arc::new(place));
+        }
+        Ok(Arc::new(Self {
+            policy: HostPolicy::new(config.listen, &hosts, &origins),
+            admin_policy: HostPolicy::new(config.admin, &hosts, &origins),
+            table: ArcSwap::from_pointee(Table::new(places)),
+            tasks: Tasks::default(),
+            phase: watch::Sender::new(Phase::Serving),
+            parting: AtomicBool::new(false),
+            listeners: Tasks::default(),
+            began: Instant::now(),
+            counts: Counts::default(),
+            access: ArcSwapOption::new(access),
+            reloads: ReloadStatus::default(),
+            reloading: tokio::sync::Mutex::default(),
+            retiring: Mutex::default(),
+            drain_ms: AtomicU64::new(milliseconds(config.drain)),
+            config,
+        }))
+    }
+
+    /// Starts the first child of each upstream, all at once, and looks after them from now on.
+    ///
+    /// # Errors
+    ///
+    /// That of the first that does not start, with its name if there are several.
+    pub async fn warm(&self) -> Result<(), StartError> {
+        let places = self.places();
+        let is_lone = places.len() == 1;
+        let mut starts = JoinSet::new();
+        for place in places {
+            place.state.tasks.spawn(place.state.clone().sweep());
+            starts.spawn(async move {
+                let warmed = place.state.backend.warm().await;
+                warmed.map_err(|fault| (place.name.clone(), fault.message))
+            });
+        }
+        while let Some(start) = starts.join_next().await {
+            match start {
+                Ok(Err((_, reason))) if is_lone => return Err(StartError::Upstream(reason)),
+                Ok(Err((name, reason))) => {
+                    return Err(StartError::Upstream(format!("`{name}`: {reason}")));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether it is shutting down.
+    pub fn is_closing(&self) -> bool {
+        *self.phase.borrow() > Phase::Serving
+    }
+
+    /// Whether each reply ends its connection.
+    pub fn is_parting(&self) -> bool {
+        // Relaxed: who sees it late is given another request.
+        self.parting.load(Ordering::Relaxed)
+    }
+
+    /// Ends when its shutdown is as far as this.
+    pub async fn reaches(&self, phase: Phase) {
+        // The sender lives in `self`.
+        let _ = self.phase.subscribe().wait_for(|now| *now >= phase).await;
+    }
+
+    /// Whether some request would be served, or why none would.
+    ///
+    /// # Errors
+    ///
+    /// The reason.
+    pub fn ready(&self) -> Result<(), String> {
+        if self.is_closing() {
+            return Err(String::from("shutting down"));
+        }
+        let places = self.places();
+        let reasons = self.not_ready();
+        match &places[..] {
+            [place] => place.state.backend.ready(),
+            _ if reasons.len() < places.len() => Ok(()),
+            _ => Err(reasons.join("; ")),
+        }
+    }
+
+    /// Upstreams that would not serve a request, each with its reason.
+    pub fn not_ready(&self) -> Vec<String> {
+        let places = self.places();
+        let reasons = places.iter().filter_map(|place| {
+            let reason = place.state.backend.ready().err()?;
+            Some(format!("{}: {reason}", place.name))
+        });
+        reasons.collect()
+    }
+
+    /// Every upstream that is served.
+    pub fn places(&self) -> Vec<Arc<Place>> {
+        self.table.load().places().to_vec()
+    }
+
+    /// The states of all upstreams, of those that drain as well.
+    fn states(&self) -> Vec<Arc<AppState>> {
+        let mut states = self.retiring.lock().clone();
+        let places = self.table.load();
+        states.extend(places.places().iter().map(|place| place.state.clone()));
+        states
+    }
+
+    /// What is served no more, and not at its end yet.
+    pub fn retiring(&self) -> Vec<Arc<AppState>> {
+        self.retiring.lock().clone()
+    }
+
+    /// How long a shutdown may take.
+    pub fn drain(&self) -> Duration {
+        // Relaxed: a number of its own.
+        Duration::from_millis(self.drain_ms.load(Ordering::Relaxed))
+    }
+
+    /// Sets how long it may.
+    pub fn set_drain(&self, drain: Duration) {
+        // Relaxed: see `drain`.
+        self.drain_ms.store(milliseconds(drain), Ordering::Relaxed);
+    }
+
+    /// Stops taking work, lets what is in flight end, then ends sessions, children and tasks.
+    pub async fn close(&self, deadline: Duration) -> (usize, CloseReport) {
+        let begun = Instant::now();
+        // Children need part of the time to end in an orderly way.
+        let drain = deadline - (deadline / 2).min(Duration::from_secs(5));
+        let until = begun + drain;
+        self.phase.send_replace(Phase::Leaving);
+        let _ = timeout_at(until, self.listeners.idle()).await;
+        // Relaxed: see `is_parting`.
+        self.parting.store(true, Ordering::Relaxed);
+        let states = self.states();
+        for state in &states {
+            state.sessions.close_streams();
+        }
+        // A request may be on its way on a connection that is idle here.
+        let last = until.min(Instant::now() + (drain / 2).min(LAST_REQUEST));
+        let _ = timeout_at(last, self.tasks.idle()).await;
+        for state in &states {
+            state.stop_taking();
+        }
+        self.phase.send_replace(Phase::Closing);
+        let _ = timeout_at(until, self.tasks.idle()).await;
+        let cut = self.tasks.serving();
+        let left = deadline.saturating_sub(begun.elapsed());
+        let mut ends = JoinSet::new();
+        for state in states {
+            ends.spawn(async move { state.close(left).await.1 });
+        }
+        let mut report = CloseReport::default();
+        while let Some(end) = ends.join_next().await {
+            report.add(end.unwrap_or_default());
+        }
+        self.phase.send_replace(Phase::Over);
+        self.tasks.end().await;
+        (cut, report)
+    }
+
+    /// Ends everything at once, without waiting.
+    pub fn abandon(&self) {
+        self.phase.send_replace(Phase::Over);
+        for state in self.states() {
+            state.abandon();
+        }
+        self.tasks.abort();
+    }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,15 @@
+//! What operators see of requests: counts and times, a line for each, the trace that each belongs to.
+
+mod access;
+mod histogram;
+mod meters;
+mod tally;
+#[cfg(test)]
+mod tests;
+mod trace;
+
+pub use access::{AccessWriter, Line};
+pub use histogram::{Histogram, percentile};
+pub use meters::Meters;
+pub use tally::{Metered, Tally};
+pub use trace::{TRACE, Trace};

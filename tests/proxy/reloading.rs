@@ -1,0 +1,311 @@
+//! The configuration, changed while it is served.
+
+use std::fs;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use plunge::proxy::{Config, Server};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+
+use crate::client::Client;
+use crate::configuration::{ANY, File, scripted};
+use crate::fixture::{PATIENCE, eventually, marker, processes, stats};
+
+fn config(text: &str) -> Config {
+    Config::parse(text).expect("no mistakes")
+}
+
+async fn upstream(server: &Server, name: &str) -> Value {
+    let figures = stats(server.admin_address()).await;
+    let upstreams = figures["upstreams"].as_array().unwrap().iter();
+    upstreams
+        .into_iter()
+        .find(|upstream| upstream["name"] == name)
+        .cloned()
+        .unwrap_or_default()
+}
+
+#[tokio::test]
+async fn what_did_not_change_keeps_its_children_and_sessions() {
+    let kept = scripted("kept", "/mcp", "");
+    let server = Server::open(config(&format!("{ANY}{kept}"))).await.unwrap();
+    let client = Client::new(server.mcp_address()).begin().await;
+    let before = processes(&marker("kept"));
+    let more = scripted("more", "/more", "mode = \"shared\"");
+    let done = server
+        .reload(config(&format!("{ANY}{kept}{more}")))
+        .await
+        .unwrap();
+    assert_eq!((done.kept, done.started, done.drained), (1, 1, 0));
+    assert_eq!(
+        client.call(1, "echo", json!({})).await.status,
+        200,
+        "the session lives on"
+    );
+    let now = processes(&marker("kept"));
+    assert!(
+        before.iter().all(|pid| now.contains(pid)),
+        "{before:?} {now:?}"
+    );
+    let other = Client::new(server.mcp_address()).at("/more");
+    assert_eq!(other.call(2, "echo", json!({})).await.status, 200);
+}
+
+#[tokio::test]
+async fn limits_are_changed_under_a_session_in_both_directions() {
+    let of = |more: &str| config(&format!("{ANY}{}", scripted("tuned", "/mcp", more)));
+    let server = Server::open(of("max_connections = 2\nmin_idle = 1"))
+        .await
+        .unwrap();
+    let client = Client::new(server.mcp_address());
+    let session = client.begin().await;
+    let done = server
+        .reload(of("max_connections = 5\nmin_idle = 3"))
+        .await
+        .unwrap();
+    assert_eq!((done.tuned, done.started), (1, 0));
+    eventually("three idle beside the session's", || {
+        processes(&marker("tuned")).len() == 4
+    })
+    .await;
+    assert_eq!(
+        upstream(&server, "tuned").await["pool"]["max_connections"],
+        5
+    );
+    assert_eq!(session.call(1, "echo", json!({})).await.status, 200);
+    server
+        .reload(of("max_connections = 1\nmin_idle = 0"))
+        .await
+        .unwrap();
+    eventually("only the session's is left", || {
+        processes(&marker("tuned")).len() == 1
+    })
+    .await;
+    assert_eq!(session.call(2, "echo", json!({})).await.status, 200);
+    let refused = client.post(&crate::client::initialize("2025-11-25")).await;
+    assert_eq!(refused.kind(), "no_child");
+}
+
+#[tokio::test]
+async fn shared_children_are_let_go_when_the_limit_falls() {
+    let of = |most: u32| {
+        let more = format!("mode = \"shared\"\nmax_connections = {most}\nmin_idle = {most}");
+        config(&format!("{ANY}{}", scripted("shed", "/mcp", &more)))
+    };
+    let server = Server::open(of(3)).await.unwrap();
+    eventually("three serve", || processes(&marker("shed")).len() == 3).await;
+    server.reload(of(1)).await.unwrap();
+    eventually("one serves", || processes(&marker("shed")).len() == 1).await;
+    let client = Client::new(server.mcp_address());
+    assert_eq!(client.call(1, "echo", json!({})).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_request_ends_where_it_began_and_what_was_removed_is_gone_after_it() {
+    let keep = scripted("stays", "/stays", "mode = \"shared\"");
+    let gone = scripted("goes", "/mcp", "mode = \"shared\"");
+    let server = Server::open(config(&format!("{ANY}{keep}{gone}")))
+        .await
+        .unwrap();
+    let client = Client::new(server.mcp_address());
+    let slow = tokio::spawn({
+        let client = client.clone();
+        async move { client.call(1, "sleep", json!({"ms": 1000})).await }
+    });
+    let begun = std::time::Instant::now();
+    while upstream(&server, "goes").await["in_flight"] != 1 {
+        assert!(begun.elapsed() < PATIENCE);
+    }
+    let done = server
+        .reload(config(&format!("{ANY}{keep}")))
+        .await
+        .unwrap();
+    assert_eq!((done.kept, done.drained), (1, 1));
+    assert_eq!(
+        client.call(2, "echo", json!({})).await.kind(),
+        "no_such_path"
+    );
+    assert!(
+        !processes(&marker("goes")).is_empty(),
+        "it still serves what it has"
+    );
+    let reply = slow.await.unwrap();
+    assert_eq!(reply.status, 200, "{reply:?}");
+    eventually("its children end", || processes(&marker("goes")).is_empty()).await;
+}
+
+#[tokio::test]
+async fn a_session_stays_with_the_children_that_it_began_on() {
+    let of = |flag: &str| {
+        let text = scripted("turned", "/mcp", "");
+        let text = text.replace(
+            "command = [",
+            &format!("env = {{ TURN = \"{flag}\" }}\ncommand = ["),
+        );
+        config(&format!("drain = \"60s\"\n{ANY}{text}"))
+    };
+    let server = Server::open(of("one")).await.unwrap();
+    let client = Client::new(server.mcp_address());
+    let old = client.begin().await;
+    let before = upstream(&server, "turned").await["children"][0]["pid"].clone();
+    let done = server.reload(of("two")).await.unwrap();
+    assert_eq!((done.started, done.drained), (1, 1));
+    assert_eq!(old.call(1, "echo", json!({})).await.status, 200);
+    let new = client.begin().await;
+    let figures = upstream(&server, "turned").await;
+    assert_eq!(figures["elders"], 1);
+    assert_ne!(figures["children"][0]["pid"], before);
+    assert_eq!(new.call(2, "echo", json!({})).await.status, 200);
+    assert_eq!(old.call(3, "echo", json!({})).await.status, 200);
+    let pid = before.as_u64().unwrap() as u32;
+    assert_eq!(old.send(hyper::Method::DELETE, "").await.status, 200);
+    eventually("the old child ends with its session", || {
+        !processes(&marker("turned")).contains(&pid)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_reload_that_does_not_start_changes_nothing() {
+    let good = scripted("good", "/mcp", "mode = \"shared\"\nmax_connections = 1");
+    let server = Server::open(config(&format!("{ANY}{good}"))).await.unwrap();
+    let bad = "[[upstream]]\nname = \"bad\"\nkind = \"mcp-stdio\"\npath = \"/bad\"\ncommand = \"false\"\nmode = \"shared\"\nconnect_timeout = \"2s\"\n";
+    let other = good.replace("max_connections = 1", "max_connections = 7");
+    let wrong = server
+        .reload(config(&format!("{ANY}{other}{bad}")))
+        .await
+        .unwrap_err();
+    assert!(
+        wrong.len() == 1 && wrong[0].contains("`bad` does not start"),
+        "{wrong:?}"
+    );
+    let figures = stats(server.admin_address()).await;
+    assert_eq!(figures["upstreams"].as_array().unwrap().len(), 1);
+    assert_eq!(figures["upstreams"][0]["pool"]["max_connections"], 1);
+    assert_eq!(figures["reloads"]["failed"], 1);
+    assert!(
+        figures["reloads"]["mistakes"][0]
+            .as_str()
+            .unwrap()
+            .contains("bad")
+    );
+    let client = Client::new(server.mcp_address());
+    assert_eq!(client.call(1, "echo", json!({})).await.status, 200);
+    server
+        .reload(config(&format!("{ANY}{other}")))
+        .await
+        .unwrap();
+    let figures = stats(server.admin_address()).await;
+    assert_eq!(
+        figures["reloads"]["mistakes"],
+        json!([]),
+        "the next one that works clears it"
+    );
+}
+
+#[tokio::test]
+async fn no_request_is_dropped_by_reloads_of_every_kind() {
+    let of = |turn: u32| {
+        let more = format!(
+            "mode = \"shared\"\nmin_idle = 1\nmax_connections = {}",
+            1 + turn % 2
+        );
+        let text = scripted("busy", "/mcp", &more);
+        let turned = format!("env = {{ TURN = \"{}\" }}\ncommand = [", turn / 2);
+        config(&format!("{ANY}{}", text.replace("command = [", &turned)))
+    };
+    let server = Server::open(of(0)).await.unwrap();
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let callers: Vec<_> = (0..4)
+        .map(|number| {
+            let (client, stopped) = (Client::new(server.mcp_address()), stopped.clone());
+            tokio::spawn(async move {
+                let mut calls = 0;
+                while !*stopped.borrow() {
+                    let reply = client.call(number, "echo", json!({"message": "x"})).await;
+                    assert_eq!(reply.status, 200, "{reply:?}");
+                    calls += 1;
+                }
+                calls
+            })
+        })
+        .collect();
+    for turn in 1..8 {
+        server.reload(of(turn)).await.unwrap();
+    }
+    stop.send(true).unwrap();
+    for caller in callers {
+        assert!(caller.await.unwrap() > 0);
+    }
+    assert!(server.shutdown(Duration::from_secs(10)).await.cut == 0);
+    eventually("no child is left", || processes(&marker("busy")).is_empty()).await;
+}
+
+/// A proxy that serves a file; killed if the test fails.
+struct Served(Child, String);
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn serve(file: &File) -> Served {
+    use std::io::{BufRead, BufReader};
+    let mut child = Command::new(env!("CARGO_BIN_EXE_plunge"))
+        .args(["serve", "--config", file.0.to_str().unwrap()])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let admin = lines
+        .map_while(Result::ok)
+        .find_map(|line| line.strip_prefix("admin: http://").map(str::to_owned));
+    Served(child, admin.expect("it serves"))
+}
+
+#[tokio::test]
+async fn the_command_takes_a_file_over_when_it_changes_and_on_a_hangup() {
+    let one = scripted("file-one", "/mcp", "mode = \"shared\"");
+    let two = scripted("file-two", "/two", "mode = \"shared\"");
+    let file = File::new("reload", &format!("{ANY}{one}"));
+    let served = serve(&file);
+    let admin = served.1.trim_end_matches('/').parse().unwrap();
+    let names = || async move {
+        let figures = stats(admin).await;
+        let upstreams = figures["upstreams"].as_array().unwrap().len();
+        (upstreams, figures["reloads"].clone())
+    };
+    let until = |what: &'static str, wanted: fn(usize, &Value) -> bool| async move {
+        let begun = std::time::Instant::now();
+        loop {
+            let (upstreams, reloads) = names().await;
+            if wanted(upstreams, &reloads) {
+                return;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{what}: {upstreams} {reloads}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    fs::write(&file.0, format!("{ANY}{one}{two}")).unwrap();
+    until("the change is noticed", |upstreams, _| upstreams == 2).await;
+    fs::write(
+        &file.0,
+        format!("{ANY}{one}nonsense = 3\nmin_idle = \"x\"\n"),
+    )
+    .unwrap();
+    until("the mistakes are told", |upstreams, reloads| {
+        upstreams == 2 && reloads["mistakes"].as_array().unwrap().len() == 2
+    })
+    .await;
+    fs::write(&file.0, format!("{ANY}{one}")).unwrap();
+    let pid = Pid::from_raw(served.0.id() as i32).unwrap();
+    kill_process(pid, Signal::HUP).unwrap();
+    until("the hangup is heard", |upstreams, reloads| {
+        upstreams == 1 && reloads["mistakes"].as_array().unwrap().is_empty()
+    })
+    .await;
+}
