@@ -64,13 +64,6 @@ async fn serve_until_closed(
     let gateway = web.map(web::start).transpose()?;
     greet(&server, mode, demo)
         .map_err(|error| Failure::Run(format!("standard output cannot be written: {error}")))?;
-    if std::env::var_os("PLUNGE_SPIN").is_some() {
-        tokio::spawn(async {
-            loop {
-                tokio::task::yield_now().await
-            }
-        });
-    }
     signals.next().await;
     tracing::info!("shutting down; a second signal ends at once");
     let both = tokio::join!(server.shutdown(SHUTDOWN), async {
