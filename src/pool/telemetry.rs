@@ -119,7 +119,11 @@ impl Telemetry {
     /// A dial failed; the next one is made after a pause.
     pub(crate) fn connect_failed(&self, error: &SharedError, pause: Duration) {
         #[cfg(feature = "tracing")]
-        tracing::warn!(target: "plunge", pool = self.name(), %error, ?pause, "connection could not be opened");
+        if is_of_another_pool(error) {
+            tracing::debug!(target: "plunge", pool = self.name(), %error, ?pause, "connection could not be opened");
+        } else {
+            tracing::warn!(target: "plunge", pool = self.name(), %error, ?pause, "connection could not be opened");
+        }
     }
 
     /// A connection left the pool after so many uses.
@@ -169,4 +173,17 @@ impl Telemetry {
     pub(crate) fn connect_span(&self, failures: u32, generation: u32) -> tracing::Span {
         tracing::debug_span!(target: "plunge", "connect", pool = self.name(), failures, generation)
     }
+}
+
+/// Whether a dial failed because another pool had no connection for it: that pool said so already.
+#[cfg(feature = "tracing")]
+fn is_of_another_pool(error: &SharedError) -> bool {
+    let mut next = std::error::Error::source(error);
+    while let Some(source) = next {
+        if source.is::<crate::AcquireError>() {
+            return true;
+        }
+        next = source.source();
+    }
+    false
 }
