@@ -2,6 +2,7 @@
 #![cfg(all(feature = "proxy", target_os = "linux"))]
 
 mod bodies;
+mod command;
 mod endings;
 mod fixture;
 mod h2;

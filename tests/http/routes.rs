@@ -130,3 +130,20 @@ fn options_that_contradict_each_other_are_refused() {
         assert!(text.contains(word), "{text}");
     }
 }
+
+#[test]
+fn an_address_in_use_is_refused_unless_it_is_to_be_shared() {
+    let origin = Origin::hello();
+    let first = Gateway::start(options(upstream(&[&origin]))).unwrap();
+    let mut again = options(upstream(&[&origin]));
+    again.listen = first.address();
+    let text = Gateway::start(again.clone()).unwrap_err().to_string();
+    assert!(
+        text.contains("cannot listen on") && text.contains("--http-listen"),
+        "{text}"
+    );
+    again.share_address = true;
+    let second = Gateway::start(again).unwrap();
+    drop(first);
+    assert_eq!(status(&get(&second, "/")), 200);
+}

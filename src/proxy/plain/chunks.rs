@@ -194,3 +194,7 @@ const START: State = State::Size {
     value: 0,
     digits: 0,
 };
+
+#[cfg(test)]
+#[path = "chunks_tests.rs"]
+mod tests;

@@ -14,7 +14,7 @@ use super::deadline::Patience;
 use super::head::{Client, Request, Response};
 use super::lanes::{Flight, Upstream};
 use super::refusal::{self, Refusal};
-use super::relay::{Fault, Moves, answer, both, of_request, pump, within};
+use super::relay::{Fault, Moves, answer, both, of_request, pump, unless_gone, within};
 use super::wire::{Inbox, Outbox, write_all};
 use crate::resilience::{Deadline, Timeouts};
 use crate::{AcquireError, AcquireErrorKind, AcquirePhase, PoolConnection};
@@ -216,7 +216,11 @@ impl Attempt<'_, '_, '_> {
             }
             let answering = answer(&mut upstream_read, from, &mut client_write, client, moves);
             match is_whole {
-                true => answering.await.map(|response| (response, true)),
+                true => {
+                    let says_more = !side.inbox.is_empty();
+                    let answering = unless_gone(answering, &mut client_read, says_more);
+                    answering.await.map(|response| (response, true))
+                }
                 false => {
                     let to = &mut upstream_write;
                     let inbox = &mut *side.inbox;

@@ -87,7 +87,7 @@ impl Gateway {
     /// [`GatewayError`]; nothing is left running then.
     pub fn start(options: GatewayOptions) -> Result<Self, GatewayError> {
         options.check().map_err(GatewayError::Options)?;
-        let listeners = listen(options.listen, options.workers.get())?;
+        let listeners = listen(&options)?;
         Self::start_on(options, listeners)
     }
 
@@ -272,10 +272,15 @@ fn routes(
 }
 
 /// A listener for each worker, all on one address.
-fn listen(address: SocketAddr, count: usize) -> Result<Vec<TcpListener>, GatewayError> {
+fn listen(options: &GatewayOptions) -> Result<Vec<TcpListener>, GatewayError> {
+    let address = options.listen;
     let refused = |source| GatewayError::Listen { address, source };
+    if !options.share_address {
+        // Sockets that share would not see that another process has the address: one that does not share sees it.
+        TcpListener::bind(address).map_err(refused)?;
+    }
     let mut listeners: Vec<TcpListener> = Vec::new();
-    for _ in 0..count {
+    for _ in 0..options.workers.get() {
         let at = match listeners.first() {
             Some(first) => first.local_addr().map_err(refused)?,
             None => address,

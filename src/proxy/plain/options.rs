@@ -13,6 +13,9 @@ use crate::transport::http::HttpTarget;
 pub struct GatewayOptions {
     /// Where clients connect; port 0 picks a free one.
     pub listen: SocketAddr,
+    /// Whether another process of this user may listen there at the same time, so that one can take over from
+    /// another. Else an address in use is refused.
+    pub share_address: bool,
     /// Threads, each with a runtime of its own.
     pub workers: NonZeroUsize,
     /// Connections to all upstreams together.
@@ -98,6 +101,7 @@ impl GatewayOptions {
     pub fn new(listen: SocketAddr, routes: Vec<RouteOptions>) -> Self {
         Self {
             listen,
+            share_address: false,
             workers: available_parallelism().unwrap_or(NonZeroUsize::MIN),
             max_connections: 8192,
             max_clients: 16_384,

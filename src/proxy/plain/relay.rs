@@ -8,7 +8,8 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
 
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::tcp::ReadHalf;
 use tokio::time::Instant;
 
 use super::body::{Body, BodyError};
@@ -213,6 +214,38 @@ pub fn of_request(error: BodyError) -> Fault {
         BodyError::TooLarge => Fault::TooLarge,
         BodyError::Broken => Fault::ClientGone,
     }
+}
+
+/// Runs the answer of a request that is over, as long as its client is there: one that ended its side waits
+/// for nothing any more, and what the upstream does for it is stopped. One that has said more is not looked at.
+///
+/// # Errors
+///
+/// [`Fault`].
+pub async fn unless_gone(
+    answering: impl Future<Output = Result<Response, Fault>>,
+    client: &mut ReadHalf<'_>,
+    mut says_more: bool,
+) -> Result<Response, Fault> {
+    let mut answering = pin!(answering);
+    poll_fn(|context| {
+        let answered = answering.as_mut().poll(context);
+        if answered.is_ready() || says_more {
+            return answered;
+        }
+        // No call to the system while nothing was heard of the client.
+        let mut byte = [0];
+        match client.poll_peek(context, &mut ReadBuf::new(&mut byte)) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(Err(Fault::ClientGone)),
+            // Its next request.
+            Poll::Ready(Ok(_)) => {
+                says_more = true;
+                Poll::Pending
+            }
+        }
+    })
+    .await
 }
 
 /// Runs both until the answer is over; says whether the request was by then.

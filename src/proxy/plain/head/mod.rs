@@ -4,6 +4,8 @@ mod fields;
 mod framing;
 mod request;
 mod response;
+#[cfg(test)]
+mod tests;
 
 pub use fields::is_forbidden_trailer;
 pub use framing::Framing;

@@ -1,0 +1,99 @@
+//! The command: plain HTTP alone, and beside MCP.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+
+use crate::fixture::{Origin, Talk, status};
+
+const PLUNGE: &str = env!("CARGO_BIN_EXE_plunge");
+
+/// The command at work; ended if a test fails.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Starts it, and reads where clients connect.
+fn start(arguments: &[&str]) -> (Running, SocketAddr) {
+    let child = Command::new(PLUNGE)
+        .args(arguments)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut running = Running(child);
+    let lines = BufReader::new(running.0.stdout.take().unwrap()).lines();
+    for line in lines.map_while(Result::ok) {
+        if let Some((_, rest)) = line.split_once("http listening on http://") {
+            return (running, rest.split('/').next().unwrap().parse().unwrap());
+        }
+    }
+    panic!("it does not say where it listens");
+}
+
+fn end(mut running: Running) -> Option<i32> {
+    let pid = rustix::process::Pid::from_child(&running.0);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    running.0.wait().unwrap().code()
+}
+
+#[test]
+fn it_serves_alone_and_beside_mcp_and_ends_in_order() {
+    let origin = Origin::hello();
+    let url = format!("/api=http://{}", origin.address);
+    let alone = vec!["serve", "--http", &url, "--http-listen", "127.0.0.1:0"];
+    let mcp = format!("{PLUNGE} demo-server");
+    let more = [
+        "--stdio",
+        &mcp,
+        "--listen",
+        "127.0.0.1:0",
+        "--admin",
+        "127.0.0.1:0",
+    ];
+    let beside = [alone.clone(), more.to_vec()].concat();
+    for arguments in [alone, beside] {
+        let (running, address) = start(&arguments);
+        let mut talk = Talk::to(address);
+        talk.say("GET /api HTTP/1.1\r\nhost: a\r\n\r\n");
+        assert_eq!(status(&talk.head().unwrap()), 200);
+        assert_eq!(talk.bytes(5).unwrap(), b"hello");
+        assert_eq!(end(running), Some(0));
+        assert_eq!(talk.rest(), "");
+    }
+}
+
+#[test]
+fn what_cannot_be_served_is_said_in_one_line_with_what_to_do() {
+    let origin = Origin::hello();
+    let (url, taken) = (
+        format!("http://{}", origin.address),
+        origin.address.to_string(),
+    );
+    let cases: [(&[&str], i32, &str); 6] = [
+        (
+            &["--http", &url, "--http-listen", &taken],
+            1,
+            "--http-listen",
+        ),
+        (&["--http", "https://localhost"], 2, "https"),
+        (&["--http", "/a=localhost:80"], 2, "http://"),
+        (&["--http", "/a=http://a:1/path"], 2, "leave it out"),
+        (&["--http", "/a=http://a:1,h2c://b:1"], 2, "h2c://"),
+        (&["--http", &url, "--http", &url], 2, "two routes"),
+    ];
+    for (arguments, code, word) in cases {
+        let done = Command::new(PLUNGE)
+            .arg("serve")
+            .args(arguments)
+            .output()
+            .unwrap();
+        let text = String::from_utf8(done.stderr).unwrap();
+        assert_eq!(done.status.code(), Some(code), "{arguments:?}: {text}");
+        assert!(text.contains(word), "{arguments:?}: {text}");
+    }
+}
