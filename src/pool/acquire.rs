@@ -9,8 +9,6 @@ use pin_project_lite::pin_project;
 use tokio::runtime::Handle;
 use tokio::task::coop;
 use tokio::time::Instant;
-#[cfg(feature = "tracing")]
-use tracing::Instrument;
 
 use super::admit::{self, Admission};
 use super::close::why_closed;
@@ -21,6 +19,8 @@ use super::handle::Pool;
 use super::maintenance;
 use super::retire;
 use super::shared::{Body, Failure, Lease, far};
+#[cfg(feature = "tracing")]
+use super::spanned::Spanned;
 use super::telemetry::Begun;
 use crate::engine::{Caller, Late, Wait, WaitError};
 use crate::sync::Arc;
@@ -157,10 +157,11 @@ pub(crate) fn acquire_slow<T: Send + 'static>(
     found: Option<Lease<T>>,
     limit: Duration,
 ) -> impl Future<Output = Result<Lease<T>, AcquireError>> + Send + use<'_, T> {
-    let acquire = look_and_wait(body, found, limit);
+    let acquire = move || look_and_wait(body, found, limit);
     #[cfg(feature = "tracing")]
-    let acquire = acquire.instrument(body.host().telemetry.acquire_span());
-    acquire
+    return Spanned::new(body.host().telemetry.acquire_span(), acquire);
+    #[cfg(not(feature = "tracing"))]
+    acquire()
 }
 
 async fn look_and_wait<T: Send + 'static>(
