@@ -29,8 +29,6 @@ impl PoolableResource for Tested {
 }
 
 fn main() {
-    weigh("plain", || Plain(7_u64));
-    weigh("with a health test", || Tested(AtomicBool::new(false)));
     let runtime = Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -43,6 +41,9 @@ fn main() {
         let tested = grown("with a health test", || Tested(AtomicBool::new(false))).await;
         sweeps("with a health test", &tested).await;
     });
+    // Last: what a pool gives back stays with the process, and the next one would not be seen to grow it.
+    weigh("plain", || Plain(7_u64));
+    weigh("with a health test", || Tested(AtomicBool::new(false)));
 }
 
 /// What the pool asks the allocator for and keeps: every byte that is live when it is filled and was
