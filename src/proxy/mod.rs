@@ -17,6 +17,7 @@ mod leased;
 mod listen;
 mod options;
 mod peer;
+pub mod plain;
 mod remote;
 mod server;
 mod session;

@@ -135,7 +135,7 @@ fn what_comes_later_and_what_makes_no_sense_is_refused_with_2() {
             &["serve", "--mcp-http", "http://localhost", "--stdio", "cat"],
             "--stdio",
         ),
-        (&["serve", "--http", "http://localhost"], "--http"),
+        (&["serve", "--http", "https://localhost"], "https"),
         (&["serve", "--mode", "nonsense"], "mode"),
         (
             &["forward", "--mcp-http", "localhost"],

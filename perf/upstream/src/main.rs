@@ -6,6 +6,7 @@
 //! ```text
 //! plunge-upstream stdio [--delay-ms 20] [--burst-ms 50] [--die-after 500]
 //! plunge-upstream echo --listen 127.0.0.1:8900 [--close]
+//! plunge-upstream plain --listen 127.0.0.1:8901 [--body-bytes 128]
 //! plunge-upstream drive --in-flight 32 --seconds 5 -- CMD ARGS
 //! ```
 //!
@@ -14,6 +15,7 @@
 mod answer;
 mod drive;
 mod echo;
+mod plain;
 mod stdio;
 
 use std::net::SocketAddr;
@@ -41,6 +43,15 @@ enum Task {
         #[arg(long)]
         close: bool,
     },
+    /// Be an HTTP server that gives every request the same small answer.
+    Plain {
+        /// Where clients connect; port 0 picks a free one.
+        #[arg(long, value_name = "ADDRESS")]
+        listen: SocketAddr,
+        /// How long the body of the answer is.
+        #[arg(long, value_name = "N", default_value_t = 128)]
+        body_bytes: usize,
+    },
     /// Call an MCP server over standard streams, nothing between, and print figures as JSON.
     Drive(drive::Load),
 }
@@ -49,6 +60,7 @@ fn main() -> ExitCode {
     let ended = match Cli::parse().task {
         Task::Stdio(script) => stdio::serve(&script),
         Task::Echo { listen, close } => echo::serve(listen, close),
+        Task::Plain { listen, body_bytes } => plain::serve(listen, body_bytes),
         Task::Drive(load) => drive::run(&load),
     };
     match ended {

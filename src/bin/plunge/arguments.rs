@@ -9,6 +9,7 @@ use plunge::resilience::{BreakerOptions, ProbeOptions};
 use plunge::transport::Command;
 
 use crate::Failure;
+use crate::web::Web;
 
 /// The hidden first argument under which this program ties a child to its life and becomes it.
 pub const LAUNCH: &str = "launch-child";
@@ -49,9 +50,8 @@ pub struct Serve {
     pub stdio: Option<Command>,
     #[command(flatten)]
     pub remote: Remote,
-    /// A plain HTTP server (not in this version).
-    #[arg(long, value_name = "URL")]
-    http: Option<String>,
+    #[command(flatten)]
+    pub web: Web,
     /// How children are shared [default: session; shared for the demo].
     #[arg(long, value_enum)]
     mode: Option<ModeName>,
@@ -152,14 +152,9 @@ enum ModeName {
 
 /// The options of a proxy.
 pub fn options(serve: &Serve) -> Result<ServeOptions, Failure> {
-    let later = [
-        ("--config", serve.config.is_some()),
-        ("--http", serve.http.is_some()),
-    ];
-    if let Some((flag, _)) = later.iter().find(|(_, given)| *given) {
-        return Err(Failure::Usage(format!(
-            "`{flag}` is not in this version; use `--stdio \"CMD ARGS\"`"
-        )));
+    if serve.config.is_some() {
+        let text = "`--config` is not in this version; use `--stdio \"CMD ARGS\"`";
+        return Err(Failure::Usage(text.into()));
     }
     let mode = match serve.mode {
         None if serve.is_demo() => Mode::Shared,

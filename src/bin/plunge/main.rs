@@ -7,6 +7,7 @@ mod forward;
 mod serve;
 mod signals;
 mod start;
+mod web;
 
 use std::io::{self, Write};
 use std::process::ExitCode;

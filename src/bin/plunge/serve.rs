@@ -3,29 +3,42 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
+use plunge::proxy::plain::GatewayOptions;
 use plunge::proxy::{Mode, ServeOptions, Server};
 use plunge::transport::Subprocess;
 
 use crate::Failure;
 use crate::arguments::{Serve, options};
 use crate::signals::Signals;
-use crate::start;
+use crate::{start, web};
 
 /// How long a shutdown may take.
 const SHUTDOWN: Duration = Duration::from_secs(10);
 
 pub fn run(serve: &Serve) -> Result<(), Failure> {
+    let web = serve.web.options();
+    if let Some(web) = &web {
+        web.check().map_err(Failure::Usage)?;
+    }
+    if let Some(web) = web.as_ref().filter(|_| serve.is_demo()) {
+        let runtime = start::runtime()?;
+        return runtime.block_on(web::serve_alone(web.clone(), SHUTDOWN));
+    }
     let options = options(serve)?;
     options.check().map_err(Failure::Usage)?;
     let runtime = start::runtime()?;
-    runtime.block_on(serve_until_signalled(options, serve.is_demo()))
+    runtime.block_on(serve_until_signalled(options, serve.is_demo(), web))
 }
 
-async fn serve_until_signalled(options: ServeOptions, demo: bool) -> Result<(), Failure> {
+async fn serve_until_signalled(
+    options: ServeOptions,
+    demo: bool,
+    web: Option<GatewayOptions>,
+) -> Result<(), Failure> {
     let mut signals = Signals::new()
         .map_err(|error| Failure::Run(format!("signals cannot be handled: {error}")))?;
     let ended = tokio::select! {
-        ended = serve_until_closed(options, demo) => ended,
+        ended = serve_until_closed(options, demo, web) => ended,
         () = signals.second() => Ok(()),
     };
     // What is left of children must not outlive this process.
@@ -36,7 +49,11 @@ async fn serve_until_signalled(options: ServeOptions, demo: bool) -> Result<(), 
     ended
 }
 
-async fn serve_until_closed(options: ServeOptions, demo: bool) -> Result<(), Failure> {
+async fn serve_until_closed(
+    options: ServeOptions,
+    demo: bool,
+    web: Option<GatewayOptions>,
+) -> Result<(), Failure> {
     let mut signals = Signals::new()
         .map_err(|error| Failure::Run(format!("signals cannot be handled: {error}")))?;
     let mode = options.mode;
@@ -44,12 +61,18 @@ async fn serve_until_closed(options: ServeOptions, demo: bool) -> Result<(), Fai
         started = Server::start(options) => started.map_err(|error| Failure::Run(error.to_string()))?,
         () = signals.next() => return Ok(()),
     };
+    let gateway = web.map(web::start).transpose()?;
     greet(&server, mode, demo)
         .map_err(|error| Failure::Run(format!("standard output cannot be written: {error}")))?;
     signals.next().await;
     tracing::info!("shutting down; a second signal ends at once");
-    let report = server.shutdown(SHUTDOWN).await;
-    tracing::info!(?report, "ended");
+    let both = tokio::join!(server.shutdown(SHUTDOWN), async {
+        match gateway {
+            Some(gateway) => Some(gateway.shutdown(SHUTDOWN).await),
+            None => None,
+        }
+    });
+    tracing::info!(report = ?both.0, http = ?both.1, "ended");
     Ok(())
 }
 

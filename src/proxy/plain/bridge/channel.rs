@@ -1,0 +1,155 @@
+//! A connection to an upstream that hyper speaks on, as a pooled value.
+//!
+//! Promise: of HTTP/1.1, it is unhealthy from the first byte of a request to the last of its answer; of h2,
+//! it carries many requests and is healthy until it ends.
+//! Cost: a look is two loads; a task a connection.
+
+use http_body_util::Limited;
+use hyper::body::Incoming;
+use hyper::client::conn::{http1, http2};
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::net::TcpStream;
+use tokio::task::AbortHandle;
+
+use crate::proxy::plain::connection::Site;
+use crate::{BoxError, PoolableResource};
+
+/// The body of a request on its way.
+pub type Outgoing = Limited<Incoming>;
+
+/// The connection.
+#[derive(Debug)]
+pub struct Channel {
+    sender: Sender,
+    task: AbortHandle,
+    busy: bool,
+}
+
+/// One exchange on it.
+#[derive(Debug)]
+enum Sender {
+    One(http1::SendRequest<Outgoing>),
+    Many(http2::SendRequest<Outgoing>),
+}
+
+/// A way to send one request.
+pub enum Turn<'a> {
+    One(&'a mut http1::SendRequest<Outgoing>),
+    Many(http2::SendRequest<Outgoing>),
+    None,
+}
+
+/// A request that has no answer.
+pub enum Failed {
+    /// Not a byte was written: here it is again.
+    Unsent(Box<Request<Outgoing>>),
+    /// It may have been seen.
+    Lost(hyper::Error),
+}
+
+impl Channel {
+    /// Dials.
+    ///
+    /// # Errors
+    ///
+    /// What the system, or the upstream, said.
+    pub async fn dial(site: Site) -> Result<Self, BoxError> {
+        let target = &site.target;
+        let stream = TcpStream::connect((target.host(), target.port())).await;
+        let stream = stream.map_err(|error| format!("{target}: {error}"))?;
+        let _ = stream.set_nodelay(true);
+        let stream = TokioIo::new(stream);
+        let (sender, task) = match site.h2 {
+            true => {
+                let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+                    .handshake(stream)
+                    .await?;
+                (
+                    Sender::Many(sender),
+                    tokio::spawn(async move { drop(connection.await) }),
+                )
+            }
+            false => {
+                let (sender, connection) = http1::handshake(stream).await?;
+                (
+                    Sender::One(sender),
+                    tokio::spawn(async move { drop(connection.await) }),
+                )
+            }
+        };
+        Ok(Self {
+            sender,
+            task: task.abort_handle(),
+            busy: false,
+        })
+    }
+
+    /// A request of its own begins.
+    pub fn begin(&mut self) -> Turn<'_> {
+        match &mut self.sender {
+            Sender::One(sender) => {
+                self.busy = true;
+                Turn::One(sender)
+            }
+            Sender::Many(sender) => Turn::Many(sender.clone()),
+        }
+    }
+
+    /// A way for one request among others.
+    pub fn turn(&self) -> Turn<'static> {
+        match &self.sender {
+            // Of a connection that nobody has for himself.
+            Sender::One(_) => Turn::None,
+            Sender::Many(sender) => Turn::Many(sender.clone()),
+        }
+    }
+
+    /// The answer was read to the end.
+    pub fn rest(&mut self) {
+        self.busy = false;
+    }
+}
+
+impl Turn<'_> {
+    /// Sends.
+    pub async fn send(self, request: Request<Outgoing>) -> Result<Response<Incoming>, Failed> {
+        let sent = match self {
+            Turn::None => return Err(Failed::Unsent(Box::new(request))),
+            Turn::One(sender) => {
+                if sender.ready().await.is_err() {
+                    return Err(Failed::Unsent(Box::new(request)));
+                }
+                sender.try_send_request(request).await
+            }
+            Turn::Many(mut sender) => {
+                if sender.ready().await.is_err() {
+                    return Err(Failed::Unsent(Box::new(request)));
+                }
+                sender.try_send_request(request).await
+            }
+        };
+        sent.map_err(|mut error| match error.take_message() {
+            Some(request) => Failed::Unsent(Box::new(request)),
+            None => Failed::Lost(error.into_error()),
+        })
+    }
+}
+
+impl Drop for Channel {
+    fn drop(&mut self) {
+        // In the middle of an answer the peer learns at once that nobody reads it.
+        self.task.abort();
+    }
+}
+
+impl PoolableResource for Channel {
+    const HAS_ASYNC_CLOSE: bool = false;
+
+    fn is_healthy(&self) -> bool {
+        match &self.sender {
+            Sender::One(sender) => !self.busy && !sender.is_closed(),
+            Sender::Many(sender) => !sender.is_closed(),
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Which header fields go on, where hyper reads and writes them.
+
+use hyper::header::{
+    CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue,
+    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
+};
+
+/// Fields of one hop that have no name of their own in the library.
+const HOPS: [&str; 3] = ["keep-alive", "proxy-connection", "http2-settings"];
+const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+/// Takes away what belongs to one connection.
+pub fn strip(fields: &mut HeaderMap) {
+    let named: Vec<HeaderName> = fields
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        // What says where a message ends, and for whom it is, is not the sender's to take away.
+        .filter(|name| *name != CONTENT_LENGTH && *name != HOST)
+        .collect();
+    for name in named {
+        fields.remove(name);
+    }
+    for name in [
+        CONNECTION,
+        PROXY_AUTHENTICATE,
+        PROXY_AUTHORIZATION,
+        TRANSFER_ENCODING,
+        UPGRADE,
+    ] {
+        fields.remove(name);
+    }
+    for name in HOPS {
+        fields.remove(name);
+    }
+}
+
+/// Makes a request's fields those that the upstream gets.
+pub fn of_request(fields: &mut HeaderMap, peer: &str, host: &str, trust: bool, h2: bool) {
+    let trailers = fields
+        .get_all(TE)
+        .iter()
+        .any(|value| value.as_bytes() == b"trailers");
+    strip(fields);
+    fields.remove(TE);
+    if trailers && h2 {
+        fields.insert(TE, HeaderValue::from_static("trailers"));
+    }
+    if !trust {
+        for name in [FORWARDED, FOR, PROTO, FORWARDED_HOST] {
+            fields.remove(name);
+        }
+    }
+    let before = fields
+        .get_all(FOR)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
+    let each: Vec<&str> = before.chain([peer]).collect();
+    if let Ok(each) = HeaderValue::from_str(&each.join(", ")) {
+        fields.insert(FOR, each);
+    }
+    if !fields.contains_key(PROTO) {
+        fields.insert(PROTO, HeaderValue::from_static("http"));
+    }
+    if !fields.contains_key(FORWARDED_HOST)
+        && let Ok(host) = HeaderValue::from_str(host)
+    {
+        fields.insert(FORWARDED_HOST, host);
+    }
+}

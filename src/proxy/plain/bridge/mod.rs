@@ -1,0 +1,15 @@
+//! Requests where either side speaks h2: read and written by hyper, one way for all four combinations.
+//!
+//! Promise: what holds for HTTP/1.1 on both sides, by another grammar: frames instead of bytes. Many requests
+//! share one connection to an upstream that speaks h2.
+//! Cost: some allocations a request.
+
+mod body;
+mod channel;
+mod fields;
+mod forward;
+mod rewound;
+mod serve;
+
+pub use channel::Channel;
+pub use serve::{Front, serve};

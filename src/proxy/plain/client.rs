@@ -1,0 +1,255 @@
+//! A client's connection: its requests, one after the other.
+//!
+//! Promise: requests are answered in order; what is refused is told why, and its connection ends in a way
+//! that lets the client read it; a shutdown lets the request under way end.
+//! Cost: a task a connection; while it waits it holds no buffer.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::io::AsyncWrite;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout};
+
+use super::bridge;
+use super::counts::Counts;
+use super::deadline::Patience;
+use super::exchange::{End, Side, exchange};
+use super::head::{Front, Request, parse_request};
+use super::refusal::{self, Refusal};
+use super::table::Table;
+use super::upgrade::tunnel;
+use super::wire::{Inbox, Outbox, write_all};
+use super::worker::Worker;
+use crate::sync::Arc;
+
+/// How long, and for how many bytes, a client is listened to that was told to go.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_READS: u32 = 4096;
+
+/// How a connection in h2 begins, as far as it looks like a request.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n";
+
+/// A connection at work.
+struct Client {
+    stream: TcpStream,
+    inbox: Inbox,
+    patience: Patience,
+    peer: String,
+    worker: Arc<Worker>,
+}
+
+/// What comes after a turn.
+enum Turn {
+    Next,
+    /// The client was told that this is the end.
+    Last,
+    /// It was told so before it had said everything.
+    Linger,
+    /// Nobody is there, or nothing can be said.
+    Gone,
+    /// Others read on from here.
+    Bridge(bridge::Front),
+}
+
+/// Serves a connection to its end.
+pub async fn serve(stream: TcpStream, peer: SocketAddr, worker: Arc<Worker>) {
+    // Answers are written whole: waiting for more to send only delays them.
+    let _ = stream.set_nodelay(true);
+    let client = Client {
+        stream,
+        inbox: Inbox::default(),
+        patience: Patience::new(worker.shared.beat()),
+        peer: peer.ip().to_canonical().to_string(),
+        worker: worker.clone(),
+    };
+    let mut closing = pin!(worker.closed());
+    let mut serving = pin!(client.serve());
+    let mut is_told = false;
+    poll_fn(|context| {
+        // Once polled, it wakes this task; the flag beside it says the rest.
+        if !std::mem::replace(&mut is_told, true) {
+            let _ = closing.as_mut().poll(context);
+        }
+        serving.as_mut().poll(context)
+    })
+    .await;
+}
+
+impl Client {
+    async fn serve(mut self) {
+        let mut table = self.worker.shared.table();
+        loop {
+            if !self.has_come().await {
+                return;
+            }
+            // As they are when a request comes, not when the one before it ended.
+            self.worker.shared.refresh(&mut table);
+            match self.turn(&table.routes).await {
+                Turn::Next => {}
+                Turn::Last => return self.shut().await,
+                Turn::Linger => return self.linger().await,
+                Turn::Gone => return,
+                Turn::Bridge(front) => {
+                    let Self {
+                        stream,
+                        inbox,
+                        peer,
+                        worker,
+                        ..
+                    } = self;
+                    return Box::pin(bridge::serve(front, stream, inbox, peer, worker)).await;
+                }
+            }
+        }
+    }
+
+    /// Waits for a first byte; `false`: there is no further request.
+    async fn has_come(&mut self) -> bool {
+        if !self.inbox.is_empty() {
+            return true;
+        }
+        let Self {
+            inbox,
+            stream,
+            patience,
+            worker,
+            ..
+        } = self;
+        let due = Instant::now() + worker.shared.options.client_idle;
+        let mut reading = pin!(inbox.read(stream));
+        let read = poll_fn(|context| match reading.as_mut().poll(context) {
+            // What is here already is served before the end.
+            Poll::Pending if worker.is_closing() => Poll::Ready(Ok(0)),
+            polled => polled,
+        });
+        matches!(patience.until(due, read).await, Ok(Ok(1..)))
+    }
+
+    async fn turn(&mut self, table: &Table) -> Turn {
+        let mut head = Outbox::take();
+        let worker = self.worker.clone();
+        let request = match self.head(&worker, table, &mut head).await {
+            Ok(Some(request)) => request,
+            Ok(None) => return Turn::Gone,
+            Err(_) if self.inbox.bytes().starts_with(PREFACE) => {
+                return Turn::Bridge(bridge::Front::Http2);
+            }
+            Err(refusal) => {
+                Counts::add(&worker.counts.requests);
+                return self.refuse(refusal, false).await;
+            }
+        };
+        if request.route.upstream.options.h2 {
+            return Turn::Bridge(bridge::Front::Http1);
+        }
+        Counts::add(&worker.counts.requests);
+        self.inbox.consume(request.head_bytes);
+        let mut side = Side {
+            stream: &mut self.stream,
+            inbox: &mut self.inbox,
+            patience: &mut self.patience,
+            worker: worker.index,
+            max_body_bytes: worker.shared.options.limits.max_body_bytes,
+            closing: worker.is_closing(),
+        };
+        match exchange(&mut side, &request, &mut head).await {
+            End::Answered { status, keep_alive } => {
+                worker.counts.answer(status);
+                match (keep_alive, request.keep_alive) {
+                    (true, _) => Turn::Next,
+                    (false, false) => Turn::Last,
+                    (false, true) => Turn::Linger,
+                }
+            }
+            End::Refused(refusal) => {
+                drop(head);
+                self.refuse(refusal, request.is_head).await
+            }
+            End::Switched(mut lease, mut said) => {
+                drop(head);
+                worker.counts.answer(101);
+                Counts::add(&worker.counts.switched);
+                let client = (&mut self.stream, &mut self.inbox);
+                let idle = worker.shared.options.tunnel_idle;
+                let copying = tunnel(
+                    client,
+                    (&mut lease.stream, &mut said),
+                    &mut self.patience,
+                    idle,
+                );
+                Box::pin(copying).await;
+                Turn::Gone
+            }
+            End::Broken => {
+                Counts::add(&worker.counts.broken);
+                Turn::Gone
+            }
+        }
+    }
+
+    /// Reads the head of a request; `None`: the client left in its middle.
+    async fn head<'t>(
+        &mut self,
+        worker: &Worker,
+        table: &'t Table,
+        to: &mut Vec<u8>,
+    ) -> Result<Option<Request<'t>>, Refusal> {
+        let options = &worker.shared.options;
+        let front = Front {
+            peer: &self.peer,
+            limits: &options.limits,
+            table,
+        };
+        let due = Instant::now() + options.client_head;
+        loop {
+            if let Some(request) = parse_request(self.inbox.bytes(), &front, to)? {
+                return Ok(Some(request));
+            }
+            let reading = self.inbox.read(&mut self.stream);
+            match self.patience.until(due, reading).await {
+                Ok(Ok(0) | Err(_)) => return Ok(None),
+                Ok(Ok(_)) => {}
+                Err(_) => return Err(refusal::SLOW_CLIENT),
+            }
+        }
+    }
+
+    async fn refuse(&mut self, refusal: Refusal, is_head: bool) -> Turn {
+        let counts = &self.worker.counts;
+        Counts::add(&counts.refused);
+        counts.answer(refusal.status);
+        let mut out = Outbox::take();
+        refusal.write(&mut out, true, is_head);
+        let writing = write_all(&mut self.stream, &out);
+        match timeout(LINGER, writing).await {
+            Ok(Ok(())) => Turn::Linger,
+            _ => Turn::Gone,
+        }
+    }
+
+    /// Says that nothing more comes.
+    async fn shut(&mut self) {
+        let _: io::Result<()> =
+            poll_fn(|context| Pin::new(&mut self.stream).poll_shutdown(context)).await;
+    }
+
+    /// Says so, and listens for a while to what is still on its way: a socket that is closed with bytes
+    /// unread resets the connection, and the answer may be lost with it.
+    async fn linger(&mut self) {
+        self.shut().await;
+        let draining = async {
+            for _ in 0..LINGER_READS {
+                self.inbox.consume(self.inbox.bytes().len());
+                if let Ok(0) | Err(_) = self.inbox.read(&mut self.stream).await {
+                    return;
+                }
+            }
+        };
+        let _ = timeout(LINGER, draining).await;
+    }
+}

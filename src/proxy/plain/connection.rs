@@ -1,0 +1,145 @@
+//! A connection to an upstream as a pooled value.
+//!
+//! Promise: it is unhealthy from the first byte of a request to the last of its answer, and from the moment
+//! its end, or a byte that nobody asked for, was heard.
+//! Cost: a look is two loads.
+
+use std::hash::{Hash, Hasher};
+
+use tokio::net::TcpStream;
+use tokio::runtime::Handle;
+
+use super::bridge::Channel;
+use crate::sync::Arc;
+use crate::transport::http::HttpTarget;
+use crate::transport::tcp::is_alive;
+use crate::{BoxError, IdleBytes, KeyedOptions, KeyedPool, OptionsError, PoolableResource};
+
+/// Where connections of one kind lead, and the worker whose thread they live on.
+#[derive(Clone, Debug)]
+pub struct Site {
+    /// Tells it from all others of the process.
+    pub id: u64,
+    /// Where it is.
+    pub target: Arc<HttpTarget>,
+    /// Whether h2 is spoken there.
+    pub h2: bool,
+    /// The runtime of its worker.
+    pub runtime: Handle,
+    /// The most connections.
+    pub max_connections: u32,
+    /// The limits of its pool.
+    pub times: SiteTimes,
+}
+
+/// All connections to upstreams.
+#[derive(Clone, Debug)]
+pub struct Pools {
+    /// Those with HTTP/1.1 on both sides.
+    pub connections: KeyedPool<Site, Connection>,
+    /// Those that hyper speaks on.
+    pub channels: KeyedPool<Site, Channel>,
+}
+
+impl Pools {
+    /// Pools without connections, with this limit each.
+    ///
+    /// # Errors
+    ///
+    /// That of the limit.
+    pub fn new(max_connections: u32) -> Result<Self, OptionsError> {
+        Ok(Self {
+            connections: keyed(max_connections)
+                .connect_with(|site: &Site| Connection::dial(site.target.clone()))?,
+            channels: keyed(max_connections)
+                .connect_with(|site: &Site| Channel::dial(site.clone()))?,
+        })
+    }
+}
+
+/// Each connection is opened and kept on the runtime of the worker that uses it.
+fn keyed<T: Send + 'static>(max_connections: u32) -> KeyedOptions<Site, T> {
+    KeyedOptions::new()
+        .max_connections(max_connections)
+        .override_key(|site: &Site, options| {
+            options
+                .runtime(site.runtime.clone())
+                .max_connections(site.max_connections)
+                .connect_timeout(site.times.connect)
+                .acquire_timeout(site.times.acquire.max(site.times.connect))
+                .idle_timeout(site.times.idle)
+        })
+}
+
+/// The limits of a site's pool.
+#[derive(Clone, Copy, Debug)]
+pub struct SiteTimes {
+    pub connect: std::time::Duration,
+    pub acquire: std::time::Duration,
+    pub idle: std::time::Duration,
+}
+
+impl PartialEq for Site {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+}
+
+impl Eq for Site {}
+
+impl Hash for Site {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.id.hash(state);
+    }
+}
+
+/// A connection, from its dial on.
+#[derive(Debug)]
+pub struct Connection {
+    /// Its socket.
+    pub stream: TcpStream,
+    busy: bool,
+    used: bool,
+}
+
+impl Connection {
+    /// Dials.
+    ///
+    /// # Errors
+    ///
+    /// What the system said.
+    pub async fn dial(target: Arc<HttpTarget>) -> Result<Self, BoxError> {
+        let stream = TcpStream::connect((target.host(), target.port())).await;
+        let stream = stream.map_err(|error| format!("{target}: {error}"))?;
+        // Requests are written whole: waiting for more to send only delays them.
+        let _ = stream.set_nodelay(true);
+        Ok(Self {
+            stream,
+            busy: false,
+            used: false,
+        })
+    }
+
+    /// Whether it served before, so that its end may have to do with its age.
+    pub fn is_used(&self) -> bool {
+        self.used
+    }
+
+    /// A request begins.
+    pub fn begin(&mut self) {
+        self.busy = true;
+    }
+
+    /// Its answer was read to the end.
+    pub fn rest(&mut self) {
+        (self.busy, self.used) = (false, true);
+    }
+}
+
+impl PoolableResource for Connection {
+    const HAS_ASYNC_CLOSE: bool = false;
+
+    fn is_healthy(&self) -> bool {
+        !self.busy && is_alive(&self.stream, IdleBytes::Deadly)
+    }
+}

@@ -1,0 +1,84 @@
+//! What a gateway counted.
+//!
+//! Cost: a worker has its own counters on lines of their own; reading sums them.
+
+use crate::sync::{AtomicU64, Ordering};
+
+use super::lanes::AddressStats;
+
+/// The counters of one worker.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// Connections taken from clients.
+    pub accepted: AtomicU64,
+    /// Of these, open.
+    pub clients: AtomicU64,
+    /// Requests passed on or refused.
+    pub requests: AtomicU64,
+    /// Answers by the first digit of their status, refusals too.
+    pub answers: [AtomicU64; 6],
+    /// Requests that the proxy answered itself.
+    pub refused: AtomicU64,
+    /// Exchanges that were cut off in the middle.
+    pub broken: AtomicU64,
+    /// Connections that went over to another protocol.
+    pub switched: AtomicU64,
+}
+
+impl Counts {
+    /// Counts one.
+    pub fn add(counter: &AtomicU64) {
+        // Relaxed: a count for a page.
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts one less.
+    pub fn remove(counter: &AtomicU64) {
+        // Relaxed: as above.
+        counter.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Counts an answer.
+    pub fn answer(&self, status: u16) {
+        if let Some(class) = self.answers.get(usize::from(status / 100)) {
+            Self::add(class);
+        }
+    }
+
+    /// Adds itself to a sum.
+    pub fn add_to(&self, sum: &mut GatewayStats) {
+        // Relaxed: as above.
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        sum.accepted += get(&self.accepted);
+        sum.clients += get(&self.clients);
+        sum.requests += get(&self.requests);
+        for (all, own) in sum.answers.iter_mut().zip(&self.answers) {
+            *all += get(own);
+        }
+        sum.refused += get(&self.refused);
+        sum.broken += get(&self.broken);
+        sum.switched += get(&self.switched);
+    }
+}
+
+/// A gateway at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct GatewayStats {
+    /// Connections taken from clients so far.
+    pub accepted: u64,
+    /// Connections of clients that are open.
+    pub clients: u64,
+    /// Requests so far.
+    pub requests: u64,
+    /// Answers so far by the first digit of their status; the place 0 stays empty.
+    pub answers: [u64; 6],
+    /// Requests that the proxy answered itself.
+    pub refused: u64,
+    /// Exchanges that were cut off in the middle.
+    pub broken: u64,
+    /// Connections that went over to another protocol.
+    pub switched: u64,
+    /// The upstreams: name and addresses.
+    pub upstreams: Vec<(String, Vec<AddressStats>)>,
+}

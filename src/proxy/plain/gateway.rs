@@ -1,0 +1,331 @@
+//! A running gateway.
+//!
+//! Promise: when [`Gateway::shutdown`] has returned, no thread, connection or descriptor of it is left; a
+//! plain drop cuts all of it off and waits for the threads, which takes no longer than a poll.
+
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use rustix::net::sockopt::{set_socket_reuseaddr, set_socket_reuseport};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
+
+use super::connection::Pools;
+use super::counts::GatewayStats;
+use super::lanes::Upstream;
+use super::options::{GatewayOptions, RouteOptions, check_routes};
+use super::table::{Route, Table};
+use super::worker::{Door, Home, Shared, Worker};
+use crate::sync::{Arc, Mutex};
+
+/// Connections that the system keeps until they are taken.
+const BACKLOG: i32 = 4096;
+
+/// A gateway that serves until it is shut down or dropped.
+pub struct Gateway {
+    shared: Arc<Shared>,
+    homes: Vec<Home>,
+    threads: Vec<Thread>,
+    address: SocketAddr,
+    /// Cuts off what is left.
+    end: watch::Sender<bool>,
+    replacing: Mutex<()>,
+}
+
+/// A worker's thread.
+struct Thread {
+    handle: Option<JoinHandle<()>>,
+    drained: oneshot::Receiver<()>,
+}
+
+/// A runtime that may be dropped anywhere, before it ran too.
+struct Room(Option<Runtime>);
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// How a shutdown went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct GatewayReport {
+    /// Connections of clients that were cut off at the deadline.
+    pub cut: u64,
+}
+
+/// Why a gateway does not start, or does not take other routes.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum GatewayError {
+    /// The options contradict each other.
+    Options(String),
+    /// The address cannot be listened on.
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The system gives no thread or no runtime.
+    Worker(io::Error),
+}
+
+impl Gateway {
+    /// Listens, starts the workers, and serves.
+    ///
+    /// # Errors
+    ///
+    /// [`GatewayError`]; nothing is left running then.
+    pub fn start(options: GatewayOptions) -> Result<Self, GatewayError> {
+        options.check().map_err(GatewayError::Options)?;
+        let listeners = listen(options.listen, options.workers.get())?;
+        Self::start_on(options, listeners)
+    }
+
+    /// Starts a worker for each of these listeners, which may come from another process, and serves.
+    ///
+    /// # Errors
+    ///
+    /// [`GatewayError`]; nothing is left running then.
+    pub fn start_on(
+        options: GatewayOptions,
+        listeners: Vec<TcpListener>,
+    ) -> Result<Self, GatewayError> {
+        options.check().map_err(GatewayError::Options)?;
+        let listen = options.listen;
+        let address = match listeners.first() {
+            Some(first) => first.local_addr(),
+            None => {
+                return Err(GatewayError::Options(
+                    "there is no listener: give one a worker".into(),
+                ));
+            }
+        };
+        let address = address.map_err(|source| GatewayError::Listen {
+            address: listen,
+            source,
+        })?;
+        let (mut homes, mut rooms) = (Vec::new(), Vec::new());
+        for listener in listeners {
+            let runtime = Builder::new_current_thread().enable_all().build();
+            let runtime = runtime.map_err(GatewayError::Worker)?;
+            let (sender, gifts) = mpsc::unbounded_channel();
+            homes.push(Home {
+                runtime: runtime.handle().clone(),
+                gifts: sender,
+            });
+            rooms.push((Room(Some(runtime)), Door { listener, gifts }));
+        }
+        let pools = Pools::new(options.max_connections);
+        let pools = pools.map_err(|error| GatewayError::Options(error.to_string()))?;
+        let routes = routes(&options.routes, &homes, &pools, &[]);
+        let shared = Arc::new(Shared::new(options, pools, routes, homes.len()));
+        let mut gateway = Self {
+            shared,
+            homes,
+            threads: Vec::new(),
+            address,
+            end: watch::Sender::new(false),
+            replacing: Mutex::new(()),
+        };
+        for (index, (room, door)) in rooms.into_iter().enumerate() {
+            // From here on a drop ends what was started.
+            let thread = gateway.spawn(index, room, door)?;
+            gateway.threads.push(thread);
+        }
+        Ok(gateway)
+    }
+
+    fn spawn(&self, index: usize, room: Room, door: Door) -> Result<Thread, GatewayError> {
+        let worker = Worker::new(index, self.shared.clone(), self.homes.clone());
+        let mut ended = self.end.subscribe();
+        let (drained, receiver) = oneshot::channel();
+        let body = move || {
+            if let Some(runtime) = &room.0 {
+                runtime.block_on(async move {
+                    tokio::select! {
+                        () = worker.run(door) => {}
+                        _ = ended.wait_for(|ended| *ended) => {}
+                    }
+                });
+            }
+            // With it go all tasks and connections on this thread.
+            drop(room);
+            let _ = drained.send(());
+        };
+        let thread = thread::Builder::new().name(format!("plunge-http-{index}"));
+        let handle = thread.spawn(body).map_err(GatewayError::Worker)?;
+        Ok(Thread {
+            handle: Some(handle),
+            drained: receiver,
+        })
+    }
+
+    /// Where clients connect.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Puts other routes in place of those there are. Requests under way end as they began; an upstream
+    /// whose options stay the same keeps its connections and what is known of its addresses.
+    ///
+    /// # Errors
+    ///
+    /// [`GatewayError::Options`]; the routes stay as they were.
+    pub fn replace(&self, options: &[RouteOptions]) -> Result<(), GatewayError> {
+        check_routes(options).map_err(GatewayError::Options)?;
+        let _one = self.replacing.lock();
+        let before = self.shared.table();
+        let known = before.routes.upstreams();
+        let table = routes(options, &self.homes, &self.shared.pools, &known);
+        let now = table.upstreams();
+        self.shared.replace(table);
+        for gone in known
+            .iter()
+            .filter(|known| !now.iter().any(|one| Arc::ptr_eq(one, known)))
+        {
+            gone.retire(&self.shared.pools);
+        }
+        Ok(())
+    }
+
+    /// What it counted.
+    pub fn stats(&self) -> GatewayStats {
+        let mut sum = GatewayStats::default();
+        self.shared
+            .counts
+            .iter()
+            .for_each(|counts| counts.add_to(&mut sum));
+        let upstreams = self.shared.table().routes.upstreams();
+        let named = upstreams
+            .iter()
+            .map(|one| (one.options.name.clone(), one.stats()));
+        sum.upstreams = named.collect();
+        sum
+    }
+
+    /// Stops accepting, lets requests under way end until the deadline, then cuts off the rest.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before its end, the rest is ended as by a drop of the gateway.
+    pub async fn shutdown(mut self, deadline: Duration) -> GatewayReport {
+        self.shared.close();
+        let drained = async {
+            for thread in &mut self.threads {
+                let _ = (&mut thread.drained).await;
+            }
+        };
+        let _ = timeout(deadline, drained).await;
+        let cut = self.stats().clients;
+        drop(self);
+        GatewayReport { cut }
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.shared.close();
+        self.end.send_replace(true);
+        for thread in &mut self.threads {
+            if let Some(handle) = thread.handle.take() {
+                // A panic of a worker was reported when it happened.
+                let _ = handle.join();
+            }
+        }
+    }
+}
+
+fn routes(
+    options: &[RouteOptions],
+    homes: &[Home],
+    pools: &Pools,
+    known: &[Arc<Upstream>],
+) -> Table {
+    let mut made: Vec<Arc<Upstream>> = known.to_vec();
+    let mut each = Vec::new();
+    for route in options {
+        let same = made
+            .iter()
+            .find(|one| one.options == route.upstream)
+            .cloned();
+        let upstream = same.unwrap_or_else(|| {
+            let new = Arc::new(Upstream::new(route.upstream.clone(), homes, pools));
+            made.push(new.clone());
+            new
+        });
+        each.push(Route {
+            options: route.clone(),
+            upstream,
+        });
+    }
+    Table::new(each)
+}
+
+/// A listener for each worker, all on one address.
+fn listen(address: SocketAddr, count: usize) -> Result<Vec<TcpListener>, GatewayError> {
+    let refused = |source| GatewayError::Listen { address, source };
+    let mut listeners: Vec<TcpListener> = Vec::new();
+    for _ in 0..count {
+        let at = match listeners.first() {
+            Some(first) => first.local_addr().map_err(refused)?,
+            None => address,
+        };
+        listeners.push(listen_beside(at).map_err(|error| refused(error.into()))?);
+    }
+    Ok(listeners)
+}
+
+/// A listener on an address that others of this user may listen on, too.
+fn listen_beside(address: SocketAddr) -> Result<TcpListener, rustix::io::Errno> {
+    let family = match address {
+        SocketAddr::V4(_) => AddressFamily::INET,
+        SocketAddr::V6(_) => AddressFamily::INET6,
+    };
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(family, SocketType::STREAM, flags, None)?;
+    set_socket_reuseaddr(&socket, true)?;
+    set_socket_reuseport(&socket, true)?;
+    bind(&socket, &address)?;
+    rustix::net::listen(&socket, BACKLOG)?;
+    Ok(socket.into())
+}
+
+impl fmt::Display for GatewayError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Options(reason) => f.write_str(reason),
+            Self::Listen { address, source } => write!(
+                f,
+                "cannot listen on {address}: {source}; name another address with `--http-listen` (port 0 picks a free one)"
+            ),
+            Self::Worker(error) => write!(f, "a worker cannot be started: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for GatewayError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Options(_) => None,
+            Self::Listen { source, .. } | Self::Worker(source) => Some(source),
+        }
+    }
+}
+
+impl fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gateway")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}

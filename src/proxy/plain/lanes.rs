@@ -1,0 +1,340 @@
+//! The ways to one upstream: a lane for each address and worker.
+//!
+//! Promise: a request goes to the address with the least in flight; one that fails in a row is left alone
+//! for a while, and then tried with one request.
+//! Cost: a load for each address, two uncontended locked instructions, and a small lock of the worker's own
+//! at the end of an exchange.
+
+use std::ops::Deref;
+
+use tokio::time::Instant;
+
+use super::bridge::Channel;
+use super::connection::{Connection, Pools, Site, SiteTimes};
+use super::options::UpstreamOptions;
+use super::worker::Home;
+use crate::resilience::{Admission, BreakerState, CircuitBreaker, Outcome};
+use crate::sync::{Arc, AtomicBool, AtomicU32, AtomicU64, CachePadded, Mutex, Ordering, Weak};
+use crate::transport::http::HttpTarget;
+use crate::{AcquireError, KeyHandle, PoolConnection, PoolableResource};
+
+/// An upstream at work.
+#[derive(Debug)]
+pub struct Upstream {
+    /// What it was made from.
+    pub options: UpstreamOptions,
+    authority: String,
+    /// By worker, then by address.
+    lanes: Vec<Vec<CachePadded<Lane>>>,
+    turns: AtomicU32,
+}
+
+/// The way from one worker to one address.
+#[derive(Debug)]
+pub struct Lane {
+    /// Its connections.
+    pub connections: KeyHandle<Site, Connection>,
+    /// Those that hyper speaks on.
+    pub channels: KeyHandle<Site, Channel>,
+    /// The one in h2 that is in use; it goes back to the pool with its last request.
+    shared: Mutex<Weak<PoolConnection<Channel>>>,
+    sharing: tokio::sync::Mutex<()>,
+    in_flight: AtomicU32,
+    is_ejected: AtomicBool,
+    breaker: Mutex<CircuitBreaker>,
+    requests: AtomicU64,
+    failures: AtomicU64,
+}
+
+/// One address, as pages show it: all workers together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AddressStats {
+    /// Its URL.
+    pub url: String,
+    /// Requests under way.
+    pub in_flight: u32,
+    /// Exchanges begun.
+    pub requests: u64,
+    /// Of these, failed.
+    pub failures: u64,
+    /// Workers that leave it alone now.
+    pub ejected_by: u32,
+    /// How often one began to.
+    pub ejections: u64,
+    /// Connections that are open.
+    pub open: u32,
+    /// Of these, in use.
+    pub leased: u32,
+    /// Callers in line for one.
+    pub waiting: u32,
+    /// Connections opened so far.
+    pub opened: u64,
+    /// Dials that failed so far.
+    pub connect_failures: u64,
+    /// The last failure to open a connection.
+    pub last_connect_error: Option<String>,
+}
+
+/// So many failures in a row open any breaker that can be opened.
+const MOST_FAILURES: u32 = 1000;
+
+static SITES: AtomicU64 = AtomicU64::new(0);
+
+impl Upstream {
+    /// An upstream without connections, for these workers.
+    pub fn new(options: UpstreamOptions, homes: &[Home], pools: &Pools) -> Self {
+        let now = Instant::now();
+        let times = SiteTimes {
+            connect: options.timeouts.connect,
+            acquire: options.acquire_timeout,
+            idle: options.idle_timeout,
+        };
+        let site = |home: &Home, target: &HttpTarget| Site {
+            // Relaxed: a number that is given out once.
+            id: SITES.fetch_add(1, Ordering::Relaxed),
+            target: Arc::new(target.clone()),
+            h2: options.h2,
+            runtime: home.runtime.clone(),
+            max_connections: options.max_connections,
+            times,
+        };
+        let lane = |home: &Home, target: &HttpTarget| Lane {
+            connections: pools.connections.handle(site(home, target)),
+            channels: pools.channels.handle(site(home, target)),
+            shared: Mutex::new(Weak::new()),
+            sharing: tokio::sync::Mutex::default(),
+            in_flight: AtomicU32::new(0),
+            is_ejected: AtomicBool::new(false),
+            breaker: Mutex::new(CircuitBreaker::new(options.breaker, now)),
+            requests: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+        };
+        let of = |home| options.targets.iter().map(move |target| (home, target));
+        let lanes = homes
+            .iter()
+            .map(|home| {
+                of(home)
+                    .map(|(home, target)| CachePadded::new(lane(home, target)))
+                    .collect()
+            })
+            .collect();
+        let first = options.targets.first();
+        let authority = first.and_then(|target| target.authority().to_str().ok());
+        Self {
+            authority: authority.unwrap_or_default().to_owned(),
+            lanes,
+            turns: AtomicU32::new(0),
+            options,
+        }
+    }
+
+    /// What its first URL names.
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    /// Takes the way of a worker with the least in flight, but for those in `tried`.
+    pub fn pick<U: Deref<Target = Self> + Clone>(
+        upstream: &U,
+        worker: usize,
+        tried: u64,
+        now: Instant,
+    ) -> Option<Flight<U>> {
+        let lanes = upstream.lanes.get(worker)?;
+        let count = lanes.len();
+        let first = match count {
+            1 => 0,
+            // Relaxed: whose turn it is among equals.
+            _ => upstream.turns.fetch_add(1, Ordering::Relaxed) as usize % count,
+        };
+        let mut refused = tried;
+        loop {
+            let open = (0..count)
+                .map(|step| (first + step) % count)
+                .filter(|at| refused & bit(*at) == 0)
+                // Relaxed: an estimate.
+                .min_by_key(|at| lanes[*at].in_flight.load(Ordering::Relaxed))?;
+            match lanes[open].admit(now) {
+                Some(admission) => {
+                    return Some(Flight::new(upstream.clone(), worker, open, admission));
+                }
+                None => refused |= bit(open),
+            }
+        }
+    }
+
+    /// Its addresses.
+    pub fn stats(&self) -> Vec<AddressStats> {
+        let targets = self.options.targets.iter().enumerate();
+        targets
+            .map(|(at, target)| {
+                let mut sum = AddressStats {
+                    url: target.to_string(),
+                    ..AddressStats::default()
+                };
+                self.lanes
+                    .iter()
+                    .for_each(|lanes| lanes[at].add_to(&mut sum));
+                sum
+            })
+            .collect()
+    }
+
+    /// Closes the connections that nobody uses, and opens no more for them.
+    pub fn retire(&self, pools: &Pools) {
+        for lane in self.lanes.iter().flatten() {
+            pools.connections.remove(lane.connections.key());
+            pools.channels.remove(lane.channels.key());
+        }
+    }
+}
+
+/// Beyond 64 addresses those share bits: a try less, nothing more.
+fn bit(at: usize) -> u64 {
+    1 << (at % 64)
+}
+
+impl Lane {
+    /// The connection in h2 that all requests of this worker share; opened by the first.
+    ///
+    /// # Errors
+    ///
+    /// That of the pool.
+    pub async fn shared_channel(&self) -> Result<Arc<PoolConnection<Channel>>, AcquireError> {
+        if let Some(shared) = self.known_channel() {
+            return Ok(shared);
+        }
+        let _one = self.sharing.lock().await;
+        if let Some(shared) = self.known_channel() {
+            return Ok(shared);
+        }
+        let shared = Arc::new(self.channels.acquire().await?);
+        *self.shared.lock() = Arc::downgrade(&shared);
+        Ok(shared)
+    }
+
+    fn known_channel(&self) -> Option<Arc<PoolConnection<Channel>>> {
+        let shared = self.shared.lock().upgrade();
+        shared.filter(|lease| lease.is_healthy())
+    }
+
+    fn admit(&self, now: Instant) -> Option<Admission> {
+        self.breaker.lock().admit(now).ok()
+    }
+
+    fn record(&self, admission: Admission, outcome: Outcome) {
+        let mut breaker = self.breaker.lock();
+        breaker.record(admission, outcome, Instant::now());
+        let is_ejected = breaker.state() != BreakerState::Closed;
+        // Relaxed: for pages.
+        if is_ejected != self.is_ejected.load(Ordering::Relaxed) {
+            self.is_ejected.store(is_ejected, Ordering::Relaxed);
+        }
+    }
+
+    /// Leaves the address alone at once.
+    fn eject(&self, admission: Admission, failures: u32) {
+        // What counts after the breaker opened is of no account to it.
+        for _ in 0..failures.min(MOST_FAILURES) {
+            self.record(admission, Outcome::Failure);
+        }
+    }
+
+    fn add_to(&self, sum: &mut AddressStats) {
+        // Relaxed, all of them: counts for a page.
+        sum.in_flight += self.in_flight.load(Ordering::Relaxed);
+        sum.requests += self.requests.load(Ordering::Relaxed);
+        sum.failures += self.failures.load(Ordering::Relaxed);
+        sum.ejected_by += u32::from(self.is_ejected.load(Ordering::Relaxed));
+        sum.ejections += self.breaker.lock().times_opened();
+        let pools = [
+            self.connections.pool().map(|pool| pool.stats()),
+            self.channels.pool().map(|pool| pool.stats()),
+        ];
+        for pool in pools.into_iter().flatten() {
+            sum.open += pool.open;
+            sum.leased += pool.leased;
+            sum.waiting += pool.waiting;
+            sum.opened += pool.opened;
+            sum.connect_failures += pool.connect_failures;
+            sum.last_connect_error = pool.last_connect_error.or(sum.last_connect_error.take());
+        }
+    }
+}
+
+/// A request on its way; dropped without an outcome it says nothing of the address.
+pub struct Flight<U: Deref<Target = Upstream>> {
+    upstream: U,
+    worker: usize,
+    at: usize,
+    admission: Admission,
+    outcome: Outcome,
+}
+
+impl<U: Deref<Target = Upstream>> Flight<U> {
+    fn new(upstream: U, worker: usize, at: usize, admission: Admission) -> Self {
+        let outcome = Outcome::Abandoned;
+        let flight = Self {
+            upstream,
+            worker,
+            at,
+            admission,
+            outcome,
+        };
+        // Relaxed: estimates and counts.
+        flight.lane().in_flight.fetch_add(1, Ordering::Relaxed);
+        flight.lane().requests.fetch_add(1, Ordering::Relaxed);
+        flight
+    }
+
+    /// Its lane.
+    pub fn lane(&self) -> &Lane {
+        &self.upstream.lanes[self.worker][self.at]
+    }
+
+    /// What its upstream was made from.
+    pub fn options(&self) -> &UpstreamOptions {
+        &self.upstream.options
+    }
+
+    /// The address among those tried.
+    pub fn bit(&self) -> u64 {
+        bit(self.at)
+    }
+
+    /// Notes an answer: one that says that the upstream cannot serve is a failure where another address may.
+    pub fn answered(&mut self, status: u16) {
+        let has_others = self.upstream.options.targets.len() > 1;
+        self.outcome = match status {
+            502..=504 if has_others => Outcome::Failure,
+            _ => Outcome::Success,
+        };
+    }
+
+    /// It cannot be reached: where there is another address, that one serves from now on.
+    pub fn unreachable(&mut self) {
+        self.outcome = Outcome::Failure;
+        if self.upstream.options.targets.len() > 1 {
+            self.lane()
+                .eject(self.admission, self.upstream.options.breaker.failures);
+        }
+    }
+
+    /// There was no answer.
+    pub fn failed(&mut self) {
+        self.outcome = Outcome::Failure;
+    }
+}
+
+impl<U: Deref<Target = Upstream>> Drop for Flight<U> {
+    fn drop(&mut self) {
+        let lane = self.lane();
+        // Relaxed: as above.
+        lane.in_flight.fetch_sub(1, Ordering::Relaxed);
+        if self.outcome == Outcome::Failure {
+            lane.failures.fetch_add(1, Ordering::Relaxed);
+        }
+        lane.record(self.admission, self.outcome);
+    }
+}

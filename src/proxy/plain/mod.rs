@@ -1,0 +1,34 @@
+//! The plain HTTP reverse proxy: several upstreams by host or path prefix, HTTP/1.1 and h2 in front and
+//! behind.
+//!
+//! Promise: a request is read by one strict grammar and written anew, so that nobody behind reads it in
+//! another way; bodies are passed on as they come, a buffer at a time, and never collected; a connection
+//! whose exchange did not end in order is never used again.
+//! Cost: each worker is a thread with a runtime of its own, and a connection stays on its thread. A small
+//! request on kept connections is two reads and two writes; the rest is some 1.5 µs.
+//!
+//! [`Gateway::start`] runs one from [`GatewayOptions`]; [`Gateway::replace`] changes its routes under load.
+
+mod body;
+mod bridge;
+mod chunks;
+mod client;
+mod connection;
+mod counts;
+mod deadline;
+mod exchange;
+mod gateway;
+mod head;
+mod lanes;
+mod options;
+mod refusal;
+mod relay;
+mod table;
+mod upgrade;
+mod wire;
+mod worker;
+
+pub use counts::GatewayStats;
+pub use gateway::{Gateway, GatewayError, GatewayReport};
+pub use lanes::AddressStats;
+pub use options::{GatewayOptions, HeadLimits, HostHeader, RouteOptions, UpstreamOptions};

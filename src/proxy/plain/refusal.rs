@@ -1,0 +1,78 @@
+//! Answers of the proxy itself: what is refused, and with which status.
+//!
+//! Promise: each is whole and short, says what to do, and ends its connection where the rest of the request
+//! cannot be told from the next one.
+
+use std::io::Write;
+
+/// Why a request is not passed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The status.
+    pub status: u16,
+    /// What is wrong, for people.
+    pub reason: &'static str,
+}
+
+impl Refusal {
+    /// The syntax is wrong, or allows two readings.
+    pub const fn bad(reason: &'static str) -> Self {
+        Self::new(400, reason)
+    }
+
+    /// A refusal with this status.
+    pub const fn new(status: u16, reason: &'static str) -> Self {
+        Self { status, reason }
+    }
+
+    /// Appends the answer.
+    pub fn write(self, to: &mut Vec<u8>, close: bool, is_head: bool) {
+        let Self { status, reason } = self;
+        let closing = if close { "connection: close\r\n" } else { "" };
+        let again = if status == 503 {
+            "retry-after: 1\r\n"
+        } else {
+            ""
+        };
+        let body = if is_head { "" } else { reason };
+        // A write to a vector does not fail.
+        let _ = write!(
+            to,
+            "HTTP/1.1 {status} {}\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: {}\r\n{again}{closing}\r\n{body}{}",
+            phrase(status),
+            reason.len() + 1,
+            if is_head { "" } else { "\n" },
+        );
+    }
+}
+
+fn phrase(status: u16) -> &'static str {
+    hyper::StatusCode::from_u16(status)
+        .ok()
+        .and_then(|status| status.canonical_reason())
+        .unwrap_or("Refused")
+}
+
+/// No route fits.
+pub const NO_ROUTE: Refusal = Refusal::new(404, "no route of this proxy fits the host and path");
+/// Nothing was left to try.
+pub const NO_ADDRESS: Refusal = Refusal::new(
+    503,
+    "every address of the upstream is left alone for a while, because it failed",
+);
+/// A dial failed.
+pub const UNREACHABLE: Refusal = Refusal::new(502, "the upstream cannot be reached");
+/// All connections are in use.
+pub const BUSY: Refusal = Refusal::new(503, "every connection to the upstream is in use");
+/// The upstream was too slow.
+pub const LATE: Refusal = Refusal::new(504, "the upstream did not answer in time");
+/// The answer broke off before it began.
+pub const BROKEN: Refusal =
+    Refusal::new(502, "the upstream closed the connection without an answer");
+/// The answer is none.
+pub const BAD_ANSWER: Refusal = Refusal::new(502, "the upstream's answer is not valid HTTP/1.1");
+/// The body is longer than allowed.
+pub const TOO_LARGE: Refusal =
+    Refusal::new(413, "the request's body is longer than this proxy takes");
+/// The client was too slow.
+pub const SLOW_CLIENT: Refusal = Refusal::new(408, "the request did not arrive in time");

@@ -1,0 +1,277 @@
+//! The two directions of one exchange, and the limits on both.
+//!
+//! Promise: a direction reads on only when the other side took what was read; an answer that comes before
+//! the request is over is passed on.
+//! Cost: without a body to wait for, one direction is all there is.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
+
+use super::body::{Body, BodyError};
+use super::deadline::Patience;
+use super::head::{Client, Response, parse_response};
+use super::wire::{Inbox, Outbox, write_all};
+use crate::resilience::{Deadline, Expired, Timeouts};
+use crate::sync::{AtomicBool, AtomicU32, Ordering};
+
+/// The longest head of an answer.
+const MAX_HEAD_BYTES: usize = 256 << 10;
+
+/// What moved, so that the clocks know.
+#[derive(Debug, Default)]
+pub struct Moves {
+    sent: AtomicU32,
+    got: AtomicU32,
+    begun: AtomicBool,
+}
+
+/// Why an exchange has no answer, or not all of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Not a byte of the request went out.
+    Unsent,
+    /// Not a byte of an answer came.
+    Silent,
+    /// The upstream's answer broke off, or is none.
+    BadAnswer,
+    /// The request's body is not what its head says.
+    BadRequest,
+    /// It is too long.
+    TooLarge,
+    /// The client is gone.
+    ClientGone,
+    /// A limit was reached.
+    Late(Expired),
+}
+
+impl Moves {
+    fn sent(&self) {
+        // Relaxed: read by the same task.
+        self.sent.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn got(&self) {
+        // Relaxed: as above.
+        self.got.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether the client got a byte of the answer.
+    pub fn has_begun(&self) -> bool {
+        // Relaxed: as above.
+        self.begun.load(Ordering::Relaxed)
+    }
+
+    fn seen(&self) -> (u32, u32) {
+        // Relaxed, both: as above.
+        (
+            self.sent.load(Ordering::Relaxed),
+            self.got.load(Ordering::Relaxed),
+        )
+    }
+}
+
+/// Passes an answer on.
+///
+/// # Errors
+///
+/// [`Fault`].
+pub async fn answer<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
+    from: &mut R,
+    inbox: &mut Inbox,
+    to: &mut W,
+    client: Client,
+    moves: &Moves,
+) -> Result<Response, Fault> {
+    let mut out = Outbox::take();
+    let response = loop {
+        match read(from, inbox, moves).await {
+            Ok(0) if inbox.is_empty() && moves.seen().1 == 0 => return Err(Fault::Silent),
+            Ok(0) => return Err(Fault::BadAnswer),
+            Ok(_) => {}
+            Err(_) if moves.seen().1 == 0 => return Err(Fault::Silent),
+            Err(_) => return Err(Fault::BadAnswer),
+        }
+        match next_head(inbox, client, &mut out)? {
+            Some(response) => break response,
+            None if inbox.bytes().len() > MAX_HEAD_BYTES => return Err(Fault::BadAnswer),
+            None if out.is_empty() => {}
+            // What was said in between goes out at once: somebody waits for it.
+            None => flush(to, &mut out, moves).await?,
+        }
+    };
+    let mut body = Body::new(response.framing, response.writing, u64::MAX);
+    loop {
+        let used = body
+            .advance(inbox.bytes(), &mut out)
+            .map_err(|_| Fault::BadAnswer)?;
+        inbox.consume(used);
+        flush(to, &mut out, moves).await?;
+        if body.is_done() {
+            return Ok(response);
+        }
+        if let Ok(0) | Err(_) = read(from, inbox, moves).await {
+            body.end(&mut out).map_err(|_| Fault::BadAnswer)?;
+        }
+    }
+}
+
+async fn read<R: AsyncRead + Unpin>(
+    from: &mut R,
+    inbox: &mut Inbox,
+    moves: &Moves,
+) -> std::io::Result<usize> {
+    let count = inbox.read(from).await?;
+    if count > 0 {
+        moves.got();
+    }
+    Ok(count)
+}
+
+/// The head of the answer, or of the switch to another protocol; what comes before it is appended to
+/// `out`.
+fn next_head(
+    inbox: &mut Inbox,
+    client: Client,
+    out: &mut Vec<u8>,
+) -> Result<Option<Response>, Fault> {
+    loop {
+        let before = out.len();
+        let Some(response) =
+            parse_response(inbox.bytes(), client, out).map_err(|_| Fault::BadAnswer)?
+        else {
+            return Ok(None);
+        };
+        inbox.consume(response.head_bytes);
+        match response.status {
+            101 if client.upgrade => return Ok(Some(response)),
+            101 => return Err(Fault::BadAnswer),
+            100..=199 if client.is_old => out.truncate(before),
+            100..=199 => {}
+            _ => return Ok(Some(response)),
+        }
+        if inbox.is_empty() {
+            return Ok(None);
+        }
+    }
+}
+
+async fn flush<W: AsyncWrite + Unpin>(
+    to: &mut W,
+    out: &mut Vec<u8>,
+    moves: &Moves,
+) -> Result<(), Fault> {
+    if out.is_empty() {
+        return Ok(());
+    }
+    // Relaxed: as above.
+    moves.begun.store(true, Ordering::Relaxed);
+    write_all(to, out).await.map_err(|_| Fault::ClientGone)?;
+    moves.got();
+    out.clear();
+    Ok(())
+}
+
+/// Passes the rest of a request's body on.
+///
+/// # Errors
+///
+/// [`Fault`]; [`Fault::Silent`] where the upstream does not take more of it.
+pub async fn pump<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
+    from: &mut R,
+    inbox: &mut Inbox,
+    to: &mut W,
+    body: &mut Body,
+    moves: &Moves,
+) -> Result<(), Fault> {
+    let mut out = Outbox::take();
+    loop {
+        let used = body.advance(inbox.bytes(), &mut out).map_err(of_request)?;
+        inbox.consume(used);
+        if !out.is_empty() {
+            write_all(to, &out).await.map_err(|_| Fault::Silent)?;
+            moves.sent();
+            out.clear();
+        }
+        if body.is_done() {
+            return Ok(());
+        }
+        match inbox.read(from).await {
+            Ok(0) | Err(_) => return Err(Fault::ClientGone),
+            Ok(_) => moves.sent(),
+        }
+    }
+}
+
+/// What a body's error says of its request.
+pub fn of_request(error: BodyError) -> Fault {
+    match error {
+        BodyError::Invalid => Fault::BadRequest,
+        BodyError::TooLarge => Fault::TooLarge,
+        BodyError::Broken => Fault::ClientGone,
+    }
+}
+
+/// Runs both until the answer is over; says whether the request was by then.
+///
+/// # Errors
+///
+/// [`Fault`].
+pub async fn both(
+    answering: impl Future<Output = Result<Response, Fault>>,
+    pumping: impl Future<Output = Result<(), Fault>>,
+) -> Result<(Response, bool), Fault> {
+    let (mut answering, mut pumping) = (pin!(answering), pin!(pumping));
+    let mut pumped = None;
+    poll_fn(|context| {
+        if pumped.is_none()
+            && let Poll::Ready(ended) = pumping.as_mut().poll(context)
+        {
+            match ended {
+                // It may have said why before it stopped to read.
+                Ok(()) | Err(Fault::Silent) => pumped = Some(ended.is_ok()),
+                Err(fault) => return Poll::Ready(Err(fault)),
+            }
+        }
+        let answered = answering.as_mut().poll(context);
+        answered.map_ok(|response| (response, pumped == Some(true)))
+    })
+    .await
+}
+
+/// Runs a task within the limits of one exchange.
+///
+/// # Errors
+///
+/// [`Fault::Late`].
+pub async fn within<T>(
+    patience: &mut Patience,
+    deadline: &mut Deadline,
+    limits: &Timeouts,
+    moves: &Moves,
+    task: impl Future<Output = Result<T, Fault>>,
+) -> Result<T, Fault> {
+    let mut task = pin!(task);
+    let mut seen = (0, 0);
+    poll_fn(|context| {
+        if let Poll::Ready(done) = task.as_mut().poll(context) {
+            return Poll::Ready(done);
+        }
+        let moved = moves.seen();
+        if moved != seen {
+            match moved.1 > 0 {
+                true => deadline.progress(limits, Instant::now()),
+                false => deadline.again(limits, Instant::now()),
+            }
+            seen = moved;
+        }
+        patience.poll_due(context, deadline.expires()).map(|_| {
+            let expired = deadline.expired(Instant::now());
+            Err(Fault::Late(expired.unwrap_or(Expired::Overall)))
+        })
+    })
+    .await
+}

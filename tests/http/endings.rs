@@ -1,0 +1,144 @@
+//! Whoever leaves, and whenever: nothing is lost.
+
+use std::time::Duration;
+
+use crate::fixture::{
+    Origin, Talk, addresses, eventually, gateway, get, is_at_rest, options, status, upstream,
+};
+use plunge::proxy::plain::Gateway;
+
+#[test]
+fn clients_that_leave_in_the_middle_cost_one_connection_each_and_no_capacity() {
+    let origin = Origin::scripted(|talk, _| {
+        while let Some(head) = talk.head() {
+            match head.starts_with("GET /ok") {
+                true => drop(talk.say("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")),
+                false => {
+                    talk.say("HTTP/1.1 200 OK\r\ncontent-length: 100000000\r\n\r\n");
+                    while talk.say([b'a'; 65536]) {}
+                }
+            }
+        }
+    });
+    let mut options = options(upstream(&[&origin]));
+    options.routes[0].upstream.max_connections = 4;
+    let gateway = Gateway::start(options).unwrap();
+    for turn in 0..40 {
+        let mut talk = Talk::to(gateway.address());
+        match turn % 3 {
+            0 => talk.say("GET /large HTTP/1.1\r\nhost: a\r\n\r\n"),
+            1 => talk.say("POST /upload HTTP/1.1\r\nhost: a\r\ncontent-length: 100000\r\n\r\nabc"),
+            _ => talk.say("GET /half"),
+        };
+        if turn % 3 == 0 {
+            talk.head();
+        }
+        drop(talk);
+    }
+    eventually("nothing is held", || {
+        is_at_rest(&gateway) && gateway.stats().clients == 0
+    });
+    assert_eq!(status(&get(&gateway, "/ok")), 200);
+}
+
+#[test]
+fn upstreams_that_leave_in_the_middle_cost_no_capacity() {
+    let origin = Origin::scripted(|talk, number| {
+        let _ = talk.head();
+        let said = [
+            "",
+            "HTTP/1.1",
+            "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nabc",
+            "HTTP/1.1 200 OK\r\n\r\nabc",
+        ];
+        talk.say(said[number % said.len()]);
+    });
+    let mut options = options(upstream(&[&origin]));
+    options.routes[0].upstream.max_connections = 2;
+    options.routes[0].upstream.breaker.failures = u32::MAX;
+    options.routes[0].upstream.breaker.least_calls = u32::MAX;
+    let gateway = Gateway::start(options).unwrap();
+    for _ in 0..40 {
+        get(&gateway, "/");
+    }
+    eventually("nothing is held", || is_at_rest(&gateway));
+    assert_eq!(addresses(&gateway)[0].open, 0);
+}
+
+#[test]
+fn a_client_that_is_slow_with_its_head_is_told_so() {
+    let origin = Origin::hello();
+    let mut options = options(upstream(&[&origin]));
+    options.client_head = Duration::from_millis(50);
+    options.client_idle = Duration::from_millis(50);
+    let gateway = Gateway::start(options).unwrap();
+    let mut talk = Talk::to(gateway.address());
+    talk.say("GET / HT");
+    assert_eq!(status(&talk.rest()), 408);
+    assert_eq!(
+        Talk::to(gateway.address()).rest(),
+        "",
+        "one that says nothing is told nothing"
+    );
+    eventually("both are gone", || gateway.stats().clients == 0);
+}
+
+#[test]
+fn a_shutdown_lets_the_request_under_way_end_and_closes_what_is_idle() {
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    let wait = std::sync::Mutex::new(wait);
+    let origin = Origin::scripted(move |talk, _| {
+        talk.head();
+        let _ = wait.lock().unwrap().recv();
+        talk.say("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+        talk.rest();
+    });
+    let gateway = gateway(&origin);
+    let (mut idle, mut busy) = (Talk::to(gateway.address()), Talk::to(gateway.address()));
+    busy.say("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+    eventually("the request is under way", || {
+        addresses(&gateway)[0].leased == 1 && gateway.stats().clients == 2
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let ending =
+        std::thread::spawn(move || runtime.block_on(gateway.shutdown(Duration::from_secs(20))));
+    assert_eq!(idle.rest(), "");
+    go.send(()).unwrap();
+    assert!(busy.rest().ends_with("ok"));
+    assert_eq!(ending.join().unwrap().cut, 0);
+}
+
+#[test]
+fn a_drop_cuts_everything_off() {
+    let origin = Origin::scripted(|talk, _| {
+        talk.head();
+        talk.rest();
+    });
+    let gateway = gateway(&origin);
+    let mut busy = Talk::to(gateway.address());
+    busy.say("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+    eventually("the request is under way", || {
+        addresses(&gateway)[0].leased == 1
+    });
+    drop(gateway);
+    assert_eq!(busy.rest(), "");
+}
+
+#[test]
+fn several_workers_share_the_clients() {
+    let origin = Origin::hello();
+    let mut options = options(upstream(&[&origin]));
+    options.workers = std::num::NonZeroUsize::new(3).unwrap();
+    let gateway = Gateway::start(options).unwrap();
+    let mut talks: Vec<Talk> = (0..30).map(|_| Talk::to(gateway.address())).collect();
+    for talk in &mut talks {
+        talk.say("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+        assert_eq!(status(&talk.head().unwrap()), 200);
+    }
+    assert_eq!(gateway.stats().clients, 30);
+    drop(talks);
+    eventually("all are gone", || gateway.stats().clients == 0);
+}

@@ -1,0 +1,70 @@
+//! Other protocols over the same connection.
+
+use crate::fixture::{Origin, Talk, eventually, gateway, is_at_rest, status};
+
+const ASK: &str = "GET /chat HTTP/1.1\r\nhost: a\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-key: x\r\n\r\n";
+const AGREED: &str =
+    "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\n";
+
+#[test]
+fn bytes_go_both_ways_after_the_switch_those_that_came_with_the_heads_first() {
+    let origin = Origin::scripted(|talk, _| {
+        let head = talk.head().unwrap().to_lowercase();
+        assert!(
+            head.contains("connection: upgrade\r\n") && head.contains("upgrade: websocket\r\n"),
+            "{head}"
+        );
+        talk.say(format!("{AGREED}first"));
+        assert_eq!(talk.bytes(5).unwrap(), b"early");
+        for _ in 0..3 {
+            let said = talk.bytes(4).unwrap();
+            talk.say(said);
+        }
+        talk.say("bye");
+    });
+    let gateway = gateway(&origin);
+    let mut talk = Talk::to(gateway.address());
+    talk.say(format!("{ASK}early"));
+    let head = talk.head().unwrap().to_lowercase();
+    assert!(head.starts_with("http/1.1 101 "), "{head}");
+    assert!(
+        head.contains("upgrade: websocket\r\n") && head.contains("connection: upgrade\r\n"),
+        "{head}"
+    );
+    assert_eq!(talk.bytes(5).unwrap(), b"first");
+    for _ in 0..3 {
+        talk.say("ping");
+        assert_eq!(talk.bytes(4).unwrap(), b"ping");
+    }
+    assert_eq!(talk.rest(), "bye");
+    drop(talk);
+    eventually("the connection is given up", || is_at_rest(&gateway));
+    assert_eq!(gateway.stats().switched, 1);
+}
+
+#[test]
+fn an_upstream_that_does_not_switch_answers_as_ever() {
+    let origin = Origin::hello();
+    let gateway = gateway(&origin);
+    let mut talk = Talk::to(gateway.address());
+    for _ in 0..2 {
+        talk.say(ASK);
+        assert_eq!(status(&talk.head().unwrap()), 200);
+        assert_eq!(talk.bytes(5).unwrap(), b"hello");
+    }
+}
+
+#[test]
+fn a_client_that_leaves_ends_the_upstreams_side() {
+    let origin = Origin::scripted(|talk, _| {
+        talk.head();
+        talk.say(AGREED);
+        assert_eq!(talk.rest(), "");
+    });
+    let gateway = gateway(&origin);
+    let mut talk = Talk::to(gateway.address());
+    talk.say(ASK);
+    talk.head();
+    drop(talk);
+    eventually("the connection is given up", || is_at_rest(&gateway));
+}
