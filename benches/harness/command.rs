@@ -12,6 +12,8 @@ use super::{CASES, Case, Entry, Group, Outcome, Played, Row, Side, rounds};
 /// What the command line asks for.
 struct Plan {
     cases: Vec<&'static Case>,
+    /// Whether they were asked for by name.
+    named: bool,
     rounds: usize,
     millis: u64,
 }
@@ -60,6 +62,9 @@ pub fn run(entries: &[Entry], bars: &[Bar]) -> ExitCode {
             .copied()
             .collect();
         let Some(ours) = players.first().map(|first| first.name) else {
+            if plan.named {
+                println!("\n{}: nobody here plays it; the suite does", case.name);
+            }
             continue;
         };
         let (rounds_wanted, millis) = case.rounds(plan.rounds, plan.millis);
@@ -79,6 +84,7 @@ pub fn run(entries: &[Entry], bars: &[Bar]) -> ExitCode {
 fn plan(arguments: impl Iterator<Item = String>) -> Result<Plan, String> {
     let mut plan = Plan {
         cases: Vec::new(),
+        named: true,
         rounds: 11,
         millis: 200,
     };
@@ -93,6 +99,7 @@ fn plan(arguments: impl Iterator<Item = String>) -> Result<Plan, String> {
         }
     }
     if plan.cases.is_empty() {
+        plan.named = false;
         plan.cases = CASES.iter().collect();
     }
     Ok(plan)

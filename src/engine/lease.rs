@@ -88,18 +88,19 @@ impl<T, H: Host<T>> Lease<T, H> {
     /// Counts a take.
     #[inline(always)]
     pub(crate) fn count_use(&self) {
-        self.count_use_unless(|_| false);
+        self.set_uses(self.next_use());
     }
 
-    /// Counts a take, unless the caller says no to its number. Tells whether it said no.
+    /// The number of the take that is not counted yet.
     #[inline(always)]
-    pub(crate) fn count_use_unless(&self, is_refused: impl FnOnce(u64) -> bool) -> bool {
-        let uses = self.slot().uses().wrapping_add(1);
-        let refused = is_refused(uses);
-        if !refused {
-            self.slot().set_uses(uses);
-        }
-        refused
+    pub(crate) fn next_use(&self) -> u64 {
+        self.slot().uses().wrapping_add(1)
+    }
+
+    /// Counts the take of this number.
+    #[inline(always)]
+    pub(crate) fn set_uses(&self, uses: u64) {
+        self.slot().set_uses(uses);
     }
 
     pub(crate) fn uses(&self) -> u64 {

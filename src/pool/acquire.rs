@@ -9,8 +9,6 @@ use pin_project_lite::pin_project;
 use tokio::runtime::Handle;
 use tokio::task::coop;
 use tokio::time::Instant;
-#[cfg(feature = "tracing")]
-use tracing::Instrument;
 
 use super::admit::{self, Admission};
 use super::close::why_closed;
@@ -21,6 +19,8 @@ use super::handle::Pool;
 use super::maintenance;
 use super::retire;
 use super::shared::{Body, Failure, Lease, far};
+#[cfg(feature = "tracing")]
+use super::spanned::Spanned;
 use super::telemetry::Begun;
 use crate::engine::{Caller, Late, Wait, WaitError};
 use crate::sync::Arc;
@@ -43,7 +43,6 @@ pub(super) fn is_due(uses: u64) -> bool {
 /// Whether the task had its share, and is to yield as tokio's own primitives do, so that a loop of
 /// acquires starves nobody; if not, it is charged.
 #[cold]
-#[inline(never)]
 pub(super) fn is_spent(context: &mut Context<'_>) -> bool {
     let charged = coop::poll_proceed(context).map(|proceed| proceed.made_progress());
     charged.is_pending()
@@ -106,24 +105,33 @@ where
         outcome.map_ok(|connection| connection.entered(caller))
     }
 
-    /// Hands a hit out, unless the task had its share. The connection goes back meanwhile, as it
-    /// was: nobody had it, so no hook is shown it.
     #[inline(always)]
     fn poll_hit(
         context: &mut Context<'_>,
         lease: Lease<T>,
     ) -> Poll<Result<PoolConnection<T>, AcquireError>> {
-        if lease.count_use_unless(|uses| is_due(uses) && is_spent(context)) {
-            return Self::put_off(lease);
+        let uses = lease.next_use();
+        if is_due(uses) {
+            return Self::poll_charged(context, lease);
         }
+        lease.set_uses(uses);
         Poll::Ready(Ok(PoolConnection::new(lease)))
     }
 
+    /// Hands a hit out, unless the task had its share. The connection goes back meanwhile, as it
+    /// was: nobody had it, so no hook is shown it.
     #[cold]
     #[inline(never)]
-    fn put_off(lease: Lease<T>) -> Poll<Result<PoolConnection<T>, AcquireError>> {
-        lease.put();
-        Poll::Pending
+    fn poll_charged(
+        context: &mut Context<'_>,
+        lease: Lease<T>,
+    ) -> Poll<Result<PoolConnection<T>, AcquireError>> {
+        if is_spent(context) {
+            lease.put();
+            return Poll::Pending;
+        }
+        lease.count_use();
+        Poll::Ready(Ok(PoolConnection::new(lease)))
     }
 }
 
@@ -157,10 +165,11 @@ pub(crate) fn acquire_slow<T: Send + 'static>(
     found: Option<Lease<T>>,
     limit: Duration,
 ) -> impl Future<Output = Result<Lease<T>, AcquireError>> + Send + use<'_, T> {
-    let acquire = look_and_wait(body, found, limit);
+    let acquire = move || look_and_wait(body, found, limit);
     #[cfg(feature = "tracing")]
-    let acquire = acquire.instrument(body.host().telemetry.acquire_span());
-    acquire
+    return Spanned::new(body.host().telemetry.acquire_span(), acquire);
+    #[cfg(not(feature = "tracing"))]
+    acquire()
 }
 
 async fn look_and_wait<T: Send + 'static>(

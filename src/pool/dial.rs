@@ -8,8 +8,6 @@ use std::task::Poll;
 use std::time::Duration;
 
 use tokio::time::Instant;
-#[cfg(feature = "tracing")]
-use tracing::Instrument;
 
 use super::deadline::timeout_at;
 use super::error::{SharedError, StepError, Transient};
@@ -20,6 +18,8 @@ use super::manager::ConnectContext;
 use super::metadata::ResourceMetadata;
 use super::resource::BoxError;
 use super::shared::{Body, Failure, Shared, Ticket};
+#[cfg(feature = "tracing")]
+use super::spanned::Spanned;
 use super::telemetry::Begun;
 use crate::sync::Arc;
 
@@ -50,14 +50,15 @@ async fn run<T: Send + 'static>(first: Ticket<T>) {
             return;
         };
         let begun = Begun::at(Instant::now());
-        let opening = open(shared, &body, ticket.generation());
+        let generation = ticket.generation();
+        let opening = || open(shared, &body, generation);
         #[cfg(feature = "tracing")]
-        let opening = opening.instrument(
-            shared
-                .telemetry
-                .connect_span(shared.backoff.failures(), ticket.generation()),
-        );
-        next = match opening.await {
+        let opening = {
+            let failures = shared.backoff.failures();
+            let span = shared.telemetry.connect_span(failures, generation);
+            || Spanned::new(span, opening)
+        };
+        next = match opening().await {
             Ok(value) => {
                 shared.telemetry.opened(begun);
                 shared.backoff.reset();

@@ -35,6 +35,8 @@ mod runtime;
 #[cfg(feature = "serde")]
 mod settings;
 mod shared;
+#[cfg(feature = "tracing")]
+mod spanned;
 mod stats;
 mod stock;
 mod sweep;

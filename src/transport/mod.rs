@@ -3,6 +3,8 @@
 
 #[cfg(feature = "http")]
 pub mod http;
+#[cfg(all(feature = "tcp", unix))]
+mod layered;
 #[cfg(feature = "sse")]
 pub mod sse;
 #[cfg(all(feature = "proxy", target_os = "linux"))]
@@ -12,6 +14,8 @@ pub mod subprocess;
 #[cfg(all(feature = "tcp", unix))]
 pub mod tcp;
 
+#[cfg(all(feature = "tcp", unix))]
+pub use layered::Layered;
 #[cfg(all(feature = "proxy", target_os = "linux"))]
 pub use standard::{StandardInput, StandardOutput};
 #[cfg(all(feature = "subprocess", target_os = "linux"))]

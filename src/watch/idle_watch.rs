@@ -59,8 +59,7 @@ impl<T: 'static> IdleWatch<T> {
     /// # }
     /// ```
     ///
-    /// A TLS stream shows its socket in the same way (`stream.get_ref().0.as_fd()` where it is one of
-    /// `tokio_rustls`), and its bytes are [`Harmless`](IdleBytes::Harmless).
+    /// For a TLS stream there is [`Layered`](crate::transport::Layered), which has a health test, too.
     pub fn by<F>(idle_bytes: IdleBytes, socket: F) -> Self
     where
         F: for<'a> Fn(&'a T) -> Option<BorrowedFd<'a>> + Send + Sync + 'static,

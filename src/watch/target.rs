@@ -6,8 +6,9 @@ use crate::IdleBytes;
 
 /// A connection that [`IdleWatch`](super::IdleWatch) can watch.
 ///
-/// For a foreign type there are [`IdleWatch::by`](super::IdleWatch::by), which needs no impl, and
-/// [`Watched`](super::Watched), for what does not show its socket.
+/// For a foreign type there are [`Layered`](crate::transport::Layered), for a layer over TCP such as TLS,
+/// [`Watched`](super::Watched), for what does not show its socket, and
+/// [`IdleWatch::by`](super::IdleWatch::by), which needs no impl.
 pub trait WatchTarget {
     /// The socket; `None` if there is nothing to watch. It stays the same one for as long as the
     /// connection is not used.

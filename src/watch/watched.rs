@@ -44,7 +44,7 @@ use crate::{IdleBytes, PoolableResource};
 /// # }
 /// ```
 ///
-/// For TLS and HTTP/2 say [`IdleBytes::Harmless`]. The peer sees the end of the stream when this,
+/// For HTTP/2 say [`IdleBytes::Harmless`]; for a TLS stream there is [`Layered`](crate::transport::Layered). The peer sees the end of the stream when this,
 /// too, is dropped, and the pool drops it when it retires the connection.
 pub struct Watched<T> {
     inner: T,

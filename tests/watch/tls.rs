@@ -4,13 +4,14 @@
 //! name of anything.
 
 use std::net::SocketAddr;
-use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
+use plunge::transport::Layered;
 use plunge::watch::{IdleWatch, stats};
-use plunge::{BoxError, IdleBytes, Plain, Pool, PoolOptions};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use plunge::{BoxError, Pool, PoolOptions, PoolableResource};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio_rustls::rustls::pki_types::{
@@ -24,7 +25,7 @@ use crate::server::{alone, fill, until, watched};
 const CERTIFICATE: &[u8] = include_bytes!("certificate/certificate.der");
 const KEY: &[u8] = include_bytes!("certificate/key.der");
 
-type Client = Plain<client::TlsStream<TcpStream>>;
+type Client = Layered<client::TlsStream<TcpStream>>;
 type Theirs = UnboundedReceiver<server::TlsStream<TcpStream>>;
 
 /// A server that passes on its side of each connection, once its handshake is over.
@@ -60,17 +61,18 @@ async fn connect(address: SocketAddr) -> Result<Client, BoxError> {
     let connector = TlsConnector::from(Arc::new(config));
     let stream = TcpStream::connect(address).await?;
     let name = ServerName::try_from("watched.test")?;
-    Ok(Plain(connector.connect(name, stream).await?))
+    let stream = connector.connect(name, stream).await?;
+    Ok(Layered::new(stream, |stream| stream.get_ref().0))
+}
+
+fn options() -> PoolOptions<Client> {
+    let options = PoolOptions::new().max_connections(2);
+    options.check_after_idle(Duration::MAX)
 }
 
 fn pool(address: SocketAddr) -> Pool<Client> {
-    let watch = IdleWatch::by(IdleBytes::Harmless, |stream: &Client| {
-        Some(stream.0.get_ref().0.as_fd())
-    });
-    PoolOptions::new()
-        .max_connections(2)
-        .check_after_idle(Duration::MAX)
-        .watch(watch.cold_after(Duration::from_millis(1)))
+    options()
+        .watch(IdleWatch::new().cold_after(Duration::from_millis(1)))
         .connect_with(move || connect(address))
         .unwrap()
 }
@@ -122,4 +124,20 @@ async fn a_tls_stream_that_was_watched_is_used_again() {
         watched(1).await;
     }
     assert_eq!((pool.stats().opened, pool.stats().retired), (1, 0));
+}
+
+#[tokio::test]
+async fn a_tls_stream_tells_of_its_end_by_a_load_though_nobody_watches_it() {
+    let _alone = alone();
+    let (address, mut theirs) = serve().await;
+    let pool = options().connect_with(move || connect(address)).unwrap();
+    let ours = pool.acquire().await.unwrap();
+    let tcp = |ours: &Client| ours.get_ref().0.ready(Interest::READABLE).now_or_never();
+    until("the tickets are heard", || tcp(&ours).is_some()).await;
+    assert!(ours.is_healthy(), "they are no death");
+    let mut theirs = theirs.recv().await.unwrap();
+    theirs.shutdown().await.unwrap();
+    until("its end is heard", || !ours.is_healthy()).await;
+    drop(ours);
+    assert_eq!(pool.stats().open, 0);
 }

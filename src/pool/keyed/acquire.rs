@@ -76,10 +76,12 @@ pub(super) fn poll_hit<T: Send + 'static>(
         lease.put();
         return Poll::Ready(None);
     }
-    if lease.count_use_unless(|uses| is_due(uses) && is_spent(context)) {
+    let uses = lease.next_use();
+    if is_due(uses) && is_spent(context) {
         lease.put();
         return Poll::Pending;
     }
+    lease.set_uses(uses);
     let hit = PoolConnection::new(lease);
     Poll::Ready(Some(if at_once { hit } else { hit.entered(caller) }))
 }
