@@ -118,9 +118,8 @@ async fn a_killed_proxy_leaves_no_process_not_even_what_its_children_started() {
 
 #[test]
 fn what_comes_later_and_what_makes_no_sense_is_refused_with_2() {
-    let table: [(&[&str], &str); 16] = [
+    let table: [(&[&str], &str); 15] = [
         (&["serve", "--config", "plunge.toml"], "plunge.toml"),
-        (&["serve", "--mcp-http", "https://localhost"], "https"),
         (
             &[
                 "serve",
