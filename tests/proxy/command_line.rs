@@ -120,7 +120,10 @@ async fn a_killed_proxy_leaves_no_process_not_even_what_its_children_started() {
 fn what_comes_later_and_what_makes_no_sense_is_refused_with_2() {
     let table: [(&[&str], &str); 16] = [
         (&["serve", "--config", "plunge.toml"], "plunge.toml"),
-        (&["serve", "--mcp-http", "ftp://localhost"], "http://127.0.0.1:3000/mcp"),
+        (
+            &["serve", "--mcp-http", "ftp://localhost"],
+            "http://127.0.0.1:3000/mcp",
+        ),
         (
             &[
                 "serve",
