@@ -120,6 +120,9 @@ fn parse_route(text: &str) -> Result<RouteOptions, String> {
 }
 
 fn parse_target(url: &str) -> Result<HttpTarget, String> {
+    if url.starts_with("https:") {
+        return Err("https is not spoken to plain upstreams: write http://".into());
+    }
     let plain = url.replacen("h2c://", "http://", 1);
     let target = HttpTarget::parse(&plain).map_err(|error| error.to_string())?;
     match target.path() {
