@@ -10,16 +10,19 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::time::Instant;
 
 use super::config::Config;
-use super::front::{Front, Reloaded};
+use super::front::{Front, Reloaded, Web};
 use super::options::ServeOptions;
+use super::plain::GatewayOptions;
 use super::{admin, listen, takeover};
 use crate::{BoxError, CloseReport};
 
 /// A proxy that serves until it is shut down or dropped.
 pub struct Server {
     front: Arc<Front>,
+    web: Option<Web>,
     mcp: SocketAddr,
     admin: SocketAddr,
 }
@@ -82,7 +85,17 @@ impl Server {
         for upstream in &config.upstreams {
             upstream.options.check().map_err(StartError::Options)?;
         }
-        let mcp = bind("listen", config.listen, config.reuse_port)?;
+        if let Some(web) = &config.web {
+            web.check().map_err(StartError::Options)?;
+        }
+        let (gateway, reuse_port) = (config.web.clone(), config.reuse_port);
+        let is_shared = gateway
+            .as_ref()
+            .is_some_and(|web| Web::is_shared(web, config.listen));
+        let mcp = match is_shared {
+            true => bind("listen", Web::inner(), false)?,
+            false => bind("listen", config.listen, reuse_port)?,
+        };
         let admin_listener = bind("admin", config.admin, config.reuse_port)?;
         let addresses = mcp
             .local_addr()
@@ -90,13 +103,22 @@ impl Server {
         let (address, admin) =
             addresses.map_err(|error| StartError::Upstream(error.to_string()))?;
         // From here on a drop, of this future too, ends what was started.
-        let server = Self {
+        let mut server = Self {
             front: Front::new(config).map_err(StartError::Pool)?,
+            web: None,
             mcp: address,
             admin,
         };
         let front = &server.front;
         front.warm().await?;
+        if let Some(options) = gateway {
+            let within = is_shared.then_some(address);
+            let web = Web::start(options, within, &front.places(), reuse_port)?;
+            // It is the first.
+            let _ = front.web.set(web.gateway().view());
+            server.web = Some(web);
+        }
+        let front = &server.front;
         front
             .tasks
             .spawn(admin::serve(front.clone(), admin_listener));
@@ -106,7 +128,15 @@ impl Server {
 
     /// Where MCP is spoken.
     pub fn mcp_address(&self) -> SocketAddr {
-        self.mcp
+        match &self.web {
+            Some(web) if web.is_within() => web.gateway().address(),
+            _ => self.mcp,
+        }
+    }
+
+    /// Where plain HTTP is, if there is any.
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        self.web.as_ref().map(|web| web.gateway().address())
     }
 
     /// Where the admin pages are.
@@ -125,10 +155,41 @@ impl Server {
     ///
     /// Dropped, nothing has changed.
     pub async fn reload(&self, config: Config) -> Result<Reloaded, Vec<String>> {
-        let reloaded = self.front.reload(config).await;
+        let web = config.web.clone();
+        let mut reloaded = self.front.reload(config).await;
+        if let Ok(done) = &mut reloaded {
+            self.replace_routes(web, done);
+        }
         let wrong = reloaded.as_ref().err().cloned().unwrap_or_default();
         self.front.reloads.note(wrong);
         reloaded
+    }
+
+    fn replace_routes(&self, options: Option<GatewayOptions>, done: &mut Reloaded) {
+        let routes = options
+            .as_ref()
+            .map_or(&[][..], |options| &options.routes[..]);
+        match &self.web {
+            Some(web) => {
+                if let Err(error) = web.replace(routes, &self.front.places()) {
+                    // Checked as the file was read; without any route the old ones stay.
+                    tracing::warn!(%error, "the routes of plain HTTP stay as they were");
+                }
+                let plain = |options: &GatewayOptions| GatewayOptions {
+                    routes: Vec::new(),
+                    ..options.clone()
+                };
+                let before = self.front.config.web.as_ref().map(plain);
+                if options
+                    .as_ref()
+                    .is_some_and(|now| Some(plain(now)) != before)
+                {
+                    done.later.push("http");
+                }
+            }
+            None if !routes.is_empty() => done.later.push("the first upstream of plain HTTP"),
+            None => {}
+        }
     }
 
     /// Notes for the admin pages that a configuration was not taken over, because of these mistakes.
@@ -147,9 +208,20 @@ impl Server {
     /// # Cancel safety
     ///
     /// Dropped before its end, the rest is ended as by a drop of the server.
-    pub async fn shutdown(self, deadline: Duration) -> ShutdownReport {
-        let (cut, pool) = self.front.close(deadline).await;
-        ShutdownReport { cut, pool }
+    pub async fn shutdown(mut self, deadline: Duration) -> ShutdownReport {
+        let begun = Instant::now();
+        let mut cut = 0;
+        if let Some(web) = self.web.take() {
+            self.front.leave();
+            let part = deadline / 2;
+            cut += usize::try_from(web.shutdown(part).await.cut).unwrap_or(usize::MAX);
+        }
+        let left = deadline.saturating_sub(begun.elapsed());
+        let (more, pool) = self.front.close(left).await;
+        ShutdownReport {
+            cut: cut + more,
+            pool,
+        }
     }
 }
 

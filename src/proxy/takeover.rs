@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
-use socket2::{SockFilter, SockRef};
+use socket2::{Domain, SockFilter, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -54,6 +54,48 @@ pub fn listen(address: SocketAddr, reuse_port: bool) -> io::Result<TcpListener> 
     socket.set_reuseport(reuse_port)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
+}
+
+/// So many listeners on one address, among which the kernel shares connections out.
+///
+/// # Errors
+///
+/// Those of the system; without `reuse_port` also if another process listens there.
+pub fn listen_each(
+    address: SocketAddr,
+    count: usize,
+    reuse_port: bool,
+) -> io::Result<Vec<std::net::TcpListener>> {
+    let domain = Domain::for_address(address);
+    let socket = || Socket::new(domain, Type::STREAM.nonblocking().cloexec(), None);
+    if !reuse_port {
+        // The kernel would share the address with whoever allows it: asked without, it says who is there.
+        let alone = socket()?;
+        alone.set_reuse_address(true)?;
+        alone.bind(&address.into())?;
+    }
+    let mut listeners: Vec<std::net::TcpListener> = Vec::with_capacity(count);
+    for _ in 0..count {
+        let at = match listeners.first() {
+            Some(first) => first.local_addr()?,
+            None => address,
+        };
+        let listener = socket()?;
+        listener.set_reuse_address(true)?;
+        listener.set_reuse_port(true)?;
+        listener.bind(&at.into())?;
+        listener.listen(BACKLOG as i32)?;
+        listeners.push(listener.into());
+    }
+    Ok(listeners)
+}
+
+/// Ends when listeners of which these are copies may be closed, while somebody goes on accepting from them.
+pub async fn leave_copies(copies: Vec<OwnedFd>) {
+    for copy in &copies {
+        refuse_new(SockRef::from(copy));
+    }
+    sleep(ARRIVAL).await;
 }
 
 /// Stops listening without a reset: whoever was taken by the kernel is given to `serve`.

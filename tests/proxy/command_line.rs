@@ -118,8 +118,12 @@ async fn a_killed_proxy_leaves_no_process_not_even_what_its_children_started() {
 
 #[test]
 fn what_comes_later_and_what_makes_no_sense_is_refused_with_2() {
-    let table: [(&[&str], &str); 15] = [
+    let table: [(&[&str], &str); 16] = [
         (&["serve", "--config", "plunge.toml"], "plunge.toml"),
+        (
+            &["serve", "--mcp-http", "ftp://localhost"],
+            "http://127.0.0.1:3000/mcp",
+        ),
         (
             &[
                 "serve",
@@ -216,11 +220,13 @@ async fn an_upstream_that_is_not_there_is_told_of_in_one_line_and_waited_for() {
     kill_process(pid, Signal::TERM).unwrap();
     let output = child.wait_with_output().unwrap();
     let text = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(text.lines().count(), 1, "{text}");
+    // Later tries are told of by the pool.
+    let told = text.lines().next().unwrap_or_default();
     assert!(
-        text.contains("http://127.0.0.1:1/mcp") && text.contains("start it"),
+        told.contains("http://127.0.0.1:1/mcp") && told.contains("start it"),
         "{text}"
     );
+    assert_eq!(text.matches("start it").count(), 1, "{text}");
 }
 
 #[test]

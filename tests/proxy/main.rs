@@ -27,6 +27,7 @@ mod resilience;
 mod resuming;
 mod sessions;
 mod sharing;
+mod side_by_side;
 mod standard;
 mod streams;
 #[cfg(feature = "tls")]

@@ -3,7 +3,6 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use plunge::proxy::plain::GatewayOptions;
 use plunge::proxy::{Config, Mode, Server, UpstreamConfig};
 use plunge::transport::Subprocess;
 
@@ -17,6 +16,10 @@ use crate::{configuration, start, web};
 const SHUTDOWN: Duration = Duration::from_secs(10);
 
 pub fn run(serve: &Serve) -> Result<(), Failure> {
+    let web = serve.web.options();
+    if let Some(web) = &web {
+        web.check().map_err(Failure::Usage)?;
+    }
     let config = match &serve.config {
         Some(file) => configuration::read(file, &this_program()?)?,
         None => {
@@ -24,30 +27,23 @@ pub fn run(serve: &Serve) -> Result<(), Failure> {
             options.check().map_err(Failure::Usage)?;
             let mut config = Config::single(options);
             config.reuse_port = serve.reuse_port;
+            config.web = web.clone();
             config
         }
     };
-    let web = serve.web.options();
-    if let Some(web) = &web {
-        web.check().map_err(Failure::Usage)?;
-    }
     let runtime = start::runtime(&config.log.level)?;
-    if let Some(web) = web.as_ref().filter(|_| serve.is_demo()) {
+    if let Some(web) = web.filter(|_| serve.is_demo()) {
         start::serves();
-        return runtime.block_on(web::serve_alone(web.clone(), SHUTDOWN));
+        return runtime.block_on(web::serve_alone(web, SHUTDOWN));
     }
-    runtime.block_on(serve_until_signalled(config, serve, web))
+    runtime.block_on(serve_until_signalled(config, serve))
 }
 
-async fn serve_until_signalled(
-    config: Config,
-    args: &Serve,
-    web: Option<GatewayOptions>,
-) -> Result<(), Failure> {
+async fn serve_until_signalled(config: Config, args: &Serve) -> Result<(), Failure> {
     let mut signals = Signals::new()
         .map_err(|error| Failure::Run(format!("signals cannot be handled: {error}")))?;
     let ended = tokio::select! {
-        ended = serve_until_closed(config, args, web) => ended,
+        ended = serve_until_closed(config, args) => ended,
         () = signals.second() => Ok(()),
     };
     // What is left of children must not outlive this process.
@@ -58,14 +54,11 @@ async fn serve_until_signalled(
     ended
 }
 
-async fn serve_until_closed(
-    config: Config,
-    args: &Serve,
-    web: Option<GatewayOptions>,
-) -> Result<(), Failure> {
+async fn serve_until_closed(config: Config, args: &Serve) -> Result<(), Failure> {
     let mut signals = Signals::new()
         .map_err(|error| Failure::Run(format!("signals cannot be handled: {error}")))?;
     let routes = routes(&config);
+    let plain = config.web.as_ref().map_or(0, |web| web.routes.len());
     let mut reloads = Reloads::new(args.config.as_deref())?;
     let mode = config
         .upstreams
@@ -75,10 +68,17 @@ async fn serve_until_closed(
         started = Server::open(config) => started.map_err(|error| Failure::Run(error.to_string()))?,
         () = signals.next() => return Ok(()),
     };
-    let gateway = web.map(web::start).transpose()?;
     start::serves();
+    let is_apart = server
+        .http_address()
+        .filter(|http| *http != server.mcp_address());
+    if let Some(address) = is_apart {
+        web::greet(address, plain)?;
+    }
     let greeted = match &routes[..] {
-        [(_, path)] => greet(&server, path, mode.unwrap_or(Mode::Session), args.is_demo()),
+        [(_, path)] if plain == 0 || is_apart.is_some() => {
+            greet(&server, path, mode.unwrap_or(Mode::Session), args.is_demo())
+        }
         several => greet_several(&server, several),
     };
     greeted.map_err(|error| Failure::Run(format!("standard output cannot be written: {error}")))?;
@@ -88,20 +88,23 @@ async fn serve_until_closed(
     }
     tracing::info!("shutting down; a second signal ends at once");
     let drain = server.drain();
-    let both = tokio::join!(server.shutdown(drain), async {
-        match gateway {
-            Some(gateway) => Some(gateway.shutdown(drain).await),
-            None => None,
-        }
-    });
-    tracing::info!(report = ?both.0, http = ?both.1, "ended");
+    let report = server.shutdown(drain).await;
+    tracing::info!(?report, "ended");
     Ok(())
 }
 
 /// The name of each upstream, and where it is.
 fn routes(config: &Config) -> Vec<(String, String)> {
     let named = |upstream: &UpstreamConfig| (upstream.name.clone(), upstream.route.to_string());
-    config.upstreams.iter().map(named).collect()
+    let plain = config.web.iter().flat_map(|web| &web.routes).map(|route| {
+        let host = route.host.as_deref().unwrap_or_default();
+        (
+            route.upstream.name.clone(),
+            format!("{host}{}", route.prefix),
+        )
+    });
+    let mcp = config.upstreams.iter().map(named);
+    mcp.chain(plain).collect()
 }
 
 /// Says where it listens, and what is where.

@@ -75,19 +75,22 @@ pub async fn serve_alone(options: GatewayOptions, deadline: Duration) -> Result<
     Ok(())
 }
 
-/// Starts a gateway, and says where it listens: scripts wait for the line with the word `listening`.
-pub fn start(options: GatewayOptions) -> Result<Gateway, Failure> {
+fn start(options: GatewayOptions) -> Result<Gateway, Failure> {
     let routes = options.routes.len();
     let gateway = Gateway::start(options).map_err(|error| Failure::Run(error.to_string()))?;
-    let address = gateway.address();
+    greet(gateway.address(), routes)?;
+    Ok(gateway)
+}
+
+/// Says where it listens: scripts wait for the line with the word `listening`.
+pub fn greet(address: SocketAddr, routes: usize) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     writeln!(
         out,
         "plunge: http listening on http://{address}/ ({routes} routes)"
     )
     .and_then(|()| out.flush())
-    .map_err(|error| Failure::Run(format!("standard output cannot be written: {error}")))?;
-    Ok(gateway)
+    .map_err(|error| Failure::Run(format!("standard output cannot be written: {error}")))
 }
 
 /// Reads `[HOST][/PREFIX]=URL[,URL…]`.

@@ -6,6 +6,7 @@
 
 use std::fmt::{Display, Write};
 
+use super::plain;
 use crate::PoolStats;
 use crate::proxy::front::{Front, Place};
 use crate::proxy::watching::Meters;
@@ -23,14 +24,16 @@ pub fn page(front: &Front) -> String {
     requests(&mut page, &places);
     pools(&mut page, &places);
     guards(&mut page, &places);
+    plain::metrics(&mut page, front);
     page.0
 }
 
 /// A text with families of figures.
-struct Page(String);
+pub struct Page(String);
 
 impl Page {
-    fn family(&mut self, name: &str, kind: &str, help: &str) {
+    /// Begins figures of one name.
+    pub fn family(&mut self, name: &str, kind: &str, help: &str) {
         // A write to a string does not fail.
         let _ = writeln!(
             self.0,
@@ -38,7 +41,8 @@ impl Page {
         );
     }
 
-    fn value(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
+    /// One of them.
+    pub fn value(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
         let _ = write!(self.0, "plunge_{name}");
         for (at, (label, text)) in labels.iter().enumerate() {
             let before = if at == 0 { '{' } else { ',' };
@@ -48,7 +52,8 @@ impl Page {
         let _ = writeln!(self.0, "{after} {value}");
     }
 
-    fn one(&mut self, name: &str, kind: &str, help: &str, value: impl Display) {
+    /// A figure alone.
+    pub fn one(&mut self, name: &str, kind: &str, help: &str, value: impl Display) {
         self.family(name, kind, help);
         self.value(name, &[], value);
     }

@@ -2,6 +2,7 @@
 
 mod metrics;
 mod pages;
+mod plain;
 mod stats;
 
 pub use pages::serve;

@@ -91,7 +91,9 @@ async fn ready(State(front): State<Arc<Front>>) -> (StatusCode, String) {
     match front.ready() {
         Ok(()) => {
             let behind = front.not_ready();
-            let lines = behind.iter().map(|reason| format!("but not {reason}\n"));
+            let lines = behind
+                .iter()
+                .map(|(name, reason)| format!("but not {name}: {reason}\n"));
             (
                 StatusCode::OK,
                 format!("ready\n{}", lines.collect::<String>()),

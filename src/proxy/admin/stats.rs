@@ -4,6 +4,7 @@ use crate::sync::{Arc, AtomicU64, Ordering};
 
 use serde_json::{Map, Value, json};
 
+use super::plain;
 use crate::PoolStats;
 use crate::proxy::backend::Way;
 use crate::proxy::front::{Front, Place};
@@ -26,6 +27,8 @@ pub fn snapshot(front: &Front) -> Value {
         top.extend(upstream(place));
     }
     let sessions: usize = places.iter().map(|place| place.state.sessions.len()).sum();
+    let mcp = places.iter().map(|place| Value::Object(upstream(place)));
+    let upstreams: Vec<_> = mcp.chain(plain::upstreams(front)).collect();
     let uptime = front.began.elapsed().as_millis();
     let figures = json!({
         "uptime_ms": u64::try_from(uptime).unwrap_or(u64::MAX),
@@ -40,7 +43,8 @@ pub fn snapshot(front: &Front) -> Value {
         "retiring": front.retiring().len(),
         "reloads": reloads(front),
         "access_log_dropped": front.access.load().as_ref().map_or(0, |access| access.dropped()),
-        "upstreams": places.iter().map(|place| Value::Object(upstream(place))).collect::<Vec<_>>(),
+        "upstreams": upstreams,
+        "http": plain::total(front),
     });
     if let Value::Object(figures) = figures {
         top.extend(figures);

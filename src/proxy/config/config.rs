@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::Mistake;
 use super::read;
 use crate::proxy::options::{RouteMatch, ServeOptions};
+use crate::proxy::plain::GatewayOptions;
 
 /// What a file says: where to listen, what to log, and the upstreams.
 #[derive(Clone, Debug)]
@@ -22,8 +23,10 @@ pub struct Config {
     pub reuse_port: bool,
     /// What is written of requests and events.
     pub log: LogOptions,
-    /// The upstreams, in the order of the file.
+    /// The upstreams that speak MCP, in the order of the file.
     pub upstreams: Vec<UpstreamConfig>,
+    /// Plain HTTP and its upstreams, if there are any. On the address of MCP, both are served there.
+    pub web: Option<GatewayOptions>,
 }
 
 /// What is written of requests and events.
@@ -90,6 +93,7 @@ impl Config {
                 route: RouteMatch::default(),
                 options,
             }],
+            web: None,
         }
     }
 }

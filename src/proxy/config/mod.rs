@@ -11,6 +11,7 @@ mod section;
 mod tests;
 mod times;
 mod upstream;
+mod web;
 
 pub use config::{AccessLog, Config, LogOptions, UpstreamConfig};
 pub use file_watch::FileWatch;

@@ -8,7 +8,9 @@ use toml::de::{DeTable, DeValue};
 
 use super::config::{AccessLog, Config, DRAIN, LogOptions, UpstreamConfig};
 use super::section::{Noted, Section};
-use super::{Mistake, upstream};
+use super::upstream::What;
+use super::{Mistake, upstream, web};
+use crate::proxy::plain::{GatewayOptions, RouteOptions};
 
 /// What every upstream gets from the top of the file.
 pub struct Shared {
@@ -74,14 +76,37 @@ fn top<'t>(document: &'t DeTable<'t>) -> (Config, Noted) {
             ),
         );
     }
-    let config = Config {
+    let gateway = web::gateway(&mut top, &mut noted, shared.listen);
+    if gateway.listen == shared.admin && gateway.listen.port() != 0 {
+        let at = top.place("http");
+        top.say(
+            at,
+            format!(
+                "`http.listen` is {}, as `admin`: name another port",
+                gateway.listen
+            ),
+        );
+    }
+    let has_http = top.has("http");
+    let mut config = Config {
         listen: shared.listen,
         admin: shared.admin,
         drain: top.time("drain").unwrap_or(DRAIN),
         reuse_port: top.boolean("reuse_port").unwrap_or(false),
         log: log(&mut top, &mut noted),
-        upstreams: upstreams(&mut top, &shared, &mut noted),
+        upstreams: Vec::new(),
+        web: None,
     };
+    let (mcp, routes) = upstreams(&mut top, &shared, &mut noted);
+    if has_http && routes.is_empty() && noted.is_empty() && top.is_sound() {
+        let at = top.place("http");
+        top.say(
+            at,
+            "`http` is set, and no upstream is of kind \"http\": write one, or take [http] out",
+        );
+    }
+    config.upstreams = mcp;
+    config.web = (!routes.is_empty()).then_some(GatewayOptions { routes, ..gateway });
     noted.extend(top.finish(|_| None));
     (config, noted)
 }
@@ -122,21 +147,23 @@ fn log(top: &mut Section<'_>, noted: &mut Noted) -> LogOptions {
     options
 }
 
-fn upstreams(top: &mut Section<'_>, shared: &Shared, noted: &mut Noted) -> Vec<UpstreamConfig> {
+type Upstreams = (Vec<UpstreamConfig>, Vec<RouteOptions>);
+
+fn upstreams(top: &mut Section<'_>, shared: &Shared, noted: &mut Noted) -> Upstreams {
     const WRITE: &str = "write [[upstream]] above the keys of each";
     let Some(found) = top.get("upstream") else {
         top.say(0, format!("there is no upstream: {WRITE}"));
-        return Vec::new();
+        return Upstreams::default();
     };
     let DeValue::Array(items) = found.get_ref() else {
         top.say(
             found.span().start,
             format!("`upstream` is no list of tables: {WRITE}"),
         );
-        return Vec::new();
+        return Upstreams::default();
     };
     let (mut names, mut routes) = (HashSet::new(), HashMap::new());
-    let mut upstreams = Vec::new();
+    let (mut upstreams, mut plain) = Upstreams::default();
     for item in items {
         let at = item.span().start;
         let DeValue::Table(table) = item.get_ref() else {
@@ -166,18 +193,22 @@ fn upstreams(top: &mut Section<'_>, shared: &Shared, noted: &mut Noted) -> Vec<U
         }
         let kind = read.kind;
         noted.extend(section.finish(|key| upstream::elsewhere(key, kind)));
-        if let Some(mut options) = read.options {
-            // Whoever routes by a name wants it served.
-            options.allowed_hosts.extend(read.route.host.clone());
-            upstreams.push(UpstreamConfig {
-                name: read.name,
-                route: read.route,
-                options,
-            });
+        match read.what {
+            Some(What::Mcp(mut options)) => {
+                // Whoever routes by a name wants it served.
+                options.allowed_hosts.extend(read.route.host.clone());
+                upstreams.push(UpstreamConfig {
+                    name: read.name,
+                    route: read.route,
+                    options: *options,
+                });
+            }
+            Some(What::Http(route)) => plain.push(*route),
+            None => {}
         }
     }
     if items.is_empty() {
         top.say(found.span().start, format!("there is no upstream: {WRITE}"));
     }
-    upstreams
+    (upstreams, plain)
 }

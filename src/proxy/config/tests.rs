@@ -21,6 +21,7 @@ fn only(lines: &str) -> Mistake {
 fn the_example_is_valid() {
     let config = Config::parse(Config::example()).expect("the example has no mistakes");
     assert_eq!(config.upstreams.len(), 2);
+    assert_eq!(config.web.map(|web| web.routes.len()), Some(1));
 }
 
 #[test]
@@ -212,7 +213,7 @@ fn a_mistake_is_where_it_was_made_and_says_what_to_write() {
             "command = \"sh\"\nurl = \"http://localhost\"",
             5,
             1,
-            "for kind \"mcp-http\" only",
+            "for kind \"mcp-http\" and \"http\" only",
         ),
         ("command = \"sh\"\n\"ü\" = 1", 5, 1, "unknown key `ü`"),
     ];
@@ -225,6 +226,34 @@ fn a_mistake_is_where_it_was_made_and_says_what_to_write() {
         );
         assert!(found.text.contains(part), "{lines}: {found}");
     }
+}
+
+#[test]
+fn plain_http_is_read_beside_mcp() {
+    let text = "[http]\nlisten = \"127.0.0.1:1\"\n[[upstream]]\nname = \"a\"\nkind = \"http\"\npath = \"/a/\"\nurl = [\"http://127.0.0.1:3\", \"http://127.0.0.1:4\"]\nstrip_prefix = true\nresponse_timeout = \"3s\"\n";
+    let web = Config::parse(text).unwrap().web.unwrap();
+    assert_eq!(web.listen.port(), 1);
+    let route = &web.routes[0];
+    assert_eq!((&*route.prefix, route.strip_prefix), ("/a", true));
+    assert_eq!(route.upstream.targets.len(), 2);
+    assert_eq!(route.upstream.timeouts.idle, Duration::from_secs(3));
+    let wrong = text.replace(
+        "[\"http://127.0.0.1:3\"",
+        "[\"https://x\", \"http://x/y\", 3",
+    );
+    let wrong = mistakes(&wrong.replace("strip_prefix", "mode"));
+    let places: Vec<_> = wrong
+        .iter()
+        .map(|wrong| (wrong.line, wrong.column))
+        .collect();
+    assert_eq!(places, [(7, 8), (7, 21), (7, 35), (8, 1)], "{wrong:#?}");
+    let alone = mistakes(
+        "[http]\n[[upstream]]\nname = \"a\"\nkind = \"mcp-http\"\nurl = \"http://localhost\"\n",
+    );
+    assert!(
+        alone[0].text.contains("no upstream is of kind \"http\""),
+        "{alone:?}"
+    );
 }
 
 #[test]

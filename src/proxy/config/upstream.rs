@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use toml::de::DeValue;
 
-use super::program;
 use super::read::Shared;
 use super::section::Section;
+use super::{program, web};
 use crate::proxy::options::{
     HttpUpstream, MAX_IN_FLIGHT, Mode, RouteMatch, ServeOptions, Upstream,
 };
+use crate::proxy::plain::RouteOptions;
+use crate::resilience::BreakerOptions;
 use crate::transport::Command;
 
 /// What an upstream is.
@@ -20,21 +22,53 @@ pub enum Kind {
     Stdio,
     /// An MCP server over HTTP.
     McpHttp,
+    /// A plain HTTP server.
+    Http,
 }
 
-const KINDS: [(&str, Kind); 2] = [("mcp-stdio", Kind::Stdio), ("mcp-http", Kind::McpHttp)];
-
-/// Keys that fit one kind only.
-const OWN: [(&str, Kind); 6] = [
-    ("command", Kind::Stdio),
-    ("env", Kind::Stdio),
-    ("directory", Kind::Stdio),
-    ("max_line_bytes", Kind::Stdio),
-    ("url", Kind::McpHttp),
-    ("headers", Kind::McpHttp),
+const KINDS: [(&str, Kind); 3] = [
+    ("mcp-stdio", Kind::Stdio),
+    ("mcp-http", Kind::McpHttp),
+    ("http", Kind::Http),
 ];
 
-/// What was read of an upstream; `options` only if it was whole.
+const MCP: &[Kind] = &[Kind::Stdio, Kind::McpHttp];
+const STDIO: &[Kind] = &[Kind::Stdio];
+const MCP_HTTP: &[Kind] = &[Kind::McpHttp];
+const URL: &[Kind] = &[Kind::McpHttp, Kind::Http];
+const HTTP: &[Kind] = &[Kind::Http];
+
+/// Keys that do not fit every kind.
+const OWN: [(&str, &[Kind]); 18] = [
+    ("command", STDIO),
+    ("env", STDIO),
+    ("directory", STDIO),
+    ("max_line_bytes", STDIO),
+    ("url", URL),
+    ("headers", MCP_HTTP),
+    ("mode", MCP),
+    ("min_idle", MCP),
+    ("max_in_flight", MCP),
+    ("max_sessions", MCP),
+    ("max_body_bytes", MCP),
+    ("session_idle", MCP),
+    ("probe_interval", MCP),
+    ("probe_patience", MCP),
+    ("h2", HTTP),
+    ("strip_prefix", HTTP),
+    ("host_header", HTTP),
+    ("idle_timeout", HTTP),
+];
+
+/// What an upstream is made from.
+pub enum What {
+    /// MCP, whatever it is spoken over.
+    Mcp(Box<ServeOptions>),
+    /// Plain HTTP.
+    Http(Box<RouteOptions>),
+}
+
+/// What was read of an upstream; `what` only if it was whole.
 pub struct Read {
     /// Its name.
     pub name: String,
@@ -43,15 +77,21 @@ pub struct Read {
     /// What it is, if that is known.
     pub kind: Option<Kind>,
     /// The rest.
-    pub options: Option<ServeOptions>,
+    pub what: Option<What>,
 }
 
 /// Says of a key that does not fit this kind which one it fits.
 pub fn elsewhere(key: &str, kind: Option<Kind>) -> Option<String> {
     let (_, fits) = OWN.iter().find(|(own, _)| *own == key)?;
-    let (name, _) = KINDS.iter().find(|(_, known)| known == fits)?;
-    let kind = kind?;
-    (kind != *fits).then(|| format!("`{key}` is for kind \"{name}\" only: take it out"))
+    if fits.contains(&kind?) {
+        return None;
+    }
+    let named = KINDS.iter().filter(|(_, known)| fits.contains(known));
+    let names: Vec<_> = named.map(|(name, _)| format!("\"{name}\"")).collect();
+    Some(format!(
+        "`{key}` is for kind {} only: take it out",
+        names.join(" and ")
+    ))
 }
 
 /// Reads one upstream.
@@ -60,7 +100,7 @@ pub fn upstream(section: &mut Section<'_>, shared: &Shared) -> Read {
     let kind = section.choice("kind", &KINDS).map(|kind| kind.value);
     for (key, wanted) in [
         ("name", "a name that logs and pages show"),
-        ("kind", "\"mcp-stdio\" or \"mcp-http\""),
+        ("kind", "\"mcp-stdio\", \"mcp-http\" or \"http\""),
     ] {
         if !section.has(key) {
             section.say(
@@ -77,11 +117,30 @@ pub fn upstream(section: &mut Section<'_>, shared: &Shared) -> Read {
             "`name`: write letters, digits, `-`, `_` and `.` only",
         );
     }
-    let route = route(section);
+    let route = route(section, kind);
+    let name = name.map_or_else(
+        || format!("at {}", section.at),
+        |name| name.value.to_owned(),
+    );
+    let what = match kind {
+        Some(Kind::Http) => web::route(section, &name, &route)
+            .map(Box::new)
+            .map(What::Http),
+        _ => mcp(section, shared, kind).map(Box::new).map(What::Mcp),
+    };
+    Read {
+        name,
+        route,
+        kind,
+        what,
+    }
+}
+
+fn mcp(section: &mut Section<'_>, shared: &Shared, kind: Option<Kind>) -> Option<ServeOptions> {
     let upstream = match kind {
         Some(Kind::Stdio) => stdio(section).map(Upstream::Stdio),
         Some(Kind::McpHttp) => over_http(section).map(Upstream::Http),
-        None => {
+        _ => {
             // What is said of the kind is enough: its keys are not unknown.
             for (key, _) in OWN {
                 let _ = section.get(key);
@@ -105,23 +164,18 @@ pub fn upstream(section: &mut Section<'_>, shared: &Shared) -> Read {
     {
         section.say(section.at, reason);
     }
-    Read {
-        name: name.map_or_else(
-            || format!("at {}", section.at),
-            |name| name.value.to_owned(),
-        ),
-        route,
-        kind,
-        options: is_whole.then_some(options),
-    }
+    is_whole.then_some(options)
 }
 
 fn is_plain(letter: char) -> bool {
     letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.')
 }
 
-fn route(section: &mut Section<'_>) -> RouteMatch {
+fn route(section: &mut Section<'_>, kind: Option<Kind>) -> RouteMatch {
     let mut route = RouteMatch::default();
+    if kind == Some(Kind::Http) {
+        route.path = String::from("/");
+    }
     if let Some(path) = section.string("path") {
         let plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#' | b'%');
         let trimmed = path.value.trim_end_matches('/');
@@ -134,6 +188,8 @@ fn route(section: &mut Section<'_>) -> RouteMatch {
                     path.value
                 ),
             );
+        } else if kind == Some(Kind::Http) {
+            route.path = if trimmed.is_empty() { "/" } else { trimmed }.to_owned();
         } else if trimmed.is_empty() {
             section.say(
                 path.at,
@@ -310,10 +366,14 @@ fn times(section: &mut Section<'_>, options: &mut ServeOptions) {
 
 fn guards(section: &mut Section<'_>, options: &mut ServeOptions) {
     let mut set = |key: &'static str, to: &mut Duration| *to = section.time(key).unwrap_or(*to);
-    set("breaker_cooldown", &mut options.breaker.cooldown);
     set("probe_interval", &mut options.probe.interval);
     set("probe_patience", &mut options.probe.patience);
-    let breaker = &mut options.breaker;
+    breaker(section, &mut options.breaker);
+}
+
+/// When the circuit breaker of an upstream opens.
+pub fn breaker(section: &mut Section<'_>, breaker: &mut BreakerOptions) {
+    breaker.cooldown = section.time("breaker_cooldown").unwrap_or(breaker.cooldown);
     breaker.longest_cooldown = breaker.longest_cooldown.max(breaker.cooldown);
     let count = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
     if let Some(read) = section.number("breaker_failures", 1..=1_000_000) {

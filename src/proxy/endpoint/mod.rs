@@ -10,6 +10,7 @@ mod refusal;
 mod route;
 
 pub use begin::{Begun, begin, exchange};
+pub use old::posted_session;
 pub use paths::{Paths, Spot};
 pub use post::{unreadable, untold};
 pub use refusal::Refusal;

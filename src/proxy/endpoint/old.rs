@@ -76,8 +76,7 @@ pub async fn post(
     body: Incoming,
 ) -> Result<Reply, Refusal> {
     http::check_json(headers)?;
-    let id = query.and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix(KEY)));
-    let session = id
+    let session = posted_session(query)
         .and_then(|id| state.sessions.find(id))
         .ok_or_else(ended)?;
     let limits = state.options.whole();
@@ -100,6 +99,11 @@ pub async fn post(
         _ => state.backend.tell(&exchange).await.map_err(untold)?,
     }
     Ok(http::accepted())
+}
+
+/// The session that a post names.
+pub fn posted_session(query: Option<&str>) -> Option<&str> {
+    query?.split('&').find_map(|pair| pair.strip_prefix(KEY))
 }
 
 async fn request(state: &AppState, session: &Arc<Session>, id: &str, exchange: &Exchange<'_>) {

@@ -7,14 +7,15 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
 use super::status::ReloadStatus;
-use super::{Place, Table};
+use super::{Place, Table, web};
 use crate::proxy::config::Config;
 use crate::proxy::http::HostPolicy;
+use crate::proxy::plain::GatewayView;
 use crate::proxy::server::StartError;
 use crate::proxy::state::{AppState, Counts};
 use crate::proxy::tasks::Tasks;
 use crate::proxy::watching::AccessWriter;
-use crate::sync::{Arc, ArcSwap, ArcSwapOption, AtomicBool, AtomicU64, Mutex, Ordering};
+use crate::sync::{Arc, ArcSwap, ArcSwapOption, AtomicBool, AtomicU64, Mutex, OnceLock, Ordering};
 use crate::{BoxError, CloseReport};
 
 /// How long an idle connection is given for a last request.
@@ -47,6 +48,8 @@ pub struct Front {
     pub tasks: Tasks,
     /// How far its shutdown is.
     phase: watch::Sender<Phase>,
+    /// Whether plain HTTP drains before the rest does.
+    draining: AtomicBool,
     /// Whether each reply ends its connection.
     parting: AtomicBool,
     /// Counts those that listen.
@@ -63,6 +66,8 @@ pub struct Front {
     pub(super) reloading: tokio::sync::Mutex<()>,
     /// What is served no more, and not at its end yet.
     pub(super) retiring: Mutex<Vec<Arc<AppState>>>,
+    /// What is seen of plain HTTP.
+    pub web: OnceLock<GatewayView>,
     drain_ms: AtomicU64,
 }
 
@@ -91,6 +96,7 @@ impl Front {
             table: ArcSwap::from_pointee(Table::new(places)),
             tasks: Tasks::default(),
             phase: watch::Sender::new(Phase::Serving),
+            draining: AtomicBool::new(false),
             parting: AtomicBool::new(false),
             listeners: Tasks::default(),
             began: Instant::now(),
@@ -99,6 +105,7 @@ impl Front {
             reloads: ReloadStatus::default(),
             reloading: tokio::sync::Mutex::default(),
             retiring: Mutex::default(),
+            web: OnceLock::new(),
             drain_ms: AtomicU64::new(milliseconds(config.drain)),
             config,
         }))
@@ -134,7 +141,8 @@ impl Front {
 
     /// Whether it is shutting down.
     pub fn is_closing(&self) -> bool {
-        *self.phase.borrow() > Phase::Serving
+        // Relaxed: see `leave`.
+        *self.phase.borrow() > Phase::Serving || self.draining.load(Ordering::Relaxed)
     }
 
     /// Whether each reply ends its connection.
@@ -158,23 +166,47 @@ impl Front {
         if self.is_closing() {
             return Err(String::from("shutting down"));
         }
-        let places = self.places();
-        let reasons = self.not_ready();
-        match &places[..] {
-            [place] => place.state.backend.ready(),
-            _ if reasons.len() < places.len() => Ok(()),
-            _ => Err(reasons.join("; ")),
+        let mut reasons = self.not_ready();
+        match reasons.len() {
+            count if count < self.upstreams() => Ok(()),
+            1 => Err(reasons.remove(0).1),
+            _ => {
+                let named = reasons
+                    .iter()
+                    .map(|(name, reason)| format!("{name}: {reason}"));
+                Err(named.collect::<Vec<_>>().join("; "))
+            }
         }
     }
 
+    /// How many upstreams there are.
+    fn upstreams(&self) -> usize {
+        let plain = self
+            .web
+            .get()
+            .map_or(0, |web| web::plain(&web.stats()).count());
+        self.table.load().places().len() + plain
+    }
+
     /// Upstreams that would not serve a request, each with its reason.
-    pub fn not_ready(&self) -> Vec<String> {
+    pub fn not_ready(&self) -> Vec<(String, String)> {
         let places = self.places();
-        let reasons = places.iter().filter_map(|place| {
-            let reason = place.state.backend.ready().err()?;
-            Some(format!("{}: {reason}", place.name))
-        });
-        reasons.collect()
+        let mut not_ready: Vec<_> = places
+            .iter()
+            .filter_map(|place| {
+                let reason = place.state.backend.ready().err()?;
+                Some((place.name.to_string(), reason))
+            })
+            .collect();
+        if let Some(gateway) = self.web.get() {
+            let stats = gateway.stats();
+            for (name, addresses) in web::plain(&stats) {
+                if let Err(reason) = web::ready(addresses, gateway.workers()) {
+                    not_ready.push((name.clone(), reason));
+                }
+            }
+        }
+        not_ready
     }
 
     /// Every upstream that is served.
@@ -205,6 +237,14 @@ impl Front {
     pub fn set_drain(&self, drain: Duration) {
         // Relaxed: see `drain`.
         self.drain_ms.store(milliseconds(drain), Ordering::Relaxed);
+    }
+
+    /// Says that the proxy drains, and ends the streams of sessions; requests are served as before.
+    pub fn leave(&self) {
+        self.draining.store(true, Ordering::Relaxed); // Relaxed: a flag of its own, for a page.
+        for state in self.states() {
+            state.sessions.close_streams();
+        }
     }
 
     /// Stops taking work, lets what is in flight end, then ends sessions, children and tasks.

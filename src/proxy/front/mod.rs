@@ -9,9 +9,11 @@ mod status;
 mod table;
 #[cfg(test)]
 mod tests;
+mod web;
 
 pub use front::{Front, Phase};
 pub use place::Place;
 pub use reload::Reloaded;
 pub use serve::serve;
 pub use table::{Found, Table};
+pub use web::{Web, plain, ready as web_ready};

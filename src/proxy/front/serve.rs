@@ -32,9 +32,10 @@ pub async fn serve(front: &Front, request: Request<Incoming>) -> Response<Metere
         let reply = nowhere(front, &request);
         return tally.replied(last_of_its_connection(front, reply));
     };
-    let session = request.headers().get(SESSION);
-    let session = session.and_then(|session| session.to_str().ok());
-    let state = place.state_for(session).clone();
+    let state = match place.elders.is_empty() {
+        true => place.state.clone(),
+        false => place.state_for(named_session(&request)).clone(),
+    };
     let tally = Tally::new(Some(state.clone()), line);
     let spotted = Spotted {
         policy: &place.policy,
@@ -47,6 +48,13 @@ pub async fn serve(front: &Front, request: Request<Incoming>) -> Response<Metere
         None => serving.await,
     };
     tally.replied(last_of_its_connection(front, reply))
+}
+
+/// The session that a request names, as any revision does.
+fn named_session(request: &Request<Incoming>) -> Option<&str> {
+    let named = request.headers().get(SESSION);
+    let named = named.and_then(|session| session.to_str().ok());
+    named.or_else(|| endpoint::posted_session(request.uri().query()))
 }
 
 /// At a shutdown, the client is asked to go elsewhere with its next request.

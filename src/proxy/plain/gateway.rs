@@ -9,8 +9,6 @@ use std::net::{SocketAddr, TcpListener};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use rustix::net::sockopt::{set_socket_reuseaddr, set_socket_reuseport};
-use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
@@ -21,10 +19,8 @@ use super::lanes::Upstream;
 use super::options::{GatewayOptions, RouteOptions, check_routes};
 use super::table::{Route, Table};
 use super::worker::{Door, Home, Shared, Worker};
+use crate::proxy::takeover;
 use crate::sync::{Arc, Mutex};
-
-/// Connections that the system keeps until they are taken.
-const BACKLOG: i32 = 4096;
 
 /// A gateway that serves until it is shut down or dropped.
 pub struct Gateway {
@@ -200,17 +196,12 @@ impl Gateway {
 
     /// What it counted.
     pub fn stats(&self) -> GatewayStats {
-        let mut sum = GatewayStats::default();
-        self.shared
-            .counts
-            .iter()
-            .for_each(|counts| counts.add_to(&mut sum));
-        let upstreams = self.shared.table().routes.upstreams();
-        let named = upstreams
-            .iter()
-            .map(|one| (one.options.name.clone(), one.stats()));
-        sum.upstreams = named.collect();
-        sum
+        self.view().stats()
+    }
+
+    /// What can be seen of it, for as long as wanted.
+    pub fn view(&self) -> GatewayView {
+        GatewayView(self.shared.clone())
     }
 
     /// Stops accepting, lets requests under way end until the deadline, then cuts off the rest.
@@ -229,6 +220,35 @@ impl Gateway {
         let cut = self.stats().clients;
         drop(self);
         GatewayReport { cut }
+    }
+}
+
+/// What can be seen of a gateway.
+#[derive(Clone)]
+pub struct GatewayView(Arc<Shared>);
+
+impl GatewayView {
+    /// What it counted.
+    pub fn stats(&self) -> GatewayStats {
+        let mut sum = GatewayStats::default();
+        let counts = self.0.counts.iter();
+        counts.for_each(|counts| counts.add_to(&mut sum));
+        let upstreams = self.0.table().routes.upstreams();
+        let named = upstreams
+            .iter()
+            .map(|one| (one.options.name.clone(), one.stats()));
+        sum.upstreams = named.collect();
+        sum
+    }
+
+    /// Where requests go now.
+    pub fn routes(&self) -> Vec<RouteOptions> {
+        self.0.table().routes.options()
+    }
+
+    /// Its threads.
+    pub fn workers(&self) -> usize {
+        self.0.counts.len()
     }
 }
 
@@ -275,34 +295,7 @@ fn routes(
 fn listen(options: &GatewayOptions) -> Result<Vec<TcpListener>, GatewayError> {
     let address = options.listen;
     let refused = |source| GatewayError::Listen { address, source };
-    if !options.share_address {
-        // Sockets that share would not see that another process has the address: one that does not share sees it.
-        TcpListener::bind(address).map_err(refused)?;
-    }
-    let mut listeners: Vec<TcpListener> = Vec::new();
-    for _ in 0..options.workers.get() {
-        let at = match listeners.first() {
-            Some(first) => first.local_addr().map_err(refused)?,
-            None => address,
-        };
-        listeners.push(listen_beside(at).map_err(|error| refused(error.into()))?);
-    }
-    Ok(listeners)
-}
-
-/// A listener on an address that others of this user may listen on, too.
-fn listen_beside(address: SocketAddr) -> Result<TcpListener, rustix::io::Errno> {
-    let family = match address {
-        SocketAddr::V4(_) => AddressFamily::INET,
-        SocketAddr::V6(_) => AddressFamily::INET6,
-    };
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let socket = socket_with(family, SocketType::STREAM, flags, None)?;
-    set_socket_reuseaddr(&socket, true)?;
-    set_socket_reuseport(&socket, true)?;
-    bind(&socket, &address)?;
-    rustix::net::listen(&socket, BACKLOG)?;
-    Ok(socket.into())
+    takeover::listen_each(address, options.workers.get(), options.share_address).map_err(refused)
 }
 
 impl fmt::Display for GatewayError {

@@ -29,6 +29,7 @@ mod wire;
 mod worker;
 
 pub use counts::GatewayStats;
-pub use gateway::{Gateway, GatewayError, GatewayReport};
+pub use gateway::{Gateway, GatewayError, GatewayReport, GatewayView};
 pub use lanes::AddressStats;
+pub(in crate::proxy) use options::check_routes;
 pub use options::{GatewayOptions, HeadLimits, HostHeader, RouteOptions, UpstreamOptions};

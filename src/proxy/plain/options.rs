@@ -9,7 +9,7 @@ use crate::resilience::{BreakerOptions, Timeouts};
 use crate::transport::http::HttpTarget;
 
 /// Everything a [`Gateway`](super::Gateway) is started with. Plain values.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GatewayOptions {
     /// Where clients connect; port 0 picks a free one.
     pub listen: SocketAddr,
@@ -134,7 +134,7 @@ impl GatewayOptions {
 }
 
 /// Refuses routes that contradict each other.
-pub(super) fn check_routes(routes: &[RouteOptions]) -> Result<(), String> {
+pub(in crate::proxy) fn check_routes(routes: &[RouteOptions]) -> Result<(), String> {
     if routes.is_empty() {
         return Err("there is no route: name an upstream".into());
     }

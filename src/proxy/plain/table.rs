@@ -41,6 +41,12 @@ impl Table {
         self.routes.iter().find(|route| route.fits(bare, path))
     }
 
+    /// What the routes were made from.
+    pub fn options(&self) -> Vec<RouteOptions> {
+        let routes = self.routes.iter();
+        routes.map(|route| route.options.clone()).collect()
+    }
+
     /// The upstreams, each once.
     pub fn upstreams(&self) -> Vec<Arc<Upstream>> {
         let mut each: Vec<Arc<Upstream>> = Vec::new();

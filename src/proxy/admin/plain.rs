@@ -1,0 +1,215 @@
+//! The figures of plain HTTP.
+
+use serde_json::{Map, Value, json};
+
+use super::metrics::Page;
+use crate::proxy::front::{Front, plain, web_ready};
+use crate::proxy::plain::{AddressStats, GatewayStats, GatewayView, RouteOptions};
+
+/// Answers by class of status.
+pub fn answers(stats: &GatewayStats) -> impl Iterator<Item = (&'static str, u64)> {
+    let classes = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+    let counts = stats.answers;
+    let mut at = 0;
+    classes.into_iter().map(move |class| {
+        at += 1;
+        (class, counts.get(at).copied().unwrap_or_default())
+    })
+}
+
+/// What is counted of all of it; nothing, where there is none.
+pub fn total(front: &Front) -> Value {
+    let Some(gateway) = front.web.get() else {
+        return Value::Null;
+    };
+    let stats = gateway.stats();
+    json!({
+        "clients": stats.clients,
+        "accepted": stats.accepted,
+        "requests": stats.requests,
+        "answers": answers(&stats).map(|(class, count)| (class.to_owned(), json!(count))).collect::<Map<_, _>>(),
+        "refused": stats.refused,
+        "broken": stats.broken,
+        "switched": stats.switched,
+    })
+}
+
+/// Each upstream.
+pub fn upstreams(front: &Front) -> Vec<Value> {
+    let Some(gateway) = front.web.get() else {
+        return Vec::new();
+    };
+    let (stats, routes) = (gateway.stats(), gateway.routes());
+    let of = |(name, addresses): &(String, Vec<AddressStats>)| {
+        let route = routes.iter().find(|route| route.upstream.name == *name);
+        upstream(name, addresses, route, gateway)
+    };
+    plain(&stats).map(of).collect()
+}
+
+fn upstream(
+    name: &str,
+    addresses: &[AddressStats],
+    route: Option<&RouteOptions>,
+    gateway: &GatewayView,
+) -> Value {
+    let sum = |of: fn(&AddressStats) -> u64| addresses.iter().map(of).sum::<u64>();
+    let (open, leased) = (sum(|one| one.open.into()), sum(|one| one.leased.into()));
+    let ready = web_ready(addresses, gateway.workers());
+    let limit = route.map_or(0, |route| {
+        let lanes = addresses.len() as u64 * gateway.workers() as u64;
+        u64::from(route.upstream.max_connections) * lanes
+    });
+    let last = addresses
+        .iter()
+        .find_map(|one| one.last_connect_error.clone());
+    json!({
+        "name": name,
+        "kind": "http",
+        "path": route.map(|route| &route.prefix),
+        "host": route.and_then(|route| route.host.as_ref()),
+        "ready": ready.err().map_or(json!(true), |reason| json!(reason)),
+        "requests": sum(|one| one.requests),
+        "failures": sum(|one| one.failures),
+        "in_flight": sum(|one| one.in_flight.into()),
+        "ejections": sum(|one| one.ejections),
+        "pool": {
+            "open": open,
+            "leased": leased,
+            "idle": open.saturating_sub(leased),
+            "waiting": sum(|one| one.waiting.into()),
+            "max_connections": limit,
+            "opened": sum(|one| one.opened),
+            "connect_failures": sum(|one| one.connect_failures),
+            "last_connect_error": last,
+        },
+        "addresses": addresses.iter().map(address).collect::<Vec<_>>(),
+    })
+}
+
+fn address(one: &AddressStats) -> Value {
+    json!({
+        "url": one.url,
+        "in_flight": one.in_flight,
+        "requests": one.requests,
+        "failures": one.failures,
+        "ejected_by": one.ejected_by,
+        "ejections": one.ejections,
+        "open": one.open,
+        "leased": one.leased,
+        "waiting": one.waiting,
+        "last_connect_error": one.last_connect_error,
+    })
+}
+
+/// A name, its type and help, and where it is read.
+type Figure = (
+    &'static str,
+    &'static str,
+    &'static str,
+    fn(&AddressStats) -> u64,
+);
+
+const FIGURES: [Figure; 9] = [
+    (
+        "http_upstream_requests_total",
+        "counter",
+        "Exchanges begun.",
+        |one| one.requests,
+    ),
+    (
+        "http_upstream_failures_total",
+        "counter",
+        "Exchanges that failed.",
+        |one| one.failures,
+    ),
+    (
+        "http_upstream_in_flight",
+        "gauge",
+        "Requests under way.",
+        |one| one.in_flight.into(),
+    ),
+    (
+        "http_upstream_connections",
+        "gauge",
+        "Connections that are open.",
+        |one| one.open.into(),
+    ),
+    (
+        "http_upstream_connections_leased",
+        "gauge",
+        "Of these, in use.",
+        |one| one.leased.into(),
+    ),
+    (
+        "http_upstream_waiting",
+        "gauge",
+        "Requests in line for a connection.",
+        |one| one.waiting.into(),
+    ),
+    (
+        "http_upstream_connect_failures_total",
+        "counter",
+        "Dials that failed.",
+        |one| one.connect_failures,
+    ),
+    (
+        "http_upstream_ejected_by",
+        "gauge",
+        "Workers that leave the address alone.",
+        |one| one.ejected_by.into(),
+    ),
+    (
+        "http_upstream_ejections_total",
+        "counter",
+        "Times one began to.",
+        |one| one.ejections,
+    ),
+];
+
+/// The same for Prometheus.
+pub fn metrics(page: &mut Page, front: &Front) {
+    let Some(gateway) = front.web.get() else {
+        return;
+    };
+    let stats = gateway.stats();
+    page.one(
+        "http_clients",
+        "gauge",
+        "Connections of clients of plain HTTP.",
+        stats.clients,
+    );
+    let name = "http_requests_total";
+    page.family(
+        name,
+        "counter",
+        "Answers of plain HTTP by class of status; MCP on the same address is among them.",
+    );
+    for (class, count) in answers(&stats) {
+        page.value(name, &[("class", class)], count);
+    }
+    page.one(
+        "http_refused_total",
+        "counter",
+        "Requests that the proxy answered itself.",
+        stats.refused,
+    );
+    page.one(
+        "http_broken_total",
+        "counter",
+        "Exchanges that were cut off in the middle.",
+        stats.broken,
+    );
+    for (name, kind, help, of) in FIGURES {
+        page.family(name, kind, help);
+        for (upstream, addresses) in plain(&stats) {
+            for address in addresses {
+                let labels = [
+                    ("upstream", upstream.as_str()),
+                    ("address", address.url.as_str()),
+                ];
+                page.value(name, &labels, of(address));
+            }
+        }
+    }
+}

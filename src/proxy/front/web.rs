@@ -1,0 +1,179 @@
+//! Plain HTTP beside MCP: the gateway's part in a proxy.
+//!
+//! Promise: on one address, requests for an MCP endpoint go on to it over a connection within this process, and
+//! everything else to the plain upstreams.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use super::Place;
+use crate::proxy::endpoint::Paths;
+use crate::proxy::plain::{
+    AddressStats, Gateway, GatewayOptions, GatewayReport, GatewayStats, RouteOptions,
+    UpstreamOptions,
+};
+use crate::proxy::server::StartError;
+use crate::proxy::takeover;
+use crate::sync::Arc;
+use crate::transport::http::HttpTarget;
+
+/// How upstreams are called that are MCP endpoints of this process.
+pub const WITHIN: &str = "(mcp) ";
+/// Event streams of MCP may be long: it has time-outs of its own.
+const ENDLESS: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// A gateway that serves.
+pub struct Web {
+    gateway: Gateway,
+    /// Where MCP is listened for within this process, if it is served on the same address.
+    within: Option<SocketAddr>,
+    /// Its listeners, for when they are left.
+    listeners: Vec<OwnedFd>,
+    reuse_port: bool,
+}
+
+impl Web {
+    /// Whether MCP is served on the same address.
+    pub fn is_shared(options: &GatewayOptions, listen: SocketAddr) -> bool {
+        options.listen == listen
+    }
+
+    /// Where MCP is listened for, if plain HTTP has its address.
+    pub fn inner() -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, 0))
+    }
+
+    /// Starts it; `within` is where MCP is, if it is to be served on the same address.
+    ///
+    /// # Errors
+    ///
+    /// An address that cannot be listened on, or a thread that cannot be started.
+    pub fn start(
+        mut options: GatewayOptions,
+        within: Option<SocketAddr>,
+        places: &[Arc<Place>],
+        reuse_port: bool,
+    ) -> Result<Self, StartError> {
+        let refused = |flag, source| StartError::Listen {
+            flag,
+            address: options.listen,
+            source,
+        };
+        let flag = if within.is_some() {
+            "listen"
+        } else {
+            "http-listen"
+        };
+        let listeners = takeover::listen_each(options.listen, options.workers.get(), reuse_port);
+        let listeners = listeners.map_err(|source| refused(flag, source))?;
+        let copies: io::Result<Vec<OwnedFd>> = listeners
+            .iter()
+            .map(|listener| listener.try_clone().map(OwnedFd::from))
+            .collect();
+        let copies = copies.map_err(|source| refused(flag, source))?;
+        options.routes = routes(&options.routes, within, places);
+        let gateway = Gateway::start_on(options, listeners)
+            .map_err(|error| StartError::Upstream(error.to_string()))?;
+        Ok(Self {
+            gateway,
+            within,
+            listeners: copies,
+            reuse_port,
+        })
+    }
+
+    /// Whether MCP is served on its address.
+    pub fn is_within(&self) -> bool {
+        self.within.is_some()
+    }
+
+    /// The gateway.
+    pub fn gateway(&self) -> &Gateway {
+        &self.gateway
+    }
+
+    /// Serves these upstreams from now on.
+    ///
+    /// # Errors
+    ///
+    /// Routes that contradict each other.
+    pub fn replace(&self, plain: &[RouteOptions], places: &[Arc<Place>]) -> Result<(), String> {
+        let routes = routes(plain, self.within, places);
+        self.gateway
+            .replace(&routes)
+            .map_err(|error| error.to_string())
+    }
+
+    /// Leaves the address, and lets requests under way end until the deadline.
+    pub async fn shutdown(self, deadline: Duration) -> GatewayReport {
+        if self.reuse_port {
+            takeover::leave_copies(self.listeners).await;
+        }
+        self.gateway.shutdown(deadline).await
+    }
+}
+
+fn routes(
+    plain: &[RouteOptions],
+    within: Option<SocketAddr>,
+    places: &[Arc<Place>],
+) -> Vec<RouteOptions> {
+    let mut routes = plain.to_vec();
+    let target = within.and_then(|address| HttpTarget::parse(&format!("http://{address}")).ok());
+    let Some(target) = target else {
+        return routes;
+    };
+    for place in places {
+        let mut upstream =
+            UpstreamOptions::new(format!("{WITHIN}{}", place.name), vec![target.clone()]);
+        // It is there as long as this process is.
+        upstream.breaker.failures = u32::MAX;
+        upstream.breaker.failure_percent = 100;
+        upstream.max_connections = 65_535;
+        let times = &mut upstream.timeouts;
+        (times.request, times.idle) = (ENDLESS, ENDLESS);
+        (times.response, times.overall) = (ENDLESS, ENDLESS);
+        let Paths {
+            endpoint,
+            stream,
+            posts,
+        } = &place.paths;
+        for path in [endpoint, stream, posts] {
+            let mut route = RouteOptions::new(upstream.clone());
+            route.host.clone_from(&place.config.route.host);
+            route.prefix.clone_from(path);
+            if !routes
+                .iter()
+                .any(|other| other.host == route.host && other.prefix == route.prefix)
+            {
+                routes.push(route);
+            }
+        }
+    }
+    routes
+}
+
+/// The plain upstreams, with their addresses.
+pub fn plain(stats: &GatewayStats) -> impl Iterator<Item = &(String, Vec<AddressStats>)> {
+    let upstreams = stats.upstreams.iter();
+    upstreams.filter(|(name, _)| !name.starts_with(WITHIN))
+}
+
+/// Whether a request would be sent to one of these addresses.
+///
+/// # Errors
+///
+/// Why not.
+pub fn ready(addresses: &[AddressStats], workers: usize) -> Result<(), String> {
+    let is_left = |address: &AddressStats| (address.ejected_by as usize) < workers;
+    if addresses.iter().any(is_left) {
+        return Ok(());
+    }
+    let last = addresses
+        .iter()
+        .find_map(|address| address.last_connect_error.clone());
+    let reason = "every address failed too often lately";
+    Err(last.map_or_else(|| reason.to_owned(), |last| format!("{reason}: {last}")))
+}
