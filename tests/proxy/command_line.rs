@@ -118,9 +118,8 @@ async fn a_killed_proxy_leaves_no_process_not_even_what_its_children_started() {
 
 #[test]
 fn what_comes_later_and_what_makes_no_sense_is_refused_with_2() {
-    let table: [(&[&str], &str); 16] = [
+    let table: [(&[&str], &str); 15] = [
         (&["serve", "--config", "plunge.toml"], "--config"),
-        (&["serve", "--mcp-http", "https://localhost"], "https"),
         (
             &[
                 "serve",
@@ -164,6 +163,15 @@ fn what_comes_later_and_what_makes_no_sense_is_refused_with_2() {
         assert!(text.contains(named), "{args:?}: {text}");
         assert!(output.stdout.is_empty());
     }
+}
+
+#[test]
+#[cfg(not(feature = "tls"))]
+fn https_is_refused_with_2_by_a_build_without_it() {
+    let output = run(&["serve", "--mcp-http", "https://localhost"]);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert!(text.contains("`tls`"), "{text}");
 }
 
 #[test]
