@@ -235,6 +235,11 @@ impl UpstreamOptions {
                 "upstream `{name}` has no address: name one, such as http://127.0.0.1:3000"
             ));
         }
+        if let Some(target) = self.targets.iter().find(|target| target.is_tls()) {
+            return Err(format!(
+                "upstream `{name}`: {target}: https is spoken to MCP servers only: name an http URL, or put what ends TLS between"
+            ));
+        }
         if self.max_connections == 0 {
             return Err(format!(
                 "upstream `{name}`: max_connections has to be at least 1"
