@@ -91,7 +91,7 @@ impl Server {
         let (gateway, reuse_port) = (config.web.clone(), config.reuse_port);
         let is_shared = gateway
             .as_ref()
-            .is_some_and(|web| Web::is_shared(web, config.listen));
+            .is_some_and(|web| !config.web_apart && Web::is_shared(web, config.listen));
         let mcp = match is_shared {
             true => bind("listen", Web::inner(), false)?,
             false => bind("listen", config.listen, reuse_port)?,

@@ -132,7 +132,7 @@ async fn an_address_of_its_own_serves_plain_http_alone() {
     let listen = "[http]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n";
     // Two addresses with port 0 are not the same one.
     let text = format!(
-        "listen = \"127.0.0.2:0\"\nadmin = \"127.0.0.1:0\"\n{listen}{}",
+        "listen = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n{listen}{}",
         http("site", "/", one)
     );
     let server = Server::open(Config::parse(&text).unwrap()).await.unwrap();

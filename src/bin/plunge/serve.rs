@@ -28,6 +28,7 @@ pub fn run(serve: &Serve) -> Result<(), Failure> {
             let mut config = Config::single(options);
             config.reuse_port = serve.reuse_port;
             config.web = web.clone();
+            config.web_apart = web.as_ref().is_some_and(|web| web.listen.port() == 0);
             config
         }
     };

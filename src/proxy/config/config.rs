@@ -27,6 +27,8 @@ pub struct Config {
     pub upstreams: Vec<UpstreamConfig>,
     /// Plain HTTP and its upstreams, if there are any. On the address of MCP, both are served there.
     pub web: Option<GatewayOptions>,
+    /// Whether plain HTTP has an address of its own though it looks the same: port 0, which is another each time.
+    pub web_apart: bool,
 }
 
 /// What is written of requests and events.
@@ -94,6 +96,7 @@ impl Config {
                 options,
             }],
             web: None,
+            web_apart: false,
         }
     }
 }

@@ -76,7 +76,8 @@ fn top<'t>(document: &'t DeTable<'t>) -> (Config, Noted) {
             ),
         );
     }
-    let gateway = web::gateway(&mut top, &mut noted, shared.listen);
+    let mut web_apart = false;
+    let gateway = web::gateway(&mut top, &mut noted, shared.listen, &mut web_apart);
     if gateway.listen == shared.admin && gateway.listen.port() != 0 {
         let at = top.place("http");
         top.say(
@@ -96,6 +97,7 @@ fn top<'t>(document: &'t DeTable<'t>) -> (Config, Noted) {
         log: log(&mut top, &mut noted),
         upstreams: Vec::new(),
         web: None,
+        web_apart,
     };
     let (mcp, routes) = upstreams(&mut top, &shared, &mut noted);
     if has_http && routes.is_empty() && noted.is_empty() && top.is_sound() {

@@ -11,8 +11,14 @@ use crate::proxy::options::RouteMatch;
 use crate::proxy::plain::{GatewayOptions, HostHeader, RouteOptions, UpstreamOptions};
 use crate::transport::http::HttpTarget;
 
-/// The options of the gateway, without routes. Without an address of its own it shares that of MCP.
-pub fn gateway(top: &mut Section<'_>, noted: &mut Noted, listen: SocketAddr) -> GatewayOptions {
+/// The options of the gateway, without routes. Without an address of its own it shares that of MCP; `apart` is
+/// set where its own looks the same and is another.
+pub fn gateway(
+    top: &mut Section<'_>,
+    noted: &mut Noted,
+    listen: SocketAddr,
+    apart: &mut bool,
+) -> GatewayOptions {
     let mut options = GatewayOptions::new(listen, Vec::new());
     let Some(found) = top.get("http") else {
         return options;
@@ -24,6 +30,7 @@ pub fn gateway(top: &mut Section<'_>, noted: &mut Noted, listen: SocketAddr) -> 
     };
     let mut section = Section::new(table, found.span().start);
     options.listen = section.address("listen").unwrap_or(listen);
+    *apart = section.has("listen") && options.listen.port() == 0;
     if let Some(read) = section.number("workers", 1..=1024) {
         let workers = usize::try_from(read.value).ok().and_then(NonZeroUsize::new);
         options.workers = workers.unwrap_or(options.workers);
