@@ -113,7 +113,8 @@ impl Server {
         front.warm().await?;
         if let Some(options) = gateway {
             let within = is_shared.then_some(address);
-            let web = Web::start(options, within, &front.places(), reuse_port)?;
+            let log = front.access.load_full();
+            let web = Web::start(options, within, &front.places(), log, reuse_port)?;
             // It is the first.
             let _ = front.web.set(web.gateway().view());
             server.web = Some(web);
@@ -158,37 +159,35 @@ impl Server {
         let web = config.web.clone();
         let mut reloaded = self.front.reload(config).await;
         if let Ok(done) = &mut reloaded {
-            self.replace_routes(web, done);
+            self.reload_web(web, done);
         }
         let wrong = reloaded.as_ref().err().cloned().unwrap_or_default();
         self.front.reloads.note(wrong);
         reloaded
     }
 
-    fn replace_routes(&self, options: Option<GatewayOptions>, done: &mut Reloaded) {
-        let routes = options
-            .as_ref()
-            .map_or(&[][..], |options| &options.routes[..]);
-        match &self.web {
-            Some(web) => {
-                if let Err(error) = web.replace(routes, &self.front.places()) {
-                    // Checked as the file was read; without any route the old ones stay.
-                    tracing::warn!(%error, "the routes of plain HTTP stay as they were");
-                }
-                let plain = |options: &GatewayOptions| GatewayOptions {
-                    routes: Vec::new(),
-                    ..options.clone()
-                };
-                let before = self.front.config.web.as_ref().map(plain);
-                if options
-                    .as_ref()
-                    .is_some_and(|now| Some(plain(now)) != before)
-                {
-                    done.later.push("http");
-                }
+    fn reload_web(&self, options: Option<GatewayOptions>, done: &mut Reloaded) {
+        let Some(web) = &self.web else {
+            if options.is_some() {
+                done.later.push("the first upstream of kind \"http\"");
             }
-            None if !routes.is_empty() => done.later.push("the first upstream of plain HTTP"),
-            None => {}
+            return;
+        };
+        let started = web.gateway().options();
+        let options = options.unwrap_or_else(|| GatewayOptions {
+            routes: Vec::new(),
+            ..started.clone()
+        });
+        if options.listen != started.listen {
+            done.later.push("http.listen");
+        }
+        if options.workers != started.workers {
+            done.later.push("http.workers");
+        }
+        let log = self.front.access.load_full();
+        if let Err(error) = web.reload(options, &self.front.places(), log) {
+            // Checked as the file was read; without any route the old ones stay.
+            tracing::warn!(%error, "plain HTTP stays as it was");
         }
     }
 

@@ -200,9 +200,9 @@ impl Front {
             .collect();
         if let Some(gateway) = self.web.get() {
             let stats = gateway.stats();
-            for (name, addresses) in web::plain(&stats) {
-                if let Err(reason) = web::ready(addresses, gateway.workers()) {
-                    not_ready.push((name.clone(), reason));
+            for upstream in web::plain(&stats) {
+                if let Err(reason) = web::ready(&upstream.addresses, gateway.workers()) {
+                    not_ready.push((upstream.name.clone(), reason));
                 }
             }
         }

@@ -3,19 +3,18 @@
 //! Promise: on one address, requests for an MCP endpoint go on to it over a connection within this process, and
 //! everything else to the plain upstreams.
 
-use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use super::Place;
 use crate::proxy::endpoint::Paths;
 use crate::proxy::plain::{
     AddressStats, Gateway, GatewayOptions, GatewayReport, GatewayStats, RouteOptions,
-    UpstreamOptions,
+    UpstreamOptions, UpstreamStats,
 };
 use crate::proxy::server::StartError;
 use crate::proxy::takeover;
+use crate::proxy::watching::AccessWriter;
 use crate::sync::Arc;
 use crate::transport::http::HttpTarget;
 
@@ -29,9 +28,6 @@ pub struct Web {
     gateway: Gateway,
     /// Where MCP is listened for within this process, if it is served on the same address.
     within: Option<SocketAddr>,
-    /// Its listeners, for when they are left.
-    listeners: Vec<OwnedFd>,
-    reuse_port: bool,
 }
 
 impl Web {
@@ -54,6 +50,7 @@ impl Web {
         mut options: GatewayOptions,
         within: Option<SocketAddr>,
         places: &[Arc<Place>],
+        log: Option<Arc<AccessWriter>>,
         reuse_port: bool,
     ) -> Result<Self, StartError> {
         let refused = |flag, source| StartError::Listen {
@@ -68,20 +65,11 @@ impl Web {
         };
         let listeners = takeover::listen_each(options.listen, options.workers.get(), reuse_port);
         let listeners = listeners.map_err(|source| refused(flag, source))?;
-        let copies: io::Result<Vec<OwnedFd>> = listeners
-            .iter()
-            .map(|listener| listener.try_clone().map(OwnedFd::from))
-            .collect();
-        let copies = copies.map_err(|source| refused(flag, source))?;
         options.routes = routes(&options.routes, within, places);
-        let gateway = Gateway::start_on(options, listeners)
+        options.share_address = reuse_port;
+        let gateway = Gateway::start_logged(options, listeners, log)
             .map_err(|error| StartError::Upstream(error.to_string()))?;
-        Ok(Self {
-            gateway,
-            within,
-            listeners: copies,
-            reuse_port,
-        })
+        Ok(Self { gateway, within })
     }
 
     /// Whether MCP is served on its address.
@@ -94,23 +82,24 @@ impl Web {
         &self.gateway
     }
 
-    /// Serves these upstreams from now on.
+    /// Serves these upstreams by these limits from now on.
     ///
     /// # Errors
     ///
-    /// Routes that contradict each other.
-    pub fn replace(&self, plain: &[RouteOptions], places: &[Arc<Place>]) -> Result<(), String> {
-        let routes = routes(plain, self.within, places);
-        self.gateway
-            .replace(&routes)
-            .map_err(|error| error.to_string())
+    /// Options that contradict each other.
+    pub fn reload(
+        &self,
+        mut options: GatewayOptions,
+        places: &[Arc<Place>],
+        log: Option<Arc<AccessWriter>>,
+    ) -> Result<(), String> {
+        options.routes = routes(&options.routes, self.within, places);
+        let reloaded = self.gateway.reload(&options, log);
+        reloaded.map_err(|error| error.to_string())
     }
 
     /// Leaves the address, and lets requests under way end until the deadline.
     pub async fn shutdown(self, deadline: Duration) -> GatewayReport {
-        if self.reuse_port {
-            takeover::leave_copies(self.listeners).await;
-        }
         self.gateway.shutdown(deadline).await
     }
 }
@@ -156,9 +145,9 @@ fn routes(
 }
 
 /// The plain upstreams, with their addresses.
-pub fn plain(stats: &GatewayStats) -> impl Iterator<Item = &(String, Vec<AddressStats>)> {
+pub fn plain(stats: &GatewayStats) -> impl Iterator<Item = &UpstreamStats> {
     let upstreams = stats.upstreams.iter();
-    upstreams.filter(|(name, _)| !name.starts_with(WITHIN))
+    upstreams.filter(|upstream| !upstream.name.starts_with(WITHIN))
 }
 
 /// Whether a request would be sent to one of these addresses.
