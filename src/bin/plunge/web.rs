@@ -3,14 +3,12 @@
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
-use std::time::Duration;
 
 use clap::Args;
-use plunge::proxy::plain::{Gateway, GatewayOptions, HostHeader, RouteOptions, UpstreamOptions};
+use plunge::proxy::plain::{GatewayOptions, HostHeader, RouteOptions, UpstreamOptions};
 use plunge::transport::http::HttpTarget;
 
 use crate::Failure;
-use crate::signals::Signals;
 
 /// Plain HTTP servers.
 #[derive(Args, Default)]
@@ -59,27 +57,6 @@ impl Web {
         options.limits.trust_forwarded = self.trust_forwarded;
         Some(options)
     }
-}
-
-/// Serves plain HTTP and nothing else, until a signal.
-pub async fn serve_alone(options: GatewayOptions, deadline: Duration) -> Result<(), Failure> {
-    let mut signals = Signals::new()
-        .map_err(|error| Failure::Run(format!("signals cannot be handled: {error}")))?;
-    let gateway = start(options)?;
-    signals.next().await;
-    tracing::info!("shutting down; a second signal ends at once");
-    tokio::select! {
-        report = gateway.shutdown(deadline) => tracing::info!(?report, "ended"),
-        () = signals.next() => {}
-    }
-    Ok(())
-}
-
-fn start(options: GatewayOptions) -> Result<Gateway, Failure> {
-    let routes = options.routes.len();
-    let gateway = Gateway::start(options).map_err(|error| Failure::Run(error.to_string()))?;
-    greet(gateway.address(), routes)?;
-    Ok(gateway)
 }
 
 /// Says where it listens: scripts wait for the line with the word `listening`.

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::metrics::Page;
 use super::stats::times;
-use crate::proxy::front::{Front, plain, web_ready};
+use crate::proxy::front::{Front, Reach, plain, web_ready};
 use crate::proxy::plain::{AddressStats, GatewayStats, GatewayView, RouteOptions, UpstreamStats};
 
 /// Answers by class of status.
@@ -40,12 +40,17 @@ pub fn upstreams(front: &Front) -> Vec<Value> {
         let route = routes
             .iter()
             .find(|route| route.upstream.name == stats.name);
-        upstream(stats, route, gateway)
+        upstream(stats, route, gateway, &front.reach)
     };
     plain(&stats).map(of).collect()
 }
 
-fn upstream(stats: &UpstreamStats, route: Option<&RouteOptions>, gateway: &GatewayView) -> Value {
+fn upstream(
+    stats: &UpstreamStats,
+    route: Option<&RouteOptions>,
+    gateway: &GatewayView,
+    reach: &Reach,
+) -> Value {
     let UpstreamStats {
         name,
         addresses,
@@ -54,7 +59,7 @@ fn upstream(stats: &UpstreamStats, route: Option<&RouteOptions>, gateway: &Gatew
     } = stats;
     let sum = |of: fn(&AddressStats) -> u64| addresses.iter().map(of).sum::<u64>();
     let (open, leased) = (sum(|one| one.open.into()), sum(|one| one.leased.into()));
-    let ready = web_ready(addresses, gateway.workers());
+    let ready = web_ready(addresses, gateway.workers(), reach);
     let limit = route.map_or(0, |route| {
         let lanes = addresses.len() as u64 * gateway.workers() as u64;
         u64::from(route.upstream.max_connections) * lanes
@@ -85,13 +90,14 @@ fn upstream(stats: &UpstreamStats, route: Option<&RouteOptions>, gateway: &Gatew
             "connect_failures": sum(|one| one.connect_failures),
             "last_connect_error": last,
         },
-        "addresses": addresses.iter().map(address).collect::<Vec<_>>(),
+        "addresses": addresses.iter().map(|one| address(one, reach)).collect::<Vec<_>>(),
     })
 }
 
-fn address(one: &AddressStats) -> Value {
+fn address(one: &AddressStats, reach: &Reach) -> Value {
     json!({
         "url": one.url,
+        "unreachable": reach.error(&one.url),
         "in_flight": one.in_flight,
         "requests": one.requests,
         "failures": one.failures,

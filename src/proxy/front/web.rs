@@ -7,6 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::Place;
+use super::reach::Reach;
 use crate::proxy::endpoint::Paths;
 use crate::proxy::plain::{
     AddressStats, Gateway, GatewayOptions, GatewayReport, GatewayStats, RouteOptions,
@@ -150,19 +151,24 @@ pub fn plain(stats: &GatewayStats) -> impl Iterator<Item = &UpstreamStats> {
     upstreams.filter(|upstream| !upstream.name.starts_with(WITHIN))
 }
 
-/// Whether a request would be sent to one of these addresses.
+/// Whether a request would be sent to one of these addresses, and somebody listens there.
 ///
 /// # Errors
 ///
 /// Why not.
-pub fn ready(addresses: &[AddressStats], workers: usize) -> Result<(), String> {
-    let is_left = |address: &AddressStats| (address.ejected_by as usize) < workers;
-    if addresses.iter().any(is_left) {
-        return Ok(());
+pub fn ready(addresses: &[AddressStats], workers: usize, reach: &Reach) -> Result<(), String> {
+    let mut reasons = Vec::new();
+    for address in addresses {
+        let url = &address.url;
+        match reach.error(url) {
+            Some(error) => reasons.push(format!("{url} cannot be reached: {error}")),
+            None if (address.ejected_by as usize) < workers => return Ok(()),
+            None => {
+                let last = address.last_connect_error.as_deref();
+                let last = last.map_or_else(String::new, |last| format!(": {last}"));
+                reasons.push(format!("{url} failed too often lately{last}"));
+            }
+        }
     }
-    let last = addresses
-        .iter()
-        .find_map(|address| address.last_connect_error.clone());
-    let reason = "every address failed too often lately";
-    Err(last.map_or_else(|| reason.to_owned(), |last| format!("{reason}: {last}")))
+    Err(reasons.join("; "))
 }
