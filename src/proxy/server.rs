@@ -193,8 +193,8 @@ impl Server {
         if options.listen != started.listen {
             done.later.push("http.listen");
         }
-        if options.workers != started.workers {
-            done.later.push("http.workers");
+        if (options.workers, options.pin_workers) != (started.workers, started.pin_workers) {
+            done.later.push("http.workers and http.pin_workers");
         }
         let log = self.front.access.load_full();
         if let Err(error) = web.reload(options, &self.front.places(), log) {

@@ -160,7 +160,10 @@ async fn limits_of_plain_http_follow_a_reload() {
         .reload(with("workers = 7\nlisten = \"127.0.0.1:1\""))
         .await
         .unwrap();
-    assert_eq!(reloaded.later, ["http.listen", "http.workers"]);
+    assert_eq!(
+        reloaded.later,
+        ["http.listen", "http.workers and http.pin_workers"]
+    );
     assert_eq!(get(address, "/").await.0, 200);
 }
 
