@@ -101,6 +101,11 @@ fn parse_target(url: &str) -> Result<HttpTarget, String> {
         return Err("https is not spoken to plain upstreams: write http://".into());
     }
     let plain = url.replacen("h2c://", "http://", 1);
+    if !plain.starts_with("http://") {
+        return Err(format!(
+            "`{url}` is no URL: write one such as http://127.0.0.1:3000"
+        ));
+    }
     let target = HttpTarget::parse(&plain).map_err(|error| error.to_string())?;
     match target.path() {
         "/" => Ok(target),

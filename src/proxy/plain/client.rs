@@ -17,6 +17,7 @@ use tokio::time::{Instant, timeout};
 
 use super::access::Entry;
 use super::bridge;
+use super::connection::Connection;
 use super::counts::Counts;
 use super::deadline::Patience;
 use super::exchange::{End, Side, exchange};
@@ -26,6 +27,7 @@ use super::shared::Rules;
 use super::upgrade::tunnel;
 use super::wire::{Inbox, Outbox, write_all};
 use super::worker::Worker;
+use crate::PoolConnection;
 use crate::sync::Arc;
 
 /// How long, and for how many bytes, a client is listened to that was told to go.
@@ -183,22 +185,15 @@ impl Client {
                 meter.answered(refusal.status, begun.elapsed());
                 self.refuse(refusal, request.is_head, entry.as_mut()).await
             }
-            End::Switched(mut lease, mut said) => {
+            End::Switched(lease, said) => {
                 drop(head);
                 worker.counts.answer(101);
                 meter.answered(101, begun.elapsed());
                 if let Some(entry) = &mut entry {
                     entry.answered(101, None);
                 }
-                Counts::count(&worker.counts.switched);
-                let client = (&mut self.stream, &mut self.inbox);
-                let copying = tunnel(
-                    client,
-                    (&mut lease.stream, &mut said),
-                    &mut self.patience,
-                    rules.tunnel_idle,
-                );
-                Box::pin(copying).await;
+                let idle = rules.tunnel_idle;
+                Box::pin(self.switched(lease, said, idle)).await;
                 Turn::Gone
             }
             End::Broken => {
@@ -206,6 +201,19 @@ impl Client {
                 Turn::Gone
             }
         }
+    }
+
+    /// Passes on what is said in another protocol.
+    async fn switched(
+        &mut self,
+        mut lease: PoolConnection<Connection>,
+        mut said: Inbox,
+        idle: Duration,
+    ) {
+        Counts::count(&self.worker.counts.switched);
+        let client = (&mut self.stream, &mut self.inbox);
+        let upstream = (&mut lease.stream, &mut said);
+        tunnel(client, upstream, &mut self.patience, idle).await;
     }
 
     /// Reads the head of a request; `None`: the client left in its middle.

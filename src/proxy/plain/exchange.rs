@@ -58,6 +58,18 @@ pub struct Answered {
     pub is_whole: bool,
 }
 
+impl Answered {
+    fn new(passed: &Passed, begun: Instant, is_whole: bool) -> Self {
+        Self {
+            status: passed.response.status,
+            time: passed.head_at - begun,
+            bytes: passed.bytes,
+            keep_alive: passed.response.keep_alive,
+            is_whole,
+        }
+    }
+}
+
 /// Sends a request whose new head is `head`, and passes the answer on.
 pub async fn exchange(
     side: &mut Side<'_>,
@@ -108,22 +120,13 @@ pub async fn exchange(
                 flight.answered(101);
                 return End::Switched(lease, from);
             }
-            Ok(Passed {
-                response,
-                head_at,
-                bytes,
-            }) => {
+            Ok(passed) => {
+                let response = passed.response;
                 flight.answered(response.status);
                 if response.reusable && is_sent && from.is_empty() {
                     lease.rest();
                 }
-                return End::Answered(Answered {
-                    status: response.status,
-                    time: head_at - begun,
-                    bytes,
-                    keep_alive: response.keep_alive,
-                    is_whole: is_sent,
-                });
+                return End::Answered(Answered::new(&passed, begun, is_sent));
             }
             Err(fault) => {
                 let replayable = fault == Fault::Unsent

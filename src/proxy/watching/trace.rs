@@ -49,8 +49,9 @@ impl Context {
     pub fn text(&self) -> [u8; TEXT] {
         let mut text = [b'-'; TEXT];
         text[..2].copy_from_slice(b"00");
-        put_hex(&mut text[3..35], self.id);
-        put_hex(&mut text[36..52], self.span.into());
+        put_hex(&mut text[3..19], (self.id >> 64) as u64);
+        put_hex(&mut text[19..35], self.id as u64);
+        put_hex(&mut text[36..52], self.span);
         put_hex(&mut text[53..], self.flags.into());
         text
     }
@@ -66,7 +67,7 @@ impl Context {
     }
 }
 
-fn put_hex(to: &mut [u8], mut number: u128) {
+fn put_hex(to: &mut [u8], mut number: u64) {
     for digit in to.iter_mut().rev() {
         *digit = b"0123456789abcdef"[(number & 15) as usize];
         number >>= 4;

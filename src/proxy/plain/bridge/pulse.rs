@@ -49,10 +49,15 @@ impl Pulse {
         Busy(self.clone())
     }
 
+    /// Whether no request is under way.
+    pub fn is_idle(&self) -> bool {
+        self.active.load(Ordering::Relaxed) == 0
+    }
+
     /// Whether nothing was asked for so long.
     pub fn rests_for(&self, idle: Duration) -> bool {
         let since = Duration::from_millis(self.rests_since.load(Ordering::Relaxed));
-        self.active.load(Ordering::Relaxed) == 0 && self.began.elapsed() >= since + idle
+        self.is_idle() && self.began.elapsed() >= since + idle
     }
 
     /// Whether the client left an answer standing for too long.

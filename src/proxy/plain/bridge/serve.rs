@@ -118,22 +118,28 @@ async fn converse<C: Conversation>(
     let ended = tokio::select! {
         biased;
         ended = connection.as_mut() => ended,
-        () = leaving => {
-            connection.as_mut().finish();
-            tokio::select! {
-                ended = connection.as_mut() => ended,
-                () = stuck(worker, pulse) => Ok(()),
-            }
-        }
         () = stuck(worker, pulse) => Ok(()),
-        () = rests(worker, pulse) => {
-            connection.as_mut().finish();
-            // The handshake may never have been over: then nothing ends it but this.
-            timeout(LEAVE, connection.as_mut()).await.unwrap_or(Ok(()))
+        () = async { tokio::select! { () = leaving => {}, () = rests(worker, pulse) => {} } } => {
+            finished(connection, pulse).await
         }
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection broke off");
+    }
+}
+
+/// Ends with what is under way; soon where nothing is: the client may never have shaken hands, or be gone.
+async fn finished<C: Conversation>(
+    mut connection: Pin<&mut C>,
+    pulse: &Pulse,
+) -> hyper::Result<()> {
+    connection.as_mut().finish();
+    loop {
+        match timeout(LEAVE, connection.as_mut()).await {
+            Ok(ended) => return ended,
+            Err(_) if pulse.is_idle() || pulse.is_stuck() => return Ok(()),
+            Err(_) => {}
+        }
     }
 }
 
