@@ -100,3 +100,37 @@ async fn requests_on_their_way_at_a_shutdown_are_served() {
     );
     assert_eq!(ending.await.unwrap().cut, 0);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_that_are_taken_back_at_once_cost_nothing_but_their_connection() {
+    let origin = Origin::scripted(|talk, _| {
+        while talk.head().is_some_and(|head| head.starts_with("GET /ok")) {
+            talk.say("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+        }
+        talk.rest();
+    });
+    let mut options = options(upstream(&[&origin]));
+    options.routes[0].upstream.breaker.failures = 1;
+    let gateway = Gateway::start(options).unwrap();
+    let address = gateway.address();
+    for _ in 0..3 {
+        let mut sender = client(address).await;
+        for _ in 0..500 {
+            if sender.ready().await.is_err() {
+                break;
+            }
+            let asking = sender.send_request(request(address, whole("x")));
+            // Given up before it can be answered.
+            let _ = timeout(Duration::ZERO, asking).await;
+        }
+    }
+    eventually("nothing is held", || {
+        is_at_rest(&gateway) && gateway.stats().clients == 0
+    });
+    let mut sender = client(address).await;
+    let next = Request::get(format!("http://{address}/ok"))
+        .body(whole(""))
+        .unwrap();
+    let answer = timeout(PATIENCE, sender.send_request(next)).await.unwrap();
+    assert_eq!(answer.unwrap().status(), StatusCode::OK);
+}
