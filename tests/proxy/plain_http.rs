@@ -67,6 +67,7 @@ async fn each_request_of_plain_http_is_a_line_of_the_access_log() {
         (&lines[1]["status"], &lines[1]["upstream"]),
         (&json!(404), &Value::Null)
     );
+    assert!(lines[1]["bytes"].as_u64() > Some(0), "{}", lines[1]);
 }
 
 #[tokio::test]

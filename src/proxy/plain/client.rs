@@ -249,6 +249,7 @@ impl Client {
         counts.answer(refusal.status);
         if let Some(entry) = entry {
             entry.answered(refusal.status, None);
+            entry.sent(if is_head { 0 } else { refusal.body_bytes() });
         }
         let mut out = Outbox::take();
         refusal.write(&mut out, true, is_head);

@@ -25,6 +25,11 @@ impl Refusal {
         Self { status, reason }
     }
 
+    /// How long its body is: the reason, on a line.
+    pub fn body_bytes(self) -> u64 {
+        self.reason.len() as u64 + 1
+    }
+
     /// Appends the answer.
     pub fn write(self, to: &mut Vec<u8>, close: bool, is_head: bool) {
         let Self { status, reason } = self;
@@ -40,7 +45,7 @@ impl Refusal {
             to,
             "HTTP/1.1 {status} {}\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: {}\r\n{again}{closing}\r\n{body}{}",
             phrase(status),
-            reason.len() + 1,
+            self.body_bytes(),
             if is_head { "" } else { "\n" },
         );
     }

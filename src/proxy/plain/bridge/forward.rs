@@ -62,7 +62,7 @@ pub async fn forward(visit: Visit<'_>) -> Response<Answer> {
         let route = placed.as_ref().ok();
         let asked = Asked {
             method: request.method().as_str(),
-            host: uri.host().map(str::as_bytes).or(named),
+            host: authority(uri).or(named),
             path: uri.path(),
             upstream: route.map(|placed| &*placed.route.upstream.options.name),
             trace: trace.context(),
@@ -115,10 +115,7 @@ fn place<'r>(request: &Request<Incoming>, rules: &'r Rules) -> Result<Placed<'r>
         return Err(refusal::TOO_MANY_FIELDS);
     }
     let named = fields.get(HOST).map(HeaderValue::as_bytes);
-    let authority = uri
-        .authority()
-        .map(|authority| authority.as_str().as_bytes());
-    let host = authority.or(named).ok_or(refusal::NO_HOST)?;
+    let host = authority(uri).or(named).ok_or(refusal::NO_HOST)?;
     let host = checked_host(host)?.to_owned();
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     if path.len() > limits.max_target_bytes {
@@ -137,6 +134,11 @@ fn place<'r>(request: &Request<Incoming>, rules: &'r Rules) -> Result<Placed<'r>
         true => Err(refusal::ESCAPES),
         false => Ok(Placed { route, host, path }),
     }
+}
+
+fn authority(uri: &Uri) -> Option<&[u8]> {
+    uri.authority()
+        .map(|authority| authority.as_str().as_bytes())
 }
 
 type Given = (Response<Incoming>, Hold, Flight<Arc<Upstream>>);
