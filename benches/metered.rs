@@ -32,5 +32,6 @@ const BARS: &[Bar] = &[
 ];
 
 fn main() -> ExitCode {
-    run(&[entry::<Metered>(CASES), entry::<Ours>(CASES)], BARS)
+    let plays = |case: &harness::Case| CASES.contains(&case.name);
+    run(&[entry::<Metered>(plays), entry::<Ours>(plays)], BARS)
 }

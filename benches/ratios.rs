@@ -42,12 +42,12 @@ const BARS: &[Bar] = &[
 
 fn main() -> ExitCode {
     let entries = [
-        entry::<Ours>(OURS),
-        entry::<LockedPair>(&["one_task"]),
-        entry::<QueuePair>(HITS),
-        entry::<MutexVec>(HITS),
-        entry::<SemaphoreQueue>(ALL),
-        entry::<OldDesign>(ALL),
+        entry::<Ours>(|case| OURS.contains(&case.name)),
+        entry::<LockedPair>(|case| case.name == "one_task"),
+        entry::<QueuePair>(|case| HITS.contains(&case.name)),
+        entry::<MutexVec>(|case| HITS.contains(&case.name)),
+        entry::<SemaphoreQueue>(|case| ALL.contains(&case.name)),
+        entry::<OldDesign>(|case| ALL.contains(&case.name)),
     ];
     run(&entries, BARS)
 }

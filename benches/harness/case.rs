@@ -58,6 +58,11 @@ pub struct Case {
 }
 
 impl Case {
+    /// The case of this name.
+    pub fn named(name: &str) -> Option<&'static Self> {
+        CASES.iter().find(|case| case.name == name)
+    }
+
     /// Whether it shows how far apart the cores are: it plays on two, and no timer decides.
     pub fn feels_distance(&self) -> bool {
         let timed = matches!(self.shape, Shape::Sleeps | Shape::Spike | Shape::Burst);
@@ -74,6 +79,21 @@ impl Case {
             }
             false => (rounds, millis),
         }
+    }
+
+    /// A time of a cycle as a reader wants it in this case: the number, and its unit.
+    pub fn in_unit(&self, ns_per_cycle: f64) -> (f64, &'static str) {
+        match self.shape {
+            Shape::Solo => (ns_per_cycle, "ns a cycle"),
+            Shape::Spike | Shape::Burst => (ns_per_cycle / 1e6, "ms a burst"),
+            Shape::Sleeps | Shape::Arrivals => (1e6 / ns_per_cycle, "thousand cycles/s"),
+            _ => (1e3 / ns_per_cycle, "million cycles/s"),
+        }
+    }
+
+    /// Whether a smaller number is the better one in this case's unit.
+    pub fn less_is_better(&self) -> bool {
+        matches!(self.shape, Shape::Solo | Shape::Spike | Shape::Burst)
     }
 }
 

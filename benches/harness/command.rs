@@ -58,7 +58,7 @@ pub fn run(entries: &[Entry], bars: &[Bar]) -> ExitCode {
     for case in &plan.cases {
         let players: Vec<Entry> = entries
             .iter()
-            .filter(|entry| entry.plays(case))
+            .filter(|entry| (entry.plays)(case))
             .copied()
             .collect();
         let Some(ours) = players.first().map(|first| first.name) else {
@@ -92,7 +92,7 @@ fn plan(arguments: impl Iterator<Item = String>) -> Result<Plan, String> {
         match argument.as_str() {
             "--bench" => {} // Cargo's own.
             "--quick" => (plan.rounds, plan.millis) = (3, 60),
-            name => match CASES.iter().find(|case| case.name == name) {
+            name => match Case::named(name) {
                 Some(case) => plan.cases.push(case),
                 None => return Err(usage(name)),
             },

@@ -43,30 +43,26 @@ pub trait Build: Subject {
 pub struct Entry {
     /// The subject's name.
     pub name: &'static str,
-    /// The cases it plays; all of them if empty.
-    pub cases: &'static [&'static str],
+    /// Whether it plays this case.
+    pub plays: fn(&Case) -> bool,
     /// Plays one block of a case.
     pub play: fn(&Case, u64) -> Outcome,
     /// Acquires and releases so many times on a current-thread runtime, to be counted from outside.
     pub count: fn(usize),
+    /// The same, where another task always waits for the only object.
+    pub count_waits: fn(usize),
     /// Builds one with every object open and idle, to be weighed. Called inside a runtime.
     pub keep: fn(usize) -> Box<dyn Any>,
 }
 
-/// Makes the entry of a subject that plays these cases, or all if there are none.
-pub fn entry<S: Build>(cases: &'static [&'static str]) -> Entry {
+/// Makes the entry of a subject that plays what `plays` says.
+pub fn entry<S: Build>(plays: fn(&Case) -> bool) -> Entry {
     Entry {
         name: S::NAME,
-        cases,
+        plays,
         play: |case, millis| play(case, millis, S::build),
         count: |cycles| super::count(cycles, S::build),
+        count_waits: |cycles| super::count_hand_offs(cycles, S::build),
         keep: |size| Box::new(fill(size, S::build)),
-    }
-}
-
-impl Entry {
-    /// Whether it plays this case.
-    pub fn plays(&self, case: &Case) -> bool {
-        self.cases.is_empty() || self.cases.contains(&case.name)
     }
 }

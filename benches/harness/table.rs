@@ -63,12 +63,7 @@ fn print_group(case: &Case, group: &Group, ours: &str) {
         case.workers.max(1),
         group.blocks,
     );
-    let unit = match case.shape {
-        Shape::Solo => "ns a cycle",
-        Shape::Spike | Shape::Burst => "ms a burst",
-        Shape::Sleeps | Shape::Arrivals => "thousand cycles/s",
-        _ => "million cycles/s",
-    };
+    let unit = case.in_unit(1.0).1;
     print!("| subject | {unit} | speed, {ours} = 1 |");
     match case.shape.has_waits() {
         true => println!(
@@ -106,18 +101,12 @@ fn print_rows(case: &Case, rows: &[Row], ours: &str) {
 
 fn speed(case: &Case, outcomes: &[Outcome]) -> String {
     let times = outcomes.iter().map(|outcome| outcome.ns_per_cycle);
-    let numbers: Vec<f64> = match case.shape {
-        Shape::Solo => times.collect(),
-        Shape::Spike | Shape::Burst => times.map(|ns| ns / 1e6).collect(),
-        Shape::Sleeps | Shape::Arrivals => times.map(|ns| 1e6 / ns).collect(),
-        _ => times.map(|ns| 1e3 / ns).collect(),
-    };
+    let numbers: Vec<f64> = times.map(|ns| case.in_unit(ns).0).collect();
     let least = numbers.iter().copied().fold(f64::INFINITY, f64::min);
     let most = numbers.iter().copied().fold(0.0, f64::max);
-    let (fastest, slowest) = if matches!(case.shape, Shape::Solo | Shape::Spike | Shape::Burst) {
-        (least, most)
-    } else {
-        (most, least)
+    let (fastest, slowest) = match case.less_is_better() {
+        true => (least, most),
+        false => (most, least),
     };
     format!("{:.2} [{fastest:.2}, {slowest:.2}]", median(numbers))
 }

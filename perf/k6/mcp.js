@@ -48,11 +48,16 @@ export function close(session) {
   http.del(URL, null, headers(session));
 }
 
-/** The figures, in the shape of what the wrk scripts print. */
-export function summary(data) {
-  const { http_req_duration: times, http_reqs: requests, http_req_failed: failed } = data.metrics;
+/** The figures of single requests, in the shape of what the wrk scripts print. */
+export const summary = (data) => figures(data, data.metrics.http_req_duration, data.metrics.http_reqs);
+
+/** The same of whole visits: a time runs from the first connect to the last answer. */
+export const visits = (data) => figures(data, data.metrics.iteration_duration, data.metrics.iterations);
+
+function figures(data, times, requests) {
+  const { http_req_failed: failed } = data.metrics;
   const count = (metric) => (data.metrics[metric] ? data.metrics[metric].values.count : 0);
-  const figures = {
+  const found = {
     requests: requests.values.count,
     seconds: data.state.testRunDurationMs / 1e3,
     per_second: requests.values.rate,
@@ -61,6 +66,6 @@ export function summary(data) {
     faults: count("faults"),
     not_sent: count("dropped_iterations"),
   };
-  for (const [stat, name] of Object.entries(SHOWN)) figures[name] = times.values[stat] * 1e3;
-  return { stdout: JSON.stringify(figures) + "\n" };
+  for (const [stat, name] of Object.entries(SHOWN)) found[name] = times.values[stat] * 1e3;
+  return { stdout: JSON.stringify(found) + "\n" };
 }

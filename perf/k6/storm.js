@@ -1,7 +1,8 @@
-// Storm: every client connects anew each time, opens a session, calls once, and ends it.
+// Storm: every client connects anew for each request, opens a session, calls once, and ends it. What is
+// counted and timed is such a visit.
 //   k6 run -e URL=http://127.0.0.1:8808/mcp -e CLIENTS=32 -e SECONDS=5 perf/k6/storm.js
 
-import { close, echo, open, options as make, summary } from "./mcp.js";
+import { close, echo, open, options as make, visits } from "./mcp.js";
 
 export const options = make(
   {
@@ -19,4 +20,4 @@ export default function () {
   close(session);
 }
 
-export const handleSummary = summary;
+export const handleSummary = visits;

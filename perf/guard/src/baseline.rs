@@ -7,13 +7,13 @@
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::Failure;
 use crate::fence::level;
+use crate::harness::Place;
 
 /// An exact number that was recorded.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -137,34 +137,4 @@ fn append<L: Serialize>(folder: &Path, name: &str, lines: &[L]) -> Result<(), Fa
     }
     file.write_all(text.as_bytes())
         .map_err(|error| broken(&error))
-}
-
-/// Where and with what this was built.
-pub struct Place {
-    pub commit: String,
-    pub compiler: String,
-    pub cpu: String,
-    pub cores: usize,
-}
-
-impl Place {
-    /// Looks around; what cannot be found out is `unknown`.
-    pub fn here() -> Self {
-        let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        let line = text.lines().find(|line| line.starts_with("model name"));
-        let cpu = line.and_then(|line| line.split(": ").nth(1));
-        Self {
-            commit: said("git", &["describe", "--always", "--dirty"]),
-            compiler: said("rustc", &["--version"]),
-            cpu: cpu.unwrap_or("unknown").to_owned(),
-            cores: std::thread::available_parallelism().map_or(1, usize::from),
-        }
-    }
-}
-
-fn said(program: &str, arguments: &[&str]) -> String {
-    let output = Command::new(program).args(arguments).output().ok();
-    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
-    text.filter(|text| !text.is_empty())
-        .unwrap_or_else(|| String::from("unknown"))
 }

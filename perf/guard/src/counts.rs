@@ -11,6 +11,7 @@ use std::thread;
 
 use crate::Failure;
 use crate::cycles::CASES;
+use crate::harness::{Reading, Tool, has_valgrind, under_valgrind};
 use crate::plant::Plant;
 use crate::sizes::sizes;
 
@@ -56,7 +57,7 @@ pub fn count_all(cases: &[&str], plant: Plant) -> Result<Counted, Failure> {
 ///
 /// If there is no valgrind to count with.
 pub fn count_cases(cases: &[&str], plant: Plant) -> Result<Counted, Failure> {
-    has_valgrind()?;
+    has_valgrind().map_err(Failure::Input)?;
     let left = Mutex::new(cases.iter().rev().copied().collect::<Vec<&str>>());
     let work = || {
         let mut counted = Counted::default();
@@ -86,24 +87,15 @@ pub fn count_cases(cases: &[&str], plant: Plant) -> Result<Counted, Failure> {
     Ok(all)
 }
 
-fn has_valgrind() -> Result<(), Failure> {
-    let found = Command::new("valgrind").arg("--version").output();
-    found.map(drop).map_err(|error| {
-        Failure::Input(format!(
-            "valgrind cannot be started ({error}): install it (Debian: apt-get install valgrind)"
-        ))
-    })
-}
-
 fn instructions(case: &str, plant: Plant) -> Result<Count, String> {
     difference(case, "instructions", READINGS, |cycles| {
-        run("callgrind", case, cycles, plant, "Collected :", 0)
+        Ok(run(Tool::Callgrind, case, cycles, plant)?.instructions)
     })
 }
 
 fn allocations(case: &str, plant: Plant) -> Result<Count, String> {
     difference(case, "allocations", 1, |cycles| {
-        run("dhat", case, cycles, plant, "Total:", 1)
+        Ok(run(Tool::Dhat, case, cycles, plant)?.blocks)
     })
 }
 
@@ -134,40 +126,11 @@ fn difference(
     })
 }
 
-/// Runs the case in a child under a tool and reads the number `at` behind `mark`.
-fn run(
-    tool: &str,
-    case: &str,
-    cycles: usize,
-    plant: Plant,
-    mark: &str,
-    at: usize,
-) -> Result<f64, String> {
-    let program = std::env::current_exe().map_err(|error| error.to_string())?;
+/// Runs the case in a child under a tool.
+fn run(tool: Tool, case: &str, cycles: usize, plant: Plant) -> Result<Reading, String> {
     let plant = format!("{plant:?}").to_lowercase();
-    let output = Command::new("valgrind")
-        .arg(format!("--tool={tool}"))
-        .arg(format!("--{tool}-out-file=/dev/null"))
-        .arg(program)
-        .args(["cycles", case, &cycles.to_string(), "--plant", &plant])
-        .output()
-        .map_err(|error| format!("{case}: valgrind cannot be started: {error}"))?;
-    let text = String::from_utf8_lossy(&output.stderr);
-    let line = text.lines().find_map(|line| line.split(mark).nth(1));
-    let mut numbers = line.into_iter().flat_map(|line| {
-        let words = line.split_whitespace();
-        words.filter_map(|word| word.replace(',', "").parse().ok())
-    });
-    numbers
-        .nth(at)
-        .filter(|_| output.status.success())
-        .ok_or_else(|| {
-            format!(
-                "{case}: {tool} counted nothing ({}): {}",
-                output.status,
-                text.lines().last().unwrap_or("it said nothing")
-            )
-        })
+    let arguments = ["cycles", case, &cycles.to_string(), "--plant", &plant];
+    under_valgrind(tool, &arguments).map_err(|error| format!("{case}: {error}"))
 }
 
 /// How many crates a user of the library without features pulls in.

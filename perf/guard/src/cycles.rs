@@ -13,13 +13,15 @@ use tokio::task::{unconstrained, yield_now};
 use crate::Failure;
 use crate::plant::Plant;
 
-/// A case: its name, what one cycle of it is, how many cycles are counted, and by what part its
-/// instructions may vary: what a new build of the same source may, more where a clock takes part and a
-/// timer may or may not fire within the run. So many cycles that a few thousand instructions of somebody else are rounding.
+/// A case.
 pub struct Counted {
     pub name: &'static str,
+    /// What one cycle of it is.
     pub is: &'static str,
+    /// How many are counted: so many that a few thousand instructions of somebody else are rounding.
     pub cycles: usize,
+    /// By what part its instructions may vary: what a new build of the same source may, more where a clock
+    /// takes part and a timer may or may not fire within the run.
     pub slack: f64,
 }
 

@@ -4,9 +4,10 @@
 //! Cost: none.
 
 use crate::Failure;
-use crate::baseline::{Baseline, Place};
+use crate::baseline::Baseline;
 use crate::cycles::CASES;
 use crate::fence::{Fence, fence};
+use crate::harness::{Case, Place};
 
 /// Columns of a plot.
 const WIDTH: usize = 48;
@@ -36,8 +37,10 @@ pub fn run(case: &str, baseline: &Baseline) -> Result<(), Failure> {
             distinct(names.into_iter()).join(", ")
         )));
     }
-    if let Some(counted) = CASES.iter().find(|counted| counted.name == case) {
-        println!("{case}: {}", counted.is);
+    let counted = CASES.iter().find(|counted| counted.name == case);
+    let crowd = || Case::named(case).map(|case| case.isolates);
+    if let Some(is) = counted.map(|counted| counted.is).or_else(crowd) {
+        println!("{case}: {is}");
     }
     for measure in counts {
         show_count(case, measure, baseline);
@@ -89,9 +92,9 @@ fn show_ratio(case: &str, measure: &str, baseline: &Baseline, place: &Place) {
     }
     let limit = fence.map(|fence| fence.limit);
     let lines = baseline.ratios.iter();
-    let lines: Vec<_> = lines
+    let (lines, elsewhere): (Vec<_>, Vec<_>) = lines
         .filter(|line| line.case == case && line.measure == measure)
-        .collect();
+        .partition(|line| line.cpu == place.cpu && line.cores == place.cores);
     let values = lines.iter().flat_map(|line| &line.values).copied();
     let most = values.chain(limit).fold(0.0, f64::max);
     for line in lines {
@@ -102,6 +105,10 @@ fn show_ratio(case: &str, measure: &str, baseline: &Baseline, place: &Place) {
                 line.commit
             );
         }
+    }
+    if !elsewhere.is_empty() {
+        let runs: usize = elsewhere.iter().map(|line| line.values.len()).sum();
+        println!("  and {runs} runs on other processors: not shown, no part of the fence");
     }
 }
 

@@ -1,7 +1,8 @@
 //! The guard: fails a build in which the pool became slower or heavier, and only then.
 //!
-//! Promise: counts first (allocations and bytes exactly, instructions to 1 or 2 %), then ratios to a reference that runs in turns with ours, each held
-//! against its own recorded history; times are shown and never gated.
+//! Promise: counts first (allocations and bytes exactly, instructions to 1 or 2 %), then ratios to a
+//! reference that runs in turns with ours, each held against its own recorded history; times are shown and
+//! never gated.
 //! Cost: `check` about a minute once built.
 //!
 //! ```text
@@ -25,11 +26,13 @@ mod fence;
 #[allow(dead_code, unused_imports)]
 #[path = "../../../benches/harness/mod.rs"]
 mod harness;
+mod looks;
 mod plant;
 mod ratios;
 mod record;
 #[path = "../../../benches/reference/mod.rs"]
 mod reference;
+mod rise;
 mod selftest;
 mod sizes;
 #[path = "../../../benches/subjects/mod.rs"]

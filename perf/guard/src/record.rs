@@ -6,10 +6,10 @@
 
 use crate::Failure;
 use crate::arguments::RecordOptions;
-use crate::baseline::{Baseline, CountLine, Place, RatioLine};
+use crate::baseline::{Baseline, CountLine, RatioLine};
 use crate::counts::{Count, count_all};
 use crate::cycles::{CASES, names};
-use crate::harness::median;
+use crate::harness::{Place, median};
 use crate::plant::Plant;
 use crate::ratios::{REFERENCES, beside_a_busy_core, measure};
 

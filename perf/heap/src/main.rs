@@ -2,10 +2,11 @@
 //!
 //! Promise: live bytes are the allocator's own count, and profiling is off while they are read:
 //! dense sampling distorts it.
-//! Cost: `weigh` some seconds, `steady` a second for some million operations.
+//! Cost: `weigh` a moment, `watch` some seconds, `steady` a second for some million operations.
 //!
 //! ```text
-//! plunge-heap weigh [--quick]     lines of a record: weights, and the live heap over time
+//! plunge-heap weigh SUBJECT       a line of a record: what an idle connection of it weighs
+//! plunge-heap watch THOUSANDS     lines of a record: the live heap over time
 //! plunge-heap steady MILLIONS     fails if the live heap did not return to where it was
 //! plunge-heap load THOUSANDS      the same load and nothing else, for a profiler outside
 //! ```
@@ -38,9 +39,12 @@ fn main() -> ExitCode {
             Err(_) => usage(),
         },
         #[cfg(feature = "jemalloc")]
-        ["weigh"] => exactly(|| weigh::run(10)),
+        ["weigh", subject] => exactly(|| weigh::weigh(subject)),
         #[cfg(feature = "jemalloc")]
-        ["weigh", "--quick"] => exactly(|| weigh::run(2)),
+        ["watch", thousands] => match thousands.parse() {
+            Ok(thousands) => exactly(|| weigh::watch(thousands)),
+            Err(_) => usage(),
+        },
         #[cfg(feature = "jemalloc")]
         ["steady", millions] => match millions.parse() {
             Ok(millions) => exactly(|| steady::run(millions)),
@@ -64,8 +68,10 @@ fn exactly(task: impl FnOnce() -> ExitCode) -> ExitCode {
         child.args(arguments).env(SETTING, "tcache:false").status()
     });
     match child {
-        Ok(status) if status.success() => ExitCode::SUCCESS,
-        Ok(_) => ExitCode::FAILURE,
+        Ok(status) => {
+            let code = status.code().and_then(|code| u8::try_from(code).ok());
+            ExitCode::from(code.unwrap_or(1))
+        }
         Err(error) => {
             eprintln!("plunge-heap: cannot start itself again: {error}");
             ExitCode::from(2)
@@ -75,8 +81,8 @@ fn exactly(task: impl FnOnce() -> ExitCode) -> ExitCode {
 
 fn usage() -> ExitCode {
     eprintln!(
-        "usage: plunge-heap (weigh [--quick] | steady MILLIONS | load THOUSANDS); `weigh` and \
-         `steady` need the feature `jemalloc`"
+        "usage: plunge-heap (weigh SUBJECT | watch THOUSANDS | steady MILLIONS | load THOUSANDS); all but \
+         `load` need the feature `jemalloc`"
     );
     ExitCode::from(2)
 }

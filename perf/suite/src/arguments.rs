@@ -8,6 +8,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::counts::Cycle;
+
 /// The benchmark suite of plunge.
 #[derive(Parser)]
 pub struct Cli {
@@ -34,9 +36,13 @@ pub enum Task {
     /// Play one case and print its lines.
     #[command(hide = true)]
     Block(BlockOptions),
-    /// Run one subject's hit cycle so many times, to be counted from outside.
+    /// Run one subject's cycle so many times, to be counted from outside.
     #[command(hide = true)]
-    Cycles { subject: String, cycles: usize },
+    Cycles {
+        cycle: Cycle,
+        subject: String,
+        cycles: usize,
+    },
 }
 
 /// How the suite runs.

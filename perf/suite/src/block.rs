@@ -38,7 +38,8 @@ pub fn run(options: &BlockOptions) -> Result<(), Failure> {
         if let Some(failure) = &row.failure {
             tell(&Line::Failed {
                 case: case.name.to_owned(),
-                message: format!("{}: {failure}", row.name),
+                subject: Some(row.name.to_owned()),
+                message: failure.clone(),
             });
         }
     }

@@ -1,7 +1,8 @@
 //! Compare: what changed between two records.
 //!
 //! Promise: every number of both is beside the same number of the neighbours it was measured with: a
-//! change that every subject shows is the machine's, not the pool's.
+//! change that every subject shows is the machine's, not the pool's. What was played with the cores near
+//! each other is held against nothing that was played with them far apart.
 //! Cost: none.
 
 use std::path::Path;
@@ -10,58 +11,70 @@ use plunge_peers::harness::{CASES, Case, median};
 
 use crate::Failure;
 use crate::record::{Line, Machine, read};
-use crate::rows::{OURS, Row, in_unit, rows};
+use crate::rows::{OURS, Part, Row, parts};
 
 /// Prints the comparison.
 pub fn run(a: &Path, b: &Path) -> Result<(), Failure> {
     let (before, after) = (read(a)?, read(b)?);
-    describe("A", &before);
-    describe("B", &after);
+    describe(&before, &after);
     println!(
         "\nshift: how much faster everybody else became from A to B (the machine); own: how much \
          faster {OURS} became beyond that\n"
     );
-    println!("| case | A | B | change | shift | own | p99 wait A | p99 wait B |");
-    println!("| --- | --- | --- | --- | --- | --- | --- | --- |");
+    println!("| case | cores | A | B | change | shift | own | p99 wait A | p99 wait B |");
+    println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- |");
     let mut compared = 0;
     for case in CASES {
-        let (old, new) = (rows(&before, case.name), rows(&after, case.name));
-        compared += usize::from(line(case, &old, &new).is_some());
+        let (old, new) = (parts(&before, case.name), parts(&after, case.name));
+        for old in &old.parts {
+            let same = new.parts.iter().find(|new| new.side == old.side);
+            compared += usize::from(same.and_then(|new| line(case, old, new)).is_some());
+        }
     }
-    compared += counts(&before, &after);
+    compared += exact(&before, &after);
     match compared {
         0 => Err(Failure::Input(String::from(
-            "the two records have no case in common",
+            "the two records have nothing in common: no case that both played on the same side, and no count",
         ))),
         _ => Ok(()),
     }
 }
 
-fn describe(name: &str, lines: &[Line]) {
-    if let Some(Line::Machine(Machine {
-        commit,
-        compiler,
-        cpu,
-        cores,
-        load,
-        command,
-        ..
-    })) = lines.first()
-    {
-        println!("{name}: {commit}, {compiler}, {cpu}, {cores} cores, load {load:.1}: {command}");
+fn describe(before: &[Line], after: &[Line]) {
+    let mut machines = Vec::new();
+    for (name, lines) in [("A", before), ("B", after)] {
+        if let Some(Line::Machine(machine)) = lines.first() {
+            let Machine {
+                commit,
+                compiler,
+                cpu,
+                cores,
+                load,
+                command,
+                ..
+            } = machine;
+            println!(
+                "{name}: {commit}, {compiler}, {cpu}, {cores} cores, load {load:.1}: {command}"
+            );
+            machines.push((cpu, cores));
+        }
+    }
+    if machines.windows(2).any(|pair| pair[0] != pair[1]) {
+        println!("the machines differ: believe `own`, not `change`");
     }
 }
 
-fn line(case: &Case, old: &[Row<'_>], new: &[Row<'_>]) -> Option<()> {
-    let find = |rows: &'_ [Row<'_>], name: &str| rows.iter().position(|row| row.subject == name);
-    let (mine_old, mine_new) = (&old[find(old, OURS)?], &new[find(new, OURS)?]);
+fn line(case: &Case, old: &Part<'_>, new: &Part<'_>) -> Option<()> {
+    let find =
+        |part: &'_ Part<'_>, name: &str| part.rows.iter().position(|row| row.subject == name);
+    let (mine_old, mine_new) = (&old.rows[find(old, OURS)?], &new.rows[find(new, OURS)?]);
     let faster = |old: &Row<'_>, new: &Row<'_>| old.time().0 / new.time().0;
-    let others = old.iter().filter(|row| row.subject != OURS);
-    let shifts = others.filter_map(|row| Some(faster(row, &new[find(new, row.subject)?])));
+    let others = old.rows.iter().filter(|row| row.subject != OURS);
+    let shifts = others.filter_map(|row| Some(faster(row, &new.rows[find(new, row.subject)?])));
     let shift = median(shifts.collect());
     let change = faster(mine_old, mine_new);
     let unit = |row: &Row<'_>| {
-        let (number, unit) = in_unit(case, row.time().0);
+        let (number, unit) = case.in_unit(row.time().0);
         format!("{number:.2} {unit}")
     };
     let wait = |row: &Row<'_>| {
@@ -69,8 +82,9 @@ fn line(case: &Case, old: &[Row<'_>], new: &[Row<'_>]) -> Option<()> {
             .map_or(String::new(), |wait| format!("{wait:.1} µs"))
     };
     println!(
-        "| {} | {} | {} | {change:.2}x | {shift:.2}x | {:.2}x | {} | {} |",
+        "| {} | {} | {} | {} | {change:.2}x | {shift:.2}x | {:.2}x | {} | {} |",
         case.name,
+        old.side.name(),
         unit(mine_old),
         unit(mine_new),
         change / shift,
@@ -80,29 +94,36 @@ fn line(case: &Case, old: &[Row<'_>], new: &[Row<'_>]) -> Option<()> {
     Some(())
 }
 
-fn counts(before: &[Line], after: &[Line]) -> usize {
-    let of = |lines: &[Line]| -> Vec<(String, String, f64)> {
-        let counted = lines.iter().filter_map(|line| match line {
-            Line::Count {
-                subject,
-                what,
-                per_cycle,
-            } => Some((subject.clone(), what.clone(), *per_cycle)),
-            _ => None,
-        });
-        counted.collect()
-    };
-    let new = of(after);
+/// Prints what was counted or weighed and changed; gives how much is in both.
+fn exact(before: &[Line], after: &[Line]) -> usize {
+    let new: Vec<(String, f64)> = after.iter().filter_map(counted).collect();
     let mut compared = 0;
-    for (subject, what, old) in of(before) {
-        let same = new
-            .iter()
-            .find(|(name, kind, _)| *name == subject && *kind == what);
-        let Some((_, _, now)) = same else { continue };
+    for (what, old) in before.iter().filter_map(counted) {
+        let same = new.iter().find(|(name, _)| *name == what);
+        let Some((_, now)) = same else { continue };
         compared += 1;
         if (old - now).abs() > 0.005 {
-            println!("count: {subject}: {what} a cycle: {old:.2}, now {now:.2}");
+            println!("{what}: {old:.2}, now {now:.2}");
         }
     }
     compared
+}
+
+fn counted(line: &Line) -> Option<(String, f64)> {
+    match line {
+        Line::Count {
+            cycle,
+            subject,
+            what,
+            per_cycle,
+        } => Some((format!("{subject}: {what} a {cycle}"), *per_cycle)),
+        Line::Weight {
+            subject,
+            bytes_per_connection,
+        } => Some((
+            format!("{subject}: bytes an idle connection"),
+            *bytes_per_connection,
+        )),
+        _ => None,
+    }
 }

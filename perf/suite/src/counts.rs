@@ -1,98 +1,191 @@
-//! Counts: instructions and allocations of a hit cycle, by valgrind.
+//! Counts: instructions and allocations of a hit, and of a cycle that somebody waits in, by valgrind.
 //!
 //! Promise: the difference between a run of N and one of 2N cycles, divided by N: exact for what runs
 //! on one thread alone.
-//! Cost: four runs under valgrind a subject, at once: a second or two.
+//! Cost: four runs under valgrind a subject and cycle, at once: a second or two.
 
-use std::process::Command;
 use std::thread;
 
+use clap::ValueEnum;
+use plunge_peers::harness::{Case, Entry, QueuePair, Reading, Subject, Tool, under_valgrind};
 use plunge_peers::roster;
 
 use crate::Failure;
 use crate::record::Line;
+use crate::rows::OURS;
 
-/// The case whose players are counted.
-const CASE: &str = "one_task";
+/// What a cycle is.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Cycle {
+    /// An acquire and a release of what is idle.
+    Hit,
+    /// The same, while another task waits for the only object.
+    Wait,
+}
+
+impl Cycle {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Hit, Self::Wait];
+
+    /// The word of a record and of the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Wait => "wait",
+        }
+    }
+
+    /// The case whose players are counted.
+    const fn case(self) -> &'static str {
+        match self {
+            Self::Hit => "one_task",
+            Self::Wait => "64_over_8",
+        }
+    }
+
+    fn play(self, entry: &Entry, cycles: usize) {
+        match self {
+            Self::Hit => (entry.count)(cycles),
+            Self::Wait => (entry.count_waits)(cycles),
+        }
+    }
+}
 
 /// The child's side: runs the cycles.
-pub fn cycles(subject: &str, cycles: usize) -> Result<(), Failure> {
+pub fn cycles(cycle: Cycle, subject: &str, cycles: usize) -> Result<(), Failure> {
     let entries = roster();
     let entry = entries.iter().find(|entry| entry.name == subject);
     let entry = entry.ok_or_else(|| Failure::Input(format!("there is no subject '{subject}'")))?;
-    (entry.count)(cycles);
+    cycle.play(entry, cycles);
     Ok(())
 }
 
-/// Names of the subjects that are counted.
-pub fn subjects() -> Vec<&'static str> {
-    let plays = |cases: &[&str]| cases.is_empty() || cases.contains(&CASE);
-    let entries = roster().into_iter().filter(|entry| plays(entry.cases));
+/// Names of the subjects of which this cycle is counted.
+pub fn subjects(cycle: Cycle) -> Vec<&'static str> {
+    let case = Case::named(cycle.case());
+    let plays = |entry: &Entry| case.is_some_and(|case| (entry.plays)(case));
+    let entries = roster().into_iter().filter(plays);
     entries.map(|entry| entry.name).collect()
 }
 
 /// Counts one subject.
-pub fn count(subject: &str, cycles: usize) -> Result<Vec<Line>, String> {
-    let per_cycle = |less: f64, more: f64| (more - less) / cycles as f64;
-    let line = |what: &str, per_cycle: f64| Line::Count {
-        subject: subject.to_owned(),
-        what: what.to_owned(),
-        per_cycle,
-    };
+pub fn count(cycle: Cycle, subject: &str, cycles: usize) -> Result<Vec<Line>, String> {
     // Counts do not mind company, so all run at once.
-    let under = |tool: &'static str, cycles| {
-        thread::spawn({
-            let subject = subject.to_owned();
-            move || run(tool, &subject, cycles)
+    let under = |tool: Tool, cycles: usize| {
+        let subject = subject.to_owned();
+        thread::spawn(move || {
+            let arguments = ["cycles", cycle.name(), &subject, &cycles.to_string()];
+            under_valgrind(tool, &arguments).map_err(|error| format!("{subject}: {error}"))
         })
     };
-    let (less, more) = (cycles, 2 * cycles);
     let runs = [
-        under("callgrind", less),
-        under("callgrind", more),
-        under("dhat", less),
-        under("dhat", more),
+        under(Tool::Callgrind, cycles),
+        under(Tool::Callgrind, 2 * cycles),
+        under(Tool::Dhat, cycles),
+        under(Tool::Dhat, 2 * cycles),
     ];
-    let counted = runs.map(|run| {
+    let [fewer, all, fewer_blocks, all_blocks] = runs.map(|run| {
         run.join()
             .unwrap_or_else(|_| Err(String::from("counting panicked")))
     });
-    let [fewer, all, fewer_blocks, all_blocks] = counted;
-    let (fewer_blocks, all_blocks) = (fewer_blocks?, all_blocks?);
+    let (instructions, blocks) = ((fewer?, all?), (fewer_blocks?, all_blocks?));
+    let line = |what: &str, (less, more): (Reading, Reading), of: fn(Reading) -> f64| Line::Count {
+        cycle: cycle.name().to_owned(),
+        subject: subject.to_owned(),
+        what: what.to_owned(),
+        per_cycle: (of(more) - of(less)) / cycles as f64,
+    };
     Ok(vec![
-        line("instructions", per_cycle(fewer?[0], all?[0])),
-        line("allocations", per_cycle(fewer_blocks[1], all_blocks[1])),
-        line("bytes allocated", per_cycle(fewer_blocks[0], all_blocks[0])),
+        line("instructions", instructions, |reading| reading.instructions),
+        line("allocations", blocks, |reading| reading.blocks),
+        line("bytes allocated", blocks, |reading| reading.bytes),
     ])
 }
 
-/// Runs a child under a tool and reads the numbers of its last word: instructions, or bytes and blocks.
-fn run(tool: &str, subject: &str, cycles: usize) -> Result<[f64; 2], String> {
-    let program = std::env::current_exe().map_err(|error| error.to_string())?;
-    let output = Command::new("valgrind")
-        .arg(format!("--tool={tool}"))
-        .arg(format!("--{tool}-out-file=/dev/null"))
-        .arg(program)
-        .args(["cycles", subject, &cycles.to_string()])
-        .output()
-        .map_err(|error| {
-            format!("valgrind cannot be started ({error}): install it (Debian: apt-get install valgrind)")
-        })?;
-    let mark = if tool == "dhat" {
-        "Total:"
-    } else {
-        "Collected :"
+/// What the bars say of what was counted.
+pub fn verdicts(lines: &[Line]) -> Vec<String> {
+    let counted = |cycle: Cycle, subject: &str, what: &str| {
+        lines.iter().find_map(|line| match line {
+            Line::Count {
+                cycle: of,
+                subject: whose,
+                what: which,
+                per_cycle,
+            } if of == cycle.name() && whose == subject && which == what => Some(*per_cycle),
+            _ => None,
+        })
     };
-    let text = String::from_utf8_lossy(&output.stderr);
-    let line = text.lines().find_map(|line| line.split(mark).nth(1));
-    let mut found = line.into_iter().flat_map(numbers);
-    match found.next() {
-        Some(first) => Ok([first, found.next().unwrap_or(0.0)]),
-        None => Err(format!("{tool} counted nothing for {subject}")),
-    }
+    let verdict = |what: String, at_most: f64, seen: Option<f64>| {
+        let seen = seen?;
+        let verdict = match seen <= at_most + ROUNDING {
+            true => "reached",
+            false => "MISSED",
+        };
+        Some(format!(
+            "counts: {OURS}, {what}: at most {at_most:.0}, seen {seen:.2}: {verdict}"
+        ))
+    };
+    let of_queue = counted(Cycle::Hit, QueuePair::NAME, "instructions");
+    let instructions = of_queue.and_then(|queue| {
+        let what = format!(
+            "instructions a hit ({MOST:.0} where the {} takes {WHERE:.0}, and here it takes {queue:.0})",
+            QueuePair::NAME
+        );
+        let seen = counted(Cycle::Hit, OURS, "instructions");
+        verdict(what, MOST / WHERE * queue, seen)
+    });
+    let allocations = Cycle::ALL.map(|cycle| {
+        let what = format!("allocations a {}", cycle.name());
+        verdict(what, 0.0, counted(cycle, OURS, "allocations"))
+    });
+    instructions
+        .into_iter()
+        .chain(allocations.into_iter().flatten())
+        .collect()
 }
 
-fn numbers(line: &str) -> impl Iterator<Item = f64> {
-    let words = line.split_whitespace();
-    words.filter_map(|word| word.replace(',', "").parse().ok())
+/// Instructions that a hit may take, and those of the bare queue in the harness where that was said.
+const MOST: f64 = 200.0;
+const WHERE: f64 = 130.0;
+/// What somebody else of the process may add to a cycle's share.
+const ROUNDING: f64 = 0.005;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn count(cycle: Cycle, subject: &str, what: &str, per_cycle: f64) -> Line {
+        Line::Count {
+            cycle: cycle.name().to_owned(),
+            subject: subject.to_owned(),
+            what: what.to_owned(),
+            per_cycle,
+        }
+    }
+
+    #[test]
+    fn instructions_are_held_to_as_many_as_the_harness_is_short() {
+        let lines = |ours| {
+            [
+                count(Cycle::Hit, OURS, "instructions", ours),
+                count(Cycle::Hit, QueuePair::NAME, "instructions", 65.0),
+            ]
+        };
+        assert!(verdicts(&lines(100.0))[0].ends_with("at most 100, seen 100.00: reached"));
+        assert!(verdicts(&lines(101.0))[0].ends_with("MISSED"));
+    }
+
+    #[test]
+    fn an_allocation_in_a_hundred_waits_misses_the_bar() {
+        let lines = [count(Cycle::Wait, OURS, "allocations", 0.01)];
+        assert_eq!(
+            verdicts(&lines),
+            ["counts: plunge, allocations a wait: at most 0, seen 0.01: MISSED"]
+        );
+    }
+
+    #[test]
+    fn what_was_not_counted_is_not_judged() {
+        assert!(verdicts(&[]).is_empty());
+    }
 }

@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use plunge_peers::harness::{Place, said};
 use plunge_peers::versions;
 
 use crate::record::Machine;
@@ -19,11 +19,17 @@ pub fn look() -> Machine {
         .map(|(name, version)| (name.to_owned(), version))
         .collect();
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let Place {
+        commit,
+        compiler,
+        cpu,
+        cores,
+    } = Place::here();
     Machine {
-        commit: said("git", &["describe", "--always", "--dirty"]),
-        compiler: said("rustc", &["--version"]),
-        cpu: cpu(),
-        cores: std::thread::available_parallelism().map_or(1, usize::from),
+        commit,
+        compiler,
+        cpu,
+        cores,
         kernel: said("uname", &["-sr"]),
         load: load(),
         command: command(),
@@ -43,21 +49,4 @@ pub fn load() -> f64 {
 fn command() -> String {
     let words: Vec<String> = std::env::args().skip(1).collect();
     format!("plunge-perf {}", words.join(" "))
-}
-
-fn cpu() -> String {
-    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let line = text.lines().find(|line| line.starts_with("model name"));
-    let name = line.and_then(|line| line.split(": ").nth(1));
-    name.unwrap_or("unknown").to_owned()
-}
-
-fn said(program: &str, arguments: &[&str]) -> String {
-    let output = Command::new(program).args(arguments).output();
-    let text = output
-        .ok()
-        .filter(|output| output.status.success())
-        .map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
-    text.filter(|text| !text.is_empty())
-        .unwrap_or_else(|| String::from("unknown"))
 }

@@ -2,7 +2,7 @@
 //!
 //! Promise: each case runs in a process of its own, so that a crash of one loses no other's result;
 //! what was measured is on disk before the next case begins. Nothing fails on a time.
-//! Cost: about ten minutes; `--quick` under three; a case's name as argument runs it alone.
+//! Cost: about a quarter of an hour; `--quick` under three; a case's name as argument runs it alone.
 //!
 //! ```text
 //! cargo run --release -p plunge-perf -- suite [--quick] [CASE ...]
@@ -14,6 +14,7 @@
 
 mod arguments;
 mod block;
+mod child;
 mod compare;
 mod counts;
 mod heap;
@@ -45,7 +46,11 @@ fn main() -> ExitCode {
         Task::Report { record, to } => report::run(&record, to.as_deref()),
         Task::List => plan::list(),
         Task::Block(options) => block::run(&options),
-        Task::Cycles { subject, cycles } => counts::cycles(&subject, cycles),
+        Task::Cycles {
+            cycle,
+            subject,
+            cycles,
+        } => counts::cycles(cycle, &subject, cycles),
     };
     let (code, text) = match ended {
         Ok(()) => return ExitCode::SUCCESS,

@@ -71,17 +71,16 @@ impl Plan {
 /// Who plays a case.
 pub fn players(case: &Case) -> Vec<Entry> {
     let entries = roster().into_iter();
-    entries.filter(|entry| entry.plays(case)).collect()
+    entries.filter(|entry| (entry.plays)(case)).collect()
 }
 
 /// Finds a case by its name.
 pub fn case_named(name: &str) -> Result<&'static Case, Failure> {
-    let found = CASES.iter().find(|case| case.name == name);
-    found.ok_or_else(|| unknown_case(name))
+    Case::named(name).ok_or_else(|| unknown_case(name))
 }
 
 fn is_known(name: &str) -> bool {
-    name == COUNTS || name == HEAP || CASES.iter().any(|case| case.name == name)
+    name == COUNTS || name == HEAP || Case::named(name).is_some()
 }
 
 fn unknown_case(name: &str) -> Failure {
@@ -97,7 +96,7 @@ pub fn list() -> Result<(), Failure> {
     for case in CASES {
         println!("{:14} {}", case.name, case.isolates);
     }
-    println!("{COUNTS:14} instructions and allocations of a hit cycle, under valgrind");
+    println!("{COUNTS:14} instructions and allocations of a hit and of a wait, under valgrind");
     println!("{HEAP:14} what an idle connection weighs, and the live heap while operations go on");
     Ok(())
 }

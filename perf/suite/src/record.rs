@@ -21,8 +21,11 @@ pub enum Line {
     Machine(Machine),
     /// One block of one subject.
     Block(Block),
-    /// What one hit cycle costs, counted, not timed.
+    /// What one cycle costs, counted, not timed.
     Count {
+        /// `hit` or `wait`.
+        #[serde(default = "hit")]
+        cycle: String,
         subject: String,
         /// `instructions`, `allocations` or `bytes allocated`.
         what: String,
@@ -40,10 +43,37 @@ pub enum Line {
         operations: u64,
         allocated: u64,
     },
-    /// What could not be measured, and why.
-    Failed { case: String, message: String },
+    /// What could not be measured, and why; the whole case where no subject is named.
+    Failed {
+        case: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        subject: Option<String>,
+        message: String,
+    },
     /// The verdict of a bar, as it was printed.
     Bar { verdict: String },
+}
+
+impl Line {
+    /// What a reader is told of something that could not be measured.
+    pub fn failure(&self) -> Option<String> {
+        let Self::Failed {
+            case,
+            subject,
+            message,
+        } = self
+        else {
+            return None;
+        };
+        let whose = subject.iter().map(|subject| format!("{subject}: "));
+        let whose: String = whose.collect();
+        Some(format!("FAILED: {case}: {whose}{message}"))
+    }
+}
+
+/// What the records count that do not say it.
+fn hit() -> String {
+    String::from("hit")
 }
 
 /// Where and how a record was made.

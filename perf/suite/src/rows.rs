@@ -1,12 +1,13 @@
 //! Rows: the blocks of a case by subject, and by where the cores were.
 //!
 //! Promise: medians over rounds with their spread; ratios are taken inside each round, between
-//! neighbours during which the cores were equally far apart.
+//! neighbours during which the cores were equally far apart. A subject that broke a case's check is in no
+//! row of that case.
 //! Cost: none while anything is measured.
 
 use std::collections::BTreeMap;
 
-use plunge_peers::harness::{Case, Shape, Side, counted, median};
+use plunge_peers::harness::{Side, counted, median};
 use plunge_peers::roster;
 
 use crate::record::{Block, Line};
@@ -87,10 +88,18 @@ pub struct Parts<'a> {
 
 /// Takes a case's blocks apart.
 pub fn parts<'a>(lines: &'a [Line], case: &str) -> Parts<'a> {
+    let failed = lines.iter().filter_map(|line| match line {
+        Line::Failed {
+            case: of, subject, ..
+        } if of == case => subject.as_deref(),
+        _ => None,
+    });
+    let failed: Vec<&str> = failed.collect();
     let blocks = lines.iter().filter_map(|line| match line {
         Line::Block(block) if block.case == case => Some(block),
         _ => None,
     });
+    let blocks = blocks.filter(|block| !failed.contains(&block.subject.as_str()));
     let blocks: Vec<&Block> = blocks.collect();
     let side = |block: &Block| Side::named(&block.cores);
     // The first to play is ours, in any case that it plays.
@@ -116,10 +125,27 @@ pub fn parts<'a>(lines: &'a [Line], case: &str) -> Parts<'a> {
     }
 }
 
-/// The rows of a case, in the order of the roster, of the side with most rounds.
-pub fn rows<'a>(lines: &'a [Line], case: &str) -> Vec<Row<'a>> {
-    let first = parts(lines, case).parts.into_iter().next();
-    first.map_or_else(Vec::new, |part| part.rows)
+/// What two workers make of what one makes, ours, for each side that the cores were on.
+pub fn scaling(lines: &[Line]) -> Vec<String> {
+    let rate = |part: &Part<'_>| {
+        let ours = part.rows.iter().find(|row| row.subject == OURS);
+        ours.map(|row| 1e3 / row.time().0)
+    };
+    let one = parts(lines, "one_worker").parts;
+    let Some(one) = one.first().and_then(rate) else {
+        return Vec::new();
+    };
+    let two = parts(lines, "two_workers").parts;
+    let line = |part: &Part<'_>| {
+        let both = rate(part)?;
+        Some(format!(
+            "{OURS}, two workers over one, cores {} in {} blocks: {:.2}x ({both:.0} of {one:.0} M/s)",
+            part.side.name(),
+            part.blocks,
+            both / one
+        ))
+    };
+    two.iter().filter_map(line).collect()
 }
 
 fn by_subject<'a>(blocks: impl Iterator<Item = &'a Block>) -> Vec<Row<'a>> {
@@ -136,21 +162,6 @@ fn by_subject<'a>(blocks: impl Iterator<Item = &'a Block>) -> Vec<Row<'a>> {
     let names: Vec<&str> = roster().iter().map(|entry| entry.name).collect();
     rows.sort_by_key(|row| names.iter().position(|name| *name == row.subject));
     rows
-}
-
-/// A time of a cycle as a reader wants it in this case: the number, and its unit.
-pub fn in_unit(case: &Case, ns_per_cycle: f64) -> (f64, &'static str) {
-    match case.shape {
-        Shape::Solo => (ns_per_cycle, "ns a cycle"),
-        Shape::Spike | Shape::Burst => (ns_per_cycle / 1e6, "ms a burst"),
-        Shape::Sleeps | Shape::Arrivals => (1e6 / ns_per_cycle, "thousand cycles/s"),
-        _ => (1e3 / ns_per_cycle, "million cycles/s"),
-    }
-}
-
-/// Whether a smaller number is the better one in this case's unit.
-pub fn less_is_better(case: &Case) -> bool {
-    matches!(case.shape, Shape::Solo | Shape::Spike | Shape::Burst)
 }
 
 #[cfg(test)]
@@ -183,6 +194,22 @@ mod tests {
         assert_eq!((found.left_out, found.blocks, found.parts.len()), (1, 4, 1));
         let rows = &found.parts[0].rows;
         assert_eq!(rows[0].speed_over(&rows[1]), 1.5);
+    }
+
+    #[test]
+    fn a_subject_that_broke_the_check_is_in_no_row() {
+        let lines = [
+            block(OURS, 0, 100.0, "near"),
+            block("deadpool", 0, 150.0, "near"),
+            Line::Failed {
+                case: String::from("64_over_8"),
+                subject: Some(String::from("deadpool")),
+                message: String::from("lost one"),
+            },
+        ];
+        let found = parts(&lines, "64_over_8");
+        let names: Vec<&str> = found.parts[0].rows.iter().map(|row| row.subject).collect();
+        assert_eq!(names, [OURS]);
     }
 
     #[test]

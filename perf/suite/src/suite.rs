@@ -4,28 +4,24 @@
 //! says what runs, how far it is and how long still.
 //! Cost: the cases.
 
-use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use plunge_peers::harness::Case;
+use plunge_peers::harness::{Case, has_valgrind};
 
 use crate::arguments::SuiteOptions;
+use crate::child::{Child, Heard};
+use crate::counts::Cycle;
+use crate::heap::Scales;
 use crate::plan::{COUNTS, HEAP, Plan};
 use crate::record::{Line, Writer};
-use crate::{Failure, counts, heap, machine, report, summary};
+use crate::{Failure, counts, machine, report, summary};
 
 /// What a subject's counting takes, about.
 const COUNTING: Duration = Duration::from_secs(3);
-/// What weighing takes, about, once its program is built.
-const WEIGHING: Duration = Duration::from_secs(10);
-
-/// How long a case may be silent: a block is over in a second, and says itself what is stuck after ten.
-const PATIENCE: Duration = Duration::from_secs(90);
-
-const SECOND: Duration = Duration::from_secs(1);
+/// What weighing a subject takes, about, once its program is built, and watching the heap.
+const WEIGHING: Duration = Duration::from_millis(200);
+const WATCHING: Duration = Duration::from_secs(5);
 
 /// A suite under way.
 struct Run {
@@ -92,19 +88,19 @@ fn warn_of_load(load: f64, cores: usize) {
 fn total(plan: &Plan) -> Duration {
     let mut total: Duration = plan.cases.iter().map(|case| plan.time_of(case)).sum();
     if plan.counts {
-        total += COUNTING * counts::subjects().len() as u32;
+        total += COUNTING * countings();
     }
     if plan.heap {
-        total += WEIGHING;
+        total += WATCHING + WEIGHING * counts::subjects(Cycle::Hit).len() as u32;
     }
     total
 }
 
 impl Run {
     fn keep(&mut self, line: Line) -> Result<(), Failure> {
-        if let Line::Failed { case, message } = &line {
+        if let Some(failure) = line.failure() {
             self.failed = true;
-            eprintln!("  FAILED: {case}: {message}");
+            eprintln!("  {failure}");
         }
         self.writer.append(&line)?;
         self.lines.push(line);
@@ -113,7 +109,11 @@ impl Run {
 
     fn fail(&mut self, case: &str, message: String) -> Result<(), Failure> {
         let case = case.to_owned();
-        self.keep(Line::Failed { case, message })
+        self.keep(Line::Failed {
+            case,
+            subject: None,
+            message,
+        })
     }
 
     /// Says what runs now, and how long everything still takes, this part included.
@@ -138,96 +138,90 @@ impl Run {
 
     /// Plays a case in a child and keeps what it prints, as long as it prints something.
     fn case(&mut self, case: &Case) -> Result<(), Failure> {
-        let mut child = match self.start(case) {
+        let crash = self.options_crash.as_deref() == Some(case.name);
+        let (rounds, millis) = case.rounds(self.plan.rounds, self.plan.millis);
+        let (rounds, millis) = (rounds.to_string(), millis.to_string());
+        let mut arguments = vec!["block", case.name, "--rounds", &rounds, "--millis", &millis];
+        arguments.extend(crash.then_some("--plant-crash"));
+        let mut child = match Child::start(&arguments) {
             Ok(child) => child,
             Err(error) => return self.fail(case.name, format!("cannot be started: {error}")),
         };
-        let (sender, receiver) = channel();
-        if let Some(output) = child.stdout.take() {
-            std::thread::spawn(move || {
-                for text in BufReader::new(output).lines().map_while(Result::ok) {
-                    let _ = sender.send(text);
-                }
-            });
-        }
-        // Second by second: a machine that stood still is not held against the case.
-        let mut silent = Duration::ZERO;
         loop {
-            let heard = receiver.recv_timeout(SECOND);
-            silent = match heard {
-                Ok(_) => Duration::ZERO,
-                Err(_) => silent + SECOND,
-            };
-            match heard {
-                Ok(text) => match serde_json::from_str(&text) {
+            match child.hear() {
+                Heard::Line(text) => match serde_json::from_str(&text) {
                     Ok(line) => self.keep(line)?,
                     Err(_) => {
                         self.fail(case.name, format!("printed no line of a record: {text}"))?
                     }
                 },
-                Err(RecvTimeoutError::Disconnected) => break,
-                Err(RecvTimeoutError::Timeout) if silent < PATIENCE => {}
-                Err(RecvTimeoutError::Timeout) => {
-                    let _ = child.kill();
-                    let text = format!("silent for {}: stopped", clock(PATIENCE));
-                    self.fail(case.name, text)?;
-                    break;
-                }
+                Heard::End(Ok(())) => return Ok(()),
+                Heard::End(Err(message)) => return self.fail(case.name, message),
             }
         }
-        match child.wait() {
-            Ok(status) if status.success() => Ok(()),
-            Ok(status) => self.fail(case.name, format!("the case ended with {status}")),
-            Err(error) => self.fail(case.name, error.to_string()),
-        }
-    }
-
-    fn start(&self, case: &Case) -> std::io::Result<Child> {
-        let crash = self.options_crash.as_deref() == Some(case.name);
-        let (rounds, millis) = case.rounds(self.plan.rounds, self.plan.millis);
-        Command::new(std::env::current_exe()?)
-            .args(["block", case.name])
-            .args(["--rounds", &rounds.to_string()])
-            .args(["--millis", &millis.to_string()])
-            .args(crash.then_some("--plant-crash"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
     }
 
     fn count(&mut self) -> Result<(), Failure> {
         if !self.plan.counts {
             return Ok(());
         }
-        let subjects = counts::subjects();
-        for (at, subject) in subjects.iter().enumerate() {
-            self.progress(at + 1, subjects.len(), &format!("{COUNTS}: {subject}"));
-            match counts::count(subject, self.plan.cycles) {
-                Ok(lines) => lines.into_iter().try_for_each(|line| self.keep(line))?,
-                Err(message) => {
-                    // Without the tool, the other subjects would only say the same.
-                    let missing = message.contains("install it");
-                    self.fail(COUNTS, message)?;
-                    if missing {
-                        break;
-                    }
-                }
-            }
-            self.left = self.left.saturating_sub(COUNTING);
+        if let Err(missing) = has_valgrind() {
+            self.left = self.left.saturating_sub(COUNTING * countings());
+            return self.fail(COUNTS, missing);
         }
-        Ok(())
+        let mut at = 0;
+        for cycle in Cycle::ALL {
+            for subject in counts::subjects(cycle) {
+                at += 1;
+                let what = format!("{COUNTS}: {}, {subject}", cycle.name());
+                self.progress(at, countings() as usize, &what);
+                self.take(COUNTS, counts::count(cycle, subject, self.plan.cycles))?;
+                self.left = self.left.saturating_sub(COUNTING);
+            }
+        }
+        let verdicts = counts::verdicts(&self.lines).into_iter();
+        verdicts
+            .map(|verdict| Line::Bar { verdict })
+            .try_for_each(|line| self.keep(line))
     }
 
     fn weigh(&mut self, quick: bool) -> Result<(), Failure> {
         if !self.plan.heap {
             return Ok(());
         }
-        self.progress(1, 1, HEAP);
-        match heap::measure(quick) {
+        let subjects = counts::subjects(Cycle::Hit);
+        self.progress(0, subjects.len() + 1, &format!("{HEAP}: its program"));
+        let scales = match Scales::build() {
+            Ok(scales) => scales,
+            Err(message) => return self.fail(HEAP, message),
+        };
+        for (at, subject) in subjects.iter().enumerate() {
+            self.progress(at + 1, subjects.len() + 1, &format!("{HEAP}: {subject}"));
+            self.take(HEAP, scales.weigh(subject))?;
+            self.left = self.left.saturating_sub(WEIGHING);
+        }
+        self.progress(
+            subjects.len() + 1,
+            subjects.len() + 1,
+            &format!("{HEAP}: over time"),
+        );
+        let thousands = if quick { 20 } else { 100 };
+        self.take(HEAP, scales.watch(thousands))
+    }
+
+    /// Keeps what was measured, or why it was not.
+    fn take(&mut self, case: &str, measured: Result<Vec<Line>, String>) -> Result<(), Failure> {
+        match measured {
             Ok(lines) => lines.into_iter().try_for_each(|line| self.keep(line)),
-            Err(message) => self.fail(HEAP, message),
+            Err(message) => self.fail(case, message),
         }
     }
+}
+
+/// How many times a subject is counted.
+fn countings() -> u32 {
+    let subjects = Cycle::ALL.map(|cycle| counts::subjects(cycle).len() as u32);
+    subjects.iter().sum()
 }
 
 fn clock(time: Duration) -> String {

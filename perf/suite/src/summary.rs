@@ -6,7 +6,7 @@
 use plunge_peers::harness::{CASES, Case, Side};
 
 use crate::record::Line;
-use crate::rows::{OURS, Part, in_unit, less_is_better, parts};
+use crate::rows::{OURS, Part, parts, scaling};
 
 /// Prints a table a case, then the counts and the bars.
 pub fn print(lines: &[Line]) {
@@ -28,10 +28,11 @@ pub fn print(lines: &[Line]) {
     for line in lines {
         match line {
             Line::Count {
+                cycle,
                 subject,
                 what,
                 per_cycle,
-            } => println!("count: {subject}: {per_cycle:.2} {what} a cycle"),
+            } => println!("count: {subject}: {per_cycle:.2} {what} a {cycle}"),
             Line::Weight {
                 subject,
                 bytes_per_connection,
@@ -40,10 +41,13 @@ pub fn print(lines: &[Line]) {
             _ => {}
         }
     }
+    for line in scaling(lines) {
+        println!("scaling: {line}");
+    }
 }
 
 fn print_part(case: &Case, part: &Part<'_>) {
-    let ((_, unit), rows) = (in_unit(case, 1.0), &part.rows);
+    let ((_, unit), rows) = (case.in_unit(1.0), &part.rows);
     match part.side {
         Side::Any => println!("\n{} rounds\n", part.blocks),
         side => println!("\n{} blocks, cores {}\n", part.blocks, side.name()),
@@ -55,8 +59,8 @@ fn print_part(case: &Case, part: &Part<'_>) {
     let ours = rows.iter().find(|row| row.subject == OURS);
     for row in rows {
         let (middle, least, most) = row.time();
-        let number = |ns| in_unit(case, ns).0;
-        let (low, high) = match less_is_better(case) {
+        let number = |ns| case.in_unit(ns).0;
+        let (low, high) = match case.less_is_better() {
             true => (number(least), number(most)),
             false => (number(most), number(least)),
         };

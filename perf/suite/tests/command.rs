@@ -55,6 +55,25 @@ fn a_file_that_is_no_record_is_refused() {
 }
 
 #[test]
+fn blocks_of_near_cores_are_held_against_none_of_far_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let record = |cores: &str| {
+        let path = folder.path().join(cores);
+        let block = format!(
+            r#"{{"kind":"block","case":"hits_2","subject":"plunge","round":0,"ns_per_cycle":9.0,"evenness":1.0,"cores":"{cores}","waits":[]}}"#
+        );
+        fs::write(&path, format!("{MACHINE}\n{block}\n")).unwrap();
+        path
+    };
+    let (near, far) = (record("near"), record("far"));
+    let output = perf(&["compare", path(&near), path(&far)]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(said(&output).contains("nothing in common"), "{output:?}");
+    let output = perf(&["compare", path(&near), path(&near)]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+}
+
+#[test]
 fn a_crash_of_one_case_loses_no_other_case() {
     let folder = tempfile::tempdir().unwrap();
     let output = perf(&[

@@ -2,9 +2,10 @@
 //!
 //! Promise: so many calls are in flight at any time; a time runs from the call's line to its
 //! answer's. One thread, so that the client takes as little of the machine as it can. What it prints
-//! has the shape of what the wrk scripts print.
+//! has the shape of what the wrk scripts print, with what the server's process took beside.
 //! Cost: the server's process.
 
+use std::fs;
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
@@ -51,6 +52,7 @@ pub fn run(load: &Load) -> io::Result<ExitCode> {
     let start = Instant::now();
     let (times, errors) = server.play(load.in_flight, Duration::from_secs(load.seconds))?;
     let seconds = start.elapsed().as_secs_f64();
+    let (most, children) = (most_kib(server.child.id()), children(server.child.id()));
     drop(server.input);
     server.child.wait()?;
     let at = |quantile| times.value_at_quantile(quantile) as f64 / 1e3;
@@ -59,10 +61,30 @@ pub fn run(load: &Load) -> io::Result<ExitCode> {
         json!({
             "requests": times.len(), "seconds": seconds, "per_second": times.len() as f64 / seconds,
             "p50_us": at(0.50), "p95_us": at(0.95), "p99_us": at(0.99), "max_us": times.max() as f64 / 1e3,
-            "errors": errors,
+            "errors": errors, "rss_most_kib": most, "children_most": children,
         })
     );
     Ok(ExitCode::SUCCESS)
+}
+
+/// The most memory that a process had so far, in KiB; 0 where the system does not say.
+fn most_kib(process: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let word = line.and_then(|line| line.split_whitespace().next());
+    word.and_then(|word| word.parse().ok()).unwrap_or(0)
+}
+
+/// How many processes it started and has; 0 where the system does not say.
+fn children(process: u32) -> usize {
+    let threads = fs::read_dir(format!("/proc/{process}/task"))
+        .into_iter()
+        .flatten();
+    let files = threads
+        .flatten()
+        .map(|thread| thread.path().join("children"));
+    let texts = files.flat_map(fs::read_to_string);
+    texts.map(|text| text.split_whitespace().count()).sum()
 }
 
 impl Server {

@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! plunge-upstream stdio [--delay-ms 20] [--burst-ms 50] [--die-after 500]
-//! plunge-upstream echo --listen 127.0.0.1:8900 [--close]
+//! plunge-upstream echo --listen 127.0.0.1:8900 [--close] [--delay-ms 20] [--die-after 5000]
 //! plunge-upstream plain --listen 127.0.0.1:8901 [--body-bytes 128]
 //! plunge-upstream drive --in-flight 32 --seconds 5 -- CMD ARGS
 //! ```
@@ -35,14 +35,7 @@ enum Task {
     /// Be an MCP server over standard streams.
     Stdio(stdio::Script),
     /// Be an HTTP server that answers each request with the answer an MCP server would give.
-    Echo {
-        /// Where clients connect; port 0 picks a free one.
-        #[arg(long, value_name = "ADDRESS")]
-        listen: SocketAddr,
-        /// End each connection after one answer.
-        #[arg(long)]
-        close: bool,
-    },
+    Echo(echo::Script),
     /// Be an HTTP server that gives every request the same small answer.
     Plain {
         /// Where clients connect; port 0 picks a free one.
@@ -59,7 +52,7 @@ enum Task {
 fn main() -> ExitCode {
     let ended = match Cli::parse().task {
         Task::Stdio(script) => stdio::serve(&script),
-        Task::Echo { listen, close } => echo::serve(listen, close),
+        Task::Echo(script) => echo::serve(&script),
         Task::Plain { listen, body_bytes } => plain::serve(listen, body_bytes),
         Task::Drive(load) => drive::run(&load),
     };

@@ -6,6 +6,7 @@
 //! Cost: one forwarded call.
 
 use std::convert::Infallible;
+use std::hint::black_box;
 
 use bb8::{ManageConnection, Pool, PooledConnection};
 
@@ -48,6 +49,14 @@ impl<const TESTED: bool> Subject for Bb8<TESTED> {
             .get()
             .await
             .expect("no case exhausts the pool for thirty seconds")
+    }
+
+    /// As a caller writes it: without the harness's future around the pool's own.
+    async fn cycle(&self, cycles: usize) {
+        for _ in 0..cycles {
+            let object = self.0.get().await;
+            black_box(&object.expect("no case exhausts the pool for thirty seconds"));
+        }
     }
 
     fn opened(&self) -> usize {

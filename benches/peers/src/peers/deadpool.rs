@@ -5,6 +5,7 @@
 //! Cost: one forwarded call.
 
 use std::convert::Infallible;
+use std::hint::black_box;
 
 use deadpool::managed::{Manager, Metrics, Object, Pool, QueueMode, RecycleResult};
 
@@ -40,6 +41,14 @@ impl<const LIFO: bool> Subject for Deadpool<LIFO> {
 
     async fn acquire(&self) -> Object<Zeros> {
         self.0.get().await.expect("the factory never fails")
+    }
+
+    /// As a caller writes it: without the harness's future around the pool's own.
+    async fn cycle(&self, cycles: usize) {
+        for _ in 0..cycles {
+            let object = self.0.get().await;
+            black_box(&object.expect("the factory never fails"));
+        }
     }
 
     fn opened(&self) -> usize {

@@ -15,7 +15,7 @@ use std::task::{Context, Poll};
 use hyper_util::client::pool::cache::builder;
 use tower_service::Service;
 
-use crate::harness::{Entry, Subject, count, fill, play};
+use crate::harness::{Case, Entry, Subject, count, count_hand_offs, fill, play};
 
 /// Opens zeros and counts them: the cache keeps no count.
 #[derive(Clone)]
@@ -73,12 +73,13 @@ fn build(_size: usize) -> impl Subject {
 }
 
 /// Its entry, made by hand because its type cannot be named.
-pub fn hyper_cache(cases: &'static [&'static str]) -> Entry {
+pub fn hyper_cache(plays: fn(&Case) -> bool) -> Entry {
     Entry {
         name: HyperCache::<Zeros>::NAME,
-        cases,
+        plays,
         play: |case, millis| play(case, millis, build),
         count: |cycles| count(cycles, build),
+        count_waits: |cycles| count_hand_offs(cycles, build),
         keep: |size| Box::new(fill(size, build)),
     }
 }

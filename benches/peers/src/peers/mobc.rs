@@ -6,6 +6,7 @@
 //! Cost: one forwarded call.
 
 use std::convert::Infallible;
+use std::hint::black_box;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -43,6 +44,14 @@ impl Subject for Mobc {
 
     async fn acquire(&self) -> Connection<Zeros> {
         self.0.get().await.expect("the factory never fails")
+    }
+
+    /// As a caller writes it: without the harness's future around the pool's own.
+    async fn cycle(&self, cycles: usize) {
+        for _ in 0..cycles {
+            let object = self.0.get().await;
+            black_box(&object.expect("the factory never fails"));
+        }
     }
 
     fn opened(&self) -> usize {

@@ -1,7 +1,7 @@
 //! pingora-pool.
 //!
-//! Promise: one key, or the keys of the case by key; capacity for every object, the eviction notices dropped unread: what an idle
-//! connection's watcher would await is no cost of the pool.
+//! Promise: one key, or the keys of the case by key; capacity for every object, the eviction notices
+//! dropped unread: what an idle connection's watcher would await is no cost of the pool.
 //! Bias: it keeps idle connections and does nothing else: no limit, no waiting, no guard (this file
 //! puts back at the drop). It plays only where there is an object for every caller.
 //! Cost: one forwarded call, and the drop that puts back.

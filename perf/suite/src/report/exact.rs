@@ -9,22 +9,32 @@ use super::axis::Scale;
 use super::bars::{self, Bar};
 use super::lines::{self, Series};
 use super::plots::{axis, push};
+use crate::counts::Cycle;
 use crate::record::Line;
 
 pub fn counts(lines: &[Line]) -> String {
     let mut text = String::new();
-    for wanted in ["instructions", "allocations", "bytes allocated"] {
-        let counted = lines.iter().filter_map(|line| match line {
-            Line::Count {
-                subject,
-                what,
-                per_cycle,
-            } if what == wanted => Some((subject, *per_cycle)),
-            _ => None,
-        });
-        text += &exact(&format!("{wanted} a hit cycle"), counted);
+    for cycle in Cycle::ALL {
+        for wanted in ["instructions", "allocations", "bytes allocated"] {
+            let counted = lines.iter().filter_map(|line| match line {
+                Line::Count {
+                    cycle: of,
+                    subject,
+                    what,
+                    per_cycle,
+                } if of == cycle.name() && what == wanted => Some((subject, *per_cycle)),
+                _ => None,
+            });
+            text += &exact(&format!("{wanted} a {}", cycle.name()), counted);
+        }
     }
-    text
+    match text.is_empty() {
+        true => text,
+        false => format!(
+            "<p class=\"soft\">A hit: an acquire and a release of what is idle. A wait: the same, while another \
+             task waits for the only object.</p>{text}"
+        ),
+    }
 }
 
 /// Bars of numbers without a spread.

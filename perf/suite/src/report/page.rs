@@ -13,7 +13,7 @@ use super::plots::{cases, tasks, waits};
 use super::tone::{escape, short};
 use crate::Failure;
 use crate::record::{Line, Machine, read};
-use crate::rows::{OURS, Part, Row, in_unit, parts};
+use crate::rows::{OURS, Part, Row, parts, scaling};
 
 /// What stands beside ours in the table of ratios, whatever else was measured.
 const BASELINE: &str = "old design";
@@ -107,7 +107,7 @@ fn verdict(lines: &[Line]) -> String {
     let mut any = false;
     for line in lines {
         let (class, said) = match line {
-            Line::Failed { case, message } => ("bad", format!("FAILED: {case}: {message}")),
+            Line::Failed { .. } => ("bad", line.failure().unwrap_or_default()),
             Line::Bar { verdict } if verdict.ends_with("MISSED") => ("bad", verdict.clone()),
             Line::Bar { verdict } => ("good", verdict.clone()),
             _ => continue,
@@ -118,6 +118,10 @@ fn verdict(lines: &[Line]) -> String {
             r#"<tr><td class="{class}">{}</td></tr>"#,
             escape(&said)
         );
+    }
+    for line in scaling(lines) {
+        any = true;
+        let _ = write!(text, "<tr><td>{}</td></tr>", escape(&line));
     }
     match any {
         true => text + "</table>",
@@ -145,13 +149,13 @@ fn baseline(lines: &[Line]) -> String {
 fn beside_baseline(case: &Case, part: &Part<'_>) -> Option<String> {
     let find = |name: &str| part.rows.iter().find(|row| row.subject == name);
     let (ours, theirs) = (find(OURS)?, find(BASELINE)?);
-    let unit = |row: &Row<'_>| short(in_unit(case, row.time().0).0);
+    let unit = |row: &Row<'_>| short(case.in_unit(row.time().0).0);
     let wait = |row: &Row<'_>| row.wait(99.0).map_or(String::new(), short);
     Some(format!(
         "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{:.2}x</td><td>{}</td><td>{}</td></tr>",
         case.name,
         part.side.name(),
-        in_unit(case, 1.0).1,
+        case.in_unit(1.0).1,
         unit(ours),
         unit(theirs),
         ours.speed_over(theirs),

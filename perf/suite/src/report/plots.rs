@@ -12,7 +12,7 @@ use super::bars::{self, Bar};
 use super::lines::{self, Edge, Series};
 use super::tone::{escape, is_toned};
 use crate::record::Line;
-use crate::rows::{Part, Row, in_unit, less_is_better, parts};
+use crate::rows::{Part, Row, parts};
 
 /// The cases of one kind, by their number of tasks.
 pub fn tasks(lines: &[Line]) -> String {
@@ -41,7 +41,7 @@ fn tasks_on(side: Side, title: &str, names: &[&str], lines: &[Line]) -> String {
             .flat_map(|part| part.rows)
         {
             if is_toned(row.subject) {
-                let point = (case.tasks as f64, in_unit(case, row.time().0).0);
+                let point = (case.tasks as f64, case.in_unit(row.time().0).0);
                 push(&mut series, row.subject, point);
             }
         }
@@ -168,7 +168,7 @@ pub fn cases(lines: &[Line]) -> String {
 }
 
 fn speed_plot(case: &Case, part: &Part<'_>) -> String {
-    let number = |ns| in_unit(case, ns).0;
+    let number = |ns| case.in_unit(ns).0;
     let bar = |row: &Row<'_>| {
         let (middle, least, most) = row.time();
         let (a, b) = (number(least), number(most));
@@ -179,7 +179,11 @@ fn speed_plot(case: &Case, part: &Part<'_>) -> String {
         }
     };
     let bars: Vec<Bar> = part.rows.iter().map(bar).collect();
-    let better = if less_is_better(case) { "less" } else { "more" };
-    let unit = format!("{} ({better} is better)", in_unit(case, 1.0).1);
+    let better = if case.less_is_better() {
+        "less"
+    } else {
+        "more"
+    };
+    let unit = format!("{} ({better} is better)", case.in_unit(1.0).1);
     bars::draw(case.name, &unit, &bars)
 }

@@ -6,6 +6,7 @@
 //! which it cannot be told to leave out.
 //! Cost: one forwarded call.
 
+use std::hint::black_box;
 use std::time::Duration;
 
 use sqlx_core::pool::{Pool, PoolConnection, PoolOptions};
@@ -23,6 +24,14 @@ impl Subject for Sqlx {
 
     async fn acquire(&self) -> PoolConnection<Zeros> {
         self.0.acquire().await.expect("the factory never fails")
+    }
+
+    /// As a caller writes it: without the harness's future around the pool's own.
+    async fn cycle(&self, cycles: usize) {
+        for _ in 0..cycles {
+            let object = self.0.acquire().await;
+            black_box(&object.expect("the factory never fails"));
+        }
     }
 
     fn opened(&self) -> usize {
