@@ -357,8 +357,8 @@ impl<U: Deref<Target = Upstream>> Flight<U> {
 impl<U: Deref<Target = Upstream>> Drop for Flight<U> {
     fn drop(&mut self) {
         let lane = self.lane();
+        // Relaxed, both: estimates, and this thread alone writes them.
         let in_flight = lane.in_flight.load(Ordering::Relaxed);
-        // Relaxed, both: as above.
         lane.in_flight.store(in_flight - 1, Ordering::Relaxed);
         if self.outcome == Outcome::Failure {
             Counts::count(&lane.failures);

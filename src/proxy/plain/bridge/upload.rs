@@ -81,6 +81,7 @@ impl Progress {
 
     /// Whether the next one is the client's to send.
     pub fn waits_for_client(&self) -> bool {
+        // Relaxed: written and read by tasks of one thread.
         self.waits.load(Ordering::Relaxed)
     }
 }
@@ -98,12 +99,14 @@ impl Body for Upload {
             return Poll::Ready(None);
         };
         let polled = Pin::new(body).poll_frame(context);
+        // Relaxed: as in `waits_for_client`.
         this.progress
             .waits
             .store(polled.is_pending(), Ordering::Relaxed);
         let Poll::Ready(Some(frame)) = polled else {
             return polled.map(|_| None);
         };
+        // Relaxed: as in `waits_for_client`.
         this.progress.frames.fetch_add(1, Ordering::Relaxed);
         let Ok(frame) = frame else {
             return this.broken(refusal::BROKEN_BODY);
