@@ -35,6 +35,9 @@ pub fn gateway(
         let workers = usize::try_from(read.value).ok().and_then(NonZeroUsize::new);
         options.workers = workers.unwrap_or(options.workers);
     }
+    if let Some(pinned) = section.boolean("pin_workers") {
+        options.pin_workers = pinned;
+    }
     let size = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
     if let Some(read) = section.number("max_clients", 1..=1_000_000) {
         options.max_clients = size(read.value);

@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use super::connection::Pools;
+use super::cores;
 use super::counts::GatewayStats;
 use super::lanes::Upstream;
 use super::options::{GatewayOptions, RouteOptions, check_routes};
@@ -124,6 +125,8 @@ impl Gateway {
         let pools = Pools::new(options.max_connections);
         let pools = pools.map_err(|error| GatewayError::Options(error.to_string()))?;
         let routes = routes(&options.routes, &homes, &pools, &[]);
+        let own = options.pin_workers.then(|| cores::one_each(homes.len()));
+        let own = own.flatten().unwrap_or_default();
         let shared = Arc::new(Shared::new(options, pools, routes, homes.len()));
         let mut gateway = Self {
             shared,
@@ -135,17 +138,24 @@ impl Gateway {
         };
         for (index, (room, door)) in rooms.into_iter().enumerate() {
             // From here on a drop ends what was started.
-            let thread = gateway.spawn(index, room, door)?;
+            let thread = gateway.spawn(index, own.get(index).copied(), room, door)?;
             gateway.threads.push(thread);
         }
         Ok(gateway)
     }
 
-    fn spawn(&self, index: usize, room: Room, door: Door) -> Result<Thread, GatewayError> {
+    fn spawn(
+        &self,
+        index: usize,
+        core: Option<usize>,
+        room: Room,
+        door: Door,
+    ) -> Result<Thread, GatewayError> {
         let worker = Worker::new(index, self.shared.clone(), self.homes.clone());
         let mut ended = self.end.subscribe();
         let (drained, receiver) = oneshot::channel();
         let body = move || {
+            core.into_iter().for_each(cores::keep_to);
             if let Some(runtime) = &room.0 {
                 runtime.block_on(async move {
                     tokio::select! {

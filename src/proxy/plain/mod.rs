@@ -14,6 +14,7 @@ mod bridge;
 mod chunks;
 mod client;
 mod connection;
+mod cores;
 mod counts;
 mod deadline;
 mod exchange;

@@ -18,6 +18,9 @@ pub struct GatewayOptions {
     pub share_address: bool,
     /// Threads, each with a runtime of its own.
     pub workers: NonZeroUsize,
+    /// Whether the workers keep to a core each, where there are as many: the slowest answers come sooner. Best
+    /// left off where another busy program has a core to itself.
+    pub pin_workers: bool,
     /// Connections to all upstreams together.
     pub max_connections: u32,
     /// Connections of clients at a time; more wait to be taken.
@@ -103,6 +106,7 @@ impl GatewayOptions {
             listen,
             share_address: false,
             workers: available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            pin_workers: true,
             max_connections: 8192,
             max_clients: 16_384,
             limits: HeadLimits::default(),
