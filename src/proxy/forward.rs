@@ -135,7 +135,7 @@ impl Desk {
             return Err((Fault::new(Code::BadMessage, text), None));
         }
         let message = wire::parse(line).map_err(|error| (unreadable(error), None))?;
-        let is_modern = http::body_is_modern(line);
+        let is_modern = http::names_revision(&message);
         let session = self.session().filter(|_| !is_modern);
         let exchange = exchange(
             &self.state,
@@ -166,7 +166,13 @@ impl Desk {
             let text = "the session is over: its server process is gone; initialize a new one";
             return Err(refuse(Fault::new(Code::SessionEnded, text)));
         }
-        match begin(&self.state, id, &exchange).await.map_err(refuse)? {
+        let begun = loop {
+            match begin(&self.state, id, &exchange).await {
+                Err(fault) if self.state.backend.may_retry(&exchange, &fault) => {}
+                begun => break begun,
+            }
+        };
+        match begun.map_err(refuse)? {
             Begun::Answered(message) => self.say(message).await,
             Begun::Initialized(begun) => {
                 self.say(begun.message).await;

@@ -170,15 +170,6 @@ fn what_comes_later_and_what_makes_no_sense_is_refused_with_2() {
 }
 
 #[test]
-#[cfg(not(feature = "tls"))]
-fn https_is_refused_with_2_by_a_build_without_it() {
-    let output = run(&["serve", "--mcp-http", "https://localhost"]);
-    let text = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{text}");
-    assert!(text.contains("`tls`"), "{text}");
-}
-
-#[test]
 fn a_port_in_use_and_a_missing_program_end_it_with_1_and_say_what_to_do() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();

@@ -31,6 +31,5 @@ mod sharing;
 mod side_by_side;
 mod standard;
 mod streams;
-#[cfg(feature = "tls")]
 mod tls;
 mod upstream;

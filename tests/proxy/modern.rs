@@ -411,3 +411,101 @@ async fn a_client_with_a_handshake_is_refused_by_name_where_the_server_knows_non
         json!(["2026-07-28"])
     );
 }
+
+#[tokio::test]
+async fn a_subscription_outlives_its_child_and_all_of_it_is_told_once() {
+    const TAG: &str = "io.modelcontextprotocol/subscriptionId";
+    let (_server, client) = start_with(stateless(1, &["modern"])).await;
+    let wants =
+        json!({"notifications": {"toolsListChanged": true, "resourceSubscriptions": ["a:b"]}});
+    let mut events = client
+        .stream_modern(&modern("mine", "subscriptions/listen", wants))
+        .await;
+    let mut told = async || {
+        let event = events.next().await.unwrap();
+        assert_eq!(event["params"]["_meta"][TAG], "mine", "{event}");
+        event["method"].as_str().unwrap().to_owned()
+    };
+    let (changed, updated) = (
+        "notifications/tools/list_changed",
+        "notifications/resources/updated",
+    );
+    assert_eq!(told().await, "notifications/subscriptions/acknowledged");
+    for _ in 0..2 {
+        let died = client.post_modern(&modern_tool(1, "die", json!({}))).await;
+        assert_eq!(died.kind(), "child_died");
+        assert_eq!([told().await, told().await], [changed, updated]);
+        client
+            .post_modern(&modern_tool(2, "publish", json!({})))
+            .await;
+        assert_eq!(told().await, changed);
+    }
+    client
+        .post_modern(&modern_tool(3, "unlisten", json!({})))
+        .await;
+    assert_eq!(events.next().await.unwrap()["id"], "mine");
+    assert!(events.next().await.is_none());
+}
+
+#[tokio::test]
+async fn a_subscription_with_a_server_that_does_not_come_back_ends_by_name() {
+    let folder = std::env::temp_dir().join(marker("unsubscribed"));
+    std::fs::create_dir(&folder).unwrap();
+    let program = folder.join("server");
+    std::os::unix::fs::symlink(crate::fixture::python(), &program).unwrap();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/proxy/child.py");
+    let command = plunge::transport::Command::new(&program).args([script, "modern"]);
+    let (_server, client) = start_with(options(command, Mode::Stateless)).await;
+    let mut events = client
+        .stream_modern(&modern("mine", "subscriptions/listen", json!({})))
+        .await;
+    assert!(events.next().await.is_some());
+    std::fs::remove_dir_all(&folder).unwrap();
+    client.post_modern(&modern_tool(1, "die", json!({}))).await;
+    let end = events.next().await.unwrap();
+    assert_eq!(
+        (&end["id"], &end["error"]["data"]["kind"]),
+        (&json!("mine"), &json!("no_child"))
+    );
+    assert!(events.next().await.is_none());
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_its_subscription_ends_it_at_the_child() {
+    let (server, client) = start_with(stateless(1, &["modern"])).await;
+    let mut events = client
+        .stream_modern(&modern("mine", "subscriptions/listen", json!({})))
+        .await;
+    assert!(events.next().await.is_some());
+    drop(events);
+    let begun = std::time::Instant::now();
+    loop {
+        let told = client
+            .post_modern(&modern_tool(1, "cancelled", json!({})))
+            .await;
+        if told.text().contains("the client went away") {
+            break;
+        }
+        assert!(begun.elapsed() < crate::fixture::PATIENCE, "{told:?}");
+    }
+    drop(server);
+}
+
+#[tokio::test]
+async fn a_shutdown_ends_subscriptions_in_order() {
+    for flags in [&["modern"][..], &[]] {
+        let (server, client) = start_with(stateless(1, flags)).await;
+        let mut events = client
+            .stream_modern(&modern("mine", "subscriptions/listen", json!({})))
+            .await;
+        assert!(events.next().await.is_some());
+        let shutdown = tokio::spawn(server.shutdown(crate::fixture::PATIENCE));
+        let end = events.next().await.unwrap();
+        assert_eq!(
+            (&end["id"], &end["result"]["resultType"]),
+            (&json!("mine"), &json!("complete"))
+        );
+        assert!(events.next().await.is_none());
+        assert_eq!(shutdown.await.unwrap().cut, 0);
+    }
+}

@@ -1,11 +1,12 @@
 //! Children that die under load, one after the other: what they take with them.
 
 use std::fs;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use plunge::proxy::{Mode, ServeOptions};
+use plunge::proxy::{Mode, ServeOptions, Server};
 use plunge::resilience::BreakerOptions;
 use plunge::transport::Command;
+use serde_json::json;
 
 use crate::client::{Client, initialize};
 use crate::fixture::{descriptors, eventually, marker, options, processes, start_with, stats};
@@ -32,6 +33,26 @@ fn mortal(mark: &str) -> ServeOptions {
     }
 }
 
+/// Answers some requests and dies of the next.
+const SHORT_LIVED: &str = r#"n=0
+while read -r line; do
+    case $line in *'"id":'*) ;; *) continue ;; esac
+    id=${line#*'"id":'}; id=${id%%,*}
+    n=$((n + 1)); [ $n -le 12 ] || exit 3
+    echo '{"jsonrpc":"2.0","id":'$id',"result":{"protocolVersion":"2025-11-25","capabilities":{}}}'
+done"#;
+
+/// Shared by all callers.
+fn short_lived(mark: &str) -> ServeOptions {
+    let command = Command::new("sh").args(["-c", SHORT_LIVED, mark]);
+    ServeOptions {
+        max_connections: Some(2),
+        max_in_flight: 64,
+        breaker: mortal(mark).breaker,
+        ..options(command, Mode::Shared)
+    }
+}
+
 fn resident_bytes() -> usize {
     let pages = fs::read_to_string("/proc/self/statm").unwrap();
     pages.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
@@ -51,6 +72,75 @@ async fn die(client: &Client, deaths: usize) {
     while let Some(caller) = callers.join_next().await {
         caller.unwrap();
     }
+}
+
+/// Calls until so many children died under calls; every call ends, by an answer or by name. Says how long the
+/// longest took.
+async fn outlive(server: &Server, client: &Client, deaths: u64) -> Duration {
+    let admin = server.admin_address();
+    let retired = async || stats(admin).await["pool"]["retired"].as_u64().unwrap();
+    let until = retired().await + deaths;
+    let mut longest = Duration::ZERO;
+    while retired().await < until {
+        let mut callers = tokio::task::JoinSet::new();
+        for caller in 0..2 * CALLERS {
+            let client = client.clone();
+            callers.spawn(async move {
+                let mut longest = Duration::ZERO;
+                for id in 0..20 {
+                    let begun = Instant::now();
+                    let reply = client.call(100 * caller + id, "any", json!({})).await;
+                    longest = longest.max(begun.elapsed());
+                    let kind = match reply.json()["result"].is_object() {
+                        true => String::from("answered"),
+                        false => reply.kind(),
+                    };
+                    assert!(
+                        ["answered", "child_died", "no_child", "busy"].contains(&&*kind),
+                        "{kind}"
+                    );
+                }
+                longest
+            });
+        }
+        while let Some(caller) = callers.join_next().await {
+            longest = longest.max(caller.unwrap());
+        }
+    }
+    longest
+}
+
+async fn shared_stays_flat(test: &str, deaths: u64) {
+    let mark = marker(test);
+    let (server, client) = start_with(short_lived(&mark)).await;
+    outlive(&server, &client, deaths / 10).await;
+    let settled = async || {
+        eventually("two children at most", || processes(&mark).len() <= 2).await;
+        (descriptors(std::process::id()), resident_bytes())
+    };
+    let (open, resident) = settled().await;
+    let longest = outlive(&server, &client, deaths - deaths / 10).await;
+    let (open_after, resident_after) = settled().await;
+    eprintln!(
+        "{deaths} deaths under calls, the longest call took {longest:?}: {open} and {open_after} descriptors, {resident} and {resident_after} bytes"
+    );
+    assert!(open_after <= open + 2 * DESCRIPTORS + 4 * CALLERS);
+    assert!(resident_after <= resident + SLACK_BYTES);
+    drop(client);
+    server.shutdown(Duration::from_secs(10)).await;
+    assert!(processes(&mark).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deaths_of_shared_children_under_calls_leave_nothing_and_no_call_open() {
+    shared_stays_flat("shared-mortality", 200).await;
+}
+
+/// Some minutes: `cargo test --release --features proxy --test proxy -- --ignored ten_thousand`.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "minutes of load"]
+async fn ten_thousand_deaths_of_shared_children_leave_nothing() {
+    shared_stays_flat("shared-mortality-10k", 10_000).await;
 }
 
 async fn stays_flat(test: &str, deaths: usize) {
@@ -85,7 +175,7 @@ async fn stays_flat(test: &str, deaths: usize) {
     );
     assert_eq!(figures["sessions"], 0);
     drop(client);
-    server.shutdown(std::time::Duration::from_secs(10)).await;
+    server.shutdown(Duration::from_secs(10)).await;
     assert!(processes(&mark).is_empty());
 }
 

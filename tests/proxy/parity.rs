@@ -168,6 +168,11 @@ async fn clients_with_a_handshake_get_the_same() {
         request("l", "tools/list", json!({})),
         tool(2, "none", json!({})),
         tool(3, "twice", json!({})),
+        tool(
+            6,
+            "echo",
+            json!({"talk": "io.modelcontextprotocol/protocolVersion"}),
+        ),
         tool(4, "noise", json!({})),
         request(5, "logging/setLevel", json!({"level": "info"})),
         initialize("2025-06-18"),

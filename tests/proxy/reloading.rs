@@ -102,6 +102,27 @@ async fn shared_children_are_let_go_when_the_limit_falls() {
 }
 
 #[tokio::test]
+async fn a_raised_limit_of_requests_serves_who_waits_on_the_child_that_runs() {
+    let of = |most: u32| {
+        let more = format!("mode = \"shared\"\nmax_connections = 1\nmax_in_flight = {most}");
+        config(&format!("{ANY}{}", scripted("fuller", "/mcp", &more)))
+    };
+    let server = Server::open(of(1)).await.unwrap();
+    let client = Client::new(server.mcp_address());
+    let call = |id: u32, name: &'static str| {
+        let client = client.clone();
+        tokio::spawn(async move { client.call(id, name, json!({})).await.status })
+    };
+    let hanging = call(1, "hang");
+    crate::fixture::in_flight(&server, 1).await;
+    let waiting = call(2, "echo");
+    server.reload(of(2)).await.unwrap();
+    assert_eq!(waiting.await.unwrap(), 200);
+    assert_eq!(call(3, "echo").await.unwrap(), 200);
+    hanging.abort();
+}
+
+#[tokio::test]
 async fn a_request_ends_where_it_began_and_what_was_removed_is_gone_after_it() {
     let keep = scripted("stays", "/stays", "mode = \"shared\"");
     let gone = scripted("goes", "/mcp", "mode = \"shared\"");

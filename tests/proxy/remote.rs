@@ -309,6 +309,32 @@ async fn an_upstream_that_is_down_is_a_typed_refusal_until_it_is_up() {
 }
 
 #[tokio::test]
+async fn an_upstream_that_says_nothing_keeps_no_connection_of_a_call_that_timed_out() {
+    let stage = Stage::open(|seen| {
+        let hangs = matches!(seen.asks(), "tools/call" | "notifications/cancelled");
+        hangs.then_some(Act::Silence)
+    })
+    .await;
+    let mut options = quick(&stage, Mode::Session);
+    options.response_timeout = Duration::from_millis(100);
+    let (server, client) = start_with(options).await;
+    let session = client.begin().await;
+    for id in 0..2 {
+        let reply = session.call(id, "any", json!({})).await;
+        assert_eq!(reply.kind(), "timed_out");
+    }
+    assert_eq!(stage.seen(|seen| seen.asks() == "tools/call").len(), 2);
+    let begun = std::time::Instant::now();
+    loop {
+        let figures = crate::fixture::stats(server.admin_address()).await;
+        if figures["connections_upstream"]["leased"] == 0 {
+            break;
+        }
+        assert!(begun.elapsed() < crate::fixture::PATIENCE, "{figures}");
+    }
+}
+
+#[tokio::test]
 async fn clients_without_sessions_reach_an_upstream_without_them_with_the_heads_that_it_asks_for() {
     let stage = Stage::open(|seen| {
         Some(match seen.asks() {

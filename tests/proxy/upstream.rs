@@ -43,6 +43,8 @@ pub enum Act {
     Stream(String, bool),
     /// The end of the connection without a word.
     Drop,
+    /// Nothing, until the client leaves.
+    Silence,
 }
 
 impl Act {
@@ -136,6 +138,10 @@ async fn serve(mut stream: TcpStream, play: Arc<Play>, kept: Arc<Mutex<Vec<Seen>
         }
         match play(&seen).unwrap_or_else(|| usual(&seen)) {
             Act::Drop => return,
+            Act::Silence => {
+                let _ = stream.read(&mut [0; 1]).await;
+                return;
+            }
             Act::Say(status, header, body) => {
                 let length = body.len();
                 let whole = format!(

@@ -13,6 +13,9 @@ use crate::proxy::wire::{self, Code, Fault, RawId};
 use crate::resilience::{Deadline, Outcome, Timeouts};
 use crate::sync::Arc;
 
+/// Children that may turn out to be dead under one `initialize`.
+const MAX_TRIES: usize = 3;
+
 /// What a client's `initialize` led to.
 pub struct Initialized {
     /// The answer to the client.
@@ -112,24 +115,27 @@ async fn relay_initialize(
     id: RawId,
     exchange: &Exchange<'_>,
 ) -> Result<Initialized, Fault> {
-    let child = nursery.take().await?;
-    // Messages before the answer wait for the session's stream: there is no session yet to send them in.
-    let flight = Flight::new(id, None, Owner::Nobody, false);
-    let line = wire::single_line(exchange.body.clone());
     // A child may start slowly: the handshake has a time of its own.
     let patience = options.connect_timeout.max(options.request_timeout);
     let limits = Timeouts {
         request: patience,
         ..options.timeouts()
     };
-    let mut call = child
-        .call(
-            flight,
-            line,
-            Deadline::new(&limits, Instant::now()),
-            options.max_in_flight,
-        )
-        .await?;
+    let line = wire::single_line(exchange.body.clone());
+    let mut died = 0;
+    let (child, mut call) = loop {
+        let child = nursery.take().await?;
+        // Messages before the answer wait for the session's stream: there is no session yet to send them in.
+        let flight = Flight::new(id.clone(), None, Owner::Nobody, false);
+        let deadline = Deadline::new(&limits, Instant::now());
+        let limit = options.max_in_flight;
+        match child.call(flight, line.clone(), deadline, limit).await {
+            Ok(call) => break (child, call),
+            // It died while it waited for a session; another one may have the message.
+            Err(fault) if fault.not_run && died + 1 < MAX_TRIES => died += 1,
+            Err(fault) => return Err(fault),
+        }
+    };
     match tokio::time::timeout(patience, call.step()).await {
         Ok(Step::Answer {
             message,

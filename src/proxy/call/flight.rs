@@ -6,7 +6,7 @@
 use crate::sync::{Arc, Mutex};
 use std::future::poll_fn;
 use std::ops::Range;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 
@@ -208,6 +208,8 @@ impl Flight {
 pub struct Call {
     flight: Arc<Flight>,
     over: bool,
+    /// The flight goes on without it.
+    released: bool,
     leave: Option<Leave>,
 }
 
@@ -220,7 +222,22 @@ impl Call {
         Self {
             flight,
             over: false,
+            released: false,
             leave: None,
+        }
+    }
+
+    /// Ends it, but not its flight, which was not sent and may be with another call.
+    pub fn release(mut self) {
+        self.released = true;
+        self.leave = None;
+    }
+
+    /// The fault that its flight ended with already, if it did.
+    pub fn failed(&mut self) -> Option<Fault> {
+        match self.poll_step(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Step::Fault(fault)) => Some(fault),
+            _ => None,
         }
     }
 
@@ -271,6 +288,9 @@ impl Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
+        if self.released {
+            return;
+        }
         self.flight.inbox.leave();
         if let Some(leave) = self.leave.take() {
             leave();

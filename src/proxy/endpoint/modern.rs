@@ -59,21 +59,17 @@ async fn request(
     state.sessions.tools.check(headers, message)?;
     let exchange = exchange(state, message, body, accepts, None, true);
     loop {
-        let call = match begin(state, raw_id, &exchange).await? {
-            Begun::Called(call) => call,
-            Begun::Answered(message) => return Ok(whole(message, accepts)),
-            Begun::Initialized(begun) => return Ok(whole(begun.message, accepts)),
-            Begun::Listening(source) => {
-                return Ok(http::stream(EventStream::new(source, None)));
-            }
+        let answered = match begin(state, raw_id, &exchange).await {
+            Ok(Begun::Called(call)) => answer(call, accepts).await,
+            Ok(Begun::Answered(message)) => Ok(whole(message, accepts)),
+            Ok(Begun::Initialized(begun)) => Ok(whole(begun.message, accepts)),
+            Ok(Begun::Listening(source)) => Ok(http::stream(EventStream::new(source, None))),
+            Err(fault) => Err(fault),
         };
-        let answered = answer(call, accepts).await;
-        if let Err(fault) = &answered
-            && state.backend.may_retry(&exchange, fault)
-        {
-            continue;
+        match answered {
+            Err(fault) if state.backend.may_retry(&exchange, &fault) => {}
+            answered => return answered,
         }
-        return answered;
     }
 }
 

@@ -47,20 +47,11 @@ pub async fn post(state: &AppState, headers: &HeaderMap, body: Incoming) -> Resu
     };
     let body = http::read_body(body, most, patience).await?;
     if let Err(fault) = version {
-        // A client that speaks another revision looks for its request's id in the refusal.
-        let message = wire::parse(&body).ok();
-        let id = message.and_then(|message| match message.kind {
-            Kind::Request { id, .. } => Some(RawId::new(id)),
-            _ => None,
-        });
-        return Err(Refusal { fault, id });
+        return Err(unlooked_at(fault, &body));
     }
     if state.is_closing() {
-        return Err(Fault::new(
-            Code::Closing,
-            "the proxy is shutting down; try another one or later",
-        )
-        .into());
+        let text = "the proxy is shutting down; try another one or later";
+        return Err(unlooked_at(Fault::new(Code::Closing, text), &body));
     }
     if says_modern || http::is_modern(headers, &body) {
         return modern(state, headers, &body, accepts).await;
@@ -69,6 +60,16 @@ pub async fn post(state: &AppState, headers: &HeaderMap, body: Incoming) -> Resu
         return batch(state, session, &body, accepts).await;
     }
     one(state, session, &body, accepts).await
+}
+
+/// A refusal whatever the body says: a client looks for its request's id in it.
+fn unlooked_at(fault: Fault, body: &[u8]) -> Refusal {
+    let message = wire::parse(body).ok();
+    let id = message.and_then(|message| match message.kind {
+        Kind::Request { id, .. } => Some(RawId::new(id)),
+        _ => None,
+    });
+    Refusal { fault, id }
 }
 
 async fn one(
@@ -84,20 +85,18 @@ async fn one(
         return Ok(http::accepted());
     };
     loop {
-        let begun = begin(state, id, &exchange).await;
-        let call = match begun.map_err(|fault| Refusal::of(fault, &RawId::new(id)))? {
-            Begun::Called(call) => call,
-            Begun::Initialized(begun) => return Ok(initialized(begun, accepts)?),
-            Begun::Answered(message) => return Ok(whole(message, accepts)),
-            Begun::Listening(source) => return Ok(http::stream(EventStream::new(source, None))),
+        let answered = match begin(state, id, &exchange).await {
+            Ok(Begun::Called(call)) => answer(call, accepts, session.as_ref()).await,
+            Ok(Begun::Initialized(begun)) => initialized(begun, accepts),
+            Ok(Begun::Answered(message)) => Ok(whole(message, accepts)),
+            Ok(Begun::Listening(source)) => Ok(http::stream(EventStream::new(source, None))),
+            Err(fault) => Err(fault),
         };
-        let answered = answer(call, accepts, session.as_ref()).await;
-        if let Err(refusal) = &answered
-            && state.backend.may_retry(&exchange, &refusal.fault)
-        {
-            continue;
+        match answered {
+            Err(fault) if state.backend.may_retry(&exchange, &fault) => {}
+            Err(fault) => return Err(Refusal::of(fault, &RawId::new(id))),
+            Ok(reply) => return Ok(reply),
         }
-        return answered;
     }
 }
 
@@ -117,7 +116,7 @@ async fn answer(
     mut call: Call,
     accepts: Accepts,
     session: Option<&Arc<Session>>,
-) -> Result<Reply, Refusal> {
+) -> Result<Reply, Fault> {
     match call.step().await {
         Step::Answer { message, .. } => Ok(whole(message, accepts)),
         Step::Related(message) => {
@@ -130,7 +129,7 @@ async fn answer(
                 None => EventStream::new(source, Some(message)),
             }))
         }
-        Step::Fault(fault) => Err(Refusal::of(fault, call.id())),
+        Step::Fault(fault) => Err(fault),
     }
 }
 

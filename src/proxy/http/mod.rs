@@ -17,7 +17,7 @@ pub use checks::{
     Accepts, HostPolicy, SESSION, Version, accepts, check_json, last_event, session_id, version,
 };
 pub use modern::{
-    MODERN, body_is_modern, check_meta, check_modern, is_modern, mirrored, says_modern,
+    MODERN, check_meta, check_modern, is_modern, mirrored, names_revision, says_modern,
 };
 pub use read::read_body;
 pub use reply::{Reply, accepted, done, fault, json, json_with, stream};

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::checks::{VERSION, single};
-use crate::proxy::wire::{Code, Envelope, Fault};
+use crate::proxy::wire::{self, Code, Envelope, Fault};
 
 /// The revision without sessions.
 pub const MODERN: &str = "2026-07-28";
@@ -29,12 +29,26 @@ pub fn says_modern(headers: &HeaderMap) -> bool {
 /// Whether a request without that header is of this revision all the same: its body says so, and no
 /// session is named.
 pub fn is_modern(headers: &HeaderMap, body: &[u8]) -> bool {
-    !headers.contains_key(VERSION) && !headers.contains_key(super::SESSION) && body_is_modern(body)
+    !headers.contains_key(VERSION)
+        && !headers.contains_key(super::SESSION)
+        && may_name_revision(body)
+        && wire::parse(body).is_ok_and(|message| names_revision(&message))
 }
 
-/// Whether the body names a revision of its own.
-pub fn body_is_modern(body: &[u8]) -> bool {
-    memmem::find(body, VERSION_KEY.as_bytes()).is_some()
+/// Whether a message names a revision of its own, where the revision wants it: what a message talks about may
+/// hold the same words.
+pub fn names_revision(message: &Envelope<'_>) -> bool {
+    let params = message
+        .params
+        .filter(|raw| may_name_revision(raw.as_bytes()));
+    let meta = params.and_then(params_of);
+    let meta = meta.as_ref().and_then(meta_of);
+    meta.is_some_and(|meta| meta.version.is_some())
+}
+
+/// A search is cheap; what has the words is read.
+fn may_name_revision(text: &[u8]) -> bool {
+    memmem::find(text, VERSION_KEY.as_bytes()).is_some()
 }
 
 #[derive(Deserialize)]
@@ -100,11 +114,8 @@ pub fn mirrored(message: &Envelope<'_>) -> Vec<(HeaderName, HeaderValue)> {
 }
 
 fn carried<'a>(message: &Envelope<'a>) -> Result<Carried<'a>, Fault> {
-    let params = message.params.filter(|raw| raw.starts_with('{'));
-    let params: Option<Params<'_>> = params.and_then(|raw| serde_json::from_str(raw).ok());
-    let meta = params.as_ref().and_then(|params| params.meta);
-    let meta = meta.filter(|raw| raw.get().starts_with('{'));
-    let meta: Option<Meta<'_>> = meta.and_then(|raw| serde_json::from_str(raw.get()).ok());
+    let params = message.params.and_then(params_of);
+    let meta = params.as_ref().and_then(meta_of);
     let (version, capabilities) =
         meta.map_or((None, None), |meta| (meta.version, meta.capabilities));
     let Some(version) = version.and_then(text) else {
@@ -119,6 +130,18 @@ fn carried<'a>(message: &Envelope<'a>) -> Result<Carried<'a>, Fault> {
         _ => None,
     });
     Ok(Carried { version, named })
+}
+
+/// Reads an object; a list would be taken for a struct's fields by position.
+fn params_of(raw: &str) -> Option<Params<'_>> {
+    let raw = Some(raw).filter(|raw| raw.starts_with('{'))?;
+    serde_json::from_str(raw).ok()
+}
+
+fn meta_of<'a>(params: &Params<'a>) -> Option<Meta<'a>> {
+    let meta = params.meta?.get();
+    let meta = Some(meta).filter(|raw| raw.starts_with('{'))?;
+    serde_json::from_str(meta).ok()
 }
 
 fn missing(key: &str) -> Fault {

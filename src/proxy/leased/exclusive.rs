@@ -99,7 +99,7 @@ impl Exclusive {
             match child.call(&flight, request, deadline).await {
                 Ok(called) => return called,
                 Err(Refused::Never(fault)) => return Err(fault),
-                Err(Refused::Over(fault)) if died + 1 == MAX_TRIES => return Err(fault),
+                Err(Refused::Over(fault)) if died + 1 == MAX_TRIES => return Err(fault.not_run()),
                 Err(_) => died += 1,
             }
         }

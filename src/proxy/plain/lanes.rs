@@ -357,9 +357,9 @@ impl<U: Deref<Target = Upstream>> Flight<U> {
 impl<U: Deref<Target = Upstream>> Drop for Flight<U> {
     fn drop(&mut self) {
         let lane = self.lane();
-        let in_flight = &lane.in_flight;
-        // Relaxed, both: as above.
-        in_flight.store(in_flight.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
+        // Relaxed, both: estimates, and this thread alone writes them.
+        let in_flight = lane.in_flight.load(Ordering::Relaxed);
+        lane.in_flight.store(in_flight - 1, Ordering::Relaxed);
         if self.outcome == Outcome::Failure {
             Counts::count(&lane.failures);
         }

@@ -3,11 +3,13 @@
 //! Promise: after the end nothing is under way and nothing is said. Cost: a short lock a step.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::HeaderMap;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
+use tokio::time::timeout;
 
 use super::head::Names;
 use super::outgoing::Outgoing;
@@ -20,6 +22,8 @@ use crate::sync::{Arc, AtomicBool, AtomicUsize, Mutex, Ordering};
 
 /// Messages without an answer that may be on their way at a time without anybody who waits for them.
 const MAX_TOLD: usize = 256;
+/// How long the upstream may take to take one.
+const TOLD_WITHIN: Duration = Duration::from_secs(2);
 
 /// The session.
 pub struct Core {
@@ -162,10 +166,15 @@ impl Core {
         }
         let core = self.clone();
         self.runtime.spawn(async move {
-            let told = ask::tell(&core, message).await;
+            let given_up = message.cancels().cloned();
+            let told = timeout(TOLD_WITHIN, ask::tell(&core, message)).await;
             core.told.fetch_sub(1, Ordering::Relaxed);
-            if let Err(fault) = told {
-                tracing::debug!(text = fault.message, "a message was not taken");
+            if !matches!(told, Ok(Ok(()))) {
+                tracing::debug!(?told, "a message was not taken");
+            }
+            if let Some(id) = given_up {
+                // Nobody waits for its answer, whether the upstream knows that or not.
+                core.give_up(&id);
             }
         });
     }

@@ -13,8 +13,8 @@ use super::ask::{UNKNOWN, answers, fault_of};
 use super::core::{Core, Place};
 use super::head::{self, Media};
 use super::outgoing::Outgoing;
-use super::subscription::{self, Subscription};
-use crate::proxy::wire::{self, Code, Fault, RequestId};
+use super::subscription;
+use crate::proxy::wire::{self, Code, Fault, RequestId, subscription::Known};
 use crate::transport::http::{HttpBody, HttpRequest};
 use crate::transport::sse::{Reconnect, SseEvent, SseParser};
 
@@ -31,7 +31,7 @@ pub struct Follower<'a> {
     greets: bool,
     /// The event behind which it went on, until something else came.
     resumed: Option<String>,
-    subscription: Option<Subscription>,
+    subscription: Option<Known>,
 }
 
 /// Why a stream was read no further.
@@ -69,7 +69,7 @@ pub async fn to_answer(
     message: &Outgoing,
 ) -> Result<(), Fault> {
     let mut follower = Follower::new(&place.core, Some(&place.id), greets);
-    follower.subscription = Subscription::of(message);
+    follower.subscription = subscription::of(message);
     let mut body = body;
     loop {
         match follower.read(body).await {
@@ -194,12 +194,16 @@ impl<'a> Follower<'a> {
     fn take(&mut self, event: SseEvent) -> bool {
         let repeated = self.resumed.is_some() && self.resumed == event.id;
         self.policy.event(&event);
-        if repeated || event.data.is_empty() {
+        if event.data.is_empty() {
             return false;
         }
+        // Only the first: those behind it that have no id of their own are read with this one.
         self.resumed = None;
+        if repeated {
+            return false;
+        }
         let subscription = self.subscription.as_mut();
-        if let Some(missed) = subscription.and_then(|known| known.missed(&event.data)) {
+        if let Some(missed) = subscription.and_then(|known| known.missed(event.data.as_bytes())) {
             missed.into_iter().for_each(|change| self.core.say(change));
             return false;
         }

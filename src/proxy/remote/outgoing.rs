@@ -4,7 +4,7 @@ use bytes::Bytes;
 use hyper::header::HeaderMap;
 
 use super::head;
-use crate::proxy::http::{ToolHeaders, body_is_modern};
+use crate::proxy::http::{ToolHeaders, names_revision};
 use crate::proxy::watching::{TRACE, Trace};
 use crate::proxy::wire::{self, Kind, RequestId};
 
@@ -44,12 +44,20 @@ pub enum What {
 }
 
 impl Outgoing {
+    /// The request that it gives up, if that is what it does.
+    pub fn cancels(&self) -> Option<&RequestId> {
+        match &self.what {
+            What::Cancelled(id) => id.as_ref(),
+            _ => None,
+        }
+    }
+
     /// Reads a message; `None` if it is none.
     pub fn read(body: Bytes, tools: &ToolHeaders) -> Option<Self> {
         let copy = body.clone();
         let message = wire::parse(&copy).ok()?;
         let method = message.method().unwrap_or_default();
-        let is_modern = body_is_modern(&body);
+        let is_modern = names_revision(&message);
         let what = match &message.kind {
             Kind::Request { id, .. } => What::Request {
                 id: RequestId::from_raw(id)?,

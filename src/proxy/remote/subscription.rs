@@ -5,9 +5,6 @@
 //! the upstream then agrees to tell is told once: a client looks once too often, and misses nothing.
 //! Cost: a search for a word in each event.
 
-use bytes::Bytes;
-use memchr::memmem;
-use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::ask;
@@ -15,60 +12,13 @@ use super::core::Place;
 use super::follow::{self, Follower};
 use super::head::{self, Media};
 use super::outgoing::{Outgoing, What};
-use crate::proxy::wire::{Code, Fault};
+use crate::proxy::wire::{Code, Fault, subscription::Known};
 use crate::transport::http::HttpBody;
 
-const ACKNOWLEDGED: &str = "notifications/subscriptions/acknowledged";
-/// What can be subscribed to, and the notification that brings it.
-const KINDS: [(&str, &str); 3] = [
-    ("toolsListChanged", "notifications/tools/list_changed"),
-    ("promptsListChanged", "notifications/prompts/list_changed"),
-    (
-        "resourcesListChanged",
-        "notifications/resources/list_changed",
-    ),
-];
-
-/// What its client knows of a subscription.
-#[derive(Default)]
-pub struct Subscription {
-    acknowledged: bool,
-}
-
-impl Subscription {
-    /// That of a request, if it asks for one.
-    pub fn of(message: &Outgoing) -> Option<Self> {
-        let listens = matches!(message.what, What::Request { is_listening, .. } if is_listening);
-        (listens && message.is_modern).then(Self::default)
-    }
-
-    /// What is told instead of an acknowledgement that the client has already; `None`: the event itself.
-    pub fn missed(&mut self, event: &str) -> Option<Vec<Bytes>> {
-        memmem::find(event.as_bytes(), ACKNOWLEDGED.as_bytes())?;
-        let event: Value = serde_json::from_str(event).ok()?;
-        if event["method"] != ACKNOWLEDGED {
-            return None;
-        }
-        let known = std::mem::replace(&mut self.acknowledged, true);
-        known.then(|| changes(&event["params"]))
-    }
-}
-
-/// Everything that is subscribed to, as changed.
-fn changes(params: &Value) -> Vec<Bytes> {
-    let (meta, agreed) = (&params["_meta"], &params["notifications"]);
-    let lists = KINDS.iter().filter(|(kind, _)| agreed[kind] == true);
-    let lists = lists.map(|(_, method)| (*method, json!({"_meta": meta})));
-    let resources = agreed["resourceSubscriptions"].as_array();
-    let resources = resources.into_iter().flatten().map(|uri| {
-        let params = json!({"_meta": meta, "uri": uri});
-        ("notifications/resources/updated", params)
-    });
-    lists
-        .chain(resources)
-        .map(|(method, params)| json!({"jsonrpc": "2.0", "method": method, "params": params}))
-        .map(|message| message.to_string().into())
-        .collect()
+/// What its client knows of the subscription that a request asks for, if it does.
+pub fn of(message: &Outgoing) -> Option<Known> {
+    let listens = matches!(message.what, What::Request { is_listening, .. } if is_listening);
+    (listens && message.is_modern).then(Known::default)
 }
 
 /// Asks for it again until the upstream takes it; `None`: it was answered instead.

@@ -85,3 +85,17 @@ fn a_reply_is_json_events_or_neither() {
     assert_eq!(of("text/html"), Media::Other);
     assert_eq!(media(&HeaderMap::new()), Media::Other);
 }
+
+#[test]
+fn a_message_that_talks_about_a_revision_is_not_of_it() {
+    let key = "io.modelcontextprotocol/protocolVersion";
+    for params in [
+        format!(r#"{{"arguments":{{"text":"{key}"}}}}"#),
+        format!(r#"{{"arguments":{{"_meta":{{"{key}":"2026-07-28"}}}}}}"#),
+        format!(r#"{{"_meta":{{"progressToken":"{key}"}}}}"#),
+        format!(r#"[{{"{key}":"2026-07-28"}}]"#),
+    ] {
+        let text = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{params}}}"#);
+        assert!(!outgoing(&text).is_modern, "{text}");
+    }
+}

@@ -5,35 +5,32 @@
 
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
+use tokio::sync::watch;
 
 use super::Outbox;
 use crate::proxy::call::Inbox;
 use crate::proxy::http::{SessionStream, Source};
 use crate::proxy::wire::RawId;
+use crate::proxy::wire::subscription::{self, ACKNOWLEDGED, LISTS, TAG};
 use crate::sync::{Arc, Mutex, Weak};
 
-const TAG: &str = "io.modelcontextprotocol/subscriptionId";
-/// What can be asked for, and the notification that brings it.
-const KINDS: [(&str, &str); 3] = [
-    ("toolsListChanged", "notifications/tools/list_changed"),
-    ("promptsListChanged", "notifications/prompts/list_changed"),
-    (
-        "resourcesListChanged",
-        "notifications/resources/list_changed",
-    ),
-];
 /// Listeners at a time; one more ends the oldest.
 const MAX_LISTENERS: usize = 10_000;
 
 /// Those who listen.
 #[derive(Default)]
-pub struct Listeners(Mutex<Vec<Listener>>);
+pub struct Listeners {
+    /// Those whom the proxy itself tells.
+    told: Mutex<Vec<Listener>>,
+    /// Counts the times at which all were to end.
+    closes: watch::Sender<u64>,
+}
 
 struct Listener {
     inbox: Weak<Inbox<()>>,
-    tag: Value,
+    id: RawId,
     /// By the order of the kinds.
-    wants: [bool; KINDS.len()],
+    wants: [bool; LISTS.len()],
 }
 
 impl Listeners {
@@ -43,27 +40,27 @@ impl Listeners {
         let params: Value = params
             .and_then(|raw| serde_json::from_str(raw).ok())
             .unwrap_or_default();
-        let wants = KINDS.map(|(name, _)| params["notifications"][name] == true);
-        let honoured: Map<String, Value> = KINDS
+        let wants = LISTS.map(|(name, _)| params["notifications"][name] == true);
+        let honoured: Map<String, Value> = LISTS
             .iter()
             .zip(wants)
             .filter(|(_, wanted)| *wanted)
             .map(|((name, _), _)| ((*name).to_owned(), Value::Bool(true)))
             .collect();
-        let tag: Value = serde_json::from_slice(id.as_bytes()).unwrap_or_default();
+        let tag = tag_of(id);
         let inbox = Arc::new(Inbox::default());
         let acknowledged = json!({
             "jsonrpc": "2.0",
-            "method": "notifications/subscriptions/acknowledged",
+            "method": ACKNOWLEDGED,
             "params": {"_meta": {TAG: tag}, "notifications": honoured},
         });
         // An empty inbox takes it.
         let _ = inbox.push(Bytes::from(acknowledged.to_string()));
-        let mut listeners = self.0.lock();
+        let mut listeners = self.told.lock();
         let oldest = (listeners.len() >= MAX_LISTENERS).then(|| listeners.remove(0));
         listeners.push(Listener {
             inbox: Arc::downgrade(&inbox),
-            tag,
+            id: id.clone(),
             wants,
         });
         drop(listeners);
@@ -78,16 +75,16 @@ impl Listeners {
 
     /// Tells those who asked for this kind.
     pub fn tell(&self, method: &str) {
-        let Some(kind) = KINDS.iter().position(|(_, name)| *name == method) else {
+        let Some(kind) = LISTS.iter().position(|(_, name)| *name == method) else {
             return;
         };
         let mut told = Vec::new();
-        self.0.lock().retain(|listener| {
+        self.told.lock().retain(|listener| {
             let Some(inbox) = listener.inbox.upgrade() else {
                 return false;
             };
             if listener.wants[kind] {
-                told.push((inbox, listener.tag.clone()));
+                told.push((inbox, tag_of(&listener.id)));
             }
             true
         });
@@ -101,16 +98,24 @@ impl Listeners {
         }
     }
 
+    /// Tells when every subscription is to end: with its next change.
+    pub fn closing(&self) -> watch::Receiver<u64> {
+        self.closes.subscribe()
+    }
+
     /// Ends every subscription in order: the last message is the answer to it.
     pub fn close(&self) {
-        let listeners = std::mem::take(&mut *self.0.lock());
+        self.closes.send_modify(|closes| *closes += 1);
+        let listeners = std::mem::take(&mut *self.told.lock());
         for listener in listeners {
             if let Some(inbox) = listener.inbox.upgrade() {
-                let tag = listener.tag;
-                let end = json!({"jsonrpc": "2.0", "id": tag, "result": {"resultType": "complete", "_meta": {TAG: tag}}});
-                let _ = inbox.push(Bytes::from(end.to_string()));
+                let _ = inbox.push(subscription::end(&listener.id));
                 inbox.finish(());
             }
         }
     }
+}
+
+fn tag_of(id: &RawId) -> Value {
+    serde_json::from_slice(id.as_bytes()).unwrap_or_default()
 }

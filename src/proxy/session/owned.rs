@@ -91,7 +91,8 @@ impl OwnedChild {
     ///
     /// # Errors
     ///
-    /// The fault of a table that takes no more, or of a child that reads no more.
+    /// The fault of a table that takes no more, or of a child that reads no more; nothing was written to a
+    /// child that was dead before.
     ///
     /// # Cancel safety
     ///
@@ -103,14 +104,16 @@ impl OwnedChild {
         deadline: Deadline,
         limit: usize,
     ) -> Result<Call, Fault> {
-        self.routes.insert(&flight, deadline, limit)?;
+        self.routes
+            .insert(&flight, deadline, limit)
+            .map_err(unwritten)?;
         let call = Call::new(flight.clone());
         let patience = deadline.expires().saturating_duration_since(Instant::now());
         if let Err(fault) = self.write(line, patience).await {
             if let Some(id) = flight.id.value() {
                 self.routes.remove(&id);
             }
-            return Err(fault);
+            return Err(unwritten(fault));
         }
         Ok(call)
     }
@@ -182,6 +185,15 @@ impl OwnedChild {
                 "the request was cancelled by its client",
             ));
         }
+    }
+}
+
+/// A child that was dead before the write has run nothing.
+fn unwritten(fault: Fault) -> Fault {
+    if fault.code == Code::ChildDied {
+        fault.not_run()
+    } else {
+        fault
     }
 }
 

@@ -18,7 +18,7 @@ use crate::sync::Mutex;
 
 /// Marks that are kept; the oldest goes first.
 const MAX_MARKS: usize = 16 << 10;
-/// For how long.
+/// For how long after their last use.
 const KEPT: Duration = Duration::from_secs(15 * 60);
 
 /// The marks of one group of children.
@@ -30,8 +30,14 @@ pub struct Affinity {
 
 #[derive(Default)]
 struct Marks {
-    children: HashMap<u64, u64>,
+    known: HashMap<u64, Known>,
+    /// Oldest first, by the use that was the last when the entry was written.
     ages: VecDeque<(Instant, u64)>,
+}
+
+struct Known {
+    child: u64,
+    used: Instant,
 }
 
 #[derive(Deserialize)]
@@ -63,20 +69,23 @@ impl Affinity {
         let mut marks = self.marks.lock();
         for mark in self.carried(result.get()) {
             marks.forget(now);
-            if marks.children.insert(mark, child).is_none() {
+            let known = Known { child, used: now };
+            if marks.known.insert(mark, known).is_none() {
                 marks.ages.push_back((now, mark));
             }
         }
     }
 
     /// The child that the parameters of a request lead to.
-    pub fn child_of(&self, params: Option<&str>) -> Option<u64> {
+    pub fn child_of(&self, params: Option<&str>, now: Instant) -> Option<u64> {
         let params = params.filter(|params| may_carry(params.as_bytes()))?;
-        let marks = self.marks.lock();
         let carried = self.carried(params);
-        carried
-            .into_iter()
-            .find_map(|mark| marks.children.get(&mark).copied())
+        let mut marks = self.marks.lock();
+        carried.into_iter().find_map(|mark| {
+            let known = marks.known.get_mut(&mark)?;
+            known.used = now;
+            Some(known.child)
+        })
     }
 
     /// The marks in an object.
@@ -108,7 +117,11 @@ impl Marks {
                 return;
             }
             self.ages.pop_front();
-            self.children.remove(&mark);
+            match self.known.get(&mark) {
+                // Used since: as old as that.
+                Some(known) if known.used > since => self.ages.push_back((known.used, mark)),
+                _ => drop(self.known.remove(&mark)),
+            }
         }
     }
 }

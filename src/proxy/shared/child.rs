@@ -86,6 +86,16 @@ impl SharedChild {
         self.router.flights.len()
     }
 
+    /// Whether it takes one more.
+    pub fn has_room(&self) -> bool {
+        self.router.flights.has_room()
+    }
+
+    /// Lets so many requests be in flight on it from now on.
+    pub fn limit_to(&self, requests: usize) {
+        self.router.flights.limit_to(requests);
+    }
+
     /// Subscriptions that are open on it.
     pub fn listening(&self) -> usize {
         self.router.flights.listening()
@@ -105,7 +115,8 @@ impl SharedChild {
     ///
     /// # Errors
     ///
-    /// [`Refused`]: nothing was written. `Ok(Err(_))`: it may have been.
+    /// [`Refused`]: nothing was written, and the flight may be sent to another child. `Ok(Err(_))`: the flight
+    /// is over; it may have been written, unless the fault says that it did not run.
     ///
     /// # Cancel safety
     ///
@@ -144,14 +155,21 @@ impl SharedChild {
             .await
         {
             Ok(()) => Ok(Ok(call)),
+            // A child that was dead before the write has run nothing.
+            Err(fault) if fault.code == Code::ChildDied => match self.router.flights.take(own) {
+                Some(_) => {
+                    call.release();
+                    Err(Refused::Over(fault))
+                }
+                // Its flight ended meanwhile: with the child, or because its client cancelled it.
+                None => Ok(Err(match call.failed() {
+                    Some(ended) if ended.code != Code::ChildDied => ended,
+                    _ => fault.not_run(),
+                })),
+            },
             Err(fault) => {
                 self.router.flights.take(own);
-                // A child that was dead before the write has run nothing.
-                if fault.code == Code::ChildDied {
-                    Err(Refused::Over(fault))
-                } else {
-                    Ok(Err(fault))
-                }
+                Ok(Err(fault))
             }
         }
     }

@@ -35,7 +35,7 @@ pub struct Flights {
     table: Mutex<Table>,
     count: AtomicUsize,
     listening: AtomicUsize,
-    limit: usize,
+    limit: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -75,7 +75,7 @@ impl Flights {
             table: Mutex::default(),
             count: AtomicUsize::new(0),
             listening: AtomicUsize::new(0),
-            limit: limit.min(MAX_IN_FLIGHT),
+            limit: AtomicUsize::new(limit.min(MAX_IN_FLIGHT)),
         }
     }
 
@@ -94,7 +94,7 @@ impl Flights {
                 let text = format!("{MAX_LISTENING} subscriptions are open; end one");
                 return Err(Refused::Never(Fault::new(Code::Busy, text)));
             }
-        } else if self.len() >= self.limit {
+        } else if !self.has_room() {
             return Err(Refused::Full);
         }
         let index = table.free.pop().unwrap_or_else(|| {
@@ -174,6 +174,19 @@ impl Flights {
     pub fn listening(&self) -> usize {
         // Relaxed: a bound on memory, and a count for a page.
         self.listening.load(Ordering::Relaxed)
+    }
+
+    /// Whether one more request is taken.
+    pub fn has_room(&self) -> bool {
+        // Relaxed: see `len`; a limit that is read late is that of a moment before.
+        self.len() < self.limit.load(Ordering::Relaxed)
+    }
+
+    /// Lets so many be in flight from now on; those that are stay.
+    pub fn limit_to(&self, limit: usize) {
+        // Relaxed: see `has_room`.
+        self.limit
+            .store(limit.min(MAX_IN_FLIGHT), Ordering::Relaxed);
     }
 
     /// Requests in flight, subscriptions left out.

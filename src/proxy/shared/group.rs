@@ -20,7 +20,8 @@ use super::flights::Refused;
 use super::handshake::Handshaken;
 use super::hello::Hello;
 use super::router::ChildRouter;
-use crate::proxy::call::{Call, Flight, Owner};
+use super::subscription::subscribe;
+use crate::proxy::call::{Call, Flight, Manner, Owner};
 use crate::proxy::guard::Guard;
 use crate::proxy::live::Live;
 use crate::proxy::options::{Mode, ServeOptions};
@@ -61,6 +62,7 @@ pub struct Group {
     options: Live,
     guard: Arc<Guard>,
     affinity: Option<Arc<Affinity>>,
+    audience: Arc<SessionTable>,
 }
 
 impl Group {
@@ -118,10 +120,11 @@ impl Group {
             options: live.clone(),
             guard: guard.clone(),
             affinity,
+            audience: audience.clone(),
         }))
     }
 
-    /// Sends a request to the child with the least to do.
+    /// Sends a request to the child with the least to do; a subscription outlives it.
     ///
     /// # Errors
     ///
@@ -130,25 +133,44 @@ impl Group {
         self: &Arc<Self>,
         flight: Arc<Flight>,
         request: &Request<'_>,
+        deadline: Deadline,
+    ) -> Result<Call, Fault> {
+        if flight.manner == Manner::Listening {
+            return subscribe(self, flight, request.line.clone()).await;
+        }
+        self.call_child(flight, request, deadline).await
+    }
+
+    /// Sends anything to one child.
+    ///
+    /// # Errors
+    ///
+    /// As [`call`](Self::call).
+    pub async fn call_child(
+        self: &Arc<Self>,
+        flight: Arc<Flight>,
+        request: &Request<'_>,
         mut deadline: Deadline,
     ) -> Result<Call, Fault> {
         let mut died = 0;
         let mut knows = self.knowing(request);
         loop {
-            let child = match knows.take() {
-                Some(child) => child,
-                None => self.ready().await?,
+            let (child, alone_knows) = match knows.take() {
+                Some(child) => (child, true),
+                None => (self.ready().await?, false),
             };
             deadline.again(&self.options.get().timeouts(), Instant::now());
             match child.call(&flight, request, deadline).await {
                 Ok(called) => return called,
+                // Another one could only say that it does not know what the request carries back.
+                Err(Refused::Full) if alone_knows => return Err(at_limit()),
                 Err(Refused::Full) => {}
                 Err(Refused::Never(fault)) => return Err(fault),
                 Err(Refused::Over(fault)) => {
                     self.dismiss(&child);
                     died += 1;
                     if died == MAX_TRIES {
-                        return Err(fault);
+                        return Err(fault.not_run());
                     }
                 }
             }
@@ -157,7 +179,10 @@ impl Group {
 
     /// The child that made what the request carries back.
     fn knowing(&self, request: &Request<'_>) -> Option<Arc<SharedChild>> {
-        let key = self.affinity.as_ref()?.child_of(request.message.params)?;
+        let key = self
+            .affinity
+            .as_ref()?
+            .child_of(request.message.params, Instant::now())?;
         let children = self.children.lock();
         let mut alive = children.iter().filter(|child| child.is_alive());
         alive.find(|child| child.key() == key).cloned()
@@ -225,11 +250,7 @@ impl Group {
     /// How long a request waits, and what it is told then.
     fn patience(&self) -> (Duration, Fault) {
         if self.least_busy().is_some() {
-            let busy = Fault::new(
-                Code::Busy,
-                "every server process is at its limit of requests; try again",
-            );
-            return (self.options.get().acquire_timeout, busy);
+            return (self.options.get().acquire_timeout, at_limit());
         }
         let none = Fault::new(
             Code::NoChild,
@@ -238,21 +259,25 @@ impl Group {
         (self.options.get().connect_timeout, none)
     }
 
-    /// The least busy child if it has room; starts another one where that is crowded.
+    /// The least busy child that has room; starts another one where that is crowded.
     fn pick(self: &Arc<Self>) -> Option<Arc<SharedChild>> {
-        let child = self.least_busy()?;
-        let load = child.load();
-        if load >= CROWDED {
+        // By its own limit: another one may be on its way to it.
+        let child = self.least_busy_of(SharedChild::has_room);
+        if child.as_ref().is_none_or(|child| child.load() >= CROWDED) {
             self.start_one();
         }
-        (load < self.options.get().max_in_flight).then_some(child)
+        child
     }
 
     fn least_busy(&self) -> Option<Arc<SharedChild>> {
+        self.least_busy_of(|_| true)
+    }
+
+    fn least_busy_of(&self, which: impl Fn(&SharedChild) -> bool) -> Option<Arc<SharedChild>> {
         let children = self.children.lock();
         children
             .iter()
-            .filter(|child| child.is_alive())
+            .filter(|child| child.is_alive() && which(child))
             .min_by_key(|child| child.load())
             .cloned()
     }
@@ -281,6 +306,16 @@ impl Group {
         });
     }
 
+    /// Tells when subscriptions are to end.
+    pub fn closing(&self) -> watch::Receiver<u64> {
+        self.audience.listeners.closing()
+    }
+
+    /// Where tasks of its requests run.
+    pub fn tasks(&self) -> &Tasks {
+        &self.tasks
+    }
+
     /// Starts one more child where fewer serve than are to be kept ready.
     pub fn fill(self: &Arc<Self>) {
         self.shed();
@@ -294,7 +329,7 @@ impl Group {
         self.options.get().children() as usize
     }
 
-    /// Changes limits and times; a child that runs keeps its own number of requests in flight.
+    /// Changes limits and times.
     ///
     /// # Errors
     ///
@@ -306,6 +341,10 @@ impl Group {
             tuning.acquire_timeout = options.connect_timeout + options.acquire_timeout;
         })?;
         self.options.set(options.clone());
+        for child in self.children() {
+            child.limit_to(options.max_in_flight);
+        }
+        self.freed.notify_waiters();
         Ok(())
     }
 
@@ -447,4 +486,9 @@ impl Group {
         drop(children);
         self.freed.notify_waiters();
     }
+}
+
+fn at_limit() -> Fault {
+    let text = "every server process that could serve this is at its limit of requests; try again";
+    Fault::new(Code::Busy, text)
 }

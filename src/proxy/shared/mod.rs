@@ -8,6 +8,7 @@ mod group;
 mod handshake;
 mod hello;
 mod router;
+mod subscription;
 #[cfg(test)]
 mod tests;
 

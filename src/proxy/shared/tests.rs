@@ -7,16 +7,21 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::affinity::Affinity;
+use super::child::{Request, SharedChild};
 use super::flights::{Flights, Refused};
+use super::handshake::Handshaken;
 use super::hello::Hello;
 use super::router::ChildRouter;
+use crate::PoolOptions;
 use crate::proxy::call::{Call, Flight, Owner, Step};
 use crate::proxy::http::Version;
+use crate::proxy::peer::Peer;
 use crate::proxy::session::SessionTable;
-use crate::proxy::wire::{Code, Fault, RawId, RequestId};
+use crate::proxy::wire::{Code, Envelope, Fault, Kind, RawId, RequestId, parse};
 use crate::resilience::{Deadline, Timeouts};
 use crate::sync::Arc;
-use crate::transport::{Death, LineSink};
+use crate::transport::{Command, Death, LineSink, Subprocess};
 
 const SILENCE: Duration = Duration::from_secs(30);
 
@@ -213,4 +218,106 @@ fn a_child_that_refuses_or_speaks_another_revision_is_named() {
             .contains("1999-01-01")
     );
     assert!(Hello::read(br#"{"result":{}}"#).is_err());
+}
+
+/// A child that answers nothing, and its router, which hears of nothing by itself.
+async fn silent() -> (Arc<SharedChild>, Arc<ChildRouter>) {
+    let router = Arc::new(router());
+    let kept = router.clone();
+    let pool = PoolOptions::new().connect_with(move || {
+        let router = kept.clone();
+        async move {
+            let child = Subprocess::spawn(Command::new("sleep").arg("600")).await?;
+            Ok::<_, crate::BoxError>(Handshaken {
+                peer: Peer::Child(child),
+                router,
+                hello: Arc::new(Hello::read(SAID)?),
+            })
+        }
+    });
+    let lease = pool.unwrap().acquire().await.unwrap();
+    (
+        Arc::new(SharedChild::new(lease, Default::default())),
+        router,
+    )
+}
+
+fn asked<'a>(message: &'a Envelope<'a>, line: &'a Bytes) -> Request<'a> {
+    let Kind::Request { id, .. } = &message.kind else {
+        panic!("it is a request");
+    };
+    Request {
+        message,
+        line,
+        id,
+        token: None,
+    }
+}
+
+fn kill(child: &SharedChild) {
+    let pid = rustix::process::Pid::from_raw(child.pid().unwrap().cast_signed()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+}
+
+/// The window is between a death and the news of it, which no test can meet by chance.
+#[tokio::test]
+async fn a_request_that_a_dead_child_did_not_take_is_answered_by_another() {
+    let (dead, _) = silent().await;
+    kill(&dead);
+    while dead.is_alive() {
+        tokio::task::yield_now().await;
+    }
+    let (alive, router) = silent().await;
+    let line = Bytes::from_static(br#"{"jsonrpc":"2.0","id":1,"method":"tools/call"}"#);
+    let message = parse(&line).unwrap();
+    let request = asked(&message, &line);
+    let flight = flight("1", 1);
+    let refused = dead.call(&flight, &request, begun()).await;
+    assert!(matches!(refused, Err(Refused::Over(_))));
+    let taken = alive.call(&flight, &request, begun()).await;
+    let mut call = taken.unwrap().unwrap();
+    let own = 1 << 14;
+    router.on_line(Bytes::from(format!(
+        r#"{{"jsonrpc":"2.0","id":{own},"result":{{}}}}"#
+    )));
+    assert!(matches!(step(&mut call), Some(Step::Answer { .. })));
+}
+
+/// The same, where the news come first: what ended with the child was not run by it.
+#[tokio::test]
+async fn a_request_that_ended_before_it_was_written_did_not_run() {
+    let (dead, router) = silent().await;
+    kill(&dead);
+    while dead.is_alive() {
+        tokio::task::yield_now().await;
+    }
+    let line = Bytes::from_static(br#"{"jsonrpc":"2.0","id":1,"method":"tools/call"}"#);
+    let message = parse(&line).unwrap();
+    let request = asked(&message, &line);
+    router.on_death(&Death::StdoutClosed);
+    let flight = flight("1", 1);
+    let refused = dead.call(&flight, &request, begun()).await;
+    assert!(matches!(refused, Err(Refused::Over(_))));
+    assert!(flight.is_awaited(), "it may be sent to another child");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mark_that_is_used_is_kept_and_one_that_is_not_goes() {
+    let affinity = Affinity::default();
+    let answer = |task: &str| format!(r#"{{"result":{{"taskId":"{task}"}}}}"#);
+    let asked = |task: &str| format!(r#"{{"taskId":"{task}"}}"#);
+    let minutes = |count: u64| Duration::from_secs(60 * count);
+    let begun = Instant::now();
+    affinity.note(answer("polled").as_bytes(), 1, begun);
+    affinity.note(answer("forgotten").as_bytes(), 2, begun);
+    for count in [10, 20, 30, 40] {
+        let now = begun + minutes(count);
+        assert_eq!(affinity.child_of(Some(&asked("polled")), now), Some(1));
+        affinity.note(answer(&format!("other-{count}")).as_bytes(), 3, now);
+    }
+    let now = begun + minutes(41);
+    assert_eq!(affinity.child_of(Some(&asked("forgotten")), now), None);
+    affinity.note(answer("last").as_bytes(), 3, begun + minutes(60));
+    let now = begun + minutes(61);
+    assert_eq!(affinity.child_of(Some(&asked("polled")), now), None);
 }

@@ -222,6 +222,12 @@ impl Fault {
         passed.unwrap_or_else(|| self.code.status())
     }
 
+    /// Says that the peer did not look at the request.
+    pub fn not_run(mut self) -> Self {
+        self.not_run = true;
+        self
+    }
+
     /// Names the time after which a client may try again.
     pub fn retry_after(mut self, pause: Duration) -> Self {
         self.retry_after = Some(pause.as_millis().div_ceil(1000) as u64);

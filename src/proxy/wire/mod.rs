@@ -6,6 +6,7 @@ mod fault;
 mod id;
 mod params;
 mod splice;
+pub mod subscription;
 #[cfg(test)]
 mod tests;
 

@@ -44,20 +44,20 @@ impl Pulse {
 
     /// Begins a request.
     pub fn begin(self: &Arc<Self>) -> Busy {
-        // Relaxed: written and read by tasks of one thread.
+        // Relaxed: written and read by tasks of one thread, as all words here.
         self.active.fetch_add(1, Ordering::Relaxed);
         Busy(self.clone())
     }
 
     /// Whether no request is under way.
     pub fn is_idle(&self) -> bool {
-        // Relaxed: see `begin`.
+        // Relaxed: as in `begin`.
         self.active.load(Ordering::Relaxed) == 0
     }
 
     /// Whether nothing was asked for so long.
     pub fn rests_for(&self, idle: Duration) -> bool {
-        // Relaxed: see `begin`.
+        // Relaxed: as in `begin`.
         let since = Duration::from_millis(self.rests_since.load(Ordering::Relaxed));
         self.is_idle() && self.began.elapsed() >= since + idle
     }
@@ -71,7 +71,7 @@ impl Pulse {
             answers.iter().filter_map(Weak::upgrade).collect()
         };
         answers.iter().any(|answer| {
-            // Relaxed: see `begin`.
+            // Relaxed: as in `begin`.
             let asked = Duration::from_millis(answer.asked.load(Ordering::Relaxed));
             now > asked.saturating_add(answer.patience)
         })
@@ -98,7 +98,7 @@ impl Busy {
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        // Relaxed, both: see `begin`.
+        // Relaxed, both: as in `begin`.
         self.0.rests_since.store(self.0.millis(), Ordering::Relaxed);
         self.0.active.fetch_sub(1, Ordering::Relaxed);
     }
@@ -107,7 +107,7 @@ impl Drop for Busy {
 impl Standing {
     /// Notes that there is room for more of it.
     pub fn asked(&self) {
-        // Relaxed: see `begin`.
+        // Relaxed: as in `begin`.
         self.asked.store(self.pulse.millis(), Ordering::Relaxed);
     }
 }

@@ -70,7 +70,7 @@ impl Upload {
 impl Progress {
     /// How many frames went on.
     pub fn frames(&self) -> u32 {
-        // Relaxed: written and read by tasks of one thread.
+        // Relaxed, here and below: written and read by tasks of one thread.
         self.frames.load(Ordering::Relaxed)
     }
 
@@ -81,7 +81,7 @@ impl Progress {
 
     /// Whether the next one is the client's to send.
     pub fn waits_for_client(&self) -> bool {
-        // Relaxed: see `frames`.
+        // Relaxed: written and read by tasks of one thread.
         self.waits.load(Ordering::Relaxed)
     }
 }
@@ -99,14 +99,15 @@ impl Body for Upload {
             return Poll::Ready(None);
         };
         let polled = Pin::new(body).poll_frame(context);
-        let progress = &this.progress;
-        // Relaxed: see `frames`.
-        progress.waits.store(polled.is_pending(), Ordering::Relaxed);
+        // Relaxed: as in `waits_for_client`.
+        this.progress
+            .waits
+            .store(polled.is_pending(), Ordering::Relaxed);
         let Poll::Ready(Some(frame)) = polled else {
             return polled.map(|_| None);
         };
-        // Relaxed: see `frames`.
-        progress.frames.fetch_add(1, Ordering::Relaxed);
+        // Relaxed: as in `waits_for_client`.
+        this.progress.frames.fetch_add(1, Ordering::Relaxed);
         let Ok(frame) = frame else {
             return this.broken(refusal::BROKEN_BODY);
         };
