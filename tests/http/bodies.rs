@@ -360,3 +360,18 @@ fn an_upstream_that_ends_after_it_told_to_go_on_is_502() {
     talk.say("a");
     assert_eq!(status(&talk.rest()), 502);
 }
+
+#[test]
+fn an_upstream_that_says_nothing_but_go_on_is_502() {
+    let origin = Origin::scripted(|talk, _| {
+        talk.head();
+        while talk.say("HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n") {}
+    });
+    let gateway = gateway(&origin);
+    let said = get(&gateway, "/");
+    assert!(said.matches("HTTP/1.1 103 ").count() <= 100);
+    let last = said.rfind("HTTP/1.1 ").unwrap();
+    assert_eq!(status(&said[last..]), 502);
+    // Who speaks HTTP/1.0 is told of none of them.
+    assert_eq!(status(&ask(&gateway, "GET / HTTP/1.0\r\n\r\n")), 502);
+}

@@ -22,6 +22,9 @@ use crate::sync::{AtomicBool, AtomicU32, Ordering};
 /// The longest head of an answer.
 const MAX_HEAD_BYTES: usize = 256 << 10;
 
+/// So many answers before the answer are passed on; an upstream that says more of them says nothing.
+const MOST_BEFORE: u32 = 100;
+
 /// What moved, and who is waited for, so that the clocks know.
 #[derive(Debug, Default)]
 pub struct Moves {
@@ -123,7 +126,7 @@ pub async fn answer<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
     moves: &Moves,
     stays: impl Fn() -> bool,
 ) -> Result<Passed, Fault> {
-    let mut out = Outbox::take();
+    let (mut out, mut before) = (Outbox::take(), 0);
     let response = loop {
         match read(from, inbox, moves).await {
             Ok(0) if inbox.is_empty() && moves.seen().1 == 0 => return Err(Fault::Silent),
@@ -136,7 +139,7 @@ pub async fn answer<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
             keep_alive: client.keep_alive && moves.is_whole() && stays(),
             ..client
         };
-        match next_head(inbox, client, &mut out)? {
+        match next_head(inbox, client, &mut out, &mut before)? {
             Some(response) => break response,
             None if inbox.bytes().len() > MAX_HEAD_BYTES => return Err(Fault::BadAnswer),
             None if out.is_empty() => {}
@@ -185,9 +188,10 @@ fn next_head(
     inbox: &mut Inbox,
     client: Client,
     out: &mut Vec<u8>,
+    before: &mut u32,
 ) -> Result<Option<Response>, Fault> {
     loop {
-        let before = out.len();
+        let start = out.len();
         let Some(response) =
             parse_response(inbox.bytes(), client, out).map_err(|_| Fault::BadAnswer)?
         else {
@@ -197,9 +201,12 @@ fn next_head(
         match response.status {
             101 if client.upgrade => return Ok(Some(response)),
             101 => return Err(Fault::BadAnswer),
-            100..=199 if client.is_old => out.truncate(before),
-            100..=199 => {}
+            100..=199 if *before == MOST_BEFORE => return Err(Fault::BadAnswer),
+            100..=199 => *before += 1,
             _ => return Ok(Some(response)),
+        }
+        if client.is_old {
+            out.truncate(start);
         }
         if inbox.is_empty() {
             return Ok(None);

@@ -2,7 +2,13 @@
 
 use proptest::prelude::*;
 
-use super::{Client, Framing, parse_response};
+use super::{Client, Framing, Front, parse_request, parse_response};
+use crate::proxy::plain::connection::Pools;
+use crate::proxy::plain::lanes::Upstream;
+use crate::proxy::plain::options::{HeadLimits, RouteOptions, UpstreamOptions};
+use crate::proxy::plain::table::{Route, Table};
+use crate::sync::Arc;
+use crate::transport::http::HttpTarget;
 
 const CLIENT: Client = Client {
     is_head: false,
@@ -71,4 +77,37 @@ fn line() -> impl Strategy<Value = String> {
         prop::sample::select(values.to_vec()),
     )
         .prop_map(|(name, value)| format!("{name}: {value}\r\n"))
+}
+
+/// Routes of which one leads everywhere.
+fn everywhere() -> Table {
+    let target = HttpTarget::parse("http://127.0.0.1:1").unwrap();
+    let options = RouteOptions::new(UpstreamOptions::new("all", vec![target]));
+    let pools = Pools::new(1).unwrap();
+    let upstream = Arc::new(Upstream::new(options.upstream.clone(), &[], &pools));
+    Table::new(vec![Route { options, upstream }])
+}
+
+proptest! {
+    #[test]
+    fn a_request_that_goes_on_has_one_reading_and_it_is_the_clients(
+        method in prop::sample::select(vec!["GET", "POST", "HEAD"]),
+        target in prop::sample::select(vec!["/a", "/a?b", "http://h/a", "/a b", "*", "/\u{e9}"]),
+        lines in prop::collection::vec(line(), 0..6),
+    ) {
+        let (table, limits) = (everywhere(), HeadLimits::default());
+        let front = Front { peer: "::1", limits: &limits, table: &table };
+        let text = format!("{method} {target} HTTP/1.1\r\nhost: h\r\n{}\r\n", lines.concat());
+        let mut out = Vec::new();
+        if let Ok(Some(first)) = parse_request(text.as_bytes(), &front, &mut out) {
+            let again = parse_request(&out, &front, &mut Vec::new());
+            let again = again.unwrap_or_else(|refusal| panic!("{refusal:?}: {out:?}")).unwrap();
+            prop_assert_eq!(again.framing, first.framing);
+            prop_assert_eq!(again.head_bytes, out.len());
+            prop_assert_eq!(first.head_bytes, text.len());
+            let out = String::from_utf8(out).unwrap().to_lowercase();
+            prop_assert_eq!(out.matches("\r\nhost:").count(), 1);
+            prop_assert!(out.matches("content-length:").count() + out.matches("transfer-encoding:").count() <= 1);
+        }
+    }
 }
