@@ -63,6 +63,7 @@ pub(super) struct Node<F> {
 
 #[derive(Debug)]
 struct Place<F> {
+    /// Who stands before it; means nothing of the head.
     prev: *const Node<F>,
     next: *const Node<F>,
     waker: Option<Waker>,
@@ -199,10 +200,19 @@ impl<F: Clone> WaitList<F> {
         // SAFETY: a node in the list is alive, and ours under the mutex.
         let (prev, next, granted) =
             unsafe { (*node).at(|place| (place.prev, place.next, place.granted)) };
-        // SAFETY: as above, for its neighbours.
-        unsafe {
-            self.set_next(prev, next);
-            self.set_prev(next, prev);
+        // Nobody asks the head for its predecessor, so the new one is left as it is: another core may have
+        // had it last, and its line would be fetched under the mutex.
+        if node == self.head {
+            self.head = next;
+            if next.is_null() {
+                self.tail = ptr::null();
+            }
+        } else {
+            // SAFETY: as above, for its neighbours.
+            unsafe {
+                self.set_next(prev, next);
+                self.set_prev(next, prev);
+            }
         }
         self.len -= 1;
         self.granted -= u32::from(granted);

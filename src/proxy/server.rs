@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use tokio::time::Instant;
 
 use super::config::Config;
-use super::front::{Front, Reloaded, Web};
+use super::front::{Front, Reloaded, Web, watch_reach};
 use super::options::ServeOptions;
 use super::plain::GatewayOptions;
 use super::{admin, listen, takeover};
@@ -23,7 +23,8 @@ use crate::{BoxError, CloseReport};
 pub struct Server {
     front: Arc<Front>,
     web: Option<Web>,
-    mcp: SocketAddr,
+    /// Nowhere, where only plain HTTP is served.
+    mcp: Option<SocketAddr>,
     admin: SocketAddr,
 }
 
@@ -92,16 +93,18 @@ impl Server {
         let is_shared = gateway
             .as_ref()
             .is_some_and(|web| !config.web_apart && Web::is_shared(web, config.listen));
-        let mcp = match is_shared {
-            true => bind("listen", Web::inner(), false)?,
-            false => bind("listen", config.listen, reuse_port)?,
+        let mcp = match (config.upstreams.is_empty() && gateway.is_some(), is_shared) {
+            (true, _) => None,
+            (false, true) => Some(bind("listen", Web::inner(), false)?),
+            (false, false) => Some(bind("listen", config.listen, reuse_port)?),
         };
         let admin_listener = bind("admin", config.admin, config.reuse_port)?;
-        let addresses = mcp
-            .local_addr()
-            .and_then(|mcp| Ok((mcp, admin_listener.local_addr()?)));
+        let addresses = || {
+            let mcp = mcp.as_ref().map(TcpListener::local_addr).transpose()?;
+            io::Result::Ok((mcp, admin_listener.local_addr()?))
+        };
         let (address, admin) =
-            addresses.map_err(|error| StartError::Upstream(error.to_string()))?;
+            addresses().map_err(|error| StartError::Upstream(error.to_string()))?;
         // From here on a drop, of this future too, ends what was started.
         let mut server = Self {
             front: Front::new(config).map_err(StartError::Pool)?,
@@ -112,25 +115,31 @@ impl Server {
         let front = &server.front;
         front.warm().await?;
         if let Some(options) = gateway {
-            let within = is_shared.then_some(address);
-            let web = Web::start(options, within, &front.places(), reuse_port)?;
+            let within = address.filter(|_| is_shared);
+            let log = front.access.load_full();
+            let web = Web::start(options, within, &front.places(), log, reuse_port)?;
             // It is the first.
             let _ = front.web.set(web.gateway().view());
             server.web = Some(web);
+            front.tasks.spawn(watch_reach(front.clone()));
         }
         let front = &server.front;
         front
             .tasks
             .spawn(admin::serve(front.clone(), admin_listener));
-        front.tasks.spawn(listen::accept(front.clone(), mcp));
+        if let Some(mcp) = mcp {
+            front.tasks.spawn(listen::accept(front.clone(), mcp));
+        }
         Ok(server)
     }
 
-    /// Where MCP is spoken.
+    /// Where MCP is spoken; where plain HTTP is, if that is all there is.
     pub fn mcp_address(&self) -> SocketAddr {
-        match &self.web {
-            Some(web) if web.is_within() => web.gateway().address(),
-            _ => self.mcp,
+        match (&self.web, self.mcp) {
+            (Some(web), Some(_)) if web.is_within() => web.gateway().address(),
+            (Some(web), None) => web.gateway().address(),
+            // One of them is there.
+            (_, mcp) => mcp.unwrap_or(self.front.config.listen),
         }
     }
 
@@ -156,39 +165,41 @@ impl Server {
     /// Dropped, nothing has changed.
     pub async fn reload(&self, config: Config) -> Result<Reloaded, Vec<String>> {
         let web = config.web.clone();
+        let is_new = self.mcp.is_none() && !config.upstreams.is_empty();
         let mut reloaded = self.front.reload(config).await;
         if let Ok(done) = &mut reloaded {
-            self.replace_routes(web, done);
+            if is_new {
+                done.later.push("the first upstream that speaks MCP");
+            }
+            self.reload_web(web, done);
         }
         let wrong = reloaded.as_ref().err().cloned().unwrap_or_default();
         self.front.reloads.note(wrong);
         reloaded
     }
 
-    fn replace_routes(&self, options: Option<GatewayOptions>, done: &mut Reloaded) {
-        let routes = options
-            .as_ref()
-            .map_or(&[][..], |options| &options.routes[..]);
-        match &self.web {
-            Some(web) => {
-                if let Err(error) = web.replace(routes, &self.front.places()) {
-                    // Checked as the file was read; without any route the old ones stay.
-                    tracing::warn!(%error, "the routes of plain HTTP stay as they were");
-                }
-                let plain = |options: &GatewayOptions| GatewayOptions {
-                    routes: Vec::new(),
-                    ..options.clone()
-                };
-                let before = self.front.config.web.as_ref().map(plain);
-                if options
-                    .as_ref()
-                    .is_some_and(|now| Some(plain(now)) != before)
-                {
-                    done.later.push("http");
-                }
+    fn reload_web(&self, options: Option<GatewayOptions>, done: &mut Reloaded) {
+        let Some(web) = &self.web else {
+            if options.is_some() {
+                done.later.push("the first upstream of kind \"http\"");
             }
-            None if !routes.is_empty() => done.later.push("the first upstream of plain HTTP"),
-            None => {}
+            return;
+        };
+        let started = web.gateway().options();
+        let options = options.unwrap_or_else(|| GatewayOptions {
+            routes: Vec::new(),
+            ..started.clone()
+        });
+        if options.listen != started.listen {
+            done.later.push("http.listen");
+        }
+        if (options.workers, options.pin_workers) != (started.workers, started.pin_workers) {
+            done.later.push("http.workers and http.pin_workers");
+        }
+        let log = self.front.access.load_full();
+        if let Err(error) = web.reload(options, &self.front.places(), log) {
+            // Checked as the file was read; without any route the old ones stay.
+            tracing::warn!(%error, "plain HTTP stays as it was");
         }
     }
 
@@ -252,9 +263,10 @@ impl fmt::Display for StartError {
                 address,
                 source,
             } => {
+                let key = flag.replace('-', ".");
                 write!(
                     f,
-                    "cannot listen on {address}: {source}; stop what listens there, or name another address with `--{flag}` or `{flag}` in the file (port 0 picks a free one)"
+                    "cannot listen on {address}: {source}; stop what listens there, or name another address with `--{flag}` or `{key}` in the file (port 0 picks a free one)"
                 )
             }
             Self::Pool(reason) => write!(f, "the pool refused its options: {reason}"),

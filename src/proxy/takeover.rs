@@ -90,14 +90,6 @@ pub fn listen_each(
     Ok(listeners)
 }
 
-/// Ends when listeners of which these are copies may be closed, while somebody goes on accepting from them.
-pub async fn leave_copies(copies: Vec<OwnedFd>) {
-    for copy in &copies {
-        refuse_new(SockRef::from(copy));
-    }
-    sleep(ARRIVAL).await;
-}
-
 /// Stops listening without a reset: whoever was taken by the kernel is given to `serve`.
 pub async fn leave(listener: TcpListener, reuse_port: bool, mut serve: impl FnMut(TcpStream)) {
     if !reuse_port {

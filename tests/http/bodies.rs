@@ -322,3 +322,41 @@ fn an_upstream_that_stands_still_stops_the_client() {
     }
     drop(go);
 }
+
+#[test]
+fn an_answer_before_the_end_of_the_request_says_that_it_is_the_last() {
+    let origin = Origin::scripted(|talk, _| {
+        talk.head();
+        talk.say("HTTP/1.1 403 Forbidden\r\ncontent-length: 2\r\n\r\nno");
+        talk.rest();
+    });
+    let gateway = gateway(&origin);
+    for connection in ["", "connection: close\r\n"] {
+        let mut talk = Talk::to(gateway.address());
+        talk.say(format!(
+            "POST / HTTP/1.1\r\nhost: a\r\n{connection}content-length: 3000000\r\n\r\n"
+        ));
+        let head = talk.head().unwrap().to_lowercase();
+        assert!(head.contains("connection: close\r\n"), "{head}");
+        // Whoever goes on to send is listened to for a while: a reset would take the answer with it.
+        for _ in 0..30 {
+            assert!(talk.say([b'a'; 65536]));
+        }
+        assert_eq!(talk.rest(), "no");
+    }
+}
+
+#[test]
+fn an_upstream_that_ends_after_it_told_to_go_on_is_502() {
+    let origin = Origin::scripted(|talk, _| {
+        talk.head();
+        talk.say("HTTP/1.1 100 Continue\r\n\r\n");
+        talk.bytes(1);
+    });
+    let gateway = gateway(&origin);
+    let mut talk = Talk::to(gateway.address());
+    talk.say("POST / HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 1\r\n\r\n");
+    assert_eq!(status(&talk.head().unwrap()), 100);
+    talk.say("a");
+    assert_eq!(status(&talk.rest()), 502);
+}

@@ -18,8 +18,8 @@ impl Drop for Running {
     }
 }
 
-/// Starts it, and reads where clients connect.
-fn start(arguments: &[&str]) -> (Running, SocketAddr) {
+/// Starts it, and reads where clients connect, and where the admin pages are.
+fn start(arguments: &[&str]) -> (Running, SocketAddr, SocketAddr) {
     let child = Command::new(PLUNGE)
         .args(arguments)
         .stdout(Stdio::piped())
@@ -27,9 +27,15 @@ fn start(arguments: &[&str]) -> (Running, SocketAddr) {
         .unwrap();
     let mut running = Running(child);
     let lines = BufReader::new(running.0.stdout.take().unwrap()).lines();
+    let mut http = None;
     for line in lines.map_while(Result::ok) {
-        if let Some((_, rest)) = line.split_once("http listening on http://") {
-            return (running, rest.split('/').next().unwrap().parse().unwrap());
+        let named = |begin: &str| {
+            let (_, rest) = line.split_once(begin)?;
+            Some(rest.split('/').next().unwrap().parse().unwrap())
+        };
+        http = http.or_else(|| named("http listening on http://"));
+        if let (Some(http), Some(admin)) = (http, named("admin: http://")) {
+            return (running, http, admin);
         }
     }
     panic!("it does not say where it listens");
@@ -45,23 +51,29 @@ fn end(mut running: Running) -> Option<i32> {
 fn it_serves_alone_and_beside_mcp_and_ends_in_order() {
     let origin = Origin::hello();
     let url = format!("/api=http://{}", origin.address);
-    let alone = vec!["serve", "--http", &url, "--http-listen", "127.0.0.1:0"];
+    let anywhere = "127.0.0.1:0";
+    let http = ["--http", &url, "--http-listen", anywhere];
+    let alone = [&["serve", "--admin", anywhere][..], &http].concat();
     let mcp = format!("{PLUNGE} demo-server");
-    let more = [
-        "--stdio",
-        &mcp,
-        "--listen",
-        "127.0.0.1:0",
-        "--admin",
-        "127.0.0.1:0",
-    ];
+    let more = ["--stdio", &mcp, "--listen", anywhere];
     let beside = [alone.clone(), more.to_vec()].concat();
     for arguments in [alone, beside] {
-        let (running, address) = start(&arguments);
+        let (running, address, admin) = start(&arguments);
         let mut talk = Talk::to(address);
         talk.say("GET /api HTTP/1.1\r\nhost: a\r\n\r\n");
         assert_eq!(status(&talk.head().unwrap()), 200);
         assert_eq!(talk.bytes(5).unwrap(), b"hello");
+        for (path, wanted) in [
+            ("/readyz", "ready"),
+            ("/metrics", "plunge_http_upstream_seconds_count"),
+        ] {
+            let mut page = Talk::to(admin);
+            page.say(format!(
+                "GET {path} HTTP/1.1\r\nhost: {admin}\r\nconnection: close\r\n\r\n"
+            ));
+            let page = page.rest();
+            assert!(status(&page) == 200 && page.contains(wanted), "{page}");
+        }
         assert_eq!(end(running), Some(0));
         assert_eq!(talk.rest(), "");
     }
@@ -74,12 +86,19 @@ fn what_cannot_be_served_is_said_in_one_line_with_what_to_do() {
         format!("http://{}", origin.address),
         origin.address.to_string(),
     );
-    let cases: [(&[&str], i32, &str); 6] = [
+    let anywhere = "127.0.0.1:0";
+    let cases: [(&[&str], i32, &str); 8] = [
         (
-            &["--http", &url, "--http-listen", &taken],
+            &["--http", &url, "--http-listen", &taken, "--admin", anywhere],
             1,
             "--http-listen",
         ),
+        (
+            &["--http", &url, "--http-listen", anywhere, "--admin", &taken],
+            1,
+            "--admin",
+        ),
+        (&["--http", &url, "--listen", anywhere], 2, "--http-listen"),
         (&["--http", "https://localhost"], 2, "https"),
         (&["--http", "/a=localhost:80"], 2, "http://"),
         (&["--http", "/a=http://a:1/path"], 2, "leave it out"),

@@ -99,12 +99,7 @@ fn a_shutdown_lets_the_request_under_way_end_and_closes_what_is_idle() {
     eventually("the request is under way", || {
         addresses(&gateway)[0].leased == 1 && gateway.stats().clients == 2
     });
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    let ending =
-        std::thread::spawn(move || runtime.block_on(gateway.shutdown(Duration::from_secs(20))));
+    let ending = ending(gateway);
     assert_eq!(idle.rest(), "");
     go.send(()).unwrap();
     assert!(busy.rest().ends_with("ok"));
@@ -160,4 +155,69 @@ fn what_nobody_waits_for_any_more_is_given_up() {
     eventually("nothing is held", || {
         is_at_rest(&gateway) && gateway.stats().clients == 0
     });
+}
+
+/// Ends a gateway while the test goes on.
+fn ending(gateway: Gateway) -> std::thread::JoinHandle<plunge::proxy::plain::GatewayReport> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    std::thread::spawn(move || runtime.block_on(gateway.shutdown(Duration::from_secs(20))))
+}
+
+/// Whether nobody takes connections there any more.
+fn is_left(address: std::net::SocketAddr) -> bool {
+    std::net::TcpStream::connect(address).is_err()
+}
+
+#[test]
+fn a_request_on_an_idle_connection_is_served_at_a_shutdown_and_is_its_last() {
+    let origin = Origin::hello();
+    let gateway = gateway(&origin);
+    let address = gateway.address();
+    let mut idle = Talk::to(address);
+    idle.say("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+    let head = idle.head().unwrap();
+    assert!(!head.contains("close"), "{head}");
+    idle.bytes(5);
+    let ending = ending(gateway);
+    eventually("nobody is let in any more", || is_left(address));
+    idle.say("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+    let head = idle.head().expect("it is served");
+    assert!(head.contains("connection: close\r\n"), "{head}");
+    assert_eq!(idle.rest(), "hello");
+    drop(idle);
+    assert_eq!(ending.join().unwrap().cut, 0);
+}
+
+#[test]
+fn whoever_waits_to_be_taken_is_served_at_a_shutdown() {
+    let origin = Origin::hello();
+    let mut options = options(upstream(&[&origin]));
+    options.workers = std::num::NonZeroUsize::new(2).unwrap();
+    for _ in 0..5 {
+        let gateway = Gateway::start(options.clone()).unwrap();
+        let mut talks: Vec<Talk> = (0..50).map(|_| Talk::to(gateway.address())).collect();
+        let ending = ending(gateway);
+        for talk in &mut talks {
+            assert!(talk.say("GET / HTTP/1.1\r\nhost: a\r\n\r\n"));
+        }
+        for mut talk in talks {
+            assert!(talk.rest().ends_with("hello"));
+        }
+        assert_eq!(ending.join().unwrap().cut, 0);
+    }
+}
+
+#[test]
+fn a_worker_to_whom_nobody_comes_holds_no_place_of_another() {
+    let origin = Origin::hello();
+    let mut options = options(upstream(&[&origin]));
+    options.workers = std::num::NonZeroUsize::new(4).unwrap();
+    options.max_clients = 1;
+    let gateway = Gateway::start(options).unwrap();
+    for _ in 0..20 {
+        assert_eq!(status(&get(&gateway, "/")), 200);
+    }
 }

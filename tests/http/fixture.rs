@@ -204,7 +204,7 @@ pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
 
 /// The addresses of the first upstream.
 pub fn addresses(gateway: &Gateway) -> Vec<AddressStats> {
-    gateway.stats().upstreams.swap_remove(0).1
+    gateway.stats().upstreams.swap_remove(0).addresses
 }
 
 /// Whether nothing is held any more: no connection in use, nobody in line.

@@ -20,11 +20,11 @@ use tokio::time::timeout;
 
 use crate::fixture::{Origin, PATIENCE, eventually, is_at_rest, options, upstream};
 
-type Body = http_body_util::combinators::UnsyncBoxBody<Bytes, Infallible>;
+pub type Body = http_body_util::combinators::UnsyncBoxBody<Bytes, Infallible>;
 
 /// An upstream that gives every body back, trailers too, with what it saw of the head; how many connections it
 /// had.
-async fn echo(h2: bool) -> (UpstreamOptions, Arc<AtomicUsize>) {
+pub async fn echo(h2: bool) -> (UpstreamOptions, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let target = HttpTarget::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
     let connections = Arc::new(AtomicUsize::new(0));
@@ -64,18 +64,18 @@ async fn echo(h2: bool) -> (UpstreamOptions, Arc<AtomicUsize>) {
     (upstream, connections)
 }
 
-async fn client(address: SocketAddr) -> http2::SendRequest<Body> {
+pub async fn client(address: SocketAddr) -> http2::SendRequest<Body> {
     let io = TokioIo::new(TcpStream::connect(address).await.unwrap());
     let (sender, connection) = http2::handshake(TokioExecutor::new(), io).await.unwrap();
     tokio::spawn(connection);
     sender
 }
 
-fn whole(text: &'static str) -> Body {
+pub fn whole(text: &'static str) -> Body {
     Full::new(Bytes::from(text)).boxed_unsync()
 }
 
-fn request(address: SocketAddr, body: Body) -> Request<Body> {
+pub fn request(address: SocketAddr, body: Body) -> Request<Body> {
     Request::post(format!("http://{address}/path?q"))
         .body(body)
         .unwrap()

@@ -169,3 +169,58 @@ fn what_comes_after_an_answer_is_nobodys() {
     }
     assert_eq!(origin.connections(), 3, "each costs its connection");
 }
+
+#[test]
+fn a_name_that_differs_by_an_underscore_alone_does_not_go_on() {
+    let origin = Origin::hello();
+    let gateway = gateway(&origin);
+    let request = "POST / HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 1\r\nContent_Length: 9\r\n\
+                   Transfer_Encoding: chunked\r\nX_Forwarded_For: 1.2.3.4\r\nX-Forwarded_For: 1.2.3.4\r\n\
+                   my_own: yes\r\n\r\nx";
+    ask(&gateway, request);
+    let head = origin.last_head();
+    assert!(head.contains("my_own: yes\r\n"), "{head}");
+    for gone in ["content_length", "transfer_encoding", "1.2.3.4"] {
+        assert!(!head.contains(gone), "{gone} in {head}");
+    }
+}
+
+#[test]
+fn a_trace_goes_on_with_a_span_of_the_proxy_or_begins_here() {
+    let origin = Origin::hello();
+    let gateway = gateway(&origin);
+    let known = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let sent = |fields: &str| {
+        ask(
+            &gateway,
+            format!("GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n{fields}\r\n"),
+        );
+        let head = origin.last_head();
+        assert_eq!(head.matches("\ntraceparent: 00-").count(), 1, "{head}");
+        let (_, rest) = head.split_once("\ntraceparent: ").unwrap();
+        let parent = rest.lines().next().unwrap().to_owned();
+        assert_eq!(parent.len(), 55, "{parent}");
+        (parent, head)
+    };
+    let (parent, head) = sent(&format!(
+        "Traceparent: {known}\r\ntracestate: a=b\r\nTracestate: c=d\r\n"
+    ));
+    assert!(
+        parent.starts_with(&known[..36]) && parent.ends_with("-01"),
+        "{parent}"
+    );
+    assert!(!parent.contains("b7ad6b7169203331"), "{parent}");
+    assert!(
+        head.contains("\ntracestate: a=b\r\n") && head.contains("\ntracestate: c=d\r\n"),
+        "{head}"
+    );
+    for fields in [
+        String::new(),
+        "traceparent: nonsense\r\ntracestate: a=b\r\n".to_owned(),
+        format!("traceparent: {known}\r\ntraceparent: {known}\r\ntracestate: a=b\r\n"),
+    ] {
+        let (parent, head) = sent(&fields);
+        assert!(!parent.contains("0af7651916cd43dd"), "{parent}");
+        assert!(!head.contains("tracestate"), "{head}");
+    }
+}

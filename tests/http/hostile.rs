@@ -278,6 +278,11 @@ const SHAPES: &[(&str, &str, u16)] = &[
         400,
     ),
     (
+        "something after a chunk's size",
+        "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n1 0\r\na\r\n0\r\n\r\n",
+        400,
+    ),
+    (
         "a body that is too long",
         "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 2000\r\n\r\n",
         413,

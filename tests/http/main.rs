@@ -3,9 +3,11 @@
 
 mod bodies;
 mod command;
+mod downgrade;
 mod endings;
 mod fixture;
 mod h2;
+mod h2_ends;
 mod heads;
 mod hostile;
 mod routes;

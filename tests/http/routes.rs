@@ -147,3 +147,32 @@ fn an_address_in_use_is_refused_unless_it_is_to_be_shared() {
     drop(first);
     assert_eq!(status(&get(&second, "/")), 200);
 }
+
+#[test]
+fn a_path_that_goes_up_does_not_leave_its_prefix() {
+    let (inside, outside) = (named("in"), named("out"));
+    let mut routes = options(upstream(&[&outside]));
+    let mut prefixed = route(&inside, None, "/public");
+    prefixed.strip_prefix = true;
+    routes.routes.push(prefixed);
+    let gateway = Gateway::start(routes).unwrap();
+    for path in [
+        "/public/../admin",
+        "/public/..",
+        "/public/x/%2e%2E/../admin",
+        "/public/.%2e/admin",
+        "/public/..%2fadmin",
+        "/public/..%5cadmin",
+        "/public/..;a=b/admin",
+    ] {
+        assert_eq!(status(&get(&gateway, path)), 400, "{path}");
+    }
+    for path in [
+        "/public/..x",
+        "/public/a..b/...",
+        "/public/%2f?../..",
+        "/../x",
+    ] {
+        assert_eq!(status(&get(&gateway, path)), 200, "{path}");
+    }
+}

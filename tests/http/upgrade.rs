@@ -68,3 +68,24 @@ fn a_client_that_leaves_ends_the_upstreams_side() {
     drop(talk);
     eventually("the connection is given up", || is_at_rest(&gateway));
 }
+
+#[test]
+fn a_protocol_that_would_carry_requests_past_the_proxy_is_not_asked_for() {
+    let origin = Origin::hello();
+    let gateway = gateway(&origin);
+    for upgrade in [
+        "upgrade: websocket, h2c\r\n",
+        "upgrade: H2C,websocket\r\n",
+        "upgrade: websocket\r\nupgrade: h2c\r\n",
+        "upgrade: h2c\r\nupgrade: websocket\r\n",
+        "upgrade: TLS/1.2, HTTP/2.0\r\n",
+    ] {
+        let mut talk = Talk::to(gateway.address());
+        talk.say(format!(
+            "GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade, http2-settings\r\nhttp2-settings: AAAA\r\n{upgrade}\r\n"
+        ));
+        assert_eq!(status(&talk.head().unwrap()), 200);
+        let head = origin.last_head();
+        assert!(!head.contains("upgrade"), "{head}");
+    }
+}

@@ -192,3 +192,59 @@ fn every_connection_in_use_is_503() {
     assert_eq!(status(&answer), 503);
     assert!(answer.contains("retry-after: "), "{answer}");
 }
+
+/// Answers what is asked with a body, and everything else with more than fits on the way.
+fn generous() -> Origin {
+    Origin::scripted(|talk, _| {
+        while let Some(head) = talk.head() {
+            match head.starts_with("GET /large") {
+                false => drop(talk.say(OK)),
+                true => {
+                    talk.say("HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n");
+                    while talk.say([b'a'; 65536]) {}
+                }
+            }
+        }
+    })
+}
+
+#[test]
+fn a_client_that_is_slow_is_no_failure_of_the_upstream() {
+    let origin = generous();
+    let mut options = options(upstream(&[&origin]));
+    options.routes[0].upstream.breaker.failures = 1;
+    options.routes[0].upstream.timeouts.request = Duration::from_millis(100);
+    options.routes[0].upstream.timeouts.idle = Duration::from_millis(100);
+    let gateway = Gateway::start(options).unwrap();
+    let mut sends = Talk::to(gateway.address());
+    sends.say("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\na");
+    let (head, _) = (sends.head().unwrap(), sends.rest());
+    assert!([200, 408].contains(&status(&head)), "{head}");
+    let mut reads = Talk::to(gateway.address());
+    reads.say("GET /large HTTP/1.1\r\nhost: a\r\n\r\n");
+    reads.head().unwrap();
+    eventually("the one that does not read is cut off", || {
+        gateway.stats().clients == 0
+    });
+    assert_eq!(addresses(&gateway)[0].failures, 0);
+    assert_eq!(status(&get(&gateway, "/")), 200);
+}
+
+#[test]
+fn a_client_that_is_slow_with_its_body_is_told_so_and_costs_the_upstream_nothing() {
+    let origin = Origin::scripted(|talk, number| {
+        let head = talk.head().unwrap_or_default();
+        match head.starts_with("POST") {
+            true => drop(talk.rest()),
+            false => drop(talk.say(OK)),
+        }
+        assert!(number < 20);
+    });
+    let mut options = options(upstream(&[&origin]));
+    options.routes[0].upstream.breaker.failures = 1;
+    options.routes[0].upstream.timeouts.request = Duration::from_millis(100);
+    let gateway = Gateway::start(options).unwrap();
+    let slow = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\na";
+    assert_eq!(status(&ask(&gateway, slow)), 408);
+    assert_eq!(status(&get(&gateway, "/")), 200);
+}

@@ -19,6 +19,7 @@ mod mortality;
 mod oneshot;
 mod operating;
 mod parity;
+mod plain_http;
 mod questions;
 mod real_clients;
 mod reloading;

@@ -1,6 +1,6 @@
 //! The command line, and the options that it asks for.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -176,7 +176,7 @@ pub fn options(serve: &Serve) -> Result<ServeOptions, Failure> {
     let defaults = ServeOptions::new(upstream, mode);
     let options = ServeOptions {
         listen: serve.listen.unwrap_or(defaults.listen),
-        admin: serve.admin.unwrap_or(defaults.admin),
+        admin: serve.admin(),
         ..defaults
     };
     Ok(serve.limits.apply(options))
@@ -205,6 +205,22 @@ impl Serve {
     /// Whether the demo server is served: nothing else was named.
     pub fn is_demo(&self) -> bool {
         self.stdio.is_none() && self.remote.mcp_http.is_none()
+    }
+
+    /// Where the admin pages are.
+    pub fn admin(&self) -> SocketAddr {
+        let usual = SocketAddr::from((Ipv4Addr::LOCALHOST, 8809));
+        self.admin.unwrap_or(usual)
+    }
+
+    /// Refuses what says something of MCP, where there is none.
+    pub fn is_for_plain_http(&self) -> Result<(), Failure> {
+        match (self.listen, self.mode) {
+            (None, None) => Ok(()),
+            _ => Err(Failure::Usage(String::from(
+                "`--listen` and `--mode` are for MCP: name the address of plain HTTP with `--http-listen`, or an MCP server, too",
+            ))),
+        }
     }
 }
 

@@ -53,7 +53,9 @@ async fn reload(file: &Path, this: &Path, server: &Server) {
             Ok(done) => {
                 tracing::info!(?done, "the configuration was read again");
                 for what in done.later {
-                    tracing::warn!("{what} changed in the configuration: that takes a restart");
+                    tracing::warn!(
+                        "{what} changed in the configuration: that takes a restart, what was there stays in force until then"
+                    );
                 }
                 return;
             }

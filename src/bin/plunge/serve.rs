@@ -16,28 +16,35 @@ use crate::{configuration, start, web};
 const SHUTDOWN: Duration = Duration::from_secs(10);
 
 pub fn run(serve: &Serve) -> Result<(), Failure> {
+    let config = match &serve.config {
+        Some(file) => configuration::read(file, &this_program()?)?,
+        None => from_flags(serve)?,
+    };
+    let runtime = start::runtime(&config.log.level)?;
+    runtime.block_on(serve_until_signalled(config, serve))
+}
+
+fn from_flags(serve: &Serve) -> Result<Config, Failure> {
     let web = serve.web.options();
     if let Some(web) = &web {
         web.check().map_err(Failure::Usage)?;
     }
-    let config = match &serve.config {
-        Some(file) => configuration::read(file, &this_program()?)?,
-        None => {
+    let mut config = match web {
+        Some(web) if serve.is_demo() => {
+            serve.is_for_plain_http()?;
+            Config::plain(web, serve.admin())
+        }
+        web => {
             let options = options(serve)?;
             options.check().map_err(Failure::Usage)?;
             let mut config = Config::single(options);
-            config.reuse_port = serve.reuse_port;
-            config.web = web.clone();
             config.web_apart = web.as_ref().is_some_and(|web| web.listen.port() == 0);
+            config.web = web;
             config
         }
     };
-    let runtime = start::runtime(&config.log.level)?;
-    if let Some(web) = web.filter(|_| serve.is_demo()) {
-        start::serves();
-        return runtime.block_on(web::serve_alone(web, SHUTDOWN));
-    }
-    runtime.block_on(serve_until_signalled(config, serve))
+    config.reuse_port = serve.reuse_port;
+    Ok(config)
 }
 
 async fn serve_until_signalled(config: Config, args: &Serve) -> Result<(), Failure> {
@@ -60,6 +67,7 @@ async fn serve_until_closed(config: Config, args: &Serve) -> Result<(), Failure>
         .map_err(|error| Failure::Run(format!("signals cannot be handled: {error}")))?;
     let routes = routes(&config);
     let plain = config.web.as_ref().map_or(0, |web| web.routes.len());
+    let is_plain = config.upstreams.is_empty();
     let mut reloads = Reloads::new(args.config.as_deref())?;
     let mode = config
         .upstreams
@@ -72,11 +80,12 @@ async fn serve_until_closed(config: Config, args: &Serve) -> Result<(), Failure>
     start::serves();
     let is_apart = server
         .http_address()
-        .filter(|http| *http != server.mcp_address());
+        .filter(|http| is_plain || *http != server.mcp_address());
     if let Some(address) = is_apart {
         web::greet(address, plain)?;
     }
     let greeted = match &routes[..] {
+        _ if is_plain => greet_admin(&server),
         [(_, path)] if plain == 0 || is_apart.is_some() => {
             greet(&server, path, mode.unwrap_or(Mode::Session), args.is_demo())
         }
@@ -121,6 +130,13 @@ fn greet_several(server: &Server, routes: &[(String, String)]) -> io::Result<()>
         writeln!(out, "{name}: {route}")?;
     }
     writeln!(out, "admin: http://{admin}/")?;
+    out.flush()
+}
+
+/// Says where the pages for operators are.
+fn greet_admin(server: &Server) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "admin: http://{}/", server.admin_address())?;
     out.flush()
 }
 

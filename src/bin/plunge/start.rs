@@ -1,6 +1,6 @@
 //! What every command that serves starts with: a log on standard error, and a runtime.
 
-use std::io;
+use std::io::{self, IsTerminal};
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::OnceCell;
@@ -27,6 +27,7 @@ pub fn runtime(level: &str) -> Result<Runtime, Failure> {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
         .finish()
         .with(is_news)
         .init();

@@ -3,14 +3,12 @@
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
-use std::time::Duration;
 
 use clap::Args;
-use plunge::proxy::plain::{Gateway, GatewayOptions, HostHeader, RouteOptions, UpstreamOptions};
+use plunge::proxy::plain::{GatewayOptions, HostHeader, RouteOptions, UpstreamOptions};
 use plunge::transport::http::HttpTarget;
 
 use crate::Failure;
-use crate::signals::Signals;
 
 /// Plain HTTP servers.
 #[derive(Args, Default)]
@@ -61,27 +59,6 @@ impl Web {
     }
 }
 
-/// Serves plain HTTP and nothing else, until a signal.
-pub async fn serve_alone(options: GatewayOptions, deadline: Duration) -> Result<(), Failure> {
-    let mut signals = Signals::new()
-        .map_err(|error| Failure::Run(format!("signals cannot be handled: {error}")))?;
-    let gateway = start(options)?;
-    signals.next().await;
-    tracing::info!("shutting down; a second signal ends at once");
-    tokio::select! {
-        report = gateway.shutdown(deadline) => tracing::info!(?report, "ended"),
-        () = signals.next() => {}
-    }
-    Ok(())
-}
-
-fn start(options: GatewayOptions) -> Result<Gateway, Failure> {
-    let routes = options.routes.len();
-    let gateway = Gateway::start(options).map_err(|error| Failure::Run(error.to_string()))?;
-    greet(gateway.address(), routes)?;
-    Ok(gateway)
-}
-
 /// Says where it listens: scripts wait for the line with the word `listening`.
 pub fn greet(address: SocketAddr, routes: usize) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
@@ -124,6 +101,11 @@ fn parse_target(url: &str) -> Result<HttpTarget, String> {
         return Err("https is not spoken to plain upstreams: write http://".into());
     }
     let plain = url.replacen("h2c://", "http://", 1);
+    if !plain.starts_with("http://") {
+        return Err(format!(
+            "`{url}` is no URL: write one such as http://127.0.0.1:3000"
+        ));
+    }
     let target = HttpTarget::parse(&plain).map_err(|error| error.to_string())?;
     match target.path() {
         "/" => Ok(target),

@@ -9,7 +9,6 @@ use std::fmt::{Display, Write};
 use super::plain;
 use crate::PoolStats;
 use crate::proxy::front::{Front, Place};
-use crate::proxy::watching::Meters;
 use crate::resilience::BreakerState;
 use crate::sync::Arc;
 
@@ -56,6 +55,22 @@ impl Page {
     pub fn one(&mut self, name: &str, kind: &str, help: &str, value: impl Display) {
         self.family(name, kind, help);
         self.value(name, &[], value);
+    }
+
+    /// The times of one upstream: the end of each bucket in µs with its count, and all times together.
+    pub fn histogram(&mut self, name: &str, upstream: &str, times: &[(u64, u64)], sum_us: u64) {
+        let bucket = format!("{name}_bucket");
+        for power in BUCKETS {
+            let below = times.iter().filter(|(upper, _)| *upper <= 1 << power);
+            let count: u64 = below.map(|(_, count)| count).sum();
+            let end = (f64::from(1_u32 << power) / 1e6).to_string();
+            self.value(&bucket, &[("upstream", upstream), ("le", &end)], count);
+        }
+        let all: u64 = times.iter().map(|(_, count)| count).sum();
+        let upstream = ("upstream", upstream);
+        self.value(&bucket, &[upstream, ("le", "+Inf")], all);
+        self.value(&format!("{name}_sum"), &[upstream], sum_us as f64 / 1e6);
+        self.value(&format!("{name}_count"), &[upstream], all);
     }
 
     /// One figure of each upstream.
@@ -166,28 +181,9 @@ fn requests(page: &mut Page, places: &[Arc<Place>]) {
         "From the head of a request to the head of its reply.",
     );
     for place in places {
-        times(page, name, &place.name, &place.state.meters);
+        let times = &place.state.meters.times;
+        page.histogram(name, &place.name, &times.counts(), times.sum_us());
     }
-}
-
-fn times(page: &mut Page, name: &str, upstream: &str, meters: &Meters) {
-    let counts = meters.times.counts();
-    let bucket = format!("{name}_bucket");
-    for power in BUCKETS {
-        let below = counts.iter().filter(|(upper, _)| *upper <= 1 << power);
-        let count: u64 = below.map(|(_, count)| count).sum();
-        let end = f64::from(1_u32 << power) / 1e6;
-        page.value(
-            &bucket,
-            &[("upstream", upstream), ("le", &end.to_string())],
-            count,
-        );
-    }
-    let all: u64 = counts.iter().map(|(_, count)| count).sum();
-    page.value(&bucket, &[("upstream", upstream), ("le", "+Inf")], all);
-    let sum = meters.times.sum_us() as f64 / 1e6;
-    page.value(&format!("{name}_sum"), &[("upstream", upstream)], sum);
-    page.value(&format!("{name}_count"), &[("upstream", upstream)], all);
 }
 
 /// A name, its type and help, and where it is read.

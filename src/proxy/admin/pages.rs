@@ -9,6 +9,7 @@ use axum::http::header::{
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::serve::ListenerExt;
 use axum::{Json, Router};
 use tokio::net::TcpListener;
 
@@ -31,6 +32,8 @@ pub async fn serve(front: Arc<Front>, listener: TcpListener) {
         .route("/metrics", get(scraped))
         .layer(from_fn_with_state(front.clone(), only_known_hosts))
         .with_state(front);
+    // A reply is written in two pieces: the second would wait for the client to acknowledge the first.
+    let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
     if let Err(error) = axum::serve(listener, router)
         .with_graceful_shutdown(ending)
         .await

@@ -3,18 +3,14 @@
 use serde_json::{Map, Value, json};
 
 use super::metrics::Page;
-use crate::proxy::front::{Front, plain, web_ready};
-use crate::proxy::plain::{AddressStats, GatewayStats, GatewayView, RouteOptions};
+use super::stats::times;
+use crate::proxy::front::{Front, Reach, plain, web_ready};
+use crate::proxy::plain::{AddressStats, GatewayStats, GatewayView, RouteOptions, UpstreamStats};
 
 /// Answers by class of status.
-pub fn answers(stats: &GatewayStats) -> impl Iterator<Item = (&'static str, u64)> {
+fn classes(counts: &[u64; 6]) -> impl Iterator<Item = (&'static str, u64)> {
     let classes = ["1xx", "2xx", "3xx", "4xx", "5xx"];
-    let counts = stats.answers;
-    let mut at = 0;
-    classes.into_iter().map(move |class| {
-        at += 1;
-        (class, counts.get(at).copied().unwrap_or_default())
-    })
+    classes.into_iter().zip(counts[1..].to_vec())
 }
 
 /// What is counted of all of it; nothing, where there is none.
@@ -27,7 +23,7 @@ pub fn total(front: &Front) -> Value {
         "clients": stats.clients,
         "accepted": stats.accepted,
         "requests": stats.requests,
-        "answers": answers(&stats).map(|(class, count)| (class.to_owned(), json!(count))).collect::<Map<_, _>>(),
+        "answers": classes(&stats.answers).map(|(class, count)| (class.to_owned(), json!(count))).collect::<Map<_, _>>(),
         "refused": stats.refused,
         "broken": stats.broken,
         "switched": stats.switched,
@@ -40,22 +36,30 @@ pub fn upstreams(front: &Front) -> Vec<Value> {
         return Vec::new();
     };
     let (stats, routes) = (gateway.stats(), gateway.routes());
-    let of = |(name, addresses): &(String, Vec<AddressStats>)| {
-        let route = routes.iter().find(|route| route.upstream.name == *name);
-        upstream(name, addresses, route, gateway)
+    let of = |stats: &UpstreamStats| {
+        let route = routes
+            .iter()
+            .find(|route| route.upstream.name == stats.name);
+        upstream(stats, route, gateway, &front.reach)
     };
     plain(&stats).map(of).collect()
 }
 
 fn upstream(
-    name: &str,
-    addresses: &[AddressStats],
+    stats: &UpstreamStats,
     route: Option<&RouteOptions>,
     gateway: &GatewayView,
+    reach: &Reach,
 ) -> Value {
+    let UpstreamStats {
+        name,
+        addresses,
+        answers,
+        ..
+    } = stats;
     let sum = |of: fn(&AddressStats) -> u64| addresses.iter().map(of).sum::<u64>();
     let (open, leased) = (sum(|one| one.open.into()), sum(|one| one.leased.into()));
-    let ready = web_ready(addresses, gateway.workers());
+    let ready = web_ready(addresses, gateway.workers(), reach);
     let limit = route.map_or(0, |route| {
         let lanes = addresses.len() as u64 * gateway.workers() as u64;
         u64::from(route.upstream.max_connections) * lanes
@@ -73,6 +77,9 @@ fn upstream(
         "failures": sum(|one| one.failures),
         "in_flight": sum(|one| one.in_flight.into()),
         "ejections": sum(|one| one.ejections),
+        "sent_bytes": answers.sent_bytes,
+        "replies": classes(&answers.answers).map(|(class, count)| (class.to_owned(), json!(count))).collect::<Map<_, _>>(),
+        "times": times(&answers.times, answers.sum_us),
         "pool": {
             "open": open,
             "leased": leased,
@@ -83,13 +90,14 @@ fn upstream(
             "connect_failures": sum(|one| one.connect_failures),
             "last_connect_error": last,
         },
-        "addresses": addresses.iter().map(address).collect::<Vec<_>>(),
+        "addresses": addresses.iter().map(|one| address(one, reach)).collect::<Vec<_>>(),
     })
 }
 
-fn address(one: &AddressStats) -> Value {
+fn address(one: &AddressStats, reach: &Reach) -> Value {
     json!({
         "url": one.url,
+        "unreachable": reach.error(&one.url),
         "in_flight": one.in_flight,
         "requests": one.requests,
         "failures": one.failures,
@@ -185,7 +193,7 @@ pub fn metrics(page: &mut Page, front: &Front) {
         "counter",
         "Answers of plain HTTP by class of status; MCP on the same address is among them.",
     );
-    for (class, count) in answers(&stats) {
+    for (class, count) in classes(&stats.answers) {
         page.value(name, &[("class", class)], count);
     }
     page.one(
@@ -200,16 +208,59 @@ pub fn metrics(page: &mut Page, front: &Front) {
         "Exchanges that were cut off in the middle.",
         stats.broken,
     );
+    answers(page, &stats);
     for (name, kind, help, of) in FIGURES {
         page.family(name, kind, help);
-        for (upstream, addresses) in plain(&stats) {
-            for address in addresses {
+        for upstream in plain(&stats) {
+            for address in &upstream.addresses {
                 let labels = [
-                    ("upstream", upstream.as_str()),
+                    ("upstream", upstream.name.as_str()),
                     ("address", address.url.as_str()),
                 ];
                 page.value(name, &labels, of(address));
             }
         }
+    }
+}
+
+/// What the clients of each upstream were answered, and when.
+fn answers(page: &mut Page, stats: &GatewayStats) {
+    let name = "http_upstream_answers_total";
+    page.family(
+        name,
+        "counter",
+        "Answers to the requests of an upstream by class of status, those of the proxy itself too.",
+    );
+    for upstream in plain(stats) {
+        for (class, count) in classes(&upstream.answers.answers) {
+            page.value(
+                name,
+                &[("upstream", &upstream.name), ("class", class)],
+                count,
+            );
+        }
+    }
+    let name = "http_upstream_sent_bytes_total";
+    page.family(
+        name,
+        "counter",
+        "Bytes of bodies that were sent to clients.",
+    );
+    for upstream in plain(stats) {
+        page.value(
+            name,
+            &[("upstream", &upstream.name)],
+            upstream.answers.sent_bytes,
+        );
+    }
+    let name = "http_upstream_seconds";
+    page.family(
+        name,
+        "histogram",
+        "From the head of a request to the head of its answer.",
+    );
+    for upstream in plain(stats) {
+        let answers = &upstream.answers;
+        page.histogram(name, &upstream.name, &answers.times, answers.sum_us);
     }
 }

@@ -62,14 +62,13 @@ fn replies(meters: &Meters) -> Map<String, Value> {
 
 /// Times from the head of a request to the head of its reply, since the start; `buckets` has the end of each in
 /// µs and its count.
-fn times(meters: &Meters) -> Value {
-    let counts = meters.times.counts();
+pub fn times(buckets: &[(u64, u64)], sum_us: u64) -> Value {
     json!({
-        "p50_us": percentile(&counts, 50.0),
-        "p95_us": percentile(&counts, 95.0),
-        "p99_us": percentile(&counts, 99.0),
-        "sum_us": meters.times.sum_us(),
-        "buckets": counts,
+        "p50_us": percentile(buckets, 50.0),
+        "p95_us": percentile(buckets, 95.0),
+        "p99_us": percentile(buckets, 99.0),
+        "sum_us": sum_us,
+        "buckets": buckets,
     })
 }
 
@@ -111,7 +110,7 @@ fn upstream(place: &Place) -> Map<String, Value> {
         "in_flight": meters.in_flight(),
         "sent_bytes": meters.sent_bytes(),
         "replies": replies(meters),
-        "times": times(meters),
+        "times": times(&meters.times.counts(), meters.times.sum_us()),
         "elders": place.elders.iter().filter(|elder| !elder.is_closing()).count(),
         "requests": read(&state.counts.requests),
         "faults": read(&state.counts.faults),

@@ -101,6 +101,22 @@ impl Config {
     }
 }
 
+impl Config {
+    /// Plain HTTP and nothing else, as flags name it.
+    pub fn plain(web: GatewayOptions, admin: SocketAddr) -> Self {
+        Self {
+            listen: web.listen,
+            admin,
+            drain: DRAIN,
+            reuse_port: false,
+            log: LogOptions::default(),
+            upstreams: Vec::new(),
+            web: Some(web),
+            web_apart: false,
+        }
+    }
+}
+
 impl Default for LogOptions {
     fn default() -> Self {
         Self {

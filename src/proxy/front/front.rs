@@ -6,6 +6,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
+use super::reach::Reach;
 use super::status::ReloadStatus;
 use super::{Place, Table, web};
 use crate::proxy::config::Config;
@@ -68,6 +69,8 @@ pub struct Front {
     pub(super) retiring: Mutex<Vec<Arc<AppState>>>,
     /// What is seen of plain HTTP.
     pub web: OnceLock<GatewayView>,
+    /// What is known of its addresses.
+    pub reach: Reach,
     drain_ms: AtomicU64,
 }
 
@@ -106,6 +109,7 @@ impl Front {
             reloading: tokio::sync::Mutex::default(),
             retiring: Mutex::default(),
             web: OnceLock::new(),
+            reach: Reach::default(),
             drain_ms: AtomicU64::new(milliseconds(config.drain)),
             config,
         }))
@@ -200,9 +204,10 @@ impl Front {
             .collect();
         if let Some(gateway) = self.web.get() {
             let stats = gateway.stats();
-            for (name, addresses) in web::plain(&stats) {
-                if let Err(reason) = web::ready(addresses, gateway.workers()) {
-                    not_ready.push((name.clone(), reason));
+            for upstream in web::plain(&stats) {
+                if let Err(reason) = web::ready(&upstream.addresses, gateway.workers(), &self.reach)
+                {
+                    not_ready.push((upstream.name.clone(), reason));
                 }
             }
         }

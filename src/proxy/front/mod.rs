@@ -3,6 +3,7 @@
 #[allow(clippy::module_inception)] // One file, one noun; this is the folder's.
 mod front;
 mod place;
+mod reach;
 mod reload;
 mod serve;
 mod status;
@@ -13,6 +14,7 @@ mod web;
 
 pub use front::{Front, Phase};
 pub use place::Place;
+pub use reach::{Reach, watch as watch_reach};
 pub use reload::Reloaded;
 pub use serve::serve;
 pub use table::{Found, Table};

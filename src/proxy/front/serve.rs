@@ -1,14 +1,14 @@
 //! One HTTP request, from its head to the upstream that it is for.
 
 use hyper::body::Incoming;
-use hyper::header::{CONNECTION, HeaderValue};
+use hyper::header::{CONNECTION, HOST, HeaderValue};
 use hyper::{Request, Response};
 
 use super::{Found, Front};
 use crate::proxy::endpoint::{self, Refusal, Spotted, nothing_here};
 use crate::proxy::http::{Reply, SESSION};
 use crate::proxy::state::Counts;
-use crate::proxy::watching::{Line, Metered, TRACE, Tally, Trace};
+use crate::proxy::watching::{Asked, Line, Metered, TRACE, Tally, Trace};
 
 /// Serves a request; what fits no route is refused.
 pub async fn serve(front: &Front, request: Request<Incoming>) -> Response<Metered> {
@@ -23,7 +23,19 @@ pub async fn serve(front: &Front, request: Request<Incoming>) -> Response<Metere
     };
     let name = found.as_ref().map(|found| &found.place.name);
     let line = match (&*access, &trace) {
-        (Some(access), Some(trace)) => Some(Line::new(access, &request, name, trace)),
+        (Some(access), Some(trace)) => {
+            let host = request.headers().get(HOST);
+            Some(Line::new(
+                access,
+                &Asked {
+                    method: request.method().as_str(),
+                    host: host.map(HeaderValue::as_bytes),
+                    path: request.uri().path(),
+                    upstream: name.map(|name| &**name),
+                    trace: trace.context(),
+                },
+            ))
+        }
         _ => None,
     };
     drop(access);

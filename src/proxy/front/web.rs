@@ -3,19 +3,19 @@
 //! Promise: on one address, requests for an MCP endpoint go on to it over a connection within this process, and
 //! everything else to the plain upstreams.
 
-use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use super::Place;
+use super::reach::Reach;
 use crate::proxy::endpoint::Paths;
 use crate::proxy::plain::{
     AddressStats, Gateway, GatewayOptions, GatewayReport, GatewayStats, RouteOptions,
-    UpstreamOptions,
+    UpstreamOptions, UpstreamStats,
 };
 use crate::proxy::server::StartError;
 use crate::proxy::takeover;
+use crate::proxy::watching::AccessWriter;
 use crate::sync::Arc;
 use crate::transport::http::HttpTarget;
 
@@ -29,9 +29,6 @@ pub struct Web {
     gateway: Gateway,
     /// Where MCP is listened for within this process, if it is served on the same address.
     within: Option<SocketAddr>,
-    /// Its listeners, for when they are left.
-    listeners: Vec<OwnedFd>,
-    reuse_port: bool,
 }
 
 impl Web {
@@ -54,6 +51,7 @@ impl Web {
         mut options: GatewayOptions,
         within: Option<SocketAddr>,
         places: &[Arc<Place>],
+        log: Option<Arc<AccessWriter>>,
         reuse_port: bool,
     ) -> Result<Self, StartError> {
         let refused = |flag, source| StartError::Listen {
@@ -68,20 +66,11 @@ impl Web {
         };
         let listeners = takeover::listen_each(options.listen, options.workers.get(), reuse_port);
         let listeners = listeners.map_err(|source| refused(flag, source))?;
-        let copies: io::Result<Vec<OwnedFd>> = listeners
-            .iter()
-            .map(|listener| listener.try_clone().map(OwnedFd::from))
-            .collect();
-        let copies = copies.map_err(|source| refused(flag, source))?;
         options.routes = routes(&options.routes, within, places);
-        let gateway = Gateway::start_on(options, listeners)
+        options.share_address = reuse_port;
+        let gateway = Gateway::start_logged(options, listeners, log)
             .map_err(|error| StartError::Upstream(error.to_string()))?;
-        Ok(Self {
-            gateway,
-            within,
-            listeners: copies,
-            reuse_port,
-        })
+        Ok(Self { gateway, within })
     }
 
     /// Whether MCP is served on its address.
@@ -94,23 +83,24 @@ impl Web {
         &self.gateway
     }
 
-    /// Serves these upstreams from now on.
+    /// Serves these upstreams by these limits from now on.
     ///
     /// # Errors
     ///
-    /// Routes that contradict each other.
-    pub fn replace(&self, plain: &[RouteOptions], places: &[Arc<Place>]) -> Result<(), String> {
-        let routes = routes(plain, self.within, places);
-        self.gateway
-            .replace(&routes)
-            .map_err(|error| error.to_string())
+    /// Options that contradict each other.
+    pub fn reload(
+        &self,
+        mut options: GatewayOptions,
+        places: &[Arc<Place>],
+        log: Option<Arc<AccessWriter>>,
+    ) -> Result<(), String> {
+        options.routes = routes(&options.routes, self.within, places);
+        let reloaded = self.gateway.reload(&options, log);
+        reloaded.map_err(|error| error.to_string())
     }
 
     /// Leaves the address, and lets requests under way end until the deadline.
     pub async fn shutdown(self, deadline: Duration) -> GatewayReport {
-        if self.reuse_port {
-            takeover::leave_copies(self.listeners).await;
-        }
         self.gateway.shutdown(deadline).await
     }
 }
@@ -156,24 +146,29 @@ fn routes(
 }
 
 /// The plain upstreams, with their addresses.
-pub fn plain(stats: &GatewayStats) -> impl Iterator<Item = &(String, Vec<AddressStats>)> {
+pub fn plain(stats: &GatewayStats) -> impl Iterator<Item = &UpstreamStats> {
     let upstreams = stats.upstreams.iter();
-    upstreams.filter(|(name, _)| !name.starts_with(WITHIN))
+    upstreams.filter(|upstream| !upstream.name.starts_with(WITHIN))
 }
 
-/// Whether a request would be sent to one of these addresses.
+/// Whether a request would be sent to one of these addresses, and somebody listens there.
 ///
 /// # Errors
 ///
 /// Why not.
-pub fn ready(addresses: &[AddressStats], workers: usize) -> Result<(), String> {
-    let is_left = |address: &AddressStats| (address.ejected_by as usize) < workers;
-    if addresses.iter().any(is_left) {
-        return Ok(());
+pub fn ready(addresses: &[AddressStats], workers: usize, reach: &Reach) -> Result<(), String> {
+    let mut reasons = Vec::new();
+    for address in addresses {
+        let url = &address.url;
+        match reach.error(url) {
+            Some(error) => reasons.push(format!("{url} cannot be reached: {error}")),
+            None if (address.ejected_by as usize) < workers => return Ok(()),
+            None => {
+                let last = address.last_connect_error.as_deref();
+                let last = last.map_or_else(String::new, |last| format!(": {last}"));
+                reasons.push(format!("{url} failed too often lately{last}"));
+            }
+        }
     }
-    let last = addresses
-        .iter()
-        .find_map(|address| address.last_connect_error.clone());
-    let reason = "every address failed too often lately";
-    Err(last.map_or_else(|| reason.to_owned(), |last| format!("{reason}: {last}")))
+    Err(reasons.join("; "))
 }

@@ -24,7 +24,8 @@ pub struct BadChunk;
 ///
 /// | state    | reads                          | leaves for                          |
 /// |----------|--------------------------------|-------------------------------------|
-/// | Size     | hexadecimal digits             | Extension at `;`, Line at CR        |
+/// | Size     | hexadecimal digits             | Extension at `;`, Blank, Line at CR |
+/// | Blank    | spaces and tabs                | Extension at `;`, Line at CR        |
 /// | Extension| anything printable             | Line at CR                          |
 /// | Line     | LF                             | Data, or Trailers after the last    |
 /// | Data     | so many bytes                  | After                               |
@@ -33,6 +34,7 @@ pub struct BadChunk;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Size { value: u64, digits: u8 },
+    Blank { value: u64, length: usize },
     Extension { value: u64, length: usize },
     Line { value: u64 },
     Data { left: u64 },
@@ -110,9 +112,22 @@ impl Chunks {
     fn step(&self, byte: u8) -> Result<State, BadChunk> {
         match (self.state, byte) {
             (State::Size { digits: 1.., value }, b'\r') => Ok(State::Line { value }),
-            (State::Size { digits: 1.., value }, b';' | b' ' | b'\t') => {
+            (State::Size { digits: 1.., value } | State::Blank { value, .. }, b';') => {
                 Ok(State::Extension { value, length: 0 })
             }
+            (State::Size { digits: 1.., value }, b' ' | b'\t') => {
+                Ok(State::Blank { value, length: 0 })
+            }
+            (
+                State::Blank {
+                    value,
+                    length: length @ ..MAX_EXTENSION,
+                },
+                b' ' | b'\t',
+            ) => Ok(State::Blank {
+                value,
+                length: length + 1,
+            }),
             // Fifteen digits always fit.
             (
                 State::Size {
@@ -127,7 +142,9 @@ impl Chunks {
                     digits: digits + 1,
                 })
             }
-            (State::Extension { value, .. }, b'\r') => Ok(State::Line { value }),
+            (State::Blank { value, .. } | State::Extension { value, .. }, b'\r') => {
+                Ok(State::Line { value })
+            }
             (
                 State::Extension {
                     value,

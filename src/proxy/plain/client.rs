@@ -15,16 +15,19 @@ use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
+use super::access::Entry;
 use super::bridge;
+use super::connection::Connection;
 use super::counts::Counts;
 use super::deadline::Patience;
 use super::exchange::{End, Side, exchange};
 use super::head::{Front, Request, parse_request};
 use super::refusal::{self, Refusal};
-use super::table::Table;
+use super::shared::Rules;
 use super::upgrade::tunnel;
 use super::wire::{Inbox, Outbox, write_all};
 use super::worker::Worker;
+use crate::PoolConnection;
 use crate::sync::Arc;
 
 /// How long, and for how many bytes, a client is listened to that was told to go.
@@ -67,7 +70,7 @@ pub async fn serve(stream: TcpStream, peer: SocketAddr, worker: Arc<Worker>) {
         peer: peer.ip().to_canonical().to_string(),
         worker: worker.clone(),
     };
-    let mut closing = pin!(worker.closed());
+    let mut closing = pin!(worker.shared.closed());
     let mut serving = pin!(client.serve());
     let mut is_told = false;
     poll_fn(|context| {
@@ -82,14 +85,14 @@ pub async fn serve(stream: TcpStream, peer: SocketAddr, worker: Arc<Worker>) {
 
 impl Client {
     async fn serve(mut self) {
-        let mut table = self.worker.shared.table();
+        let mut rules = self.worker.shared.rules();
         loop {
-            if !self.has_come().await {
+            if !self.has_come(rules.client_idle).await {
                 return;
             }
             // As they are when a request comes, not when the one before it ended.
-            self.worker.shared.refresh(&mut table);
-            match self.turn(&table.routes).await {
+            self.worker.shared.refresh(&mut rules);
+            match self.turn(&rules).await {
                 Turn::Next => {}
                 Turn::Last => return self.shut().await,
                 Turn::Linger => return self.linger().await,
@@ -109,7 +112,7 @@ impl Client {
     }
 
     /// Waits for a first byte; `false`: there is no further request.
-    async fn has_come(&mut self) -> bool {
+    async fn has_come(&mut self, idle: Duration) -> bool {
         if !self.inbox.is_empty() {
             return true;
         }
@@ -120,96 +123,117 @@ impl Client {
             worker,
             ..
         } = self;
-        let due = Instant::now() + worker.shared.options.client_idle;
+        let due = Instant::now() + idle;
         let mut reading = pin!(inbox.read(stream));
         let read = poll_fn(|context| match reading.as_mut().poll(context) {
             // What is here already is served before the end.
-            Poll::Pending if worker.is_closing() => Poll::Ready(Ok(0)),
+            Poll::Pending if worker.shared.is_closing() => Poll::Ready(Ok(0)),
             polled => polled,
         });
         matches!(patience.until(due, read).await, Ok(Ok(1..)))
     }
 
-    async fn turn(&mut self, table: &Table) -> Turn {
+    async fn turn(&mut self, rules: &Rules) -> Turn {
         let mut head = Outbox::take();
         let worker = self.worker.clone();
-        let request = match self.head(&worker, table, &mut head).await {
+        let log = rules.log.as_ref();
+        let request = match self.head(rules, &mut head).await {
             Ok(Some(request)) => request,
             Ok(None) => return Turn::Gone,
             Err(_) if self.inbox.bytes().starts_with(PREFACE) => {
                 return Turn::Bridge(bridge::Front::Http2);
             }
             Err(refusal) => {
-                Counts::add(&worker.counts.requests);
-                return self.refuse(refusal, false).await;
+                Counts::count(&worker.counts.requests);
+                let mut entry = Entry::of_head(log, self.inbox.bytes(), None);
+                return self.refuse(refusal, false, entry.as_mut()).await;
             }
         };
-        if request.route.upstream.options.h2 {
+        let upstream = &request.route.upstream;
+        if upstream.options.h2 {
             return Turn::Bridge(bridge::Front::Http1);
         }
-        Counts::add(&worker.counts.requests);
+        Counts::count(&worker.counts.requests);
+        let mut entry = Entry::of_head(log, self.inbox.bytes(), Some(&request));
         self.inbox.consume(request.head_bytes);
         let mut side = Side {
             stream: &mut self.stream,
             inbox: &mut self.inbox,
             patience: &mut self.patience,
-            worker: worker.index,
-            max_body_bytes: worker.shared.options.limits.max_body_bytes,
-            closing: worker.is_closing(),
+            worker: &worker,
+            max_body_bytes: rules.limits.max_body_bytes,
         };
-        match exchange(&mut side, &request, &mut head).await {
-            End::Answered { status, keep_alive } => {
-                worker.counts.answer(status);
-                match (keep_alive, request.keep_alive) {
-                    (true, _) => Turn::Next,
-                    (false, false) => Turn::Last,
-                    (false, true) => Turn::Linger,
+        let begun = Instant::now();
+        let meter = upstream.meter(worker.index);
+        match exchange(&mut side, &request, &mut head, begun).await {
+            End::Answered(answered) => {
+                worker.counts.answer(answered.status);
+                meter.answered(answered.status, answered.time);
+                meter.sent(answered.bytes);
+                if let Some(entry) = &mut entry {
+                    entry.answered(answered.status, Some(answered.time));
+                    entry.sent(answered.bytes);
+                }
+                match answered.keep_alive {
+                    true => Turn::Next,
+                    false if answered.is_whole && !request.keep_alive => Turn::Last,
+                    false => Turn::Linger,
                 }
             }
             End::Refused(refusal) => {
                 drop(head);
-                self.refuse(refusal, request.is_head).await
+                meter.answered(refusal.status, begun.elapsed());
+                self.refuse(refusal, request.is_head, entry.as_mut()).await
             }
-            End::Switched(mut lease, mut said) => {
+            End::Switched(lease, said) => {
                 drop(head);
                 worker.counts.answer(101);
-                Counts::add(&worker.counts.switched);
-                let client = (&mut self.stream, &mut self.inbox);
-                let idle = worker.shared.options.tunnel_idle;
-                let copying = tunnel(
-                    client,
-                    (&mut lease.stream, &mut said),
-                    &mut self.patience,
-                    idle,
-                );
-                Box::pin(copying).await;
+                meter.answered(101, begun.elapsed());
+                if let Some(entry) = &mut entry {
+                    entry.answered(101, None);
+                }
+                let idle = rules.tunnel_idle;
+                Box::pin(self.switched(lease, said, idle)).await;
                 Turn::Gone
             }
             End::Broken => {
-                Counts::add(&worker.counts.broken);
+                Counts::count(&worker.counts.broken);
                 Turn::Gone
             }
         }
     }
 
+    /// Passes on what is said in another protocol.
+    async fn switched(
+        &mut self,
+        mut lease: PoolConnection<Connection>,
+        mut said: Inbox,
+        idle: Duration,
+    ) {
+        Counts::count(&self.worker.counts.switched);
+        let client = (&mut self.stream, &mut self.inbox);
+        let upstream = (&mut lease.stream, &mut said);
+        tunnel(client, upstream, &mut self.patience, idle).await;
+    }
+
     /// Reads the head of a request; `None`: the client left in its middle.
     async fn head<'t>(
         &mut self,
-        worker: &Worker,
-        table: &'t Table,
+        rules: &'t Rules,
         to: &mut Vec<u8>,
     ) -> Result<Option<Request<'t>>, Refusal> {
-        let options = &worker.shared.options;
         let front = Front {
             peer: &self.peer,
-            limits: &options.limits,
-            table,
+            limits: &rules.limits,
+            table: &rules.routes,
         };
-        let due = Instant::now() + options.client_head;
+        let mut due = None;
         loop {
             if let Some(request) = parse_request(self.inbox.bytes(), &front, to)? {
                 return Ok(Some(request));
             }
+            // Most heads come whole: they cost no look at the clock.
+            let due = *due.get_or_insert_with(|| Instant::now() + rules.client_head);
             let reading = self.inbox.read(&mut self.stream);
             match self.patience.until(due, reading).await {
                 Ok(Ok(0) | Err(_)) => return Ok(None),
@@ -219,10 +243,13 @@ impl Client {
         }
     }
 
-    async fn refuse(&mut self, refusal: Refusal, is_head: bool) -> Turn {
+    async fn refuse(&mut self, refusal: Refusal, is_head: bool, entry: Option<&mut Entry>) -> Turn {
         let counts = &self.worker.counts;
-        Counts::add(&counts.refused);
+        Counts::count(&counts.refused);
         counts.answer(refusal.status);
+        if let Some(entry) = entry {
+            entry.answered(refusal.status, None);
+        }
         let mut out = Outbox::take();
         refusal.write(&mut out, true, is_head);
         let writing = write_all(&mut self.stream, &out);

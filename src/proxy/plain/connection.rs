@@ -57,6 +57,18 @@ impl Pools {
     }
 }
 
+impl Pools {
+    /// Holds both to another limit.
+    ///
+    /// # Errors
+    ///
+    /// That of the limit.
+    pub fn set_max_connections(&self, count: u32) -> Result<(), OptionsError> {
+        self.connections.set_max_connections(count)?;
+        self.channels.set_max_connections(count)
+    }
+}
+
 /// Each connection is opened and kept on the runtime of the worker that uses it.
 fn keyed<T: Send + 'static>(max_connections: u32) -> KeyedOptions<Site, T> {
     KeyedOptions::new()

@@ -5,6 +5,8 @@
 use crate::sync::{AtomicU64, Ordering};
 
 use super::lanes::AddressStats;
+use super::meter::AnswerStats;
+use crate::proxy::watching::add_alone;
 
 /// The counters of one worker.
 #[derive(Debug, Default)]
@@ -26,13 +28,18 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Counts one.
+    /// Counts one, on the worker's own thread: nobody else writes it.
+    pub fn count(counter: &AtomicU64) {
+        add_alone(counter, 1);
+    }
+
+    /// Counts a client, whose worker may be another.
     pub fn add(counter: &AtomicU64) {
         // Relaxed: a count for a page.
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts one less.
+    /// Counts one less of them.
     pub fn remove(counter: &AtomicU64) {
         // Relaxed: as above.
         counter.fetch_sub(1, Ordering::Relaxed);
@@ -41,7 +48,7 @@ impl Counts {
     /// Counts an answer.
     pub fn answer(&self, status: u16) {
         if let Some(class) = self.answers.get(usize::from(status / 100)) {
-            Self::add(class);
+            Self::count(class);
         }
     }
 
@@ -79,6 +86,18 @@ pub struct GatewayStats {
     pub broken: u64,
     /// Connections that went over to another protocol.
     pub switched: u64,
-    /// The upstreams: name and addresses.
-    pub upstreams: Vec<(String, Vec<AddressStats>)>,
+    /// The upstreams.
+    pub upstreams: Vec<UpstreamStats>,
+}
+
+/// An upstream at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UpstreamStats {
+    /// Its name.
+    pub name: String,
+    /// Its addresses.
+    pub addresses: Vec<AddressStats>,
+    /// What its clients were answered.
+    pub answers: AnswerStats,
 }

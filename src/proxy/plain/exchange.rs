@@ -5,17 +5,20 @@
 //! it is never sent twice.
 //! Cost: a lease and its return, one read and one write on each side.
 
+use std::time::Duration;
+
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::body::Body;
 use super::connection::Connection;
 use super::deadline::Patience;
-use super::head::{Client, Request, Response};
+use super::head::{Client, Request};
 use super::lanes::{Flight, Upstream};
 use super::refusal::{self, Refusal};
-use super::relay::{Fault, Moves, answer, both, of_request, pump, unless_gone, within};
+use super::relay::{Fault, Moves, Passed, answer, both, of_request, pump, unless_gone, within};
 use super::wire::{Inbox, Outbox, write_all};
+use super::worker::Worker;
 use crate::resilience::{Deadline, Timeouts};
 use crate::{AcquireError, AcquireErrorKind, AcquirePhase, PoolConnection};
 
@@ -25,17 +28,15 @@ pub struct Side<'a> {
     pub inbox: &'a mut Inbox,
     pub patience: &'a mut Patience,
     /// The worker it is on.
-    pub worker: usize,
+    pub worker: &'a Worker,
     /// The longest body.
     pub max_body_bytes: u64,
-    /// Whether its connection ends with this exchange, whatever it asked for.
-    pub closing: bool,
 }
 
 /// How an exchange ended.
 pub enum End {
-    /// In order, with this status; the client's connection may go on, or not.
-    Answered { status: u16, keep_alive: bool },
+    /// In order; the client's connection may go on, or not.
+    Answered(Answered),
     /// In another protocol; the connection to the upstream, and what it said in it already.
     Switched(PoolConnection<Connection>, Inbox),
     /// The client gets this.
@@ -44,8 +45,38 @@ pub enum End {
     Broken,
 }
 
+/// What is known of an answer at its end.
+#[derive(Clone, Copy, Debug)]
+pub struct Answered {
+    pub status: u16,
+    /// From the head of the request to that of the answer.
+    pub time: Duration,
+    pub bytes: u64,
+    /// Whether the client's connection may be used again.
+    pub keep_alive: bool,
+    /// Whether all of the request was read by then.
+    pub is_whole: bool,
+}
+
+impl Answered {
+    fn new(passed: &Passed, begun: Instant, is_whole: bool) -> Self {
+        Self {
+            status: passed.response.status,
+            time: passed.head_at - begun,
+            bytes: passed.bytes,
+            keep_alive: passed.response.keep_alive,
+            is_whole,
+        }
+    }
+}
+
 /// Sends a request whose new head is `head`, and passes the answer on.
-pub async fn exchange(side: &mut Side<'_>, request: &Request<'_>, head: &mut Outbox) -> End {
+pub async fn exchange(
+    side: &mut Side<'_>,
+    request: &Request<'_>,
+    head: &mut Outbox,
+    begun: Instant,
+) -> End {
     let mut body = Body::new(request.framing, request.framing, side.max_body_bytes);
     if !request.framing.is_empty() {
         match body.advance(side.inbox.bytes(), head) {
@@ -55,18 +86,19 @@ pub async fn exchange(side: &mut Side<'_>, request: &Request<'_>, head: &mut Out
     }
     let upstream = &*request.route.upstream;
     let limits = &upstream.options.timeouts;
-    let mut deadline = Deadline::new(limits, Instant::now());
+    let mut deadline = Deadline::new(limits, begun);
     let is_whole = body.is_done();
     let (mut tried, mut again, mut last) = (0, false, refusal::NO_ADDRESS);
+    let mut now = begun;
     loop {
-        let now = Instant::now();
-        let Some(mut flight) = Upstream::pick(&upstream, side.worker, tried, now) else {
+        let Some(mut flight) = Upstream::pick(&upstream, side.worker.index, tried, now) else {
             return End::Refused(last);
         };
         let mut lease = match lease(&mut flight, again).await {
             Ok(lease) => lease,
             Err(refusal) => {
                 (last, tried) = (refusal, tried | flight.bit());
+                now = Instant::now();
                 continue;
             }
         };
@@ -82,31 +114,28 @@ pub async fn exchange(side: &mut Side<'_>, request: &Request<'_>, head: &mut Out
         let tried_once = attempt
             .run(&mut lease, &mut from, head, &mut body, is_whole)
             .await;
-        let begun = attempt.moves.has_begun();
+        let (has_begun, is_sent) = (attempt.moves.has_begun(), attempt.moves.is_whole());
         match tried_once {
-            Ok((response, _)) if response.status == 101 => {
+            Ok(passed) if passed.response.status == 101 => {
                 flight.answered(101);
                 return End::Switched(lease, from);
             }
-            Ok((response, pumped)) => {
+            Ok(passed) => {
+                let response = passed.response;
                 flight.answered(response.status);
-                if response.reusable && pumped && from.is_empty() {
+                if response.reusable && is_sent && from.is_empty() {
                     lease.rest();
                 }
-                let keep_alive = response.keep_alive && pumped;
-                return End::Answered {
-                    status: response.status,
-                    keep_alive,
-                };
+                return End::Answered(Answered::new(&passed, begun, is_sent));
             }
             Err(fault) => {
                 let replayable = fault == Fault::Unsent
                     || (fault == Fault::Silent && is_whole && request.is_idempotent);
-                let once_more = replayable && lease.is_used() && !again && !begun;
+                let once_more = replayable && lease.is_used() && !again && !has_begun;
                 if !once_more {
-                    return given_up(fault, begun, &mut flight);
+                    return given_up(fault, has_begun, &mut flight);
                 }
-                again = true;
+                (again, now) = (true, Instant::now());
             }
         }
     }
@@ -161,7 +190,7 @@ fn refused(fault: Fault) -> Refusal {
         Fault::BadAnswer => refusal::BAD_ANSWER,
         Fault::BadRequest => Refusal::bad("the body is not in valid chunks"),
         Fault::TooLarge => refusal::TOO_LARGE,
-        Fault::ClientGone => refusal::SLOW_CLIENT,
+        Fault::ClientGone | Fault::ClientLate => refusal::SLOW_CLIENT,
         Fault::Late(_) => refusal::LATE,
     }
 }
@@ -183,7 +212,6 @@ struct Attempt<'a, 's, 'r> {
 }
 
 impl Attempt<'_, '_, '_> {
-    /// The answer's head, and whether all of the request was sent by its end.
     async fn run(
         &mut self,
         lease: &mut Connection,
@@ -191,7 +219,7 @@ impl Attempt<'_, '_, '_> {
         head: &[u8],
         body: &mut Body,
         is_whole: bool,
-    ) -> Result<(Response, bool), Fault> {
+    ) -> Result<Passed, Fault> {
         let Self {
             side,
             request,
@@ -202,9 +230,14 @@ impl Attempt<'_, '_, '_> {
         let client = Client {
             is_head: request.is_head,
             is_old: request.is_old,
-            keep_alive: request.keep_alive && !side.closing,
+            keep_alive: request.keep_alive,
             upgrade: request.upgrade,
         };
+        if is_whole {
+            moves.set_whole();
+        }
+        let worker = side.worker;
+        let stays = || !worker.is_leaving();
         let (mut client_read, mut client_write) = side.stream.split();
         let (mut upstream_read, mut upstream_write) = lease.stream.split();
         let task = async {
@@ -214,12 +247,12 @@ impl Attempt<'_, '_, '_> {
                     return Err(Fault::Unsent);
                 }
             }
-            let answering = answer(&mut upstream_read, from, &mut client_write, client, moves);
+            let to_client = &mut client_write;
+            let answering = answer(&mut upstream_read, from, to_client, client, moves, stays);
             match is_whole {
                 true => {
                     let says_more = !side.inbox.is_empty();
-                    let answering = unless_gone(answering, &mut client_read, says_more);
-                    answering.await.map(|response| (response, true))
+                    unless_gone(answering, &mut client_read, says_more).await
                 }
                 false => {
                     let to = &mut upstream_write;

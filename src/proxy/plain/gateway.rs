@@ -6,22 +6,28 @@
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::pin::pin;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::connection::Pools;
 use super::cores;
 use super::counts::GatewayStats;
 use super::lanes::Upstream;
 use super::options::{GatewayOptions, RouteOptions, check_routes};
+use super::shared::{Rules, Shared};
 use super::table::{Route, Table};
-use super::worker::{Door, Home, Shared, Worker};
+use super::worker::{Door, Home, Worker};
 use crate::proxy::takeover;
+use crate::proxy::watching::AccessWriter;
 use crate::sync::{Arc, Mutex};
+
+/// How long an idle connection is given for a last request, which may be on its way.
+const LAST_REQUEST: Duration = Duration::from_secs(1);
 
 /// A gateway that serves until it is shut down or dropped.
 pub struct Gateway {
@@ -97,6 +103,19 @@ impl Gateway {
         options: GatewayOptions,
         listeners: Vec<TcpListener>,
     ) -> Result<Self, GatewayError> {
+        Self::start_logged(options, listeners, None)
+    }
+
+    /// The same with an access log.
+    ///
+    /// # Errors
+    ///
+    /// [`GatewayError`]; nothing is left running then.
+    pub(in crate::proxy) fn start_logged(
+        options: GatewayOptions,
+        listeners: Vec<TcpListener>,
+        log: Option<Arc<AccessWriter>>,
+    ) -> Result<Self, GatewayError> {
         options.check().map_err(GatewayError::Options)?;
         let listen = options.listen;
         let address = match listeners.first() {
@@ -127,7 +146,8 @@ impl Gateway {
         let routes = routes(&options.routes, &homes, &pools, &[]);
         let own = options.pin_workers.then(|| cores::one_each(homes.len()));
         let own = own.flatten().unwrap_or_default();
-        let shared = Arc::new(Shared::new(options, pools, routes, homes.len()));
+        let rules = Rules::new(&options, routes, log);
+        let shared = Arc::new(Shared::new(options, pools, rules, homes.len()));
         let mut gateway = Self {
             shared,
             homes,
@@ -176,6 +196,11 @@ impl Gateway {
         })
     }
 
+    /// What it was started with.
+    pub(in crate::proxy) fn options(&self) -> &GatewayOptions {
+        &self.shared.options
+    }
+
     /// Where clients connect.
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -190,18 +215,57 @@ impl Gateway {
     pub fn replace(&self, options: &[RouteOptions]) -> Result<(), GatewayError> {
         check_routes(options).map_err(GatewayError::Options)?;
         let _one = self.replacing.lock();
-        let before = self.shared.table();
+        self.put(options, Rules::rerouted);
+        Ok(())
+    }
+
+    /// Puts other routes, limits and times in place of those there are. Address and threads stay as they are. Requests
+    /// under way end as they began.
+    ///
+    /// # Errors
+    ///
+    /// [`GatewayError::Options`]; all stays as it was.
+    pub(in crate::proxy) fn reload(
+        &self,
+        options: &GatewayOptions,
+        log: Option<Arc<AccessWriter>>,
+    ) -> Result<(), GatewayError> {
+        options.check().map_err(GatewayError::Options)?;
+        let _one = self.replacing.lock();
+        self.put(&options.routes, |_, table| Rules::new(options, table, log));
+        let limited = self
+            .shared
+            .pools
+            .set_max_connections(options.max_connections);
+        limited.map_err(|error| GatewayError::Options(error.to_string()))?;
+        let owed = self.shared.limit_clients(options.max_clients);
+        if let Ok(owed @ 1..) = u32::try_from(owed)
+            && let Some(home) = self.homes.first()
+        {
+            let clients = self.shared.clients.clone();
+            home.runtime.spawn(async move {
+                // The semaphore is never closed.
+                if let Ok(permits) = clients.acquire_many_owned(owed).await {
+                    permits.forget();
+                }
+            });
+        }
+        Ok(())
+    }
+
+    /// Puts what `rules` makes of these routes in force.
+    fn put(&self, options: &[RouteOptions], rules: impl FnOnce(&Rules, Table) -> Rules) {
+        let before = self.shared.rules();
         let known = before.routes.upstreams();
         let table = routes(options, &self.homes, &self.shared.pools, &known);
         let now = table.upstreams();
-        self.shared.replace(table);
+        self.shared.replace(rules(&before, table));
         for gone in known
             .iter()
             .filter(|known| !now.iter().any(|one| Arc::ptr_eq(one, known)))
         {
             gone.retire(&self.shared.pools);
         }
-        Ok(())
     }
 
     /// What it counted.
@@ -214,19 +278,26 @@ impl Gateway {
         GatewayView(self.shared.clone())
     }
 
-    /// Stops accepting, lets requests under way end until the deadline, then cuts off the rest.
+    /// Stops accepting, lets requests under way end until the deadline, then cuts off the rest. Each answer ends its
+    /// connection from now on; one that is idle is given a second, and at most a quarter of the time, for a last
+    /// request.
     ///
     /// # Cancel safety
     ///
     /// Dropped before its end, the rest is ended as by a drop of the gateway.
     pub async fn shutdown(mut self, deadline: Duration) -> GatewayReport {
-        self.shared.close();
-        let drained = async {
+        let begun = Instant::now();
+        self.shared.leave();
+        let mut drained = pin!(async {
             for thread in &mut self.threads {
                 let _ = (&mut thread.drained).await;
             }
-        };
-        let _ = timeout(deadline, drained).await;
+        });
+        let last = LAST_REQUEST.min(deadline / 4);
+        if timeout(last, drained.as_mut()).await.is_err() {
+            self.shared.close();
+            let _ = timeout_at(begun + deadline, drained).await;
+        }
         let cut = self.stats().clients;
         drop(self);
         GatewayReport { cut }
@@ -243,17 +314,14 @@ impl GatewayView {
         let mut sum = GatewayStats::default();
         let counts = self.0.counts.iter();
         counts.for_each(|counts| counts.add_to(&mut sum));
-        let upstreams = self.0.table().routes.upstreams();
-        let named = upstreams
-            .iter()
-            .map(|one| (one.options.name.clone(), one.stats()));
-        sum.upstreams = named.collect();
+        let upstreams = self.0.rules().routes.upstreams();
+        sum.upstreams = upstreams.iter().map(|one| one.stats()).collect();
         sum
     }
 
     /// Where requests go now.
     pub fn routes(&self) -> Vec<RouteOptions> {
-        self.0.table().routes.options()
+        self.0.rules().routes.options()
     }
 
     /// Its threads.

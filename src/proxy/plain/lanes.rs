@@ -11,6 +11,8 @@ use tokio::time::Instant;
 
 use super::bridge::Channel;
 use super::connection::{Connection, Pools, Site, SiteTimes};
+use super::counts::{Counts, UpstreamStats};
+use super::meter::Meter;
 use super::options::UpstreamOptions;
 use super::worker::Home;
 use crate::resilience::{Admission, BreakerState, CircuitBreaker, Outcome};
@@ -26,6 +28,8 @@ pub struct Upstream {
     authority: String,
     /// By worker, then by address.
     lanes: Vec<Vec<CachePadded<Lane>>>,
+    /// By worker.
+    meters: Vec<CachePadded<Meter>>,
     turns: AtomicU32,
 }
 
@@ -123,6 +127,7 @@ impl Upstream {
         let authority = first.and_then(|target| target.authority().to_str().ok());
         Self {
             authority: authority.unwrap_or_default().to_owned(),
+            meters: homes.iter().map(|_| CachePadded::default()).collect(),
             lanes,
             turns: AtomicU32::new(0),
             options,
@@ -164,8 +169,24 @@ impl Upstream {
         }
     }
 
-    /// Its addresses.
-    pub fn stats(&self) -> Vec<AddressStats> {
+    /// The counts of a worker, for that worker's thread.
+    pub fn meter(&self, worker: usize) -> &Meter {
+        &self.meters[worker]
+    }
+
+    /// What it counted.
+    pub fn stats(&self) -> UpstreamStats {
+        let mut stats = UpstreamStats {
+            name: self.options.name.clone(),
+            addresses: self.addresses(),
+            ..UpstreamStats::default()
+        };
+        let meters = self.meters.iter();
+        meters.for_each(|meter| meter.add_to(&mut stats.answers));
+        stats
+    }
+
+    fn addresses(&self) -> Vec<AddressStats> {
         let targets = self.options.targets.iter().enumerate();
         targets
             .map(|(at, target)| {
@@ -282,15 +303,21 @@ impl<U: Deref<Target = Upstream>> Flight<U> {
             admission,
             outcome,
         };
-        // Relaxed: estimates and counts.
-        flight.lane().in_flight.fetch_add(1, Ordering::Relaxed);
-        flight.lane().requests.fetch_add(1, Ordering::Relaxed);
+        let in_flight = &flight.lane().in_flight;
+        // Relaxed, both: an estimate, and only its worker's thread writes it.
+        in_flight.store(in_flight.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        Counts::count(&flight.lane().requests);
         flight
     }
 
     /// Its lane.
     pub fn lane(&self) -> &Lane {
         &self.upstream.lanes[self.worker][self.at]
+    }
+
+    /// The counts of its upstream and worker.
+    pub fn meter(&self) -> &Meter {
+        self.upstream.meter(self.worker)
     }
 
     /// What its upstream was made from.
@@ -330,10 +357,11 @@ impl<U: Deref<Target = Upstream>> Flight<U> {
 impl<U: Deref<Target = Upstream>> Drop for Flight<U> {
     fn drop(&mut self) {
         let lane = self.lane();
-        // Relaxed: as above.
-        lane.in_flight.fetch_sub(1, Ordering::Relaxed);
+        // Relaxed, both: estimates, and this thread alone writes them.
+        let in_flight = lane.in_flight.load(Ordering::Relaxed);
+        lane.in_flight.store(in_flight - 1, Ordering::Relaxed);
         if self.outcome == Outcome::Failure {
-            lane.failures.fetch_add(1, Ordering::Relaxed);
+            Counts::count(&lane.failures);
         }
         lane.record(self.admission, self.outcome);
     }

@@ -9,6 +9,7 @@
 //!
 //! [`Gateway::start`] runs one from [`GatewayOptions`]; [`Gateway::replace`] changes its routes under load.
 
+mod access;
 mod body;
 mod bridge;
 mod chunks;
@@ -21,16 +22,19 @@ mod exchange;
 mod gateway;
 mod head;
 mod lanes;
+mod meter;
 mod options;
 mod refusal;
 mod relay;
+mod shared;
 mod table;
 mod upgrade;
 mod wire;
 mod worker;
 
-pub use counts::GatewayStats;
+pub use counts::{GatewayStats, UpstreamStats};
 pub use gateway::{Gateway, GatewayError, GatewayReport, GatewayView};
 pub use lanes::AddressStats;
+pub use meter::AnswerStats;
 pub(in crate::proxy) use options::check_routes;
 pub use options::{GatewayOptions, HeadLimits, HostHeader, RouteOptions, UpstreamOptions};

@@ -53,8 +53,23 @@ fn phrase(status: u16) -> &'static str {
         .unwrap_or("Refused")
 }
 
+/// The target is too long.
+pub const LONG_TARGET: Refusal = Refusal::new(
+    414,
+    "the target of the request is longer than this proxy takes",
+);
+/// There are too many fields.
+pub const TOO_MANY_FIELDS: Refusal =
+    Refusal::new(431, "there are more header fields than this proxy takes");
+/// No host is named.
+pub const NO_HOST: Refusal = Refusal::bad("there is no Host");
 /// No route fits.
 pub const NO_ROUTE: Refusal = Refusal::new(404, "no route of this proxy fits the host and path");
+/// The path goes up, out of what its route allows.
+pub const ESCAPES: Refusal = Refusal::new(
+    400,
+    "the path goes up with `..`: write the one that is meant",
+);
 /// Nothing was left to try.
 pub const NO_ADDRESS: Refusal = Refusal::new(
     503,
@@ -74,5 +89,7 @@ pub const BAD_ANSWER: Refusal = Refusal::new(502, "the upstream's answer is not 
 /// The body is longer than allowed.
 pub const TOO_LARGE: Refusal =
     Refusal::new(413, "the request's body is longer than this proxy takes");
+/// The client's body ended before its end, or is not in valid chunks.
+pub const BROKEN_BODY: Refusal = Refusal::bad("the body broke off, or is not in valid chunks");
 /// The client was too slow.
 pub const SLOW_CLIENT: Refusal = Refusal::new(408, "the request did not arrive in time");

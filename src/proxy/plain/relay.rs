@@ -22,12 +22,26 @@ use crate::sync::{AtomicBool, AtomicU32, Ordering};
 /// The longest head of an answer.
 const MAX_HEAD_BYTES: usize = 256 << 10;
 
-/// What moved, so that the clocks know.
+/// What moved, and who is waited for, so that the clocks know.
 #[derive(Debug, Default)]
 pub struct Moves {
     sent: AtomicU32,
     got: AtomicU32,
     begun: AtomicBool,
+    whole: AtomicBool,
+    asking: AtomicBool,
+    telling: AtomicBool,
+}
+
+/// An answer that was passed on.
+#[derive(Clone, Copy, Debug)]
+pub struct Passed {
+    /// Its head.
+    pub response: Response,
+    /// When that came.
+    pub head_at: Instant,
+    /// How long its body was.
+    pub bytes: u64,
 }
 
 /// Why an exchange has no answer, or not all of it.
@@ -45,6 +59,8 @@ pub enum Fault {
     TooLarge,
     /// The client is gone.
     ClientGone,
+    /// The client did not send the rest of its request, or did not take the answer, in time.
+    ClientLate,
     /// A limit was reached.
     Late(Expired),
 }
@@ -60,10 +76,28 @@ impl Moves {
         self.got.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Whether the client got a byte of the answer.
+    /// Whether the client got a byte of the answer itself; what is said before it does not count.
     pub fn has_begun(&self) -> bool {
         // Relaxed: as above.
         self.begun.load(Ordering::Relaxed)
+    }
+
+    /// Whether all of the request was sent.
+    pub fn is_whole(&self) -> bool {
+        // Relaxed: as above.
+        self.whole.load(Ordering::Relaxed)
+    }
+
+    /// Notes that all of the request was sent.
+    pub fn set_whole(&self) {
+        // Relaxed: as above.
+        self.whole.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it is the client that keeps an exchange from going on.
+    fn is_clients_turn(&self) -> bool {
+        // Relaxed, both: as above.
+        self.asking.load(Ordering::Relaxed) || self.telling.load(Ordering::Relaxed)
     }
 
     fn seen(&self) -> (u32, u32) {
@@ -75,7 +109,8 @@ impl Moves {
     }
 }
 
-/// Passes an answer on.
+/// Passes an answer on. The client keeps its connection if it asked for that, all of its request was sent when the
+/// answer's head came, and `stays` says so.
 ///
 /// # Errors
 ///
@@ -86,7 +121,8 @@ pub async fn answer<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
     to: &mut W,
     client: Client,
     moves: &Moves,
-) -> Result<Response, Fault> {
+    stays: impl Fn() -> bool,
+) -> Result<Passed, Fault> {
     let mut out = Outbox::take();
     let response = loop {
         match read(from, inbox, moves).await {
@@ -96,6 +132,10 @@ pub async fn answer<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
             Err(_) if moves.seen().1 == 0 => return Err(Fault::Silent),
             Err(_) => return Err(Fault::BadAnswer),
         }
+        let client = Client {
+            keep_alive: client.keep_alive && moves.is_whole() && stays(),
+            ..client
+        };
         match next_head(inbox, client, &mut out)? {
             Some(response) => break response,
             None if inbox.bytes().len() > MAX_HEAD_BYTES => return Err(Fault::BadAnswer),
@@ -104,6 +144,9 @@ pub async fn answer<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
             None => flush(to, &mut out, moves).await?,
         }
     };
+    let head_at = Instant::now();
+    // Relaxed: as above.
+    moves.begun.store(true, Ordering::Relaxed);
     let mut body = Body::new(response.framing, response.writing, u64::MAX);
     loop {
         let used = body
@@ -112,7 +155,11 @@ pub async fn answer<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
         inbox.consume(used);
         flush(to, &mut out, moves).await?;
         if body.is_done() {
-            return Ok(response);
+            return Ok(Passed {
+                response,
+                head_at,
+                bytes: body.bytes,
+            });
         }
         if let Ok(0) | Err(_) = read(from, inbox, moves).await {
             body.end(&mut out).map_err(|_| Fault::BadAnswer)?;
@@ -168,9 +215,10 @@ async fn flush<W: AsyncWrite + Unpin>(
     if out.is_empty() {
         return Ok(());
     }
-    // Relaxed: as above.
-    moves.begun.store(true, Ordering::Relaxed);
+    // Relaxed, both: as above.
+    moves.telling.store(true, Ordering::Relaxed);
     write_all(to, out).await.map_err(|_| Fault::ClientGone)?;
+    moves.telling.store(false, Ordering::Relaxed);
     moves.got();
     out.clear();
     Ok(())
@@ -198,12 +246,16 @@ pub async fn pump<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
             out.clear();
         }
         if body.is_done() {
+            moves.set_whole();
             return Ok(());
         }
+        // Relaxed, both: as above.
+        moves.asking.store(true, Ordering::Relaxed);
         match inbox.read(from).await {
             Ok(0) | Err(_) => return Err(Fault::ClientGone),
             Ok(_) => moves.sent(),
         }
+        moves.asking.store(false, Ordering::Relaxed);
     }
 }
 
@@ -223,10 +275,10 @@ pub fn of_request(error: BodyError) -> Fault {
 ///
 /// [`Fault`].
 pub async fn unless_gone(
-    answering: impl Future<Output = Result<Response, Fault>>,
+    answering: impl Future<Output = Result<Passed, Fault>>,
     client: &mut ReadHalf<'_>,
     mut says_more: bool,
-) -> Result<Response, Fault> {
+) -> Result<Passed, Fault> {
     let mut answering = pin!(answering);
     poll_fn(|context| {
         let answered = answering.as_mut().poll(context);
@@ -248,29 +300,26 @@ pub async fn unless_gone(
     .await
 }
 
-/// Runs both until the answer is over; says whether the request was by then.
+/// Runs both until the answer is over; the request may not be by then.
 ///
 /// # Errors
 ///
 /// [`Fault`].
 pub async fn both(
-    answering: impl Future<Output = Result<Response, Fault>>,
+    answering: impl Future<Output = Result<Passed, Fault>>,
     pumping: impl Future<Output = Result<(), Fault>>,
-) -> Result<(Response, bool), Fault> {
+) -> Result<Passed, Fault> {
     let (mut answering, mut pumping) = (pin!(answering), pin!(pumping));
-    let mut pumped = None;
+    let mut pumped = false;
     poll_fn(|context| {
-        if pumped.is_none()
-            && let Poll::Ready(ended) = pumping.as_mut().poll(context)
-        {
+        if !pumped && let Poll::Ready(ended) = pumping.as_mut().poll(context) {
             match ended {
                 // It may have said why before it stopped to read.
-                Ok(()) | Err(Fault::Silent) => pumped = Some(ended.is_ok()),
+                Ok(()) | Err(Fault::Silent) => pumped = true,
                 Err(fault) => return Poll::Ready(Err(fault)),
             }
         }
-        let answered = answering.as_mut().poll(context);
-        answered.map_ok(|response| (response, pumped == Some(true)))
+        answering.as_mut().poll(context)
     })
     .await
 }
@@ -279,7 +328,7 @@ pub async fn both(
 ///
 /// # Errors
 ///
-/// [`Fault::Late`].
+/// [`Fault::Late`]; [`Fault::ClientLate`] where the upstream was not waited for.
 pub async fn within<T>(
     patience: &mut Patience,
     deadline: &mut Deadline,
@@ -303,7 +352,10 @@ pub async fn within<T>(
         }
         patience.poll_due(context, deadline.expires()).map(|_| {
             let expired = deadline.expired(Instant::now());
-            Err(Fault::Late(expired.unwrap_or(Expired::Overall)))
+            Err(match moves.is_clients_turn() {
+                true => Fault::ClientLate,
+                false => Fault::Late(expired.unwrap_or(Expired::Overall)),
+            })
         })
     })
     .await

@@ -77,6 +77,11 @@ impl Route {
         }
     }
 
+    /// Whether a path goes up, as some readers read it, and so may mean what this route does not lead to.
+    pub fn is_left_by(&self, path: &str) -> bool {
+        self.options.prefix.len() > 1 && goes_up(path)
+    }
+
     /// The path as the upstream sees it.
     pub fn rewritten<'a>(&self, path: &'a str) -> Cow<'a, str> {
         let prefix = &self.options.prefix;
@@ -87,6 +92,21 @@ impl Route {
             Some(rest) => Cow::Owned(format!("/{rest}")),
         }
     }
+}
+
+/// Whether a segment is `..`, in whatever way its dots and slashes are written.
+fn goes_up(path: &str) -> bool {
+    let path = path.split('?').next().unwrap_or_default();
+    if !path.contains("..") && !path.contains('%') {
+        return false;
+    }
+    let mut plain = path.to_ascii_lowercase().replace("%2e", ".");
+    for slash in ["%2f", "%5c", "\\"] {
+        plain = plain.replace(slash, "/");
+    }
+    // What comes after `;` is a parameter of its segment to some.
+    let mut segments = plain.split('/').map(|one| one.split(';').next());
+    segments.any(|segment| segment == Some(".."))
 }
 
 /// A host without its port.

@@ -72,7 +72,8 @@ impl Inbox {
         poll_fn(|context| self.poll_read(context, from)).await
     }
 
-    fn poll_read<S: AsyncRead + Unpin>(
+    /// The same, once.
+    pub fn poll_read<S: AsyncRead + Unpin>(
         &mut self,
         context: &mut Context<'_>,
         from: &mut S,

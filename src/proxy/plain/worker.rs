@@ -1,24 +1,23 @@
 //! A worker: a thread, its runtime, and the connections on it.
 //!
 //! Promise: a connection stays on one thread, and the connections to upstreams that serve it too, so no
-//! exchange wakes another thread; a worker with more clients than another gives new ones away.
+//! exchange wakes another thread; a worker with more clients than another gives new ones away. At the end,
+//! whoever the kernel took for it is served.
 //! Cost: a listener each; a new connection looks at the counts of all workers.
 
-use std::future::pending;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::client;
-use super::connection::Pools;
 use super::counts::Counts;
-use super::options::GatewayOptions;
-use super::table::Table;
-use crate::sync::{Arc, ArcSwap, AtomicBool, AtomicU64, CachePadded, Ordering};
+use super::shared::Shared;
+use crate::proxy::takeover;
+use crate::sync::{Arc, CachePadded, Ordering};
 
 /// How long to wait after the system refused a connection.
 const REFUSED_PAUSE: Duration = Duration::from_millis(50);
@@ -37,36 +36,13 @@ pub struct Home {
 pub struct Gift {
     stream: std::net::TcpStream,
     peer: SocketAddr,
-    permit: OwnedSemaphorePermit,
+    permit: Permit,
 }
 
-/// What all workers see.
-#[derive(Debug)]
-pub struct Shared {
-    /// What the gateway was started with; its routes may have changed.
-    pub options: GatewayOptions,
-    /// The connections to all upstreams.
-    pub pools: Pools,
-    table: ArcSwap<Numbered>,
-    number: AtomicU64,
-    beat_millis: AtomicU64,
-    /// Each worker's counters.
-    pub counts: Vec<Arc<CachePadded<Counts>>>,
-    closing: AtomicBool,
-    closed: watch::Sender<bool>,
-    clients: Arc<Semaphore>,
-}
-
-/// The routes, and how many there were before.
-#[derive(Debug)]
-pub struct Numbered {
-    number: u64,
-    /// The routes.
-    pub routes: Table,
-}
+/// One of `max_clients`; those that come at the very end need none.
+type Permit = Option<OwnedSemaphorePermit>;
 
 /// One worker, as its connections see it.
-#[derive(Debug)]
 pub struct Worker {
     /// Which one it is.
     pub index: usize,
@@ -85,82 +61,6 @@ pub struct Door {
     pub gifts: mpsc::UnboundedReceiver<Gift>,
 }
 
-impl Shared {
-    /// The state of some workers.
-    pub fn new(options: GatewayOptions, pools: Pools, routes: Table, workers: usize) -> Self {
-        let beat = beat(&options, &routes);
-        Self {
-            clients: Arc::new(Semaphore::new(
-                options.max_clients.min(Semaphore::MAX_PERMITS),
-            )),
-            options,
-            pools,
-            table: ArcSwap::from_pointee(Numbered { number: 0, routes }),
-            number: AtomicU64::new(0),
-            beat_millis: AtomicU64::new(beat),
-            counts: (0..workers).map(|_| Arc::default()).collect(),
-            closing: AtomicBool::new(false),
-            closed: watch::Sender::new(false),
-        }
-    }
-
-    /// The routes now.
-    pub fn table(&self) -> Arc<Numbered> {
-        self.table.load_full()
-    }
-
-    /// Makes them those of now. Cost: one load of a line that nobody writes.
-    pub fn refresh(&self, table: &mut Arc<Numbered>) {
-        // Acquire: pairs with the Release in `replace`; the table of this number is seen.
-        if self.number.load(Ordering::Acquire) != table.number {
-            *table = self.table();
-        }
-    }
-
-    /// Puts other routes in their place; returns those of before.
-    pub fn replace(&self, routes: Table) -> Arc<Numbered> {
-        // Relaxed: for connections that begin after this.
-        self.beat_millis
-            .fetch_min(beat(&self.options, &routes), Ordering::Relaxed);
-        let number = self.table.load().number + 1;
-        let before = self.table.swap(Arc::new(Numbered { number, routes }));
-        // Release: pairs with the Acquire in `refresh`.
-        self.number.store(number, Ordering::Release);
-        before
-    }
-
-    /// How often a connection's timer rings at least.
-    pub fn beat(&self) -> Duration {
-        // Relaxed: a hint.
-        Duration::from_millis(self.beat_millis.load(Ordering::Relaxed))
-    }
-
-    /// Tells all workers to end.
-    pub fn close(&self) {
-        // Release: pairs with the Acquire in `is_closing`.
-        self.closing.store(true, Ordering::Release);
-        self.closed.send_replace(true);
-    }
-}
-
-/// The shortest of all limits.
-fn beat(options: &GatewayOptions, routes: &Table) -> u64 {
-    let own = [
-        options.client_idle,
-        options.client_head,
-        options.tunnel_idle,
-    ];
-    let upstreams = routes.upstreams();
-    let theirs = upstreams.iter().flat_map(|upstream| {
-        let times = &upstream.options.timeouts;
-        [times.request, times.idle, times.response, times.overall]
-    });
-    let shortest = own.into_iter().chain(theirs).min().unwrap_or(LONGEST_BEAT);
-    shortest.min(LONGEST_BEAT).as_millis().max(1) as u64
-}
-
-const LONGEST_BEAT: Duration = Duration::from_secs(5);
-
 impl Worker {
     /// Worker `index` of these.
     pub fn new(index: usize, shared: Arc<Shared>, homes: Vec<Home>) -> Arc<Self> {
@@ -173,17 +73,9 @@ impl Worker {
         })
     }
 
-    /// Whether the gateway ends.
-    pub fn is_closing(&self) -> bool {
-        // Acquire: pairs with the Release in `close`.
-        self.shared.closing.load(Ordering::Acquire)
-    }
-
-    /// Ends when the gateway does.
-    pub async fn closed(&self) {
-        let mut closed = self.shared.closed.subscribe();
-        // The sender lives in `shared`.
-        let _ = closed.wait_for(|closed| *closed).await;
+    /// Whether each answer is the last of its connection.
+    pub fn is_leaving(&self) -> bool {
+        self.shared.is_leaving()
     }
 
     /// Takes connections until the gateway ends, then waits for those that are left.
@@ -193,26 +85,24 @@ impl Worker {
             mut gifts,
         } = door;
         let _ = listener.set_nonblocking(true);
-        let listener = match TcpListener::from_std(listener) {
-            Ok(listener) => listener,
-            Err(error) => {
-                tracing::error!(%error, "a worker cannot listen");
-                return;
-            }
-        };
-        {
-            let mut closed = pin!(self.closed());
-            let mut accepting = pin!(self.accept(&listener));
-            loop {
-                tokio::select! {
-                    biased;
-                    () = &mut closed => break,
-                    Some(gift) = gifts.recv() => self.adopt(gift),
-                    () = &mut accepting => {}
+        match TcpListener::from_std(listener) {
+            Ok(listener) => {
+                let mut accepting = pin!(self.accept(listener));
+                loop {
+                    tokio::select! {
+                        biased;
+                        () = &mut accepting => break,
+                        Some(gift) = gifts.recv() => self.adopt(gift),
+                    }
                 }
             }
+            Err(error) => tracing::error!(%error, "a worker cannot listen"),
         }
-        drop(listener);
+        // Who gives one after this is told, and serves it himself.
+        gifts.close();
+        while let Some(gift) = gifts.recv().await {
+            self.adopt(gift);
+        }
         self.drained().await;
     }
 
@@ -223,14 +113,29 @@ impl Worker {
         }
     }
 
-    async fn accept(self: &Arc<Self>, listener: &TcpListener) {
+    /// Takes connections until the gateway leaves its address, and those that wait by then.
+    async fn accept(self: &Arc<Self>, listener: TcpListener) {
+        let mut left = pin!(self.shared.left());
         loop {
-            // The semaphore is never closed.
-            let Ok(permit) = self.shared.clients.clone().acquire_owned().await else {
-                return pending().await;
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = &mut left => break,
             };
-            match listener.accept().await {
-                Ok((stream, peer)) => self.place(stream, peer, permit),
+            match accepted {
+                Ok((stream, peer)) => {
+                    // Asked for only now: a worker to whom nobody comes holds no permit.
+                    let permit = tokio::select! {
+                        biased;
+                        // The semaphore is never closed.
+                        permit = self.shared.clients.clone().acquire_owned() => permit.ok(),
+                        () = &mut left => None,
+                    };
+                    let is_over = permit.is_none();
+                    self.place(stream, peer, permit);
+                    if is_over {
+                        break;
+                    }
+                }
                 Err(error) => {
                     // Out of descriptors, or a client that left early: neither ends the proxy.
                     tracing::warn!(%error, "a connection was not accepted");
@@ -238,38 +143,53 @@ impl Worker {
                 }
             }
         }
+        let is_shared = self.shared.options.share_address;
+        takeover::leave(listener, is_shared, |stream| {
+            if let Ok(peer) = stream.peer_addr() {
+                self.keep(stream, peer, None);
+            }
+        })
+        .await;
     }
 
     /// Gives a new client to the worker with the fewest.
-    fn place(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit) {
+    fn place(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr, permit: Permit) {
         // Relaxed: an estimate.
         let clients = |at: &usize| self.shared.counts[*at].clients.load(Ordering::Relaxed);
         let fewest = (0..self.homes.len())
             .min_by_key(clients)
             .unwrap_or(self.index);
-        Counts::add(&self.counts.accepted);
-        if clients(&fewest) + 1 >= clients(&self.index) {
-            Counts::add(&self.counts.clients);
-            return self.spawn(stream, peer, permit);
+        if self.is_leaving() || clients(&fewest) + 1 >= clients(&self.index) {
+            return self.keep(stream, peer, permit);
         }
         let Ok(stream) = stream.into_std() else {
             return;
         };
         let to = &self.shared.counts[fewest].clients;
         Counts::add(to);
-        if self.homes[fewest]
-            .gifts
-            .send(Gift {
-                stream,
-                peer,
-                permit,
-            })
-            .is_err()
-        {
-            Counts::remove(to);
+        let gift = Gift {
+            stream,
+            peer,
+            permit,
+        };
+        match self.homes[fewest].gifts.send(gift) {
+            Ok(()) => Counts::count(&self.counts.accepted),
+            Err(back) => {
+                Counts::remove(to);
+                Counts::add(&self.counts.clients);
+                Counts::count(&self.counts.accepted);
+                self.adopt(back.0);
+            }
         }
     }
 
+    fn keep(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr, permit: Permit) {
+        Counts::count(&self.counts.accepted);
+        Counts::add(&self.counts.clients);
+        self.spawn(stream, peer, permit);
+    }
+
+    /// Serves a client that is counted already.
     fn adopt(self: &Arc<Self>, gift: Gift) {
         match TcpStream::from_std(gift.stream) {
             Ok(stream) => self.spawn(stream, gift.peer, gift.permit),
@@ -280,8 +200,7 @@ impl Worker {
         }
     }
 
-    /// Serves a client that is counted already.
-    fn spawn(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit) {
+    fn spawn(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr, permit: Permit) {
         let present = Present {
             worker: self.clone(),
             _permit: permit,
@@ -297,7 +216,7 @@ impl Worker {
 /// A client that is there.
 struct Present {
     worker: Arc<Worker>,
-    _permit: OwnedSemaphorePermit,
+    _permit: Permit,
 }
 
 impl Drop for Present {

@@ -7,12 +7,11 @@ use std::fs::OpenOptions;
 use std::io::{self, BufWriter, Write};
 use std::time::Duration;
 
-use hyper::Request;
 use serde::Serialize;
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-use super::Trace;
+use super::Context;
 use crate::proxy::config::AccessLog;
 use crate::sync::{Arc, AtomicU64, Ordering};
 use crate::time::unix_now;
@@ -111,23 +110,32 @@ struct Fields {
     trace: String,
 }
 
+/// What a line says of a request.
+pub struct Asked<'a> {
+    /// Its method.
+    pub method: &'a str,
+    /// The host that it names.
+    pub host: Option<&'a [u8]>,
+    /// Its path. The query is left out: it may hold the id of a session.
+    pub path: &'a str,
+    /// Where it goes, if that is known.
+    pub upstream: Option<&'a str>,
+    /// The proxy's part of its trace.
+    pub trace: Context,
+}
+
 impl Line {
     /// Begins the line of a request.
-    pub fn new<B>(
-        writer: &Arc<AccessWriter>,
-        request: &Request<B>,
-        upstream: Option<&Arc<str>>,
-        trace: &Trace,
-    ) -> Box<Self> {
-        let host = request.headers().get(hyper::header::HOST);
+    pub fn new(writer: &Arc<AccessWriter>, asked: &Asked<'_>) -> Box<Self> {
         let fields = Fields {
-            method: request.method().to_string(),
-            host: host.map(|host| String::from_utf8_lossy(host.as_bytes()).into_owned()),
-            // The query may hold the id of a session.
-            path: request.uri().path().to_owned(),
-            upstream: upstream.map(|name| name.to_string()),
-            request: trace.span(),
-            trace: trace.id(),
+            method: asked.method.to_owned(),
+            host: asked
+                .host
+                .map(|host| String::from_utf8_lossy(host).into_owned()),
+            path: asked.path.to_owned(),
+            upstream: asked.upstream.map(str::to_owned),
+            request: asked.trace.span(),
+            trace: asked.trace.id(),
             ..Fields::default()
         };
         Box::new(Self {

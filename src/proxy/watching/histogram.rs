@@ -36,6 +36,13 @@ impl Histogram {
         self.sum_us.fetch_add(us, Ordering::Relaxed);
     }
 
+    /// Counts one, where one thread alone writes: without a locked instruction.
+    pub fn record_alone(&self, time: Duration) {
+        let us = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        add_alone(&self.buckets[index(us)], 1);
+        add_alone(&self.sum_us, us);
+    }
+
     /// What was counted: the upper end of each bucket that is not empty, in µs, with its count.
     pub fn counts(&self) -> Vec<(u64, u64)> {
         let counted = self.buckets.iter().enumerate();
@@ -49,6 +56,12 @@ impl Histogram {
         // Relaxed: see `record`.
         self.sum_us.load(Ordering::Relaxed)
     }
+}
+
+/// Adds to a word that one thread alone writes.
+pub fn add_alone(to: &AtomicU64, count: u64) {
+    // Relaxed, both: a count for a page, and nobody writes in between.
+    to.store(to.load(Ordering::Relaxed) + count, Ordering::Relaxed);
 }
 
 /// The time that so many percent of those counted did not exceed, in µs.

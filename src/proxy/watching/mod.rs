@@ -8,8 +8,8 @@ mod tally;
 mod tests;
 mod trace;
 
-pub use access::{AccessWriter, Line};
-pub use histogram::{Histogram, percentile};
+pub use access::{AccessWriter, Asked, Line};
+pub use histogram::{Histogram, add_alone, percentile};
 pub use meters::Meters;
 pub use tally::{Metered, Tally};
-pub use trace::{TRACE, Trace};
+pub use trace::{Context, TRACE, Trace};

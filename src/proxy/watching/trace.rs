@@ -4,7 +4,6 @@
 //! one, and its state is dropped, as the recommendation asks (<https://www.w3.org/TR/trace-context/>).
 
 use std::cell::Cell;
-use std::fmt::{self, Write};
 
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 
@@ -16,53 +15,45 @@ tokio::task_local! {
     pub static TRACE: Trace;
 }
 
-/// A span of this proxy within a trace.
-#[derive(Clone, Debug)]
-pub struct Trace {
+/// A span of this proxy within a trace: all of it but its state.
+#[derive(Clone, Copy, Debug)]
+pub struct Context {
     /// Of the whole trace.
     id: u128,
     /// Of this proxy's part.
     span: u64,
     flags: u8,
-    state: Option<HeaderValue>,
 }
 
-impl Trace {
-    /// The trace that a request names, or a new one.
-    pub fn of(headers: &HeaderMap) -> Self {
-        let mut named = headers.get_all(PARENT).iter();
-        let parent = match (named.next(), named.next()) {
-            (Some(one), None) => one.to_str().ok().and_then(parse),
-            _ => None,
-        };
+/// How long a context is as text.
+const TEXT: usize = 55;
+
+impl Context {
+    /// The one that goes on from this parent; `None` if that is malformed.
+    pub fn after(parent: &[u8]) -> Option<Self> {
+        let (id, flags) = parse(std::str::from_utf8(parent).ok()?)?;
         let span = random().max(1);
-        match parent {
-            Some((id, flags)) => Self {
-                id,
-                span,
-                flags,
-                state: headers.get(STATE).cloned(),
-            },
-            None => Self {
-                id: (u128::from(random()) << 64 | u128::from(random())).max(1),
-                span,
-                flags: 0,
-                state: None,
-            },
+        Some(Self { id, span, flags })
+    }
+
+    /// That of a trace which begins here.
+    pub fn begun() -> Self {
+        Self {
+            id: (u128::from(random()) << 64 | u128::from(random())).max(1),
+            span: random().max(1),
+            flags: 0,
         }
     }
 
-    /// Writes it into the head of a request to an upstream.
-    pub fn write(&self, headers: &mut HeaderMap) {
-        let mut text = String::with_capacity(55);
-        // A write to a string does not fail, and all of it is ASCII.
-        let _ = write!(text, "{self}");
-        if let Ok(value) = HeaderValue::try_from(text) {
-            headers.insert(PARENT, value);
-        }
-        if let Some(state) = &self.state {
-            headers.insert(STATE, state.clone());
-        }
+    /// As it is written into a head.
+    pub fn text(&self) -> [u8; TEXT] {
+        let mut text = [b'-'; TEXT];
+        text[..2].copy_from_slice(b"00");
+        put_hex(&mut text[3..19], (self.id >> 64) as u64);
+        put_hex(&mut text[19..35], self.id as u64);
+        put_hex(&mut text[36..52], self.span);
+        put_hex(&mut text[53..], self.flags.into());
+        text
     }
 
     /// What names the whole trace.
@@ -76,13 +67,55 @@ impl Trace {
     }
 }
 
-impl fmt::Display for Trace {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "00-{:032x}-{:016x}-{:02x}",
-            self.id, self.span, self.flags
-        )
+fn put_hex(to: &mut [u8], mut number: u64) {
+    for digit in to.iter_mut().rev() {
+        *digit = b"0123456789abcdef"[(number & 15) as usize];
+        number >>= 4;
+    }
+}
+
+/// A span of this proxy within a trace, with what others have to say of it.
+#[derive(Clone, Debug)]
+pub struct Trace {
+    context: Context,
+    state: Option<HeaderValue>,
+}
+
+impl Trace {
+    /// The trace that a request names, or a new one.
+    pub fn of(headers: &HeaderMap) -> Self {
+        let mut named = headers.get_all(PARENT).iter();
+        let parent = match (named.next(), named.next()) {
+            (Some(one), None) => Context::after(one.as_bytes()),
+            _ => None,
+        };
+        match parent {
+            Some(context) => Self {
+                context,
+                state: headers.get(STATE).cloned(),
+            },
+            None => Self {
+                context: Context::begun(),
+                state: None,
+            },
+        }
+    }
+
+    /// Writes it into the head of a request to an upstream, in place of what its client named.
+    pub fn write(&self, headers: &mut HeaderMap) {
+        // All of it is ASCII.
+        if let Ok(value) = HeaderValue::from_bytes(&self.context.text()) {
+            headers.insert(PARENT, value);
+        }
+        match &self.state {
+            Some(state) => drop(headers.insert(STATE, state.clone())),
+            None => drop(headers.remove(STATE)),
+        }
+    }
+
+    /// This proxy's part of it.
+    pub fn context(&self) -> Context {
+        self.context
     }
 }
 

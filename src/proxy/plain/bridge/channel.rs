@@ -4,19 +4,26 @@
 //! it carries many requests and is healthy until it ends.
 //! Cost: a look is two loads; a task a connection.
 
-use http_body_util::Limited;
+use std::time::Duration;
+
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper::{Request, Response};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 
+use super::upload::Upload;
 use crate::proxy::plain::connection::Site;
 use crate::{BoxError, PoolableResource};
 
 /// The body of a request on its way.
-pub type Outgoing = Limited<Incoming>;
+pub type Outgoing = Upload;
+
+/// How often an upstream in h2 that has requests is asked for a sign of life, and how long it may take to answer: a
+/// connection that died without a word would be shared for ever.
+const ASK: Duration = Duration::from_secs(10);
+const ANSWER: Duration = Duration::from_secs(10);
 
 /// The connection.
 #[derive(Debug)]
@@ -24,6 +31,7 @@ pub struct Channel {
     sender: Sender,
     task: AbortHandle,
     busy: bool,
+    used: bool,
 }
 
 /// One exchange on it.
@@ -63,6 +71,9 @@ impl Channel {
         let (sender, task) = match site.h2 {
             true => {
                 let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+                    .timer(TokioTimer::new())
+                    .keep_alive_interval(ASK)
+                    .keep_alive_timeout(ANSWER)
                     .handshake(stream)
                     .await?;
                 (
@@ -82,7 +93,13 @@ impl Channel {
             sender,
             task: task.abort_handle(),
             busy: false,
+            used: false,
         })
+    }
+
+    /// Whether it served before, so that its end may have to do with its age.
+    pub fn is_used(&self) -> bool {
+        self.used || matches!(self.sender, Sender::Many(_))
     }
 
     /// A request of its own begins.
@@ -107,7 +124,7 @@ impl Channel {
 
     /// The answer was read to the end.
     pub fn rest(&mut self) {
-        self.busy = false;
+        (self.busy, self.used) = (false, true);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Which header fields go on, where hyper reads and writes them.
 
 use hyper::header::{
-    CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue,
+    CONNECTION, CONTENT_LENGTH, COOKIE, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue,
     PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
 };
 
@@ -70,5 +70,25 @@ pub fn of_request(fields: &mut HeaderMap, peer: &str, host: &str, trust: bool, h
         && let Ok(host) = HeaderValue::from_str(host)
     {
         fields.insert(FORWARDED_HOST, host);
+    }
+}
+
+/// Makes them those of a request in HTTP/1.1: one length at most, cookies in one field (RFC 9113, 8.2.3), and a body
+/// of unknown length in chunks, whatever the method.
+pub fn for_http1(fields: &mut HeaderMap, is_empty: bool) {
+    if let Some(length) = fields.remove(CONTENT_LENGTH) {
+        fields.insert(CONTENT_LENGTH, length);
+    } else if !is_empty {
+        fields.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+    let cookies: Vec<&[u8]> = fields
+        .get_all(COOKIE)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
+    if cookies.len() > 1
+        && let Ok(joined) = HeaderValue::from_bytes(&cookies.join(&b"; "[..]))
+    {
+        fields.insert(COOKIE, joined);
     }
 }

@@ -8,8 +8,12 @@ mod body;
 mod channel;
 mod fields;
 mod forward;
+mod pulse;
 mod rewound;
+mod send;
 mod serve;
+mod sieve;
+mod upload;
 
 pub use channel::Channel;
 pub use serve::{Front, serve};

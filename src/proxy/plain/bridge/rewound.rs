@@ -15,6 +15,13 @@ pub struct Rewound {
     pub stream: TcpStream,
 }
 
+impl Rewound {
+    /// Reads more, after what was read; zero is the end of the stream.
+    pub fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.inbox.poll_read(context, &mut self.stream)
+    }
+}
+
 impl AsyncRead for Rewound {
     fn poll_read(
         mut self: Pin<&mut Self>,

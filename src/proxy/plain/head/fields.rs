@@ -22,13 +22,23 @@ pub enum Field {
     Upgrade,
     /// What proxies say of the client.
     Forwarded,
+    /// The trace that a request belongs to.
+    TraceParent,
+    /// What others have to say of it.
+    TraceState,
     Other,
 }
 
-/// Which field a name is.
+/// Which field a name is. One that differs by `_` for `-` alone is the same to some readers: it is of no further
+/// use here.
 pub fn field(name: &str) -> Field {
-    let is = |known: &str| name.eq_ignore_ascii_case(known);
-    match name.len() {
+    let is = |known: &str| {
+        let mut pairs = name.bytes().zip(known.bytes());
+        pairs.all(|(byte, known)| {
+            byte.to_ascii_lowercase() == known || (byte == b'_' && known == b'-')
+        })
+    };
+    let found = match name.len() {
         2 if is("te") => Field::Te,
         4 if is("host") => Field::Host,
         6 if is("expect") => Field::Expect,
@@ -36,6 +46,8 @@ pub fn field(name: &str) -> Field {
         9 if is("forwarded") => Field::Forwarded,
         10 if is("connection") => Field::Connection,
         10 if is("keep-alive") => Field::Hop,
+        10 if is("tracestate") => Field::TraceState,
+        11 if is("traceparent") => Field::TraceParent,
         14 if is("content-length") => Field::ContentLength,
         14 if is("http2-settings") => Field::Hop,
         15 if is("x-forwarded-for") => Field::Forwarded,
@@ -45,8 +57,24 @@ pub fn field(name: &str) -> Field {
         17 if is("x-forwarded-proto") => Field::Forwarded,
         19 if is("proxy-authorization") => Field::Hop,
         18 if is("proxy-authenticate") => Field::Hop,
-        _ => Field::Other,
+        _ => return Field::Other,
+    };
+    match name.contains('_') {
+        true => Field::Hop,
+        false => found,
     }
+}
+
+/// Whether a protocol would carry requests past the proxy's eyes.
+pub fn hides_requests(upgrade: &[u8]) -> bool {
+    upgrade.split(|byte| *byte == b',').any(|protocol| {
+        let protocol = protocol.trim_ascii();
+        let begins = |known: &[u8]| {
+            let start = protocol.get(..known.len());
+            start.is_some_and(|start| start.eq_ignore_ascii_case(known))
+        };
+        begins(b"h2") || begins(b"http") || begins(b"tls")
+    })
 }
 
 /// Whether a field may not come after a body: it would change how the message was to be read.

@@ -9,5 +9,5 @@ mod tests;
 
 pub use fields::is_forbidden_trailer;
 pub use framing::Framing;
-pub use request::{Front, Request, parse as parse_request};
+pub use request::{Front, MOST_FIELDS, Request, checked_host, parse as parse_request};
 pub use response::{Client, Response, parse as parse_response};

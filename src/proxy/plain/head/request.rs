@@ -8,11 +8,14 @@ use std::mem::MaybeUninit;
 
 use httparse::{Error, Header, Status};
 
-use super::fields::{Field, Nominated, field, has_whole_lines, push, push_number, push_parts};
+use super::fields::{
+    Field, Nominated, field, has_whole_lines, hides_requests, push, push_number, push_parts,
+};
 use super::framing::{Framing, Said, Unclear};
 use crate::proxy::plain::options::{HeadLimits, HostHeader};
-use crate::proxy::plain::refusal::Refusal;
+use crate::proxy::plain::refusal::{self, Refusal};
 use crate::proxy::plain::table::{Route, Table};
+use crate::proxy::watching::Context;
 
 /// What a header table has room for: more than any limit allows.
 pub const MOST_FIELDS: usize = 128;
@@ -47,6 +50,8 @@ pub struct Request<'t> {
     pub keep_alive: bool,
     /// Whether it asks for another protocol.
     pub upgrade: bool,
+    /// The proxy's part of its trace.
+    pub trace: Context,
 }
 
 /// Reads the head at the start of `bytes` and appends what the upstream gets; `None`: there is more to
@@ -80,9 +85,12 @@ pub fn parse<'t>(
     };
     let read = Read::of(method, target, version == 0, head.headers, limits)?;
     let Some(route) = front.table.route(read.host, read.path) else {
-        return Err(super::super::refusal::NO_ROUTE);
+        return Err(refusal::NO_ROUTE);
     };
-    read.write(method, head.headers, route, front, to);
+    if route.is_left_by(read.path) {
+        return Err(refusal::ESCAPES);
+    }
+    let trace = read.write(method, head.headers, route, front, to);
     Ok(Some(Request {
         route,
         head_bytes,
@@ -98,6 +106,7 @@ pub fn parse<'t>(
             false => !read.nominated.close,
         },
         upgrade: read.upgrade,
+        trace,
     }))
 }
 
@@ -105,17 +114,13 @@ const TOO_LONG: Refusal = Refusal::new(
     431,
     "the head of the request is longer than this proxy takes",
 );
-const LONG_TARGET: Refusal = Refusal::new(
-    414,
-    "the target of the request is longer than this proxy takes",
-);
 
 /// Whether more of an unfinished head is waited for.
 fn partial(bytes: &[u8], limits: &HeadLimits) -> Result<(), Refusal> {
     let line = memchr::memchr(b'\n', bytes).unwrap_or(bytes.len());
     // Method and version beside the target.
     if line > limits.max_target_bytes + 64 {
-        return Err(LONG_TARGET);
+        return Err(refusal::LONG_TARGET);
     }
     match bytes.len() >= limits.max_head_bytes {
         true => Err(TOO_LONG),
@@ -125,9 +130,7 @@ fn partial(bytes: &[u8], limits: &HeadLimits) -> Result<(), Refusal> {
 
 fn refused(error: Error, bytes: &[u8]) -> Refusal {
     match error {
-        Error::TooManyHeaders => {
-            Refusal::new(431, "there are more header fields than this proxy takes")
-        }
+        Error::TooManyHeaders => refusal::TOO_MANY_FIELDS,
         Error::Version if names_version(bytes) => {
             Refusal::new(505, "this proxy speaks HTTP/1.0, h2 and HTTP/1.1")
         }
@@ -159,6 +162,16 @@ struct Read<'a> {
     upgrade: bool,
     trailers: bool,
     expects: bool,
+    parent: Parent<'a>,
+}
+
+/// The trace that a request names.
+#[derive(Clone, Copy)]
+enum Parent<'a> {
+    None,
+    One(&'a [u8]),
+    /// More than one, which is none.
+    Several,
 }
 
 impl<'a> Read<'a> {
@@ -170,7 +183,7 @@ impl<'a> Read<'a> {
         limits: &HeadLimits,
     ) -> Result<Self, Refusal> {
         if target.len() > limits.max_target_bytes {
-            return Err(LONG_TARGET);
+            return Err(refusal::LONG_TARGET);
         }
         let (authority, path) = split_target(method, target)?;
         let mut read = Self {
@@ -182,32 +195,37 @@ impl<'a> Read<'a> {
             upgrade: false,
             trailers: false,
             expects: false,
+            parent: Parent::None,
         };
         let (said, host) = read.fields(headers)?;
         read.host = match (authority, host) {
             (Some(authority), _) => authority,
             (None, Some(host)) => host,
             (None, None) if is_old => "",
-            (None, None) => return Err(Refusal::bad("there is no Host")),
+            (None, None) => return Err(refusal::NO_HOST),
         };
         let framing = said.framing(is_old, Framing::Empty).map_err(unclear)?;
         read.framing = framing;
         read.upgrade &= read.nominated.upgrade && !is_old && framing.is_empty();
         read.expects &= !is_old && !framing.is_empty();
         match framing {
-            Framing::Length(length) if length > limits.max_body_bytes => {
-                Err(super::super::refusal::TOO_LARGE)
-            }
+            Framing::Length(length) if length > limits.max_body_bytes => Err(refusal::TOO_LARGE),
             _ => Ok(read),
         }
     }
 
     fn fields(&mut self, headers: &[Header<'a>]) -> Result<(Said, Option<&'a str>), Refusal> {
-        let (mut said, mut host) = (Said::default(), None);
+        let (mut said, mut host, mut hides) = (Said::default(), None, false);
         for header in headers {
             let value = header.value;
             match field(header.name) {
-                Field::Other | Field::Hop | Field::Forwarded => {}
+                Field::Other | Field::Hop | Field::Forwarded | Field::TraceState => {}
+                Field::TraceParent => {
+                    self.parent = match self.parent {
+                        Parent::None => Parent::One(value),
+                        _ => Parent::Several,
+                    }
+                }
                 Field::Host if host.is_some() => {
                     return Err(Refusal::bad("there is more than one Host"));
                 }
@@ -221,7 +239,10 @@ impl<'a> Read<'a> {
                     return Err(Refusal::new(417, "only 100-continue can be expected"));
                 }
                 // Another protocol of this proxy's own is not agreed on behind its back.
-                Field::Upgrade => self.upgrade = !value.to_ascii_lowercase().starts_with(b"h2"),
+                Field::Upgrade => {
+                    hides |= hides_requests(value);
+                    self.upgrade = true;
+                }
                 Field::Te => {
                     let mut codings = value.split(|byte| *byte == b',');
                     self.trailers |=
@@ -229,6 +250,7 @@ impl<'a> Read<'a> {
                 }
             }
         }
+        self.upgrade &= !hides;
         Ok((said, host))
     }
 
@@ -239,7 +261,11 @@ impl<'a> Read<'a> {
         route: &Route,
         front: &Front<'_, '_>,
         to: &mut Vec<u8>,
-    ) {
+    ) -> Context {
+        let known = match self.parent {
+            Parent::One(parent) => Context::after(parent),
+            Parent::None | Parent::Several => None,
+        };
         to.extend_from_slice(method.as_bytes());
         to.push(b' ');
         to.extend_from_slice(route.rewritten(self.path).as_bytes());
@@ -255,15 +281,20 @@ impl<'a> Read<'a> {
                 Field::Other => !self.nominated.has(header.name),
                 Field::Upgrade => self.upgrade,
                 Field::Forwarded => front.limits.trust_forwarded && !is_for(header.name),
+                // It says something of a trace that is known.
+                Field::TraceState => known.is_some(),
                 _ => false,
             };
             if kept {
                 push(to, header);
             }
         }
+        let trace = known.unwrap_or_else(Context::begun);
+        push_parts(to, b"traceparent", &trace.text());
         self.write_hop(to);
         self.write_forwarded(headers, front, to);
         to.extend_from_slice(b"\r\n");
+        trace
     }
 
     fn write_hop(&self, to: &mut Vec<u8>) {
@@ -360,7 +391,7 @@ fn split_target<'a>(method: &str, target: &'a str) -> Result<(Option<&'a str>, &
 }
 
 /// A host that means the same to everybody.
-fn checked_host(value: &[u8]) -> Result<&str, Refusal> {
+pub fn checked_host(value: &[u8]) -> Result<&str, Refusal> {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b".-_:[]%~".contains(byte);
     match std::str::from_utf8(value) {
         Ok(host) if value.iter().all(plain) => Ok(host),

@@ -131,6 +131,7 @@ impl Hop<'_> {
                 Field::Other => !self.nominated.has(header.name),
                 Field::Upgrade => switches,
                 Field::Forwarded | Field::Host | Field::Expect => true,
+                Field::TraceParent | Field::TraceState => !self.nominated.has(header.name),
                 _ => false,
             };
             if kept {

@@ -1,0 +1,102 @@
+//! How connections of clients in h2 end: idle, silent, stuck, and at a shutdown.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use hyper::client::conn::http2;
+use hyper::{Request, StatusCode};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use plunge::proxy::plain::Gateway;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::fixture::{Origin, PATIENCE, Talk, eventually, is_at_rest, options, upstream};
+use crate::h2::{Body, client, request, whole};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_asks_for_nothing_is_let_go() {
+    let origin = Origin::hello();
+    let mut options = options(upstream(&[&origin]));
+    options.client_idle = Duration::from_millis(300);
+    let gateway = Gateway::start(options).unwrap();
+    let address = gateway.address();
+    let mut sender = client(address).await;
+    let answer = sender
+        .send_request(request(address, whole("")))
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    drop(answer);
+    eventually("it is gone", || gateway.stats().clients == 0);
+    eventually("the client knows", || sender.is_closed());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_never_says_more_than_it_has_to_is_let_go() {
+    let origin = Origin::hello();
+    let mut options = options(upstream(&[&origin]));
+    options.client_idle = Duration::from_millis(100);
+    let gateway = Gateway::start(options).unwrap();
+    let mut talk = Talk::to(gateway.address());
+    talk.say("PRI * HTTP/2.0\r\n");
+    eventually("it is taken", || gateway.stats().accepted == 1);
+    eventually("it is gone", || gateway.stats().clients == 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_does_not_take_its_answer_does_not_hold_the_upstream_for_ever() {
+    let origin = Origin::scripted(|talk, _| {
+        talk.head();
+        talk.say("HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n");
+        while talk.say([b'a'; 65536]) {}
+    });
+    let mut options = options(upstream(&[&origin]));
+    options.routes[0].upstream.timeouts.idle = Duration::from_millis(100);
+    let gateway = Gateway::start(options).unwrap();
+    let address = gateway.address();
+    let mut sender = client(address).await;
+    let answer = sender
+        .send_request(request(address, whole("")))
+        .await
+        .unwrap();
+    eventually("nothing is held", || is_at_rest(&gateway));
+    drop(answer);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_on_their_way_at_a_shutdown_are_served() {
+    let origin = Origin::hello();
+    let gateway = Gateway::start(options(upstream(&[&origin]))).unwrap();
+    let address = gateway.address();
+    let io = TokioIo::new(TcpStream::connect(address).await.unwrap());
+    let (mut sender, connection) = http2::handshake::<_, _, Body>(TokioExecutor::new(), io)
+        .await
+        .unwrap();
+    let connection = tokio::spawn(connection);
+    let asking = |sender: &mut http2::SendRequest<Body>| {
+        sender.send_request(
+            Request::get(format!("http://{address}/"))
+                .body(whole(""))
+                .unwrap(),
+        )
+    };
+    assert_eq!(asking(&mut sender).await.unwrap().status(), StatusCode::OK);
+    let ending = tokio::spawn(gateway.shutdown(Duration::from_secs(20)));
+    let mut served = 0;
+    // What was begun before the last word of the server came is answered; then it is told that no more are.
+    while let Ok(answer) = timeout(PATIENCE, asking(&mut sender)).await.unwrap() {
+        let body: Bytes = answer.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(body, "hello");
+        served += 1;
+        assert!(served < 1_000_000);
+    }
+    assert!(
+        timeout(PATIENCE, connection)
+            .await
+            .unwrap()
+            .unwrap()
+            .is_ok()
+    );
+    assert_eq!(ending.await.unwrap().cut, 0);
+}

@@ -1,0 +1,183 @@
+//! Operating plain HTTP: its log, its figures, its readiness, its limits at a reload.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use hyper::Method;
+use plunge::proxy::{Config, Server};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use crate::client::Client;
+use crate::configuration::ANY;
+use crate::fixture::{eventually, marker, stats};
+use crate::side_by_side::{get, http, plain};
+
+async fn open(text: &str) -> Server {
+    let config = Config::parse(text).expect("no mistakes");
+    Server::open(config).await.expect("it starts")
+}
+
+/// An address where nobody listens.
+async fn nowhere() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    listener.local_addr().unwrap()
+}
+
+#[tokio::test]
+async fn each_request_of_plain_http_is_a_line_of_the_access_log() {
+    let path = std::env::temp_dir().join(format!("{}.log", marker("plain-access")));
+    let log = format!("[log]\naccess = {:?}\n", path.to_str().unwrap());
+    let site = http("site", "/site", plain("hello").await);
+    let server = open(&format!("{ANY}{log}{site}")).await;
+    let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let client = Client::new(server.mcp_address()).with("traceparent", parent);
+    for path in ["/site/x?secret=1", "/nowhere"] {
+        let reply = client.open(Method::GET, path, Bytes::new()).await;
+        reply.into_body().collect().await.unwrap();
+    }
+    let lines = || -> Vec<Value> {
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    };
+    eventually("both are written", || lines().len() == 2).await;
+    let lines = lines();
+    let _ = fs::remove_file(&path);
+    let first = &lines[0];
+    assert_eq!(
+        (&first["status"], &first["bytes"]),
+        (&json!(200), &json!(5))
+    );
+    assert_eq!(
+        (&first["method"], &first["path"]),
+        (&json!("GET"), &json!("/site/x"))
+    );
+    assert_eq!(first["upstream"], "site");
+    assert_eq!(first["trace"], "0af7651916cd43dd8448eb211c80319c");
+    assert!(
+        first["total_ms"].as_f64() >= first["head_ms"].as_f64(),
+        "{first}"
+    );
+    assert_eq!(
+        (&lines[1]["status"], &lines[1]["upstream"]),
+        (&json!(404), &Value::Null)
+    );
+}
+
+#[tokio::test]
+async fn answers_and_times_are_counted_by_upstream() {
+    let (site, gone) = (plain("hello").await, nowhere().await);
+    let server = open(&format!(
+        "{ANY}{}{}",
+        http("site", "/", site),
+        http("gone", "/gone", gone)
+    ))
+    .await;
+    let address = server.mcp_address();
+    for _ in 0..3 {
+        assert_eq!(get(address, "/").await.0, 200);
+    }
+    assert_eq!(get(address, "/gone").await.0, 502);
+    let figures = stats(server.admin_address()).await;
+    let of = |name: &str| {
+        let upstreams = figures["upstreams"].as_array().unwrap();
+        let found = upstreams.iter().find(|upstream| upstream["name"] == name);
+        found.unwrap().clone()
+    };
+    let (one, other) = (of("site"), of("gone"));
+    assert_eq!(
+        (&one["replies"]["2xx"], &one["sent_bytes"]),
+        (&json!(3), &json!(15))
+    );
+    assert_eq!(other["replies"]["5xx"], 1);
+    let counted = |upstream: &Value| -> u64 {
+        let buckets = upstream["times"]["buckets"].as_array().unwrap();
+        buckets
+            .iter()
+            .map(|bucket| bucket[1].as_u64().unwrap())
+            .sum()
+    };
+    assert_eq!((counted(&one), counted(&other)), (3, 1));
+    let (_, metrics) = get(server.admin_address(), "/metrics").await;
+    for line in [
+        "plunge_http_upstream_answers_total{upstream=\"site\",class=\"2xx\"} 3",
+        "plunge_http_upstream_answers_total{upstream=\"gone\",class=\"5xx\"} 1",
+        "plunge_http_upstream_seconds_count{upstream=\"site\"} 3",
+        "plunge_http_upstream_seconds_bucket{upstream=\"site\",le=\"+Inf\"} 3",
+    ] {
+        assert!(metrics.contains(line), "{line} in {metrics}");
+    }
+}
+
+#[tokio::test]
+async fn readiness_knows_of_an_address_where_nobody_listens_before_a_request_does() {
+    let gone = nowhere().await;
+    let server = open(&format!("{ANY}{}", http("gone", "/", gone))).await;
+    let admin = server.admin_address();
+    let ready = || async move { get(admin, "/readyz").await };
+    let until = |wanted: u16| async move {
+        let begun = std::time::Instant::now();
+        loop {
+            let (status, text) = ready().await;
+            if status == wanted {
+                return text;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(20), "{status} {text}");
+            tokio::task::yield_now().await;
+        }
+    };
+    let text = until(503).await;
+    assert!(
+        text.contains(&format!("http://{gone}/ cannot be reached")),
+        "{text}"
+    );
+    let _back = TcpListener::bind(gone).await.unwrap();
+    until(200).await;
+}
+
+#[tokio::test]
+async fn limits_of_plain_http_follow_a_reload() {
+    let site = http("site", "/", plain("hello").await);
+    let with = |limits: &str| Config::parse(&format!("{ANY}[http]\n{limits}\n{site}")).unwrap();
+    let server = Server::open(with("max_head_bytes = 300")).await.unwrap();
+    let address = server.mcp_address();
+    let long = format!("/{}", "x".repeat(400));
+    assert_eq!(get(address, &long).await.0, 431);
+    let reloaded = server
+        .reload(with(
+            "max_head_bytes = 3000\nmax_clients = 2\nmax_connections = 3",
+        ))
+        .await
+        .unwrap();
+    assert!(reloaded.later.is_empty(), "{reloaded:?}");
+    assert_eq!(get(address, &long).await.0, 200);
+    let reloaded = server
+        .reload(with("workers = 7\nlisten = \"127.0.0.1:1\""))
+        .await
+        .unwrap();
+    assert_eq!(
+        reloaded.later,
+        ["http.listen", "http.workers and http.pin_workers"]
+    );
+    assert_eq!(get(address, "/").await.0, 200);
+}
+
+#[tokio::test]
+async fn a_file_of_plain_http_alone_listens_for_nothing_else() {
+    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let text = format!(
+        "listen = \"{}\"\nadmin = \"127.0.0.1:0\"\n[http]\nlisten = \"127.0.0.1:0\"\n{}",
+        taken.local_addr().unwrap(),
+        http("site", "/", plain("hello").await)
+    );
+    let server = open(&text).await;
+    assert_eq!(server.http_address(), Some(server.mcp_address()));
+    assert_eq!(get(server.mcp_address(), "/").await, (200, "hello".into()));
+    let report = server.shutdown(Duration::from_secs(10)).await;
+    assert_eq!(report.cut, 0);
+}
