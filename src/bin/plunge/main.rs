@@ -20,6 +20,11 @@ use plunge::transport::{exec_tied_to_parent, guard_groups};
 
 use arguments::{Cli, Serve, Task};
 
+/// Gives back what was unused for ten seconds, also while nothing happens: the C library's keeps what the busiest
+/// moment took. The library sets no allocator.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// What ends the command, with its exit code.
 enum Failure {
     /// The arguments are wrong: 2.
