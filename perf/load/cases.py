@@ -8,7 +8,7 @@ class Case:
     isolates: str
     #: How the proxy shares children; None goes without a proxy.
     mode: str | None
-    #: `wrk`, `drive`, `idle`, or a script of `perf/k6`.
+    #: `wrk`, `drive`, `beside`, `idle`, or a script of `perf/k6`.
     client: str = "wrk"
     clients: int = 32
     #: How the upstream behaves; `real` is a real MCP server.
@@ -81,6 +81,15 @@ CASES = [
          beside="node_stdio"),
     Case("node_shared_one", "the same server through the proxy's HTTP, one call after the other", "shared", clients=1,
          upstream=NODE, proxy=ONE, beside="node_stdio_one"),
+    # The same in turns of half a second, both servers up: what others do on the machine meets both.
+    Case("native_beside", "our echo server's streams beside the same through `plunge forward`, one call after the other",
+         "session", "beside", 1, proxy=ONE),
+    Case("node_beside", "node's streams beside the same through `plunge forward`, 8 calls in flight", "session", "beside", 8,
+         NODE, proxy=ONE),
+    Case("node_beside_one", "the same, one call after the other", "session", "beside", 1, NODE, proxy=ONE),
+    Case("python_beside", "python's streams beside the same through `plunge forward`, 8 calls in flight", "session", "beside",
+         8, PYTHON, proxy=ONE),
+    Case("python_beside_one", "the same, one call after the other", "session", "beside", 1, PYTHON, proxy=ONE),
     Case("python_stdio", "a real server (python), no proxy: its streams alone, 8 calls in flight", None, "drive", 8, PYTHON),
     Case("python_forward", "the same streams through `plunge forward`", "session", "drive", 8, PYTHON, proxy=ONE,
          beside="python_stdio"),

@@ -52,6 +52,12 @@ def drive(program, seconds, in_flight, command):
     return figures([program, "drive", "--in-flight", str(in_flight), "--seconds", str(seconds), "--", *command], seconds)
 
 
+def beside(program, seconds, in_flight, direct, command):
+    """The server's own streams and the same with something between, in turns within the second."""
+    return figures([program, "beside", "--in-flight", str(in_flight), "--seconds", str(seconds), "--direct", " ".join(direct),
+                    "--", *command], seconds)
+
+
 def idle(url, count, resident):
     """Connections that say hello and stay: how long each hello took, and what `resident` (KiB) grew by for each."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]

@@ -60,6 +60,7 @@ pub fn beside_a_busy_core<R>(task: impl FnOnce() -> R) -> R {
 }
 
 /// Measures one case.
+#[inline(never)]
 pub fn measure(case: &str) -> Vec<Ratio> {
     match case {
         "hit" => alone("hit", Cycle::Hit, Ours::build, QueuePair::build),
@@ -73,6 +74,7 @@ pub fn measure(case: &str) -> Vec<Ratio> {
 }
 
 /// Measures the hit with something planted in it.
+#[inline(never)]
 pub fn measure_planted(plant: Plant) -> Vec<Ratio> {
     let hit = Cycle::Hit;
     match plant {

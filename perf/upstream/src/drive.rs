@@ -37,7 +37,7 @@ struct Answer {
 }
 
 /// The two ends of the server's streams.
-struct Server {
+pub struct Server {
     child: Child,
     input: BufWriter<ChildStdin>,
     output: BufReader<ChildStdout>,
@@ -53,8 +53,7 @@ pub fn run(load: &Load) -> io::Result<ExitCode> {
     let (times, errors) = server.play(load.in_flight, Duration::from_secs(load.seconds))?;
     let seconds = start.elapsed().as_secs_f64();
     let (most, children) = (most_kib(server.child.id()), children(server.child.id()));
-    drop(server.input);
-    server.child.wait()?;
+    server.end()?;
     let at = |quantile| times.value_at_quantile(quantile) as f64 / 1e3;
     println!(
         "{}",
@@ -88,7 +87,7 @@ fn children(process: u32) -> usize {
 }
 
 impl Server {
-    fn start(command: &[String]) -> io::Result<Self> {
+    pub fn start(command: &[String]) -> io::Result<Self> {
         let (program, arguments) = command
             .split_first()
             .ok_or_else(|| io::Error::other("no command was given"))?;
@@ -111,7 +110,7 @@ impl Server {
     }
 
     /// The handshake.
-    fn greet(&mut self) -> io::Result<()> {
+    pub fn greet(&mut self) -> io::Result<()> {
         self.input.write_all(
             br#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"drive","version":"1"}}}"#,
         )?;
@@ -123,7 +122,7 @@ impl Server {
     }
 
     /// Keeps calls in flight for so long; then takes the answers that are still to come.
-    fn play(&mut self, in_flight: usize, lasts: Duration) -> io::Result<(Histogram<u64>, u64)> {
+    pub fn play(&mut self, in_flight: usize, lasts: Duration) -> io::Result<(Histogram<u64>, u64)> {
         let bounds = Histogram::new_with_bounds(1, 600_000_000_000, 3);
         let mut times = bounds.map_err(io::Error::other)?;
         let mut errors = 0;
@@ -158,6 +157,12 @@ impl Server {
             }
         }
         Ok((times, errors))
+    }
+
+    /// Closes its input and waits for its end.
+    pub fn end(mut self) -> io::Result<()> {
+        drop(self.input);
+        self.child.wait().map(drop)
     }
 
     fn call(&mut self, id: usize) -> io::Result<()> {

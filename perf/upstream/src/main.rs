@@ -8,11 +8,13 @@
 //! plunge-upstream echo --listen 127.0.0.1:8900 [--close] [--delay-ms 20] [--die-after 5000]
 //! plunge-upstream plain --listen 127.0.0.1:8901 [--body-bytes 128]
 //! plunge-upstream drive --in-flight 32 --seconds 5 -- CMD ARGS
+//! plunge-upstream beside --in-flight 8 --seconds 20 --direct 'CMD ARGS' -- OTHER ARGS
 //! ```
 //!
 //! Exit codes: 0 ended in order, 1 could not run, 2 the arguments are wrong, 3 died as it was told to.
 
 mod answer;
+mod beside;
 mod drive;
 mod echo;
 mod plain;
@@ -47,6 +49,8 @@ enum Task {
     },
     /// Call an MCP server over standard streams, nothing between, and print figures as JSON.
     Drive(drive::Load),
+    /// The same of two servers in turns, and how the second compares with the first.
+    Beside(beside::Turns),
 }
 
 fn main() -> ExitCode {
@@ -55,6 +59,7 @@ fn main() -> ExitCode {
         Task::Echo(script) => echo::serve(&script),
         Task::Plain { listen, body_bytes } => plain::serve(listen, body_bytes),
         Task::Drive(load) => drive::run(&load),
+        Task::Beside(turns) => beside::run(&turns),
     };
     match ended {
         Ok(code) => code,
