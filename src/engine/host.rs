@@ -18,6 +18,9 @@ pub(crate) trait Host<T>: Send + Sync + Sized + 'static {
     /// Called at every release.
     fn keeps(&self, value: &T) -> bool;
 
+    /// Whether it [keeps](Self::keeps) every connection without a look at it.
+    fn keeps_all(&self) -> bool;
+
     /// Whether [`held`](Self::held) says anything: then a lease that ends in another tick than it
     /// began is [`returned`](Self::returned), so that the release of one that does not pays nothing.
     const TELLS_HOLDS: bool = false;

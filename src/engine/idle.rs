@@ -74,18 +74,26 @@ impl IdleSet {
     /// Adds an id. Ends in a fence: the caller looks at the gate next.
     #[inline]
     pub(super) fn put(&self, id: SlotId, thread: Option<usize>) {
-        if let Some(own) = self.own(thread) {
-            // Relaxed: a hint that spares the locked instruction when the place is taken.
-            if own.load(Ordering::Relaxed) == 0
-                // SeqCst: Release for the slot (Acquire in `take_hot`), and ordered before the
-                // caller's load of the gate; pairs with the waiter that raises it and takes again.
-                && own.compare_exchange(0, id.as_word(), Ordering::SeqCst, Ordering::Relaxed).is_ok()
-            {
-                fence_after_rmw();
-                return;
-            }
+        if !thread.is_some_and(|thread| self.put_near(id, thread)) {
+            self.put_far(id);
         }
-        self.put_elsewhere(id);
+    }
+
+    /// Puts an id into this thread's place, if that is free. Ends in a fence then.
+    #[inline(always)]
+    pub(super) fn put_near(&self, id: SlotId, thread: usize) -> bool {
+        let Some(own) = self.own(Some(thread)) else {
+            return false;
+        };
+        // Relaxed: a hint that spares the locked instruction when the place is taken.
+        let put = own.load(Ordering::Relaxed) == 0
+            // SeqCst: Release for the slot (Acquire in `take_hot`), and ordered before the
+            // caller's load of the gate; pairs with the waiter that raises it and takes again.
+            && own.compare_exchange(0, id.as_word(), Ordering::SeqCst, Ordering::Relaxed).is_ok();
+        if put {
+            fence_after_rmw();
+        }
+        put
     }
 
     #[inline(always)]
@@ -101,8 +109,9 @@ impl IdleSet {
             .or_else(|| self.hot.iter().find_map(|place| take_hot(place)))
     }
 
+    /// Puts an id into the part that all threads share. Ends in a fence.
     #[inline(never)]
-    fn put_elsewhere(&self, id: SlotId) {
+    pub(super) fn put_far(&self, id: SlotId) {
         match &self.rest {
             Rest::Queue(queue) => {
                 let pushed = queue.push(id);
@@ -139,10 +148,10 @@ impl IdleSet {
     /// `put` does.
     pub(super) fn put_aside(&self, id: SlotId) {
         match &self.rest {
-            Rest::Queue(_) => self.put_elsewhere(id),
+            Rest::Queue(_) => self.put_far(id),
             Rest::Stack(_, aside) => {
                 aside.push(id);
-                // SeqCst: as in `put_elsewhere`.
+                // SeqCst: as in `put_far`.
                 fence(Ordering::SeqCst);
             }
         }
@@ -152,7 +161,7 @@ impl IdleSet {
     pub(super) fn restore(&self) {
         if let Rest::Stack(stack, aside) = &self.rest {
             std::iter::from_fn(|| aside.pop()).for_each(|id| stack.push(id));
-            // SeqCst: as in `put_elsewhere`.
+            // SeqCst: as in `put_far`.
             fence(Ordering::SeqCst);
         }
     }

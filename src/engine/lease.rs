@@ -10,7 +10,7 @@ use super::hazard::Record;
 use super::host::Host;
 use super::permit::Permit;
 use super::slot::{Slot, SlotId};
-use crate::sync::{Arc, thread_index};
+use crate::sync::{Arc, known_thread_index};
 use crate::time::Tick;
 
 pub(crate) struct Lease<T, H: Host<T>>(NonNull<Slot<T, H>>);
@@ -172,30 +172,60 @@ impl<T, H: Host<T>> Lease<T, H> {
     }
 }
 
-impl<T, H: Host<T>> Drop for Lease<T, H> {
+impl<T, H: Host<T>> Lease<T, H> {
+    /// Whether the connection may go back without a look at anything but the lease itself.
     #[inline(always)]
-    fn drop(&mut self) {
-        let body = self.body();
-        let tick = body.tick.load();
-        if body.gate.peek().is_quiet()
+    fn is_untroubled(&self, tick: Tick) -> bool {
+        self.body().gate.peek().is_quiet()
             && tick != Tick::NEVER
             && !self.slot().is_marked()
             && (!H::TELLS_HOLDS || self.since() == tick)
-            && !std::thread::panicking()
-            && body.host().keeps(self.value())
-        {
-            let thread = thread_index();
-            if let Some(record) = thread.and_then(Record::of) {
-                if !H::TELLS_HOLDS {
-                    self.stamp(tick);
-                }
-                let hazard = record.protect(Arc::as_ptr(body).cast());
-                // SAFETY: the lease ends here, and the body is protected by `hazard`.
-                return unsafe {
-                    Body::publish(Arc::as_ptr(body), self.slot().id(), thread, hazard)
-                };
-            }
+    }
+
+    #[inline(always)]
+    fn end_untroubled(&self, tick: Tick) {
+        if !H::TELLS_HOLDS {
+            self.stamp(tick);
         }
-        H::returned(Self(self.0));
+    }
+
+    /// Asks whether the connection may go back, or for an index of this thread.
+    #[inline(never)]
+    fn drop_asking(slot: NonNull<Slot<T, H>>, tick: Tick) {
+        let lease = Self(slot);
+        if !lease.body().host().keeps(lease.value()) {
+            return H::returned(lease);
+        }
+        lease.end_untroubled(tick);
+        lease.put();
+    }
+}
+
+impl<T, H: Host<T>> Drop for Lease<T, H> {
+    /// What is not the usual case is the tail of this: so the usual case saves no registers for it.
+    #[inline(always)]
+    fn drop(&mut self) {
+        let slot = self.0;
+        // First, while nothing is at hand that its call, made after any panic, would have to save.
+        if std::thread::panicking() {
+            return H::returned(Self(slot));
+        }
+        let body = self.body();
+        let tick = body.tick.load();
+        if !self.is_untroubled(tick) {
+            return H::returned(Self(slot));
+        }
+        if body.host().keeps_all()
+            && let Some(thread) = known_thread_index()
+            && let Some(record) = Record::of(thread)
+        {
+            self.end_untroubled(tick);
+            let hazard = record.protect(Arc::as_ptr(body).cast());
+            // SAFETY: the lease ends here, and the body is protected by `hazard`.
+            return unsafe {
+                Body::publish_near(Arc::as_ptr(body), self.slot().id(), thread, hazard)
+            };
+        }
+        Self::drop_asking(slot, tick);
     }
 }

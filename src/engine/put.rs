@@ -10,7 +10,7 @@ use std::ptr::NonNull;
 
 use super::body::Body;
 use super::gate::GateWord;
-use super::hazard::Record;
+use super::hazard::{Hazard, Record};
 use super::host::Host;
 use super::lease::Lease;
 use super::slot::{Slot, SlotId};
@@ -66,21 +66,53 @@ impl<T, H: Host<T>> Body<T, H> {
         drop(wakes);
     }
 
+    /// [`publish`](Self::publish) where the place of this thread is likely to be free.
+    ///
+    /// # Safety
+    ///
+    /// As there.
+    #[inline(always)]
+    pub(super) unsafe fn publish_near(body: *const Self, id: SlotId, thread: usize, guard: Hazard) {
+        // SAFETY: kept by `guard`.
+        let this = unsafe { &*body };
+        if !this.idle.put_near(id, thread) {
+            // SAFETY: as above.
+            return unsafe { Self::publish_far(body, id, guard) };
+        }
+        if this.gate.after_publish().is_silent() {
+            return drop(guard);
+        }
+        // SAFETY: as above.
+        unsafe { Self::see_to_others(body, guard) }
+    }
+
+    #[inline(never)]
+    unsafe fn publish_far(body: *const Self, id: SlotId, guard: Hazard) {
+        // SAFETY: kept by `guard`.
+        let this = unsafe { &*body };
+        this.idle.put_far(id);
+        // SAFETY: as above.
+        unsafe { Self::see_to_others(body, guard) }
+    }
+
     /// Puts an id into the idle set and sees to whoever did not see it there.
     ///
     /// # Safety
     ///
     /// `guard` keeps the body in memory; the id is the caller's, and is given up.
-    #[inline(always)]
-    pub(super) unsafe fn publish<G>(
-        body: *const Self,
-        id: SlotId,
-        thread: Option<usize>,
-        guard: G,
-    ) {
+    unsafe fn publish<G>(body: *const Self, id: SlotId, thread: Option<usize>, guard: G) {
         // SAFETY: kept by `guard`.
         let this = unsafe { &*body };
         this.idle.put(id, thread);
+        // SAFETY: as above.
+        unsafe { Self::see_to_others(body, guard) }
+    }
+
+    /// Sees to whoever did not see what was just put into the idle set.
+    #[inline]
+    unsafe fn see_to_others<G>(body: *const Self, guard: G) {
+        // SAFETY: kept by `guard`.
+        let this = unsafe { &*body };
         let gate = this.gate.after_publish();
         if gate.is_silent() || (gate.is_quiet() && !this.is_pressed(gate)) {
             return drop(guard);

@@ -377,8 +377,13 @@ impl<T: Send + 'static> Host<T> for Shared<T> {
 
     #[inline(always)]
     fn keeps(&self, value: &T) -> bool {
+        self.keeps_all() || self.keeps_asked(value)
+    }
+
+    #[inline(always)]
+    fn keeps_all(&self) -> bool {
         // Relaxed: a setting on its own.
-        self.keeps_all.load(Ordering::Relaxed) || self.keeps_asked(value)
+        self.keeps_all.load(Ordering::Relaxed)
     }
 
     const TELLS_HOLDS: bool = cfg!(feature = "metrics");

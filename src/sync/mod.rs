@@ -22,4 +22,4 @@ pub(crate) use process::{begin_child, forks};
 #[cfg(not(plunge_loom))]
 pub(crate) use real::*;
 #[cfg(not(plunge_loom))]
-pub(crate) use thread_index::thread_index;
+pub(crate) use thread_index::{known_thread_index, thread_index};

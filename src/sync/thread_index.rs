@@ -54,6 +54,13 @@ pub(crate) fn thread_index() -> Option<usize> {
     }
 }
 
+/// The index of this thread, if it asked for one before. A load, and no call.
+#[inline(always)]
+pub(crate) fn known_thread_index() -> Option<usize> {
+    let index = INDEX.get();
+    (index < GONE).then_some(index)
+}
+
 #[cold]
 #[inline(never)]
 fn assign_slow(index: usize) -> Option<usize> {

@@ -41,6 +41,10 @@ impl Host<Item> for Stage {
         true
     }
 
+    fn keeps_all(&self) -> bool {
+        true
+    }
+
     fn returned(lease: TestLease) {
         let body = Arc::clone(lease.body());
         if body.is_closed() || lease.is_doomed() || std::thread::panicking() {
