@@ -19,6 +19,8 @@ use tokio::time::{Instant, sleep, timeout_at};
 const BACKLOG: u32 = 4096;
 /// How long connections that were begun may take to arrive.
 const ARRIVAL: Duration = Duration::from_millis(100);
+/// How long to wait after the system refused one of them.
+const REFUSED_PAUSE: Duration = Duration::from_millis(5);
 
 /// Lets everything pass but the first packet of a connection. The packet begins with its TCP header, whose byte 13
 /// holds the flags (RFC 9293, 3.1).
@@ -92,18 +94,23 @@ pub fn listen_each(
 
 /// Stops listening without a reset: whoever was taken by the kernel is given to `serve`.
 pub async fn leave(listener: TcpListener, reuse_port: bool, mut serve: impl FnMut(TcpStream)) {
-    if !reuse_port {
-        // Nobody else would answer: what waits in the queue is all there is to be saved.
-        while let Ok(Ok((stream, _))) = timeout_at(Instant::now(), listener.accept()).await {
-            serve(stream);
-        }
-        return;
+    if reuse_port {
+        refuse_new(SockRef::from(&listener));
     }
-    refuse_new(SockRef::from(&listener));
-    let until = Instant::now() + ARRIVAL;
+    let begun = Instant::now();
+    let until = match reuse_port {
+        true => begun + ARRIVAL,
+        // Nobody else would answer: what waits in the queue is all there is to be saved.
+        false => begun,
+    };
     while let Ok(accepted) = timeout_at(until, listener.accept()).await {
-        if let Ok((stream, _)) = accepted {
-            serve(stream);
+        match accepted {
+            Ok((stream, _)) => serve(stream),
+            // A client that left, or no descriptor is free: those behind it are still served.
+            Err(_) if begun.elapsed() < ARRIVAL => sleep(REFUSED_PAUSE).await,
+            Err(error) => {
+                return tracing::warn!(%error, "connections that were begun may be reset");
+            }
         }
     }
 }

@@ -375,3 +375,23 @@ fn an_upstream_that_says_nothing_but_go_on_is_502() {
     // Who speaks HTTP/1.0 is told of none of them.
     assert_eq!(status(&ask(&gateway, "GET / HTTP/1.0\r\n\r\n")), 502);
 }
+
+#[test]
+fn an_answer_whose_connection_is_reset_is_not_passed_on_as_whole() {
+    let (go, wait) = mpsc::channel::<()>();
+    let wait = std::sync::Mutex::new(wait);
+    let origin = Origin::scripted(move |talk, _| {
+        talk.head();
+        talk.say("HTTP/1.1 200 OK\r\n\r\nabc");
+        let _ = wait.lock().unwrap().recv();
+        // Closed now, it says so by a reset.
+        let socket = socket2::SockRef::from(&talk.stream);
+        socket.set_linger(Some(std::time::Duration::ZERO)).unwrap();
+    });
+    let gateway = gateway(&origin);
+    let mut talk = Talk::to(gateway.address());
+    talk.say("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+    assert!(talk.until("abc\r\n").is_some());
+    go.send(()).unwrap();
+    assert_eq!(talk.rest(), "", "no last chunk");
+}

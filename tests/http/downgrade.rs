@@ -43,9 +43,7 @@ async fn what_h2_writes_in_several_fields_is_one_in_http_1() {
     for cookie in ["a=1", "b=2", "c=3"] {
         fields.append(COOKIE, HeaderValue::from_static(cookie));
     }
-    for _ in 0..2 {
-        fields.append(CONTENT_LENGTH, HeaderValue::from_static("0"));
-    }
+    fields.append(CONTENT_LENGTH, HeaderValue::from_static("0"));
     let answer = sender.send_request(request).await.unwrap();
     assert_eq!(answer.status(), StatusCode::OK);
     let head = origin.last_head();
@@ -53,6 +51,53 @@ async fn what_h2_writes_in_several_fields_is_one_in_http_1() {
     assert_eq!(head.matches("cookie:").count(), 1, "{head}");
     assert_eq!(head.matches("content-length:").count(), 1, "{head}");
     assert_eq!(head.matches("\ntraceparent: 00-").count(), 1, "{head}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_two_readers_could_see_in_two_ways_is_refused_in_h2_as_in_http_1() {
+    let (origin, gateway) = hello();
+    let address = gateway.address();
+    let mut sender = client(address).await;
+    let cases: [(&[(&str, &str)], u16); 5] = [
+        (&[("content-length", "0"), ("content-length", "0")], 400),
+        (&[("host", "other")], 400),
+        (&[("host", "a"), ("host", "b")], 400),
+        (&[("expect", "something")], 417),
+        (&[("expect", "100-Continue")], 200),
+    ];
+    for (fields, status) in cases {
+        let mut request = request(address, none());
+        for (name, value) in fields {
+            request
+                .headers_mut()
+                .append(*name, HeaderValue::from_static(value));
+        }
+        let answer = sender.send_request(request).await.unwrap();
+        assert_eq!(answer.status().as_u16(), status, "{fields:?}");
+    }
+    assert_eq!(origin.heads.lock().unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_that_differs_by_an_underscore_stays_behind_in_h2_too() {
+    let (origin, gateway) = hello();
+    let address = gateway.address();
+    let mut sender = client(address).await;
+    let mut request = request(address, none());
+    for name in [
+        "x_forwarded_for",
+        "content_length",
+        "transfer_encoding",
+        "x_mine",
+    ] {
+        let value = HeaderValue::from_static("1");
+        request.headers_mut().append(name, value);
+    }
+    let answer = sender.send_request(request).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    let head = origin.last_head();
+    assert_eq!(head.matches('_').count(), 1, "{head}");
+    assert!(head.contains("x_mine: 1\r\n"), "{head}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -263,4 +308,41 @@ async fn a_slow_or_broken_upload_in_h2_is_no_failure_of_the_upstream() {
         .unwrap();
     let answer = timeout(PATIENCE, sender.send_request(next)).await.unwrap();
     assert_eq!(answer.unwrap().status(), StatusCode::OK);
+}
+
+#[test]
+fn a_slow_head_before_an_upstream_in_h2_has_the_time_of_a_head_and_is_told() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (upstream, _) = runtime.block_on(echo(true));
+    let mut options = options(upstream);
+    // Idle for a short time at most, but a head that was begun has its own.
+    options.client_head = Duration::from_millis(600);
+    options.client_idle = Duration::from_millis(100);
+    let gateway = Gateway::start(options).unwrap();
+    let mut talk = Talk::to(gateway.address());
+    talk.say("GET / HTTP/1.1\r\nhost: a\r\n\r\nGET / HT");
+    assert_eq!(status(&talk.head().unwrap()), 200);
+    assert_eq!(status(&talk.rest()), 408);
+    eventually("it is gone", || gateway.stats().clients == 0);
+}
+
+#[test]
+fn a_request_whose_head_was_begun_before_a_shutdown_is_served_before_an_upstream_in_h2() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (upstream, _) = runtime.block_on(echo(true));
+    let gateway = Gateway::start(options(upstream)).unwrap();
+    let (mut talk, mut idle) = (Talk::to(gateway.address()), Talk::to(gateway.address()));
+    for talk in [&mut talk, &mut idle] {
+        talk.say("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+        assert_eq!(status(&talk.head().unwrap()), 200);
+    }
+    talk.say("GET / HTTP/1.1\r\nho");
+    let view = gateway.view();
+    let ending = runtime.spawn(gateway.shutdown(PATIENCE));
+    // An idle one goes first: by then this one would be gone, too, if it was taken for idle.
+    assert_eq!(idle.rest(), "");
+    eventually("one is left", || view.stats().clients == 1);
+    talk.say("st: a\r\n\r\n");
+    assert_eq!(status(&talk.rest()), 200);
+    assert_eq!(runtime.block_on(ending).unwrap().cut, 0);
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, StreamBody};
-use hyper::body::{Frame, Incoming};
+use hyper::body::{Body as _, Frame, Incoming};
 use hyper::client::conn::{http1, http2};
 use hyper::header::HeaderMap;
 use hyper::service::service_fn;
@@ -256,4 +256,33 @@ async fn a_client_in_h2_that_leaves_in_the_middle_costs_no_capacity() {
     eventually("nothing is held", || {
         is_at_rest(&gateway) && gateway.stats().clients == 0
     });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_is_still_coming_is_not_in_the_way_of_the_next_to_its_upstream() {
+    let origin = Origin::scripted(|talk, _| {
+        while let Some(head) = talk.head() {
+            // The answer comes before the body, which never ends.
+            talk.say("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+            if head.starts_with("POST") {
+                talk.rest();
+            }
+        }
+    });
+    let gateway = Gateway::start(options(upstream(&[&origin]))).unwrap();
+    let address = gateway.address();
+    let mut sender = client(address).await;
+    let endless = StreamBody::new(futures::stream::pending::<Result<Frame<Bytes>, Infallible>>());
+    for body in [endless.boxed_unsync(), whole("")] {
+        let method = if body.is_end_stream() { "GET" } else { "POST" };
+        let request = Request::builder().method(method);
+        let request = request.uri(format!("http://{address}/")).body(body);
+        let asking = sender.send_request(request.unwrap());
+        let answer = timeout(PATIENCE, asking).await.unwrap().unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        let body = timeout(PATIENCE, answer.into_body().collect()).await;
+        assert_eq!(body.unwrap().unwrap().to_bytes(), "ok");
+        eventually("its connection is given back", || is_at_rest(&gateway));
+    }
+    assert_eq!(origin.connections(), 2);
 }

@@ -134,3 +134,16 @@ async fn requests_that_are_taken_back_at_once_cost_nothing_but_their_connection(
     let answer = timeout(PATIENCE, sender.send_request(next)).await.unwrap();
     assert_eq!(answer.unwrap().status(), StatusCode::OK);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_whose_first_words_come_byte_by_byte_is_understood() {
+    const FIRST: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    let origin = Origin::hello();
+    let gateway = Gateway::start(options(upstream(&[&origin]))).unwrap();
+    let mut talk = Talk::to(gateway.address());
+    for byte in FIRST {
+        talk.say([*byte]);
+    }
+    let frame = talk.bytes(9).unwrap();
+    assert_eq!(frame[3], 4, "the server says what it allows");
+}

@@ -248,3 +248,20 @@ fn a_client_that_is_slow_with_its_body_is_told_so_and_costs_the_upstream_nothing
     assert_eq!(status(&ask(&gateway, slow)), 408);
     assert_eq!(status(&get(&gateway, "/")), 200);
 }
+
+#[test]
+fn an_upstream_that_never_says_to_go_on_is_to_blame_itself() {
+    let origin = Origin::scripted(|talk, _| {
+        talk.head();
+        talk.rest();
+    });
+    let mut options = options(upstream(&[&origin]));
+    options.routes[0].upstream.timeouts.request = Duration::from_millis(100);
+    let gateway = Gateway::start(options).unwrap();
+    let answer = ask(
+        &gateway,
+        "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\nexpect: 100-continue\r\n\r\n",
+    );
+    assert_eq!(status(&answer), 504);
+    assert_eq!(addresses(&gateway)[0].failures, 1);
+}

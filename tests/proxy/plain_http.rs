@@ -5,11 +5,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::BodyExt;
-use hyper::Method;
+use http_body_util::{BodyExt, Empty};
+use hyper::client::conn::http2;
+use hyper::{Method, Request};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use plunge::proxy::{Config, Server};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::client::Client;
 use crate::configuration::ANY;
@@ -59,6 +61,57 @@ async fn each_request_of_plain_http_is_a_line_of_the_access_log() {
     );
     assert_eq!(first["upstream"], "site");
     assert_eq!(first["trace"], "0af7651916cd43dd8448eb211c80319c");
+    assert!(
+        first["total_ms"].as_f64() >= first["head_ms"].as_f64(),
+        "{first}"
+    );
+    assert_eq!(
+        (&lines[1]["status"], &lines[1]["upstream"]),
+        (&json!(404), &Value::Null)
+    );
+    assert!(lines[1]["bytes"].as_u64() > Some(0), "{}", lines[1]);
+}
+
+#[tokio::test]
+async fn each_request_of_plain_http_in_h2_is_a_line_of_the_access_log() {
+    let path = std::env::temp_dir().join(format!("{}.log", marker("plain-access-h2")));
+    let log = format!("[log]\naccess = {:?}\n", path.to_str().unwrap());
+    let site = http("site", "/site", plain("hello").await);
+    let listen = "[http]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n";
+    let server = open(&format!("admin = \"127.0.0.1:0\"\n{listen}{log}{site}")).await;
+    let address = server.http_address().unwrap();
+    let io = TokioIo::new(TcpStream::connect(address).await.unwrap());
+    let handshake = http2::handshake::<_, _, Empty<Bytes>>(TokioExecutor::new(), io);
+    let (mut sender, connection) = handshake.await.unwrap();
+    tokio::spawn(connection);
+    for path in ["/site/x?secret=1", "/nowhere"] {
+        let request = Request::get(format!("http://{address}{path}"))
+            .header(
+                "traceparent",
+                "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            )
+            .body(Empty::new());
+        let reply = sender.send_request(request.unwrap()).await.unwrap();
+        reply.into_body().collect().await.unwrap();
+    }
+    let lines = || -> Vec<Value> {
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        let lines = text.lines();
+        lines
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect()
+    };
+    eventually("both are written", || lines().len() == 2).await;
+    let lines = lines();
+    let _ = fs::remove_file(&path);
+    let first = &lines[0];
+    let expected = json!({
+        "method": "GET", "path": "/site/x", "host": address.to_string(), "status": 200, "bytes": 5,
+        "upstream": "site", "trace": "0af7651916cd43dd8448eb211c80319c",
+    });
+    for (name, value) in expected.as_object().unwrap() {
+        assert_eq!(&first[name], value, "{name}");
+    }
     assert!(
         first["total_ms"].as_f64() >= first["head_ms"].as_f64(),
         "{first}"

@@ -21,7 +21,7 @@ use super::connection::Connection;
 use super::counts::Counts;
 use super::deadline::Patience;
 use super::exchange::{End, Side, exchange};
-use super::head::{Front, Request, parse_request};
+use super::head::{Request, Terms, parse_request};
 use super::refusal::{self, Refusal};
 use super::shared::Rules;
 use super::upgrade::tunnel;
@@ -56,7 +56,7 @@ enum Turn {
     /// Nobody is there, or nothing can be said.
     Gone,
     /// Others read on from here.
-    Bridge(bridge::Front),
+    Bridge(bridge::Dialect),
 }
 
 /// Serves a connection to its end.
@@ -70,7 +70,7 @@ pub async fn serve(stream: TcpStream, peer: SocketAddr, worker: Arc<Worker>) {
         peer: peer.ip().to_canonical().to_string(),
         worker: worker.clone(),
     };
-    let mut closing = pin!(worker.shared.closed());
+    let mut closing = pin!(worker.shared.until_closing());
     let mut serving = pin!(client.serve());
     let mut is_told = false;
     poll_fn(|context| {
@@ -97,7 +97,7 @@ impl Client {
                 Turn::Last => return self.shut().await,
                 Turn::Linger => return self.linger().await,
                 Turn::Gone => return,
-                Turn::Bridge(front) => {
+                Turn::Bridge(dialect) => {
                     let Self {
                         stream,
                         inbox,
@@ -105,7 +105,7 @@ impl Client {
                         worker,
                         ..
                     } = self;
-                    return Box::pin(bridge::serve(front, stream, inbox, peer, worker)).await;
+                    return Box::pin(bridge::serve(dialect, stream, inbox, peer, worker)).await;
                 }
             }
         }
@@ -141,7 +141,7 @@ impl Client {
             Ok(Some(request)) => request,
             Ok(None) => return Turn::Gone,
             Err(_) if self.inbox.bytes().starts_with(PREFACE) => {
-                return Turn::Bridge(bridge::Front::Http2);
+                return Turn::Bridge(bridge::Dialect::Http2);
             }
             Err(refusal) => {
                 Counts::count(&worker.counts.requests);
@@ -151,7 +151,7 @@ impl Client {
         };
         let upstream = &request.route.upstream;
         if upstream.options.h2 {
-            return Turn::Bridge(bridge::Front::Http1);
+            return Turn::Bridge(bridge::Dialect::Http1);
         }
         Counts::count(&worker.counts.requests);
         let mut entry = Entry::of_head(log, self.inbox.bytes(), Some(&request));
@@ -222,15 +222,18 @@ impl Client {
         rules: &'t Rules,
         to: &mut Vec<u8>,
     ) -> Result<Option<Request<'t>>, Refusal> {
-        let front = Front {
+        let terms = Terms {
             peer: &self.peer,
             limits: &rules.limits,
             table: &rules.routes,
         };
         let mut due = None;
         loop {
-            if let Some(request) = parse_request(self.inbox.bytes(), &front, to)? {
-                return Ok(Some(request));
+            match parse_request(self.inbox.bytes(), &terms, to) {
+                Ok(Some(request)) => return Ok(Some(request)),
+                Ok(None) => {}
+                Err(_) if self.begins_h2() => {}
+                Err(refusal) => return Err(refusal),
             }
             // Most heads come whole: they cost no look at the clock.
             let due = *due.get_or_insert_with(|| Instant::now() + rules.client_head);
@@ -241,6 +244,12 @@ impl Client {
                 Err(_) => return Err(refusal::SLOW_CLIENT),
             }
         }
+    }
+
+    /// Whether it may become the preface of h2 once that is whole.
+    fn begins_h2(&self) -> bool {
+        let heard = self.inbox.bytes();
+        heard.len() < PREFACE.len() && PREFACE.starts_with(heard)
     }
 
     async fn refuse(&mut self, refusal: Refusal, is_head: bool, entry: Option<&mut Entry>) -> Turn {

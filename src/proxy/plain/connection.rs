@@ -89,6 +89,8 @@ pub struct SiteTimes {
     pub connect: std::time::Duration,
     pub acquire: std::time::Duration,
     pub idle: std::time::Duration,
+    /// How long an upstream may say nothing.
+    pub silence: std::time::Duration,
 }
 
 impl PartialEq for Site {

@@ -15,8 +15,9 @@ use super::connection::Connection;
 use super::deadline::Patience;
 use super::head::{Client, Request};
 use super::lanes::{Flight, Upstream};
+use super::moves::Moves;
 use super::refusal::{self, Refusal};
-use super::relay::{Fault, Moves, Passed, answer, both, of_request, pump, unless_gone, within};
+use super::relay::{Delivery, Fault, answer, both, of_request, pump, unless_gone, within};
 use super::wire::{Inbox, Outbox, write_all};
 use super::worker::Worker;
 use crate::resilience::{Deadline, Timeouts};
@@ -59,7 +60,7 @@ pub struct Answered {
 }
 
 impl Answered {
-    fn new(passed: &Passed, begun: Instant, is_whole: bool) -> Self {
+    fn new(passed: &Delivery, begun: Instant, is_whole: bool) -> Self {
         Self {
             status: passed.response.status,
             time: passed.head_at - begun,
@@ -219,7 +220,7 @@ impl Attempt<'_, '_, '_> {
         head: &[u8],
         body: &mut Body,
         is_whole: bool,
-    ) -> Result<Passed, Fault> {
+    ) -> Result<Delivery, Fault> {
         let Self {
             side,
             request,
@@ -236,8 +237,11 @@ impl Attempt<'_, '_, '_> {
         if is_whole {
             moves.set_whole();
         }
+        if request.expects && body.bytes == 0 {
+            moves.await_word();
+        }
         let worker = side.worker;
-        let stays = || !worker.is_leaving();
+        let stays = || !worker.is_draining();
         let (mut client_read, mut client_write) = side.stream.split();
         let (mut upstream_read, mut upstream_write) = lease.stream.split();
         let task = async {

@@ -232,12 +232,13 @@ impl Gateway {
     ) -> Result<(), GatewayError> {
         options.check().map_err(GatewayError::Options)?;
         let _one = self.replacing.lock();
-        self.put(&options.routes, |_, table| Rules::new(options, table, log));
+        // What can be refused comes first.
         let limited = self
             .shared
             .pools
             .set_max_connections(options.max_connections);
         limited.map_err(|error| GatewayError::Options(error.to_string()))?;
+        self.put(&options.routes, |_, table| Rules::new(options, table, log));
         let owed = self.shared.limit_clients(options.max_clients);
         if let Ok(owed @ 1..) = u32::try_from(owed)
             && let Some(home) = self.homes.first()
@@ -287,7 +288,7 @@ impl Gateway {
     /// Dropped before its end, the rest is ended as by a drop of the gateway.
     pub async fn shutdown(mut self, deadline: Duration) -> GatewayReport {
         let begun = Instant::now();
-        self.shared.leave();
+        self.shared.drain();
         let mut drained = pin!(async {
             for thread in &mut self.threads {
                 let _ = (&mut thread.drained).await;

@@ -7,7 +7,7 @@
 
 use std::ops::Deref;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::bridge::Channel;
 use super::connection::{Connection, Pools, Site, SiteTimes};
@@ -48,6 +48,15 @@ pub struct Lane {
     breaker: Mutex<CircuitBreaker>,
     requests: AtomicU64,
     failures: AtomicU64,
+}
+
+/// Why there is no connection that could be shared.
+#[derive(Debug)]
+pub enum NoChannel {
+    /// Others were still waiting for it.
+    Late,
+    /// What the pool said.
+    Pool(AcquireError),
 }
 
 /// One address, as pages show it: all workers together.
@@ -93,6 +102,7 @@ impl Upstream {
             connect: options.timeouts.connect,
             acquire: options.acquire_timeout,
             idle: options.idle_timeout,
+            silence: options.timeouts.idle,
         };
         let site = |home: &Home, target: &HttpTarget| Site {
             // Relaxed: a number that is given out once.
@@ -221,16 +231,23 @@ impl Lane {
     ///
     /// # Errors
     ///
-    /// That of the pool.
-    pub async fn shared_channel(&self) -> Result<Arc<PoolConnection<Channel>>, AcquireError> {
+    /// [`NoChannel`].
+    pub async fn shared_channel(&self) -> Result<Arc<PoolConnection<Channel>>, NoChannel> {
         if let Some(shared) = self.known_channel() {
             return Ok(shared);
         }
-        let _one = self.sharing.lock().await;
+        // Whoever waits for another's dial waits no longer than for one of its own: else each that fails in time
+        // would be paid for by all behind it.
+        let times = self.channels.key().times;
+        let patience = times.acquire.max(times.connect);
+        let Ok(_one) = timeout(patience, self.sharing.lock()).await else {
+            return Err(NoChannel::Late);
+        };
         if let Some(shared) = self.known_channel() {
             return Ok(shared);
         }
-        let shared = Arc::new(self.channels.acquire().await?);
+        let acquired = self.channels.acquire().await;
+        let shared = Arc::new(acquired.map_err(NoChannel::Pool)?);
         *self.shared.lock() = Arc::downgrade(&shared);
         Ok(shared)
     }

@@ -23,6 +23,7 @@ mod gateway;
 mod head;
 mod lanes;
 mod meter;
+mod moves;
 mod options;
 mod refusal;
 mod relay;

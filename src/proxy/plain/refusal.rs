@@ -68,6 +68,12 @@ pub const TOO_MANY_FIELDS: Refusal =
     Refusal::new(431, "there are more header fields than this proxy takes");
 /// No host is named.
 pub const NO_HOST: Refusal = Refusal::bad("there is no Host");
+/// Another use of the connection is asked for.
+pub const NO_TUNNELS: Refusal = Refusal::new(501, "this proxy opens no tunnels");
+/// More is expected than can be.
+pub const UNEXPECTED: Refusal = Refusal::new(417, "only 100-continue can be expected");
+/// The target is not what may stand in a head.
+pub const UNESCAPED: Refusal = Refusal::bad("the target has bytes that have to be escaped");
 /// No route fits.
 pub const NO_ROUTE: Refusal = Refusal::new(404, "no route of this proxy fits the host and path");
 /// The path goes up, out of what its route allows.

@@ -15,30 +15,19 @@ use tokio::time::Instant;
 use super::body::{Body, BodyError};
 use super::deadline::Patience;
 use super::head::{Client, Response, parse_response};
+use super::moves::Moves;
 use super::wire::{Inbox, Outbox, write_all};
 use crate::resilience::{Deadline, Expired, Timeouts};
-use crate::sync::{AtomicBool, AtomicU32, Ordering};
 
 /// The longest head of an answer.
-const MAX_HEAD_BYTES: usize = 256 << 10;
+pub const MAX_HEAD_BYTES: usize = 256 << 10;
 
 /// So many answers before the answer are passed on; an upstream that says more of them says nothing.
-const MOST_BEFORE: u32 = 100;
-
-/// What moved, and who is waited for, so that the clocks know.
-#[derive(Debug, Default)]
-pub struct Moves {
-    sent: AtomicU32,
-    got: AtomicU32,
-    begun: AtomicBool,
-    whole: AtomicBool,
-    asking: AtomicBool,
-    telling: AtomicBool,
-}
+pub const MOST_BEFORE: u32 = 100;
 
 /// An answer that was passed on.
 #[derive(Clone, Copy, Debug)]
-pub struct Passed {
+pub struct Delivery {
     /// Its head.
     pub response: Response,
     /// When that came.
@@ -68,50 +57,6 @@ pub enum Fault {
     Late(Expired),
 }
 
-impl Moves {
-    fn sent(&self) {
-        // Relaxed: read by the same task.
-        self.sent.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn got(&self) {
-        // Relaxed: as above.
-        self.got.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Whether the client got a byte of the answer itself; what is said before it does not count.
-    pub fn has_begun(&self) -> bool {
-        // Relaxed: as above.
-        self.begun.load(Ordering::Relaxed)
-    }
-
-    /// Whether all of the request was sent.
-    pub fn is_whole(&self) -> bool {
-        // Relaxed: as above.
-        self.whole.load(Ordering::Relaxed)
-    }
-
-    /// Notes that all of the request was sent.
-    pub fn set_whole(&self) {
-        // Relaxed: as above.
-        self.whole.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether it is the client that keeps an exchange from going on.
-    fn is_clients_turn(&self) -> bool {
-        // Relaxed, both: as above.
-        self.asking.load(Ordering::Relaxed) || self.telling.load(Ordering::Relaxed)
-    }
-
-    fn seen(&self) -> (u32, u32) {
-        // Relaxed, both: as above.
-        (
-            self.sent.load(Ordering::Relaxed),
-            self.got.load(Ordering::Relaxed),
-        )
-    }
-}
-
 /// Passes an answer on. The client keeps its connection if it asked for that, all of its request was sent when the
 /// answer's head came, and `stays` says so.
 ///
@@ -125,7 +70,7 @@ pub async fn answer<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
     client: Client,
     moves: &Moves,
     stays: impl Fn() -> bool,
-) -> Result<Passed, Fault> {
+) -> Result<Delivery, Fault> {
     let (mut out, mut before) = (Outbox::take(), 0);
     let response = loop {
         match read(from, inbox, moves).await {
@@ -148,8 +93,7 @@ pub async fn answer<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
         }
     };
     let head_at = Instant::now();
-    // Relaxed: as above.
-    moves.begun.store(true, Ordering::Relaxed);
+    moves.begin();
     let mut body = Body::new(response.framing, response.writing, u64::MAX);
     loop {
         let used = body
@@ -158,14 +102,17 @@ pub async fn answer<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
         inbox.consume(used);
         flush(to, &mut out, moves).await?;
         if body.is_done() {
-            return Ok(Passed {
+            return Ok(Delivery {
                 response,
                 head_at,
                 bytes: body.bytes,
             });
         }
-        if let Ok(0) | Err(_) = read(from, inbox, moves).await {
-            body.end(&mut out).map_err(|_| Fault::BadAnswer)?;
+        match read(from, inbox, moves).await {
+            Ok(1..) => {}
+            Ok(0) => body.end(&mut out).map_err(|_| Fault::BadAnswer)?,
+            // A body that ends with its connection is whole only if that ended in order.
+            Err(_) => return Err(Fault::BadAnswer),
         }
     }
 }
@@ -222,10 +169,9 @@ async fn flush<W: AsyncWrite + Unpin>(
     if out.is_empty() {
         return Ok(());
     }
-    // Relaxed, both: as above.
-    moves.telling.store(true, Ordering::Relaxed);
+    moves.set_telling(true);
     write_all(to, out).await.map_err(|_| Fault::ClientGone)?;
-    moves.telling.store(false, Ordering::Relaxed);
+    moves.set_telling(false);
     moves.got();
     out.clear();
     Ok(())
@@ -256,13 +202,12 @@ pub async fn pump<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
             moves.set_whole();
             return Ok(());
         }
-        // Relaxed, both: as above.
-        moves.asking.store(true, Ordering::Relaxed);
+        moves.set_asking(true);
         match inbox.read(from).await {
             Ok(0) | Err(_) => return Err(Fault::ClientGone),
             Ok(_) => moves.sent(),
         }
-        moves.asking.store(false, Ordering::Relaxed);
+        moves.set_asking(false);
     }
 }
 
@@ -282,10 +227,10 @@ pub fn of_request(error: BodyError) -> Fault {
 ///
 /// [`Fault`].
 pub async fn unless_gone(
-    answering: impl Future<Output = Result<Passed, Fault>>,
+    answering: impl Future<Output = Result<Delivery, Fault>>,
     client: &mut ReadHalf<'_>,
     mut says_more: bool,
-) -> Result<Passed, Fault> {
+) -> Result<Delivery, Fault> {
     let mut answering = pin!(answering);
     poll_fn(|context| {
         let answered = answering.as_mut().poll(context);
@@ -313,9 +258,9 @@ pub async fn unless_gone(
 ///
 /// [`Fault`].
 pub async fn both(
-    answering: impl Future<Output = Result<Passed, Fault>>,
+    answering: impl Future<Output = Result<Delivery, Fault>>,
     pumping: impl Future<Output = Result<(), Fault>>,
-) -> Result<Passed, Fault> {
+) -> Result<Delivery, Fault> {
     let (mut answering, mut pumping) = (pin!(answering), pin!(pumping));
     let mut pumped = false;
     poll_fn(|context| {

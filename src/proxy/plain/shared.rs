@@ -22,10 +22,10 @@ pub struct Shared {
     beat_millis: AtomicU64,
     /// Each worker's counters.
     pub counts: Vec<Arc<CachePadded<Counts>>>,
-    leaving: AtomicBool,
+    draining: AtomicBool,
     closing: AtomicBool,
-    left: watch::Sender<bool>,
-    closed: watch::Sender<bool>,
+    drain: watch::Sender<bool>,
+    close: watch::Sender<bool>,
     /// A permit for each client.
     pub clients: Arc<Semaphore>,
     max_clients: Mutex<usize>,
@@ -100,10 +100,10 @@ impl Shared {
             beat_millis: AtomicU64::new(rules.beat()),
             rules: ArcSwap::from_pointee(rules),
             counts: (0..workers).map(|_| Arc::default()).collect(),
-            leaving: AtomicBool::new(false),
+            draining: AtomicBool::new(false),
             closing: AtomicBool::new(false),
-            left: watch::Sender::new(false),
-            closed: watch::Sender::new(false),
+            drain: watch::Sender::new(false),
+            close: watch::Sender::new(false),
         }
     }
 
@@ -152,24 +152,24 @@ impl Shared {
     }
 
     /// Tells all workers to take no more clients, and to let those go that are there.
-    pub fn leave(&self) {
+    pub fn drain(&self) {
         // Relaxed: who sees it late lets its client ask once more.
-        self.leaving.store(true, Ordering::Relaxed);
-        self.left.send_replace(true);
+        self.draining.store(true, Ordering::Relaxed);
+        self.drain.send_replace(true);
     }
 
     /// Tells all workers to end what is idle, too.
     pub fn close(&self) {
-        self.leave();
+        self.drain();
         // Release: pairs with the Acquire in `is_closing`.
         self.closing.store(true, Ordering::Release);
-        self.closed.send_replace(true);
+        self.close.send_replace(true);
     }
 
     /// Whether each answer is the last of its connection.
-    pub fn is_leaving(&self) -> bool {
-        // Relaxed: see `leave`.
-        self.leaving.load(Ordering::Relaxed)
+    pub fn is_draining(&self) -> bool {
+        // Relaxed: see `drain`.
+        self.draining.load(Ordering::Relaxed)
     }
 
     /// Whether idle connections end.
@@ -178,15 +178,15 @@ impl Shared {
         self.closing.load(Ordering::Acquire)
     }
 
-    /// Ends with [`leave`](Self::leave).
-    pub async fn left(&self) {
+    /// Ends with [`drain`](Self::drain).
+    pub async fn until_draining(&self) {
         // The sender lives in `self`.
-        let _ = self.left.subscribe().wait_for(|left| *left).await;
+        let _ = self.drain.subscribe().wait_for(|is_so| *is_so).await;
     }
 
     /// Ends with [`close`](Self::close).
-    pub async fn closed(&self) {
+    pub async fn until_closing(&self) {
         // The sender lives in `self`.
-        let _ = self.closed.subscribe().wait_for(|closed| *closed).await;
+        let _ = self.close.subscribe().wait_for(|is_so| *is_so).await;
     }
 }

@@ -74,8 +74,8 @@ impl Worker {
     }
 
     /// Whether each answer is the last of its connection.
-    pub fn is_leaving(&self) -> bool {
-        self.shared.is_leaving()
+    pub fn is_draining(&self) -> bool {
+        self.shared.is_draining()
     }
 
     /// Takes connections until the gateway ends, then waits for those that are left.
@@ -115,11 +115,11 @@ impl Worker {
 
     /// Takes connections until the gateway leaves its address, and those that wait by then.
     async fn accept(self: &Arc<Self>, listener: TcpListener) {
-        let mut left = pin!(self.shared.left());
+        let mut draining = pin!(self.shared.until_draining());
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
-                () = &mut left => break,
+                () = &mut draining => break,
             };
             match accepted {
                 Ok((stream, peer)) => {
@@ -128,7 +128,7 @@ impl Worker {
                         biased;
                         // The semaphore is never closed.
                         permit = self.shared.clients.clone().acquire_owned() => permit.ok(),
-                        () = &mut left => None,
+                        () = &mut draining => None,
                     };
                     let is_over = permit.is_none();
                     self.place(stream, peer, permit);
@@ -159,7 +159,7 @@ impl Worker {
         let fewest = (0..self.homes.len())
             .min_by_key(clients)
             .unwrap_or(self.index);
-        if self.is_leaving() || clients(&fewest) + 1 >= clients(&self.index) {
+        if self.is_draining() || clients(&fewest) + 1 >= clients(&self.index) {
             return self.keep(stream, peer, permit);
         }
         let Ok(stream) = stream.into_std() else {

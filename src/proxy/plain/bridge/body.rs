@@ -16,17 +16,25 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::channel::Channel;
 use super::pulse::{Busy, Standing};
-use super::upload::without_forbidden;
+use super::upload::{Progress, without_forbidden};
 use crate::proxy::plain::access::Entry;
+use crate::proxy::plain::counts::Counts;
 use crate::proxy::plain::lanes::{Flight, Upstream};
-use crate::sync::Arc;
+use crate::sync::{Arc, CachePadded};
 use crate::{BoxError, PoolConnection};
+
+/// What hyper gets of a body at once: it holds that much for each client that does not take it.
+const PIECE: usize = 16 << 10;
 
 /// What a client gets, and what ends with it.
 pub struct Answer {
     words: Words,
+    is_over: bool,
+    /// Where it is long enough to stand still.
+    standing: Option<Arc<Standing>>,
     /// Counts bytes, and is written at the end.
     entry: Option<Entry>,
+    counts: Arc<CachePadded<Counts>>,
     _busy: Busy,
 }
 
@@ -41,10 +49,14 @@ pub enum Words {
 /// An upstream's body.
 pub struct Passed {
     body: Incoming,
+    /// What of it was read and is still to be given.
+    rest: Bytes,
+    /// How much is still to be read, if that is known.
+    left: Option<u64>,
+    is_read: bool,
     hold: Hold,
     flight: Flight<Arc<Upstream>>,
-    standing: Arc<Standing>,
-    idle: Duration,
+    upload: Arc<Progress>,
     timer: Pin<Box<Sleep>>,
 }
 
@@ -59,57 +71,128 @@ pub enum Hold {
 }
 
 impl Answer {
-    /// These words to a request, with its line in the log.
-    pub fn new(words: Words, entry: Option<Entry>, busy: Busy) -> Self {
+    /// These words to a request, with its line in the log. The client has `patience` to take each part of them.
+    pub fn new(
+        words: Words,
+        entry: Option<Entry>,
+        counts: Arc<CachePadded<Counts>>,
+        busy: Busy,
+        patience: Duration,
+    ) -> Self {
+        let is_over = words.is_over();
         Self {
+            standing: (!is_over).then(|| busy.answer(patience)),
+            is_over,
             words,
             entry,
+            counts,
             _busy: busy,
         }
     }
 }
 
+impl Words {
+    fn is_over(&self) -> bool {
+        match self {
+            Self::Own(own) => own.is_end_stream(),
+            Self::Passed(passed) => passed.is_read() && passed.rest.is_empty(),
+        }
+    }
+
+    /// How long the client may leave a part of them standing, if they are the upstream's.
+    pub fn patience(&self) -> Option<Duration> {
+        match self {
+            Self::Own(_) => None,
+            Self::Passed(passed) => Some(passed.idle().saturating_mul(2)),
+        }
+    }
+}
+
 impl Passed {
-    /// A body that may stand still for as long as its upstream may be silent. The client has twice that time to take
-    /// each of its parts.
-    pub fn new(body: Incoming, hold: Hold, flight: Flight<Arc<Upstream>>, busy: &Busy) -> Self {
+    /// A body that may stand still for as long as its upstream may be silent.
+    pub fn new(
+        body: Incoming,
+        hold: Hold,
+        flight: Flight<Arc<Upstream>>,
+        upload: Arc<Progress>,
+    ) -> Self {
         let idle = flight.options().timeouts.idle;
         Self {
+            left: body.size_hint().exact(),
             body,
+            rest: Bytes::new(),
+            is_read: false,
             hold,
             flight,
-            standing: busy.answer(idle.saturating_mul(2)),
-            idle,
+            upload,
             timer: Box::pin(sleep(idle)),
         }
+    }
+
+    fn idle(&self) -> Duration {
+        self.flight.options().timeouts.idle
+    }
+
+    /// Whether all of it was read.
+    fn is_read(&self) -> bool {
+        self.is_read || self.left == Some(0) || self.body.is_end_stream()
     }
 
     fn poll_frame(
         &mut self,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        self.standing.asked();
-        match Pin::new(&mut self.body).poll_frame(context) {
-            Poll::Ready(frame) => {
-                self.timer.as_mut().reset(Instant::now() + self.idle);
-                if let Some(Ok(frame)) = &frame {
-                    let length = frame.data_ref().map_or(0, |data| data.len() as u64);
-                    self.flight.meter().sent(length);
-                }
-                Poll::Ready(frame.map(|frame| frame.map(without_forbidden).map_err(Into::into)))
-            }
-            Poll::Pending => match self.timer.as_mut().poll(context) {
-                Poll::Ready(()) => Poll::Ready(Some(Err("the upstream fell silent".into()))),
-                Poll::Pending => Poll::Pending,
-            },
+        if !self.rest.is_empty() {
+            return Poll::Ready(Some(Ok(self.piece())));
         }
+        let fault: BoxError = match Pin::new(&mut self.body).poll_frame(context) {
+            Poll::Ready(Some(Ok(frame))) => {
+                let due = Instant::now() + self.idle();
+                self.timer.as_mut().reset(due);
+                return Poll::Ready(Some(Ok(self.passed(frame))));
+            }
+            Poll::Ready(None) => {
+                self.is_read = true;
+                return Poll::Ready(None);
+            }
+            Poll::Ready(Some(Err(error))) => error.into(),
+            Poll::Pending => {
+                std::task::ready!(self.timer.as_mut().poll(context));
+                "the upstream fell silent".into()
+            }
+        };
+        // Where it was the client's part that broke off, the upstream is not blamed.
+        if self.upload.fault().is_none() {
+            self.flight.failed();
+        }
+        Poll::Ready(Some(Err(fault)))
+    }
+
+    fn passed(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
+        match frame.into_data() {
+            Ok(data) => {
+                let length = data.len() as u64;
+                self.left = self.left.map(|left| left.saturating_sub(length));
+                self.flight.meter().sent(length);
+                self.rest = data;
+                self.piece()
+            }
+            Err(frame) => without_forbidden(frame),
+        }
+    }
+
+    fn piece(&mut self) -> Frame<Bytes> {
+        let length = self.rest.len().min(PIECE);
+        Frame::data(self.rest.split_to(length))
     }
 }
 
 impl Drop for Passed {
     fn drop(&mut self) {
+        // A request that is still on its way would be in the way of the next.
+        let is_free = self.is_read() && self.upload.is_over();
         if let Hold::Own(lease) = &mut self.hold
-            && self.body.is_end_stream()
+            && is_free
         {
             lease.rest();
         }
@@ -125,6 +208,9 @@ impl Body for Answer {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
+        if let Some(standing) = &this.standing {
+            standing.asked();
+        }
         let polled = match &mut this.words {
             Words::Own(own) => Pin::new(own).poll_frame(context).map_err(Into::into),
             Words::Passed(passed) => passed.poll_frame(context),
@@ -132,20 +218,30 @@ impl Body for Answer {
         if let (Some(entry), Poll::Ready(Some(Ok(frame)))) = (&mut this.entry, &polled) {
             entry.sent(frame.data_ref().map_or(0, |data| data.len() as u64));
         }
+        this.is_over |= matches!(polled, Poll::Ready(None)) || this.words.is_over();
         polled
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.words {
             Words::Own(own) => own.is_end_stream(),
-            Words::Passed(passed) => passed.body.is_end_stream(),
+            Words::Passed(passed) => passed.rest.is_empty() && passed.body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.words {
             Words::Own(own) => own.size_hint(),
+            // Hyper asks before the first frame.
             Words::Passed(passed) => passed.body.size_hint(),
+        }
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        if !self.is_over {
+            Counts::count(&self.counts.broken);
         }
     }
 }

@@ -13,17 +13,22 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 
+use super::answers::{Answers, Asked};
+use super::rewound::Rewound;
+use super::sieve::Sieve;
 use super::upload::Upload;
 use crate::proxy::plain::connection::Site;
+use crate::proxy::plain::head::MOST_FIELDS;
+use crate::proxy::plain::relay::MAX_HEAD_BYTES;
+use crate::sync::Arc;
 use crate::{BoxError, PoolableResource};
 
 /// The body of a request on its way.
 pub type Outgoing = Upload;
 
-/// How often an upstream in h2 that has requests is asked for a sign of life, and how long it may take to answer: a
-/// connection that died without a word would be shared for ever.
-const ASK: Duration = Duration::from_secs(10);
-const ANSWER: Duration = Duration::from_secs(10);
+/// How often an upstream in h2 that has requests is asked for a sign of life, at least, and how long it may take to
+/// answer: a connection that died without a word would be shared for ever.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
 
 /// The connection.
 #[derive(Debug)]
@@ -37,7 +42,7 @@ pub struct Channel {
 /// One exchange on it.
 #[derive(Debug)]
 enum Sender {
-    One(http1::SendRequest<Outgoing>),
+    One(http1::SendRequest<Outgoing>, Arc<Asked>),
     Many(http2::SendRequest<Outgoing>),
 }
 
@@ -67,34 +72,43 @@ impl Channel {
         let stream = TcpStream::connect((target.host(), target.port())).await;
         let stream = stream.map_err(|error| format!("{target}: {error}"))?;
         let _ = stream.set_nodelay(true);
-        let stream = TokioIo::new(stream);
         let (sender, task) = match site.h2 {
-            true => {
-                let (sender, connection) = http2::Builder::new(TokioExecutor::new())
-                    .timer(TokioTimer::new())
-                    .keep_alive_interval(ASK)
-                    .keep_alive_timeout(ANSWER)
-                    .handshake(stream)
-                    .await?;
-                (
-                    Sender::Many(sender),
-                    tokio::spawn(async move { drop(connection.await) }),
-                )
-            }
-            false => {
-                let (sender, connection) = http1::handshake(stream).await?;
-                (
-                    Sender::One(sender),
-                    tokio::spawn(async move { drop(connection.await) }),
-                )
-            }
+            true => Self::many(stream, site.times.silence).await?,
+            false => Self::one(stream).await?,
         };
         Ok(Self {
             sender,
-            task: task.abort_handle(),
+            task,
             busy: false,
             used: false,
         })
+    }
+
+    async fn many(
+        stream: TcpStream,
+        silence: Duration,
+    ) -> Result<(Sender, AbortHandle), hyper::Error> {
+        let sign = SIGN_OF_LIFE.min(silence);
+        let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .keep_alive_interval(sign)
+            .keep_alive_timeout(sign)
+            .max_header_list_size(MAX_HEAD_BYTES as u32)
+            .handshake(TokioIo::new(stream))
+            .await?;
+        let task = tokio::spawn(async move { drop(connection.await) });
+        Ok((Sender::Many(sender), task.abort_handle()))
+    }
+
+    async fn one(stream: TcpStream) -> Result<(Sender, AbortHandle), hyper::Error> {
+        let asked = Arc::new(Asked::default());
+        let sieve = Sieve::new(Rewound::fresh(stream), Answers::new(asked.clone()));
+        let (sender, connection) = http1::Builder::new()
+            .max_headers(MOST_FIELDS)
+            .handshake(TokioIo::new(sieve))
+            .await?;
+        let task = tokio::spawn(async move { drop(connection.await) });
+        Ok((Sender::One(sender, asked), task.abort_handle()))
     }
 
     /// Whether it served before, so that its end may have to do with its age.
@@ -102,11 +116,12 @@ impl Channel {
         self.used || matches!(self.sender, Sender::Many(_))
     }
 
-    /// A request of its own begins.
-    pub fn begin(&mut self) -> Turn<'_> {
+    /// A request of its own begins, for no more than a head or for all of an answer.
+    pub fn begin(&mut self, is_head: bool) -> Turn<'_> {
         match &mut self.sender {
-            Sender::One(sender) => {
+            Sender::One(sender, asked) => {
                 self.busy = true;
+                asked.ask(is_head);
                 Turn::One(sender)
             }
             Sender::Many(sender) => Turn::Many(sender.clone()),
@@ -117,7 +132,7 @@ impl Channel {
     pub fn turn(&self) -> Turn<'static> {
         match &self.sender {
             // Of a connection that nobody has for himself.
-            Sender::One(_) => Turn::None,
+            Sender::One(..) => Turn::None,
             Sender::Many(sender) => Turn::Many(sender.clone()),
         }
     }
@@ -165,7 +180,7 @@ impl PoolableResource for Channel {
 
     fn is_healthy(&self) -> bool {
         match &self.sender {
-            Sender::One(sender) => !self.busy && !sender.is_closed(),
+            Sender::One(sender, _) => !self.busy && !sender.is_closed(),
             Sender::Many(sender) => !sender.is_closed(),
         }
     }

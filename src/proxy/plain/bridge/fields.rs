@@ -1,17 +1,17 @@
 //! Which header fields go on, where hyper reads and writes them.
 
 use hyper::header::{
-    CONNECTION, CONTENT_LENGTH, COOKIE, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue,
-    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, COOKIE, FORWARDED, HeaderMap, HeaderName, HeaderValue, TE,
+    TRANSFER_ENCODING,
 };
 
-/// Fields of one hop that have no name of their own in the library.
-const HOPS: [&str; 3] = ["keep-alive", "proxy-connection", "http2-settings"];
+use crate::proxy::plain::head::{Field, field};
+
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
-/// Takes away what belongs to one connection.
+/// Takes away what belongs to one connection, and what is the same to some readers: a name with `_` for `-`.
 pub fn strip(fields: &mut HeaderMap) {
     let named: Vec<HeaderName> = fields
         .get_all(CONNECTION)
@@ -19,22 +19,18 @@ pub fn strip(fields: &mut HeaderMap) {
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .filter_map(|name| name.trim().parse().ok())
-        // What says where a message ends, and for whom it is, is not the sender's to take away.
-        .filter(|name| *name != CONTENT_LENGTH && *name != HOST)
         .collect();
-    for name in named {
-        fields.remove(name);
-    }
-    for name in [
-        CONNECTION,
-        PROXY_AUTHENTICATE,
-        PROXY_AUTHORIZATION,
-        TRANSFER_ENCODING,
-        UPGRADE,
-    ] {
-        fields.remove(name);
-    }
-    for name in HOPS {
+    let is_of_hop = |name: &&HeaderName| match field(name.as_str()) {
+        Field::Connection | Field::Hop | Field::TransferEncoding | Field::Te | Field::Upgrade => {
+            true
+        }
+        // What says where a message ends, for whom it is and whose, is not the sender's to take away.
+        Field::ContentLength | Field::Host | Field::Expect | Field::Forwarded => false,
+        Field::TraceParent | Field::TraceState => false,
+        Field::Other => named.contains(name),
+    };
+    let gone: Vec<HeaderName> = fields.keys().filter(is_of_hop).cloned().collect();
+    for name in gone {
         fields.remove(name);
     }
 }

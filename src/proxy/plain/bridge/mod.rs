@@ -4,16 +4,22 @@
 //! share one connection to an upstream that speaks h2.
 //! Cost: some allocations a request.
 
+mod answers;
 mod body;
 mod channel;
 mod fields;
 mod forward;
+mod pass;
+mod place;
 mod pulse;
+mod reply;
+mod requests;
 mod rewound;
 mod send;
 mod serve;
 mod sieve;
+mod streams;
 mod upload;
 
 pub use channel::Channel;
-pub use serve::{Front, serve};
+pub use serve::{Dialect, serve};

@@ -1,14 +1,18 @@
 //! What moves on a client's connection that hyper reads, for its clock.
 //!
-//! Promise: a connection without a request ends when its time is over, and so does one whose client does not take
-//! an answer: hyper does not ask a body for more until there is room, so a timer of the body's own would never ring.
-//! Cost: a lock of one thread for each answer with a body, and a timer for each connection.
+//! Promise: a connection without a request ends when its time is over, and what its client does not take ends, too:
+//! hyper does not ask a body for more until there is room, so a timer of the body's own would never ring. One answer
+//! that stands still in h2 ends alone.
+//! Cost: a lock of one thread for each answer with a body, a look at the clock for each write, and a timer for each
+//! connection.
 
 use std::time::Duration;
 
+use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use crate::sync::{Arc, AtomicU32, AtomicU64, Mutex, Ordering, Weak};
+use super::streams;
+use crate::sync::{Arc, AtomicBool, AtomicU32, AtomicU64, Mutex, OnceLock, Ordering, Weak};
 
 /// The connection.
 pub struct Pulse {
@@ -16,10 +20,13 @@ pub struct Pulse {
     active: AtomicU32,
     /// When the last request ended, in ms.
     rests_since: AtomicU64,
+    /// When bytes last went to the client, or were heard of one that was told of the end, in ms.
+    moved: AtomicU64,
+    is_shut: AtomicBool,
     answers: Mutex<Vec<Weak<Standing>>>,
 }
 
-/// A request under way, with its answer.
+/// A request under way, with its answer; or the part of one's head that came.
 pub struct Busy(Arc<Pulse>);
 
 /// An answer on its way to the client.
@@ -29,6 +36,8 @@ pub struct Standing {
     asked: AtomicU64,
     /// How long it may not be.
     patience: Duration,
+    /// The stream that carries it, where it has one of its own.
+    stream: Option<Arc<OnceLock<AbortHandle>>>,
 }
 
 impl Pulse {
@@ -38,6 +47,8 @@ impl Pulse {
             began: Instant::now(),
             active: AtomicU32::new(0),
             rests_since: AtomicU64::new(0),
+            moved: AtomicU64::new(0),
+            is_shut: AtomicBool::new(false),
             answers: Mutex::default(),
         })
     }
@@ -49,6 +60,25 @@ impl Pulse {
         Busy(self.clone())
     }
 
+    /// Notes bytes that went on.
+    pub fn moved(&self) {
+        // Relaxed: as in `begin`.
+        self.moved.store(self.millis(), Ordering::Relaxed);
+    }
+
+    /// Notes that the client was told that nothing more comes.
+    pub fn shut(&self) {
+        // Relaxed: as in `begin`.
+        self.is_shut.store(true, Ordering::Relaxed);
+        self.moved();
+    }
+
+    /// Whether it was told so.
+    pub fn is_shut(&self) -> bool {
+        // Relaxed: as in `begin`.
+        self.is_shut.load(Ordering::Relaxed)
+    }
+
     /// Whether no request is under way.
     pub fn is_idle(&self) -> bool {
         // Relaxed: as in `begin`.
@@ -57,39 +87,57 @@ impl Pulse {
 
     /// Whether nothing was asked for so long.
     pub fn rests_for(&self, idle: Duration) -> bool {
-        // Relaxed: as in `begin`.
-        let since = Duration::from_millis(self.rests_since.load(Ordering::Relaxed));
-        self.is_idle() && self.began.elapsed() >= since + idle
+        self.is_idle() && self.now() >= since(&self.rests_since) + idle
     }
 
-    /// Whether the client left an answer standing for too long.
-    pub fn is_stuck(&self) -> bool {
-        let now = self.began.elapsed();
+    /// How long it is there.
+    pub fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// How much longer a connection that was `told` to end at that time is waited for: while a request is under way;
+    /// then as long as its client takes what hyper still holds, `grace` from byte to byte, and `most` in all.
+    pub fn ends_in(&self, told: Duration, grace: Duration, most: Duration) -> Duration {
+        if !self.is_idle() {
+            return grace;
+        }
+        let rests = since(&self.rests_since).max(told);
+        let quiet = since(&self.moved).max(rests);
+        (quiet + grace).min(rests + most).saturating_sub(self.now())
+    }
+
+    /// Ends the answers that the client left standing for too long; `false`: one of them has no stream of its own, so
+    /// its connection has to end.
+    pub fn end_stuck(&self) -> bool {
         // Dropped after the lock: the last of an answer takes it, too.
         let answers: Vec<_> = {
             let answers = self.answers.lock();
             answers.iter().filter_map(Weak::upgrade).collect()
         };
-        answers.iter().any(|answer| {
-            // Relaxed: as in `begin`.
-            let asked = Duration::from_millis(answer.asked.load(Ordering::Relaxed));
-            now > asked.saturating_add(answer.patience)
-        })
+        let now = self.now();
+        let mut stuck = answers.iter().filter(|answer| answer.is_stuck(now));
+        stuck.all(|answer| answer.end())
     }
 
     fn millis(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+        u64::try_from(self.now().as_millis()).unwrap_or(u64::MAX)
     }
 }
 
+fn since(word: &AtomicU64) -> Duration {
+    // Relaxed: as in `begin`.
+    Duration::from_millis(word.load(Ordering::Relaxed))
+}
+
 impl Busy {
-    /// Its answer, which the client has to take in time.
+    /// Its answer, which the client has to take in time. To be called in the task of its stream.
     pub fn answer(&self, patience: Duration) -> Arc<Standing> {
         let pulse = self.0.clone();
         let standing = Arc::new(Standing {
             asked: AtomicU64::new(pulse.millis()),
             pulse,
             patience,
+            stream: streams::current(),
         });
         self.0.answers.lock().push(Arc::downgrade(&standing));
         standing
@@ -109,6 +157,16 @@ impl Standing {
     pub fn asked(&self) {
         // Relaxed: as in `begin`.
         self.asked.store(self.pulse.millis(), Ordering::Relaxed);
+    }
+
+    fn is_stuck(&self, now: Duration) -> bool {
+        now > since(&self.asked).saturating_add(self.patience)
+    }
+
+    /// Ends its stream alone; `false`: it has none.
+    fn end(&self) -> bool {
+        let stream = self.stream.as_ref().and_then(|stream| stream.get());
+        stream.map(AbortHandle::abort).is_some()
     }
 }
 

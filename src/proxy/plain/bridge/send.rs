@@ -1,25 +1,34 @@
 //! One try of a request over one connection.
 //!
 //! Promise: its clock stands as long as the client's body moves; where it ran out or broke off because of the
-//! client, the upstream is not blamed.
+//! client, the upstream is not blamed; an answer that is none by the grammar of this proxy is not passed on.
+
+use std::error::Error;
+use std::io;
+use std::time::Duration;
 
 use hyper::body::Incoming;
-use hyper::{Request, Response};
+use hyper::{Method, Request, Response};
 use tokio::time::{Instant, timeout_at};
 
 use super::body::Hold;
 use super::channel::{Channel, Failed, Outgoing, Turn};
-use crate::proxy::plain::lanes::{Flight, Lane, Upstream};
+use super::reply::is_clear;
+use super::upload::{Progress, Upload};
+use crate::PoolConnection;
+use crate::proxy::plain::exchange::no_connection;
+use crate::proxy::plain::lanes::{Flight, Lane, NoChannel, Upstream};
 use crate::proxy::plain::refusal::{self, Refusal};
 use crate::sync::Arc;
-use crate::{AcquireError, PoolConnection};
 
 /// Why there is no answer.
 pub enum Missed {
     /// Not a byte was written.
     Unsent(Box<Request<Outgoing>>),
+    /// The upstream says that it did not look at it (RFC 9113, 8.7); its body, if nothing of that was read.
+    Refused(Option<Upload>),
     /// Nothing to write to.
-    NoConnection(AcquireError, Box<Request<Outgoing>>),
+    NoConnection(Refusal, Box<Request<Outgoing>>),
     /// It may have been seen; the connection had served before, and ended without an answer.
     Stale,
     /// It may have been seen.
@@ -35,29 +44,31 @@ pub async fn send(
     fresh: bool,
     overall: Instant,
 ) -> Result<(Response<Incoming>, Hold), Missed> {
-    let missed = |error, request| Missed::NoConnection(error, Box::new(request));
+    let missed = |refusal, request| Missed::NoConnection(refusal, Box::new(request));
     let limit = flight.options().timeouts.request;
     let lane = flight.lane();
     if flight.options().h2 {
         let lease = match lane.shared_channel().await {
             Ok(lease) => lease,
-            Err(error) => return Err(missed(error, request)),
+            Err(NoChannel::Late) => return Err(missed(refusal::LATE, request)),
+            Err(NoChannel::Pool(error)) => return Err(missed(no_connection(&error), request)),
         };
         let answer = answer(lease.turn(), request, limit, overall, lease.is_used()).await?;
         return Ok((answer, Hold::Shared { _lease: lease }));
     }
     let mut lease = match own(lane, fresh).await {
         Ok(lease) => lease,
-        Err(error) => return Err(missed(error, request)),
+        Err(refusal) => return Err(missed(refusal, request)),
     };
-    let used = lease.is_used();
-    let answer = answer(lease.begin(), request, limit, overall, used).await?;
+    let (used, is_head) = (lease.is_used(), request.method() == Method::HEAD);
+    let answer = answer(lease.begin(is_head), request, limit, overall, used).await?;
     Ok((answer, Hold::Own(lease)))
 }
 
-async fn own(lane: &Lane, fresh: bool) -> Result<PoolConnection<Channel>, AcquireError> {
+async fn own(lane: &Lane, fresh: bool) -> Result<PoolConnection<Channel>, Refusal> {
     loop {
-        match lane.channels.acquire().await? {
+        let lease = lane.channels.acquire().await;
+        match lease.map_err(|error| no_connection(&error))? {
             // What was idle beside a dead one is not to be trusted.
             lease if fresh && lease.is_used() => drop(lease.detach()),
             lease => return Ok(lease),
@@ -68,7 +79,7 @@ async fn own(lane: &Lane, fresh: bool) -> Result<PoolConnection<Channel>, Acquir
 async fn answer(
     turn: Turn<'_>,
     request: Request<Outgoing>,
-    limit: std::time::Duration,
+    limit: Duration,
     overall: Instant,
     used: bool,
 ) -> Result<Response<Incoming>, Missed> {
@@ -78,9 +89,10 @@ async fn answer(
     loop {
         let due = (Instant::now() + limit).min(overall);
         match timeout_at(due, sending.as_mut()).await {
-            Ok(Ok(answer)) => return Ok(answer),
+            Ok(Ok(answer)) if is_clear(&answer) => return Ok(answer),
+            Ok(Ok(_)) => return Err(Missed::Lost(refusal::BAD_ANSWER)),
             Ok(Err(Failed::Unsent(back))) => return Err(Missed::Unsent(back)),
-            Ok(Err(Failed::Lost(error))) => return Err(lost(&error, progress.fault(), used)),
+            Ok(Err(Failed::Lost(error))) => return Err(lost(&error, &progress, used)),
             Err(_) if Instant::now() >= overall || progress.frames() == seen => break,
             Err(_) => seen = progress.frames(),
         }
@@ -91,11 +103,59 @@ async fn answer(
     })
 }
 
-fn lost(error: &hyper::Error, fault: Option<Refusal>, used: bool) -> Missed {
-    match fault {
-        Some(fault) => Missed::Client(fault),
-        None if error.is_parse() => Missed::Lost(refusal::BAD_ANSWER),
-        None if used => Missed::Stale,
-        None => Missed::Lost(refusal::BROKEN),
+fn lost(error: &hyper::Error, progress: &Progress, used: bool) -> Missed {
+    if let Some(fault) = progress.fault() {
+        return Missed::Client(fault);
+    }
+    match Said::of(error) {
+        Said::Refused => Missed::Refused(progress.taken_back()),
+        Said::Nonsense => Missed::Lost(refusal::BAD_ANSWER),
+        // It was there, and chose not to answer.
+        Said::Reset => Missed::Lost(refusal::BROKEN),
+        Said::Nothing if used => Missed::Stale,
+        Said::Nothing => Missed::Lost(refusal::BROKEN),
+    }
+}
+
+/// What an upstream said instead of an answer.
+enum Said {
+    /// That it did not look at the request.
+    Refused,
+    /// That this one is not answered.
+    Reset,
+    /// What is no answer.
+    Nonsense,
+    Nothing,
+}
+
+impl Said {
+    fn of(error: &hyper::Error) -> Self {
+        if error.is_parse() {
+            return Self::Nonsense;
+        }
+        let mut source = error.source();
+        while let Some(cause) = source {
+            if let Some(cause) = cause.downcast_ref::<h2::Error>() {
+                return Self::of_h2(cause);
+            }
+            let io = cause.downcast_ref::<io::Error>();
+            // What a sieve says of a head that did not pass.
+            if io.is_some_and(|error| error.kind() == io::ErrorKind::InvalidData) {
+                return Self::Nonsense;
+            }
+            source = cause.source();
+        }
+        Self::Nothing
+    }
+
+    fn of_h2(error: &h2::Error) -> Self {
+        match error.is_remote() {
+            // Told of a stream, it says that this one is beyond the last that is served.
+            true if error.is_go_away() => Self::Refused,
+            true if error.reason() == Some(h2::Reason::REFUSED_STREAM) => Self::Refused,
+            true => Self::Reset,
+            false if error.is_library() => Self::Nonsense,
+            false => Self::Nothing,
+        }
     }
 }

@@ -1,9 +1,8 @@
-//! A client's connection in HTTP/1.1 that hyper reads, behind the strict grammar of this proxy.
+//! A connection in HTTP/1.1 that hyper reads, behind the strict grammar of this proxy.
 //!
 //! Promise: what reaches hyper has one reading: each head passed the same checks as where hyper has no part, and each
-//! body is as long as that head says. A head that did not pass is replaced by one that ends the connection, in its
-//! turn: answers to requests before it are not cut off.
-//! Cost: each head is read once more.
+//! body is as long as that head says.
+//! Cost: each head is read once more, and each byte is copied once more.
 
 use std::io;
 use std::pin::Pin;
@@ -13,39 +12,57 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::rewound::Rewound;
 use crate::proxy::plain::chunks::Chunks;
-use crate::proxy::plain::head::{Framing, Front, parse_request};
-use crate::proxy::plain::refusal::Refusal;
-use crate::proxy::plain::shared::Shared;
-use crate::proxy::plain::wire::Outbox;
-use crate::sync::{Arc, AtomicU32, Mutex, Ordering};
+use crate::proxy::plain::head::Framing;
 
-/// What stands for a head that did not pass.
-const STAND_IN: &[u8] = b"GET / HTTP/1.1\r\nhost: refused\r\nconnection: close\r\n\r\n";
-
-/// The connection.
-pub struct Sieve {
+/// The connection, and who reads its heads.
+pub struct Sieve<J> {
     from: Rewound,
-    peer: String,
-    shared: Arc<Shared>,
-    verdict: Arc<Verdict>,
+    judge: J,
     state: State,
 }
 
-/// What was refused, for whoever answers.
-#[derive(Default)]
-pub struct Verdict {
-    /// Heads that went through, the one that stands for the refused one included.
-    heads: AtomicU32,
-    answered: AtomicU32,
-    refusal: Mutex<Option<Refusal>>,
+/// Who reads the heads of one side.
+pub trait Judge: Unpin {
+    /// What the bytes, of which there are some, begin with; `None`: there is more to come.
+    ///
+    /// # Errors
+    ///
+    /// The connection ends.
+    fn judge(&mut self, bytes: &[u8]) -> io::Result<Option<Judged>>;
+
+    /// A part of a head is there: ready where the rest is not waited for.
+    fn poll_late(&mut self, _context: &mut Context<'_>) -> Poll<Judged> {
+        Poll::Pending
+    }
+
+    /// A head went on.
+    fn passed(&mut self) {}
+
+    /// The stream ended within a head.
+    ///
+    /// # Errors
+    ///
+    /// What is said of that.
+    fn broke_off(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A head that was read.
+pub enum Judged {
+    /// It goes on, so many bytes of it, and then its body.
+    Head { bytes: usize, then: Framing },
+    /// This goes on in its stead, and nothing after it.
+    StandIn(&'static [u8]),
 }
 
 /// | state   | passes on                   | leaves for                                |
 /// |---------|-----------------------------|-------------------------------------------|
 /// | Head    | nothing before it is whole  | Passing, or StandIn if it is refused      |
-/// | Passing | the bytes of the head       | Length or Chunked                         |
+/// | Passing | the bytes of the head       | Length, Chunked, Close or Head            |
 /// | Length  | so many bytes               | Head                                      |
 /// | Chunked | up to the end of the last   | Head                                      |
+/// | Close   | all that comes              | nothing                                   |
 /// | StandIn | another head                | Over                                      |
 /// | Over    | nothing: the rest is read and thrown away | nothing                     |
 enum State {
@@ -53,55 +70,19 @@ enum State {
     Passing { left: usize, then: Framing },
     Length(u64),
     Chunked(Box<Chunks>),
+    Close,
     StandIn(&'static [u8]),
     Over,
 }
 
-impl Verdict {
-    /// What the next request, one after the other, is refused for.
-    pub fn next(&self) -> Option<Refusal> {
-        // Relaxed, both: written and read by tasks of one thread.
-        let number = self.answered.fetch_add(1, Ordering::Relaxed) + 1;
-        let refusal = *self.refusal.lock();
-        refusal.filter(|_| number == self.heads.load(Ordering::Relaxed))
-    }
-}
-
-impl Sieve {
-    /// A connection from which some bytes were read.
-    pub fn new(from: Rewound, peer: String, shared: Arc<Shared>, verdict: Arc<Verdict>) -> Self {
+impl<J: Judge> Sieve<J> {
+    /// A connection whose heads this one reads.
+    pub fn new(from: Rewound, judge: J) -> Self {
         Self {
             from,
-            peer,
-            shared,
-            verdict,
+            judge,
             state: State::Head,
         }
-    }
-
-    /// Reads the next head; `None`: there is more to come.
-    fn judge(&mut self) -> Option<State> {
-        let rules = self.shared.rules();
-        let front = Front {
-            peer: &self.peer,
-            limits: &rules.limits,
-            table: &rules.routes,
-        };
-        let judged = parse_request(self.from.inbox.bytes(), &front, &mut Outbox::take());
-        let state = match judged {
-            Ok(None) => return None,
-            Ok(Some(request)) => State::Passing {
-                left: request.head_bytes,
-                then: request.framing,
-            },
-            Err(refusal) => {
-                *self.verdict.refusal.lock() = Some(refusal);
-                State::StandIn(STAND_IN)
-            }
-        };
-        // Relaxed: as above.
-        self.verdict.heads.fetch_add(1, Ordering::Relaxed);
-        Some(state)
     }
 
     /// Moves bytes on, as far as the state allows; `false`: more has to be read first.
@@ -121,6 +102,7 @@ impl Sieve {
             }
             State::Passing { left, .. } => most.min(*left),
             State::Length(left) => most.min(usize::try_from(*left).unwrap_or(usize::MAX)),
+            State::Close => most,
             State::Chunked(chunks) => {
                 let found = chunks.next(&inbox.bytes()[..most]);
                 found.map_err(|_| io::ErrorKind::InvalidData)?.consumed
@@ -139,7 +121,8 @@ impl Sieve {
                 (*left == 0).then(|| match *then {
                     Framing::Length(length @ 1..) => State::Length(length),
                     Framing::Chunked => State::Chunked(Box::new(Chunks::new())),
-                    _ => State::Head,
+                    Framing::Close => State::Close,
+                    Framing::Empty | Framing::Length(0) => State::Head,
                 })
             }
             State::Length(left) => {
@@ -150,12 +133,34 @@ impl Sieve {
             _ => None,
         };
         if let Some(next) = next {
+            if matches!(self.state, State::Passing { .. }) {
+                self.judge.passed();
+            }
             self.state = next;
         }
     }
+
+    /// Reads the head that has begun, if one has.
+    fn poll_head(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        if !matches!(self.state, State::Head) || self.from.inbox.is_empty() {
+            return Ok(());
+        }
+        let judged = match self.judge.judge(self.from.inbox.bytes())? {
+            Some(judged) => judged,
+            None => match self.judge.poll_late(context) {
+                Poll::Ready(judged) => judged,
+                Poll::Pending => return Ok(()),
+            },
+        };
+        self.state = match judged {
+            Judged::Head { bytes, then } => State::Passing { left: bytes, then },
+            Judged::StandIn(head) => State::StandIn(head),
+        };
+        Ok(())
+    }
 }
 
-impl AsyncRead for Sieve {
+impl<J: Judge> AsyncRead for Sieve<J> {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -163,12 +168,7 @@ impl AsyncRead for Sieve {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         loop {
-            if matches!(this.state, State::Head)
-                && !this.from.inbox.is_empty()
-                && let Some(state) = this.judge()
-            {
-                this.state = state;
-            }
+            this.poll_head(context)?;
             if this.pass(to)? {
                 return Poll::Ready(Ok(()));
             }
@@ -180,6 +180,9 @@ impl AsyncRead for Sieve {
                 return match this.state {
                     // Its answer is still to come.
                     State::Over => Poll::Pending,
+                    State::Head if !this.from.inbox.is_empty() => {
+                        Poll::Ready(this.judge.broke_off())
+                    }
                     _ => Poll::Ready(Ok(())),
                 };
             }
@@ -187,7 +190,7 @@ impl AsyncRead for Sieve {
     }
 }
 
-impl AsyncWrite for Sieve {
+impl<J: Judge> AsyncWrite for Sieve<J> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -213,6 +216,10 @@ impl AsyncWrite for Sieve {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.from).poll_shutdown(context)
+        match self.state {
+            // It has nothing more to say that was begun.
+            State::Head if self.from.inbox.is_empty() => self.from.poll_end(context),
+            _ => Pin::new(&mut self.from).poll_shutdown(context),
+        }
     }
 }

@@ -1,8 +1,9 @@
 //! The body of a request on its way to an upstream, where hyper writes it.
 //!
 //! Promise: it ends where it is longer than allowed; trailers that would change how the message is read stay
-//! behind; it can be told whether it is the client that is waited for.
-//! Cost: a reference count, and some stores a frame.
+//! behind; it can be told whether it is the client that is waited for, and a body of which nothing was read can go
+//! another way.
+//! Cost: a reference count, a lock that nobody else wants, and some stores a frame.
 
 use std::fmt;
 use std::pin::Pin;
@@ -13,22 +14,23 @@ use hyper::HeaderMap;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
 use crate::proxy::plain::head::is_forbidden_trailer;
+use crate::proxy::plain::moves::Moves;
 use crate::proxy::plain::refusal::{self, Refusal};
-use crate::sync::{Arc, AtomicBool, AtomicU32, OnceLock, Ordering};
+use crate::sync::{Arc, Mutex, OnceLock};
 
-/// A request's body.
+/// A request's body. Dropped when nothing more of it goes on.
 pub struct Upload {
-    /// `None`: there is none, and there was none.
-    body: Option<Incoming>,
     left: u64,
     progress: Arc<Progress>,
 }
 
-/// How far it is, for the clock.
-#[derive(Debug, Default)]
+/// How far it is, for the clock and for whoever comes next.
+#[derive(Debug)]
 pub struct Progress {
-    frames: AtomicU32,
-    waits: AtomicBool,
+    /// What is passed on; `None`: there is none, and there was none, or it goes another way.
+    body: Mutex<Option<Incoming>>,
+    most: u64,
+    moves: Moves,
     fault: OnceLock<Refusal>,
 }
 
@@ -39,19 +41,24 @@ pub struct BrokenUpload;
 impl Upload {
     /// A body of which at most `most` bytes go on.
     pub fn new(body: Incoming, most: u64) -> Self {
-        Self {
-            body: Some(body),
-            left: most,
-            progress: Arc::default(),
-        }
+        Self::of(Some(body), most)
     }
 
     /// No body.
     pub fn none() -> Self {
+        Self::of(None, 0)
+    }
+
+    fn of(body: Option<Incoming>, most: u64) -> Self {
+        let progress = Progress {
+            body: Mutex::new(body),
+            most,
+            moves: Moves::default(),
+            fault: OnceLock::new(),
+        };
         Self {
-            body: None,
-            left: 0,
-            progress: Arc::default(),
+            left: most,
+            progress: Arc::new(progress),
         }
     }
 
@@ -70,8 +77,7 @@ impl Upload {
 impl Progress {
     /// How many frames went on.
     pub fn frames(&self) -> u32 {
-        // Relaxed, here and below: written and read by tasks of one thread.
-        self.frames.load(Ordering::Relaxed)
+        self.moves.seen().0
     }
 
     /// What is wrong with the body, if anything was.
@@ -81,8 +87,18 @@ impl Progress {
 
     /// Whether the next one is the client's to send.
     pub fn waits_for_client(&self) -> bool {
-        // Relaxed: written and read by tasks of one thread.
-        self.waits.load(Ordering::Relaxed)
+        self.moves.is_clients_turn()
+    }
+
+    /// Whether nothing more of it goes on.
+    pub fn is_over(&self) -> bool {
+        self.moves.is_whole()
+    }
+
+    /// The body, to go another way, if nothing of it was read.
+    pub fn taken_back(&self) -> Option<Upload> {
+        let untouched = self.frames() == 0 && self.fault().is_none();
+        untouched.then(|| Upload::of(self.body.lock().take(), self.most))
     }
 }
 
@@ -95,19 +111,15 @@ impl Body for Upload {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BrokenUpload>>> {
         let this = self.get_mut();
-        let Some(body) = &mut this.body else {
-            return Poll::Ready(None);
+        let polled = match &mut *this.progress.body.lock() {
+            Some(body) => Pin::new(body).poll_frame(context),
+            None => Poll::Ready(None),
         };
-        let polled = Pin::new(body).poll_frame(context);
-        // Relaxed: as in `waits_for_client`.
-        this.progress
-            .waits
-            .store(polled.is_pending(), Ordering::Relaxed);
+        this.progress.moves.set_asking(polled.is_pending());
         let Poll::Ready(Some(frame)) = polled else {
             return polled.map(|_| None);
         };
-        // Relaxed: as in `waits_for_client`.
-        this.progress.frames.fetch_add(1, Ordering::Relaxed);
+        this.progress.moves.sent();
         let Ok(frame) = frame else {
             return this.broken(refusal::BROKEN_BODY);
         };
@@ -120,14 +132,21 @@ impl Body for Upload {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_none_or(Body::is_end_stream)
+        let body = self.progress.body.lock();
+        body.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.body {
+        match &*self.progress.body.lock() {
             Some(body) => body.size_hint(),
             None => SizeHint::with_exact(0),
         }
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        self.progress.moves.set_whole();
     }
 }
 

@@ -7,7 +7,7 @@ mod response;
 #[cfg(test)]
 mod tests;
 
-pub use fields::is_forbidden_trailer;
-pub use framing::Framing;
-pub use request::{Front, MOST_FIELDS, Request, checked_host, parse as parse_request};
+pub use fields::{Field, field, is_forbidden_trailer};
+pub use framing::{Framing, Said};
+pub use request::{MOST_FIELDS, Request, Terms, checked_host, parse as parse_request, unclear};
 pub use response::{Client, Response, parse as parse_response};

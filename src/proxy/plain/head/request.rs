@@ -22,7 +22,7 @@ pub const MOST_FIELDS: usize = 128;
 
 /// What a connection knows of its client.
 #[derive(Clone, Copy)]
-pub struct Front<'a, 't> {
+pub struct Terms<'a, 't> {
     /// Its address, without the port.
     pub peer: &'a str,
     /// What was agreed on.
@@ -50,6 +50,8 @@ pub struct Request<'t> {
     pub keep_alive: bool,
     /// Whether it asks for another protocol.
     pub upgrade: bool,
+    /// Whether its client may wait for a word before it sends the body.
+    pub expects: bool,
     /// The proxy's part of its trace.
     pub trace: Context,
 }
@@ -62,10 +64,10 @@ pub struct Request<'t> {
 /// [`Refusal`]: the connection has to end, because nobody knows where the next request begins.
 pub fn parse<'t>(
     bytes: &[u8],
-    front: &Front<'_, 't>,
+    terms: &Terms<'_, 't>,
     to: &mut Vec<u8>,
 ) -> Result<Option<Request<'t>>, Refusal> {
-    let limits = front.limits;
+    let limits = terms.limits;
     let mut room = [const { MaybeUninit::<Header<'_>>::uninit() }; MOST_FIELDS];
     let room = &mut room[..limits.max_fields.min(MOST_FIELDS)];
     let mut head = httparse::Request::new(&mut []);
@@ -84,13 +86,13 @@ pub fn parse<'t>(
         return Err(Refusal::bad("this is no request line"));
     };
     let read = Read::of(method, target, version == 0, head.headers, limits)?;
-    let Some(route) = front.table.route(read.host, read.path) else {
+    let Some(route) = terms.table.route(read.host, read.path) else {
         return Err(refusal::NO_ROUTE);
     };
     if route.is_left_by(read.path) {
         return Err(refusal::ESCAPES);
     }
-    let trace = read.write(method, head.headers, route, front, to);
+    let trace = read.write(method, head.headers, route, terms, to);
     Ok(Some(Request {
         route,
         head_bytes,
@@ -106,6 +108,7 @@ pub fn parse<'t>(
             false => !read.nominated.close,
         },
         upgrade: read.upgrade,
+        expects: read.expects,
         trace,
     }))
 }
@@ -235,9 +238,7 @@ impl<'a> Read<'a> {
                 Field::Connection if self.nominated.read(value) => {}
                 Field::Connection => return Err(Refusal::bad("Connection names too many fields")),
                 Field::Expect if value.eq_ignore_ascii_case(b"100-continue") => self.expects = true,
-                Field::Expect => {
-                    return Err(Refusal::new(417, "only 100-continue can be expected"));
-                }
+                Field::Expect => return Err(refusal::UNEXPECTED),
                 // Another protocol of this proxy's own is not agreed on behind its back.
                 Field::Upgrade => {
                     hides |= hides_requests(value);
@@ -259,7 +260,7 @@ impl<'a> Read<'a> {
         method: &str,
         headers: &[Header<'_>],
         route: &Route,
-        front: &Front<'_, '_>,
+        terms: &Terms<'_, '_>,
         to: &mut Vec<u8>,
     ) -> Context {
         let known = match self.parent {
@@ -280,7 +281,7 @@ impl<'a> Read<'a> {
             let kept = match field(header.name) {
                 Field::Other => !self.nominated.has(header.name),
                 Field::Upgrade => self.upgrade,
-                Field::Forwarded => front.limits.trust_forwarded && !is_for(header.name),
+                Field::Forwarded => terms.limits.trust_forwarded && !is_for(header.name),
                 // It says something of a trace that is known.
                 Field::TraceState => known.is_some(),
                 _ => false,
@@ -292,7 +293,7 @@ impl<'a> Read<'a> {
         let trace = known.unwrap_or_else(Context::begun);
         push_parts(to, b"traceparent", &trace.text());
         self.write_hop(to);
-        self.write_forwarded(headers, front, to);
+        self.write_forwarded(headers, terms, to);
         to.extend_from_slice(b"\r\n");
         trace
     }
@@ -317,10 +318,10 @@ impl<'a> Read<'a> {
         }
     }
 
-    fn write_forwarded(&self, headers: &[Header<'_>], front: &Front<'_, '_>, to: &mut Vec<u8>) {
+    fn write_forwarded(&self, headers: &[Header<'_>], terms: &Terms<'_, '_>, to: &mut Vec<u8>) {
         to.extend_from_slice(b"x-forwarded-for: ");
         let mut said = (false, false);
-        if front.limits.trust_forwarded {
+        if terms.limits.trust_forwarded {
             for header in headers {
                 if is_for(header.name) {
                     to.extend_from_slice(header.value);
@@ -330,7 +331,7 @@ impl<'a> Read<'a> {
                 said.1 |= header.name.eq_ignore_ascii_case("x-forwarded-host");
             }
         }
-        to.extend_from_slice(front.peer.as_bytes());
+        to.extend_from_slice(terms.peer.as_bytes());
         to.extend_from_slice(b"\r\n");
         if !said.0 {
             to.extend_from_slice(b"x-forwarded-proto: http\r\n");
@@ -345,7 +346,8 @@ fn is_for(name: &str) -> bool {
     name.eq_ignore_ascii_case("x-forwarded-for")
 }
 
-fn unclear(unclear: Unclear) -> Refusal {
+/// What a client is told whose framing is refused.
+pub fn unclear(unclear: Unclear) -> Refusal {
     match unclear {
         Unclear::Bad(reason) => Refusal::bad(reason),
         Unclear::Coding => Refusal::new(
@@ -358,13 +360,13 @@ fn unclear(unclear: Unclear) -> Refusal {
 /// The authority, where the target names one, and the path.
 fn split_target<'a>(method: &str, target: &'a str) -> Result<(Option<&'a str>, &'a str), Refusal> {
     if method == "CONNECT" {
-        return Err(Refusal::new(501, "this proxy opens no tunnels"));
+        return Err(refusal::NO_TUNNELS);
     }
     if !target
         .bytes()
         .all(|byte| byte.is_ascii_graphic() && byte != b'#')
     {
-        return Err(Refusal::bad("the target has bytes that have to be escaped"));
+        return Err(refusal::UNESCAPED);
     }
     if target.starts_with('/') {
         return Ok((None, target));

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::{Client, Framing, Front, parse_request, parse_response};
+use super::{Client, Framing, Terms, parse_request, parse_response};
 use crate::proxy::plain::connection::Pools;
 use crate::proxy::plain::lanes::Upstream;
 use crate::proxy::plain::options::{HeadLimits, RouteOptions, UpstreamOptions};
@@ -96,11 +96,11 @@ proptest! {
         lines in prop::collection::vec(line(), 0..6),
     ) {
         let (table, limits) = (everywhere(), HeadLimits::default());
-        let front = Front { peer: "::1", limits: &limits, table: &table };
+        let terms = Terms { peer: "::1", limits: &limits, table: &table };
         let text = format!("{method} {target} HTTP/1.1\r\nhost: h\r\n{}\r\n", lines.concat());
         let mut out = Vec::new();
-        if let Ok(Some(first)) = parse_request(text.as_bytes(), &front, &mut out) {
-            let again = parse_request(&out, &front, &mut Vec::new());
+        if let Ok(Some(first)) = parse_request(text.as_bytes(), &terms, &mut out) {
+            let again = parse_request(&out, &terms, &mut Vec::new());
             let again = again.unwrap_or_else(|refusal| panic!("{refusal:?}: {out:?}")).unwrap();
             prop_assert_eq!(again.framing, first.framing);
             prop_assert_eq!(again.head_bytes, out.len());

@@ -1,0 +1,137 @@
+//! A request's way over the connections to its upstream.
+//!
+//! Promise: a request goes over another connection only if not a byte of it was written; if the upstream says that it
+//! did not look at it and nothing of its body was read; or if it has no body, a second time does no harm, and the
+//! connection had served before.
+
+use hyper::body::{Body, Incoming};
+use hyper::http::request::Parts;
+use hyper::{Request, Response};
+use tokio::time::Instant;
+
+use super::body::Hold;
+use super::send::{Missed, send};
+use super::upload::{Progress, Upload};
+use crate::proxy::plain::lanes::{Flight, Upstream};
+use crate::proxy::plain::refusal::{self, Refusal};
+use crate::sync::Arc;
+
+/// How often a request of which nothing was seen is sent again.
+const MOST_AGAIN: u32 = 2;
+
+/// An answer that an upstream gave.
+pub struct Given {
+    pub answer: Response<Incoming>,
+    pub hold: Hold,
+    pub flight: Flight<Arc<Upstream>>,
+    /// How far the request is.
+    pub upload: Arc<Progress>,
+}
+
+/// The state of a request that is passed on.
+struct Passing {
+    upstream: Arc<Upstream>,
+    /// A second head, where there may be a second time.
+    spare: Option<Parts>,
+    /// Whether a second time does no harm, even if the first was seen.
+    is_replayable: bool,
+    /// Addresses that could not be reached.
+    tried: u64,
+    again: u32,
+    /// Whether a connection that served before is not to be trusted.
+    fresh: bool,
+}
+
+/// Passes a request on to an upstream, with at most so many bytes of its body.
+pub async fn pass(
+    upstream: Arc<Upstream>,
+    head: Parts,
+    body: Incoming,
+    worker: usize,
+    max_body_bytes: u64,
+    begun: Instant,
+) -> Result<Given, Refusal> {
+    let is_bare = body.is_end_stream();
+    let mut passing = Passing {
+        spare: (is_bare || upstream.options.h2).then(|| head.clone()),
+        is_replayable: is_bare && head.method.is_idempotent(),
+        upstream,
+        tried: 0,
+        again: 0,
+        fresh: false,
+    };
+    let overall = begun + passing.upstream.options.timeouts.overall;
+    let mut request = Request::from_parts(head, Upload::new(body, max_body_bytes));
+    loop {
+        let picked = Upstream::pick(&passing.upstream, worker, passing.tried, Instant::now());
+        let mut flight = picked.ok_or(refusal::NO_ADDRESS)?;
+        let upload = request.body().progress();
+        match send(&mut flight, request, passing.fresh, overall).await {
+            Ok((answer, hold)) => {
+                flight.answered(answer.status().as_u16());
+                return Ok(Given {
+                    answer,
+                    hold,
+                    flight,
+                    upload,
+                });
+            }
+            Err(missed) => request = passing.again(missed, &mut flight)?,
+        }
+    }
+}
+
+impl Passing {
+    /// The request once more, if it may be sent again.
+    fn again(
+        &mut self,
+        missed: Missed,
+        flight: &mut Flight<Arc<Upstream>>,
+    ) -> Result<Request<Upload>, Refusal> {
+        let refusal = match missed {
+            Missed::Client(refusal) => return Err(refusal),
+            Missed::NoConnection(refusal, request) => {
+                return self.elsewhere(refusal, flight).map(|()| *request);
+            }
+            Missed::Unsent(request) if self.again < MOST_AGAIN => {
+                (self.again, self.fresh) = (self.again + 1, true);
+                return Ok(*request);
+            }
+            Missed::Refused(Some(body)) if self.again < MOST_AGAIN => {
+                self.again += 1;
+                if let Some(head) = self.spare.clone() {
+                    return Ok(Request::from_parts(head, body));
+                }
+                refusal::BROKEN
+            }
+            Missed::Stale if self.is_replayable && !self.fresh => {
+                self.fresh = true;
+                if let Some(head) = self.spare.clone() {
+                    return Ok(Request::from_parts(head, Upload::none()));
+                }
+                refusal::BROKEN
+            }
+            Missed::Unsent(_) | Missed::Refused(_) | Missed::Stale => refusal::BROKEN,
+            Missed::Lost(refusal) => refusal,
+        };
+        flight.failed();
+        Err(refusal)
+    }
+
+    /// An address cannot be reached: whether there is another.
+    fn elsewhere(
+        &mut self,
+        refusal: Refusal,
+        flight: &mut Flight<Arc<Upstream>>,
+    ) -> Result<(), Refusal> {
+        if refusal != refusal::BUSY {
+            flight.unreachable();
+        }
+        self.tried |= flight.bit();
+        let others = self.upstream.options.targets.len() as u32;
+        match self.tried.count_ones() < others {
+            true => Ok(()),
+            false => Err(refusal),
+        }
+    }
+}
