@@ -266,16 +266,13 @@ impl Answering {
         loop {
             let message = match self.call.step().await {
                 Step::Related(message) | Step::Answer { message, .. } => message,
-                Step::Fault(fault) if fault.code == Code::ChildDied => {
-                    match self.again(session.as_ref(), &fault).await {
-                        Some(call) => {
-                            self.call = call;
-                            continue;
-                        }
-                        None => fault.to_json(Some(self.call.id().as_bytes())).into(),
+                Step::Fault(fault) => match self.again(session.as_ref(), fault).await {
+                    Ok(call) => {
+                        self.call = call;
+                        continue;
                     }
-                }
-                Step::Fault(fault) => fault.to_json(Some(self.call.id().as_bytes())).into(),
+                    Err(fault) => fault.to_json(Some(self.call.id().as_bytes())).into(),
+                },
             };
             if out.send(message).await.is_err() || self.call.is_over() {
                 return;
@@ -284,11 +281,17 @@ impl Answering {
         }
     }
 
-    /// Sends it to another child.
-    async fn again(&self, session: Option<&Arc<Session>>, fault: &Fault) -> Option<Call> {
-        let message = wire::parse(&self.line).ok()?;
+    /// Sends it again, as often as that is safe.
+    ///
+    /// # Errors
+    ///
+    /// The last fault.
+    async fn again(&self, session: Option<&Arc<Session>>, mut fault: Fault) -> Result<Call, Fault> {
+        let Ok(message) = wire::parse(&self.line) else {
+            return Err(fault);
+        };
         let Kind::Request { id, .. } = &message.kind else {
-            return None;
+            return Err(fault);
         };
         let exchange = Exchange {
             deadline: self.deadline,
@@ -301,10 +304,13 @@ impl Answering {
                 self.is_modern,
             )
         };
-        if !self.state.backend.may_retry(&exchange, fault) {
-            return None;
+        while self.state.backend.may_retry(&exchange, &fault) {
+            match self.state.backend.call(id, &exchange).await {
+                Ok(call) => return Ok(call),
+                Err(failed) => fault = failed,
+            }
         }
-        self.state.backend.call(id, &exchange).await.ok()
+        Err(fault)
     }
 }
 

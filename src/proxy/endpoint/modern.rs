@@ -34,7 +34,14 @@ pub async fn modern(
     let message = wire::parse(body).map_err(unreadable)?;
     match &message.kind {
         Kind::Request { id, .. } => {
-            let served = request(state, headers, &message, body, accepts, id).await;
+            let served = match http::written(headers) {
+                None => request(state, headers, &message, body, accepts, id).await,
+                Some(written) => {
+                    // Rare: not in every request's own place.
+                    let serving = request(state, headers, &message, body, accepts, id);
+                    http::WRITTEN.scope(written, Box::pin(serving)).await
+                }
+            };
             served.map_err(|fault| Refusal::of(fault, &RawId::new(id)))
         }
         // A cancellation is the end of a stream, and nothing else is told without an answer.
