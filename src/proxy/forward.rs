@@ -166,9 +166,12 @@ impl Desk {
             let text = "the session is over: its server process is gone; initialize a new one";
             return Err(refuse(Fault::new(Code::SessionEnded, text)));
         }
+        let mut retries = 0;
         let begun = loop {
             match begin(&self.state, id, &exchange).await {
-                Err(fault) if self.state.backend.may_retry(&exchange, &fault) => {}
+                Err(fault) if self.state.backend.may_retry(&exchange, &fault, retries) => {
+                    retries += 1;
+                }
                 begun => break begun,
             }
         };
@@ -237,6 +240,7 @@ impl Desk {
             deadline,
             is_modern,
             call,
+            retries: 0,
         }
     }
 
@@ -259,6 +263,7 @@ struct Answering {
     deadline: Deadline,
     is_modern: bool,
     call: Call,
+    retries: u32,
 }
 
 impl Answering {
@@ -286,7 +291,7 @@ impl Answering {
     /// # Errors
     ///
     /// The last fault.
-    async fn again(&self, session: Option<&Arc<Session>>, mut fault: Fault) -> Result<Call, Fault> {
+    async fn again(&mut self, session: Option<&Arc<Session>>, mut fault: Fault) -> Result<Call, Fault> {
         let Ok(message) = wire::parse(&self.line) else {
             return Err(fault);
         };
@@ -304,8 +309,10 @@ impl Answering {
                 self.is_modern,
             )
         };
-        while self.state.backend.may_retry(&exchange, &fault) {
-            match self.state.backend.call(id, &exchange).await {
+        let backend = &self.state.backend;
+        while backend.may_retry(&exchange, &fault, self.retries) {
+            self.retries += 1;
+            match backend.call(id, &exchange).await {
                 Ok(call) => return Ok(call),
                 Err(failed) => fault = failed,
             }

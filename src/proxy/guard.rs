@@ -126,9 +126,9 @@ impl Guard {
         self.breaker.lock().trip(now);
     }
 
-    /// Whether a call may be tried once more.
-    pub fn may_retry(&self) -> bool {
-        let may = self.budget.lock().retry(Instant::now());
+    /// Whether a call may be tried once more; what is free takes nothing out of the budget.
+    pub fn may_retry(&self, is_free: bool) -> bool {
+        let may = is_free || self.budget.lock().retry(Instant::now());
         if may {
             // Relaxed: a count for a page.
             self.retried.fetch_add(1, Ordering::Relaxed);

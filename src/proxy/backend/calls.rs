@@ -136,10 +136,11 @@ impl Backend {
         matches!(self.way, Way::Oneshot(_))
     }
 
-    /// Whether a request that was lost may be sent again, and only while there is a budget for it. Lost with its
-    /// child: what was not looked at, or changes nothing; a session's own child has no other. An upstream over
-    /// HTTP that takes no connection may be about to restart: it has the time of one dial for that.
-    pub fn may_retry(&self, exchange: &Exchange<'_>, fault: &Fault) -> bool {
+    /// Whether a request that was lost may be sent again after so many retries, and only while there is a budget for
+    /// it. Lost with its child: what was not looked at, which costs nobody anything and is free once, or changes
+    /// nothing; a session's own child has no other. An upstream over HTTP that takes no connection may be about
+    /// to restart: it has the time of one dial for that.
+    pub fn may_retry(&self, exchange: &Exchange<'_>, fault: &Fault, retries: u32) -> bool {
         let method = exchange.message.method().unwrap_or_default();
         let left = exchange.deadline.left(Instant::now());
         let is_lost = match fault.code {
@@ -150,7 +151,8 @@ impl Backend {
             Code::NoChild => fault.not_run && self.is_new(left),
             _ => false,
         };
-        is_lost && !left.is_zero() && self.guard.may_retry()
+        let is_free = retries == 0 && fault.not_run && fault.code == Code::ChildDied;
+        is_lost && !left.is_zero() && self.guard.may_retry(is_free)
     }
 
     /// Whether a call that has so much time left came less than a dial's time ago.

@@ -65,6 +65,7 @@ async fn request(
     http::check_modern(headers, message)?;
     state.sessions.tools.check(headers, message)?;
     let exchange = exchange(state, message, body, accepts, None, true);
+    let mut retries = 0;
     loop {
         let answered = match begin(state, raw_id, &exchange).await {
             Ok(Begun::Called(call)) => answer(call, accepts).await,
@@ -74,7 +75,7 @@ async fn request(
             Err(fault) => Err(fault),
         };
         match answered {
-            Err(fault) if state.backend.may_retry(&exchange, &fault) => {}
+            Err(fault) if state.backend.may_retry(&exchange, &fault, retries) => retries += 1,
             answered => return answered,
         }
     }
