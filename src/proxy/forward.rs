@@ -15,7 +15,7 @@ use tokio::task::AbortHandle;
 
 use super::backend::Exchange;
 use super::call::{Call, Step};
-use super::endpoint::{Begun, begin, exchange, unreadable, untold};
+use super::endpoint::{Begun, begin, begin_batch, exchange, unreadable, untold};
 use super::http::{self, Accepts, Source};
 use super::options::ServeOptions;
 use super::server::StartError;
@@ -131,8 +131,7 @@ impl Desk {
 
     async fn try_take(&mut self, line: &Bytes) -> Result<(), (Fault, Option<RawId>)> {
         if wire::is_batch(line) {
-            let text = "a batch is not taken on standard input; send one message a line";
-            return Err((Fault::new(Code::BadMessage, text), None));
+            return self.take_batch(line).await.map_err(|fault| (fault, None));
         }
         let message = wire::parse(line).map_err(|error| (unreadable(error), None))?;
         let is_modern = http::names_revision(&message);
@@ -188,6 +187,21 @@ impl Desk {
                 let answering = self.answering(line, exchange.deadline, is_modern, call);
                 self.run(id, is_modern, answering.run(session, self.out.clone()));
             }
+        }
+        Ok(())
+    }
+
+    /// Takes several messages in one line.
+    async fn take_batch(&self, line: &Bytes) -> Result<(), Fault> {
+        let session = self.session();
+        let begun = begin_batch(&self.state, session.as_ref(), line, ACCEPTS).await?;
+        if let Some(batch) = begun {
+            let (out, served) = (self.out.clone(), self.state.tasks.serve());
+            self.state.tasks.spawn(async move {
+                // Nobody reads any more: the end of the output ends the whole.
+                let _ = out.send(batch.answers().await).await;
+                drop(served);
+            });
         }
         Ok(())
     }
