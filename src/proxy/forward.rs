@@ -305,7 +305,11 @@ impl Answering {
     /// # Errors
     ///
     /// The last fault.
-    async fn again(&mut self, session: Option<&Arc<Session>>, mut fault: Fault) -> Result<Call, Fault> {
+    async fn again(
+        &mut self,
+        session: Option<&Arc<Session>>,
+        mut fault: Fault,
+    ) -> Result<Call, Fault> {
         let Ok(message) = wire::parse(&self.line) else {
             return Err(fault);
         };
