@@ -223,7 +223,7 @@ impl<T, H: Host<T>> Body<T, H> {
         fence(SeqCst);
         self.tenants()
             .filter(|tenant| tenant.slot.generation() != generation)
-            .for_each(|tenant| tenant.doom());
+            .for_each(|tenant| _ = tenant.doom());
         generation
     }
 }
@@ -236,9 +236,9 @@ pub(crate) struct Tenant<'a, T, H: Host<T>> {
 }
 
 impl<T, H: Host<T>> Tenant<'_, T, H> {
-    /// Marks it to be retired by its next taker, if it still lives there.
-    pub(crate) fn doom(&self) {
-        self.slot.doom(self.tenancy);
+    /// Marks it to be retired by its next taker, if it still lives there; `true`: it was not marked before.
+    pub(crate) fn doom(&self) -> bool {
+        self.slot.doom(self.tenancy)
     }
 
     /// Whether it was leased, and a note taken of that, when the view was.

@@ -48,7 +48,7 @@ impl Told {
 
 type Reading<N> = fn(&PoolStats) -> N;
 
-const COUNTERS: [(&str, Reading<u64>); 9] = [
+const COUNTERS: [(&str, Reading<u64>); 10] = [
     ("plunge_pool_acquired_total", |stats| stats.acquired),
     ("plunge_pool_opened_total", |stats| stats.opened),
     ("plunge_pool_retired_total", |stats| stats.retired),
@@ -58,6 +58,7 @@ const COUNTERS: [(&str, Reading<u64>); 9] = [
     }),
     ("plunge_pool_found_dead_total", |stats| stats.found_dead),
     ("plunge_pool_seen_dying_total", |stats| stats.seen_dying),
+    ("plunge_pool_outlived_total", |stats| stats.outlived),
     ("plunge_pool_slow_acquires_total", |stats| {
         stats.slow_acquires
     }),

@@ -327,6 +327,7 @@ impl<T: Send + 'static> Shared<T> {
             slow_acquires: counters.slow_acquires.get(),
             leaks: counters.leaks.get(),
             seen_dying: counters.seen_dying.get(),
+            outlived: counters.outlived.get(),
             last_connect_error: self.last_error.load().as_deref().map(ToString::to_string),
             ..PoolStats::default()
         }

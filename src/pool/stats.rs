@@ -48,6 +48,8 @@ pub struct PoolStats {
     pub leaks: u64,
     /// Idle connections that a watcher saw die, so far.
     pub seen_dying: u64,
+    /// Connections that reached their lifetime, so far.
+    pub outlived: u64,
     /// The last failure to open a connection.
     pub last_connect_error: Option<String>,
 }
@@ -66,6 +68,7 @@ pub(crate) struct Counters {
     pub(crate) slow_acquires: Counter,
     pub(crate) leaks: Counter,
     pub(crate) seen_dying: Counter,
+    pub(crate) outlived: Counter,
 }
 
 #[derive(Debug, Default)]

@@ -46,7 +46,8 @@ async fn doom_old<T: Send + 'static>(body: &Body<T>, limit: Duration, now: Tick)
             let lifetime = lifetime(limit, tenant.created(), tenant.number());
             let end = tenant.created().after(lifetime);
             if end <= now {
-                tenant.doom();
+                let is_first = tenant.doom();
+                body.host().counters.outlived.add(u64::from(is_first));
             } else {
                 next = next.min(end);
             }

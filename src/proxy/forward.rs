@@ -15,7 +15,7 @@ use tokio::task::AbortHandle;
 
 use super::backend::Exchange;
 use super::call::{Call, Step};
-use super::endpoint::{Begun, begin, exchange, unreadable, untold};
+use super::endpoint::{Begun, begin, begin_batch, exchange, unreadable, untold};
 use super::http::{self, Accepts, Source};
 use super::options::ServeOptions;
 use super::server::StartError;
@@ -131,8 +131,7 @@ impl Desk {
 
     async fn try_take(&mut self, line: &Bytes) -> Result<(), (Fault, Option<RawId>)> {
         if wire::is_batch(line) {
-            let text = "a batch is not taken on standard input; send one message a line";
-            return Err((Fault::new(Code::BadMessage, text), None));
+            return self.take_batch(line).await.map_err(|fault| (fault, None));
         }
         let message = wire::parse(line).map_err(|error| (unreadable(error), None))?;
         let is_modern = http::names_revision(&message);
@@ -166,9 +165,12 @@ impl Desk {
             let text = "the session is over: its server process is gone; initialize a new one";
             return Err(refuse(Fault::new(Code::SessionEnded, text)));
         }
+        let mut retries = 0;
         let begun = loop {
             match begin(&self.state, id, &exchange).await {
-                Err(fault) if self.state.backend.may_retry(&exchange, &fault) => {}
+                Err(fault) if self.state.backend.may_retry(&exchange, &fault, retries) => {
+                    retries += 1;
+                }
                 begun => break begun,
             }
         };
@@ -185,6 +187,21 @@ impl Desk {
                 let answering = self.answering(line, exchange.deadline, is_modern, call);
                 self.run(id, is_modern, answering.run(session, self.out.clone()));
             }
+        }
+        Ok(())
+    }
+
+    /// Takes several messages in one line.
+    async fn take_batch(&self, line: &Bytes) -> Result<(), Fault> {
+        let session = self.session();
+        let begun = begin_batch(&self.state, session.as_ref(), line, ACCEPTS).await?;
+        if let Some(batch) = begun {
+            let (out, served) = (self.out.clone(), self.state.tasks.serve());
+            self.state.tasks.spawn(async move {
+                // Nobody reads any more: the end of the output ends the whole.
+                let _ = out.send(batch.answers().await).await;
+                drop(served);
+            });
         }
         Ok(())
     }
@@ -237,6 +254,7 @@ impl Desk {
             deadline,
             is_modern,
             call,
+            retries: 0,
         }
     }
 
@@ -259,6 +277,7 @@ struct Answering {
     deadline: Deadline,
     is_modern: bool,
     call: Call,
+    retries: u32,
 }
 
 impl Answering {
@@ -266,16 +285,13 @@ impl Answering {
         loop {
             let message = match self.call.step().await {
                 Step::Related(message) | Step::Answer { message, .. } => message,
-                Step::Fault(fault) if fault.code == Code::ChildDied => {
-                    match self.again(session.as_ref(), &fault).await {
-                        Some(call) => {
-                            self.call = call;
-                            continue;
-                        }
-                        None => fault.to_json(Some(self.call.id().as_bytes())).into(),
+                Step::Fault(fault) => match self.again(session.as_ref(), fault).await {
+                    Ok(call) => {
+                        self.call = call;
+                        continue;
                     }
-                }
-                Step::Fault(fault) => fault.to_json(Some(self.call.id().as_bytes())).into(),
+                    Err(fault) => fault.to_json(Some(self.call.id().as_bytes())).into(),
+                },
             };
             if out.send(message).await.is_err() || self.call.is_over() {
                 return;
@@ -284,11 +300,21 @@ impl Answering {
         }
     }
 
-    /// Sends it to another child.
-    async fn again(&self, session: Option<&Arc<Session>>, fault: &Fault) -> Option<Call> {
-        let message = wire::parse(&self.line).ok()?;
+    /// Sends it again, as often as that is safe.
+    ///
+    /// # Errors
+    ///
+    /// The last fault.
+    async fn again(
+        &mut self,
+        session: Option<&Arc<Session>>,
+        mut fault: Fault,
+    ) -> Result<Call, Fault> {
+        let Ok(message) = wire::parse(&self.line) else {
+            return Err(fault);
+        };
         let Kind::Request { id, .. } = &message.kind else {
-            return None;
+            return Err(fault);
         };
         let exchange = Exchange {
             deadline: self.deadline,
@@ -301,10 +327,15 @@ impl Answering {
                 self.is_modern,
             )
         };
-        if !self.state.backend.may_retry(&exchange, fault) {
-            return None;
+        let backend = &self.state.backend;
+        while backend.may_retry(&exchange, &fault, self.retries) {
+            self.retries += 1;
+            match backend.call(id, &exchange).await {
+                Ok(call) => return Ok(call),
+                Err(failed) => fault = failed,
+            }
         }
-        self.state.backend.call(id, &exchange).await.ok()
+        Err(fault)
     }
 }
 

@@ -1,7 +1,8 @@
 //! What stands between the calls and an upstream that may fail: its circuit breaker and its budget of
 //! retries; and the question that a silent child is asked.
 //!
-//! Promise: every call that was let in reports its end once, however it ends.
+//! Promise: every call that was let in reports its end once, however it ends. A call of a session that has a
+//! child of its own is never refused: what such calls say is held apart, and closes the door to new sessions.
 //! Cost: two short locks a call.
 
 use bytes::Bytes;
@@ -20,16 +21,32 @@ const RETRIES: (u32, u32) = (20, 5);
 /// The guard of one upstream.
 pub struct Guard {
     breaker: Mutex<CircuitBreaker>,
+    /// What calls within sessions say. It is never asked; where it would open, the other one is: a start that
+    /// fails is not made good by sessions that work, nor the other way round.
+    sessions: Mutex<CircuitBreaker>,
     budget: Mutex<RetryBudget>,
     rejected: AtomicU64,
     retried: AtomicU64,
     ejected: AtomicU64,
+    recycled: [AtomicU64; REASONS.len()],
 }
+
+/// Why a child that works is replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recycled {
+    /// It had as many requests as it may have.
+    Uses,
+    /// It is as old as it may be.
+    Lifetime,
+}
+
+const REASONS: [Recycled; 2] = [Recycled::Uses, Recycled::Lifetime];
 
 /// The right to one call, which reports its end; dropped without, the call was given up.
 pub struct Ticket {
     guard: Arc<Guard>,
     admission: Admission,
+    is_in_session: bool,
     ended: AtomicBool,
 }
 
@@ -37,21 +54,25 @@ impl Guard {
     /// A guard that lets calls in.
     pub fn new(options: BreakerOptions) -> Arc<Self> {
         let now = Instant::now();
-        let (rejected, retried, ejected) = Default::default();
+        let (rejected, retried, ejected, recycled) = Default::default();
         Arc::new(Self {
             breaker: Mutex::new(CircuitBreaker::new(options, now)),
+            sessions: Mutex::new(CircuitBreaker::new(options, now)),
             budget: Mutex::new(RetryBudget::new(RETRIES.0, RETRIES.1, now)),
             rejected,
             retried,
             ejected,
+            recycled,
         })
     }
 
     /// Other limits from now on; begins anew if they are others.
     pub fn tune(&self, options: BreakerOptions) {
-        let mut breaker = self.breaker.lock();
-        if breaker.options() != options {
-            breaker.renew(options, Instant::now());
+        for breaker in [&self.breaker, &self.sessions] {
+            let mut breaker = breaker.lock();
+            if breaker.options() != options {
+                breaker.renew(options, Instant::now());
+            }
         }
     }
 
@@ -66,11 +87,7 @@ impl Guard {
         match admitted {
             Ok(admission) => {
                 self.budget.lock().call(now);
-                Ok(Ticket {
-                    guard: self.clone(),
-                    admission,
-                    ended: AtomicBool::new(false),
-                })
+                Ok(self.ticket(admission, false))
             }
             Err(rejected) => {
                 // Relaxed: a count for a page.
@@ -81,9 +98,37 @@ impl Guard {
         }
     }
 
-    /// Whether a call may be tried once more.
-    pub fn may_retry(&self) -> bool {
-        let may = self.budget.lock().retry(Instant::now());
+    /// Lets a call of a session in that has a child of its own, whatever the breaker says.
+    pub fn admit_in_session(self: &Arc<Self>) -> Option<Ticket> {
+        let admitted = self.sessions.lock().admit(Instant::now()); // it is closed
+        Some(self.ticket(admitted.ok()?, true))
+    }
+
+    fn ticket(self: &Arc<Self>, admission: Admission, is_in_session: bool) -> Ticket {
+        Ticket {
+            guard: self.clone(),
+            admission,
+            is_in_session,
+            ended: AtomicBool::new(false),
+        }
+    }
+
+    /// Notes how a call within a session ended.
+    fn note_in_session(&self, admission: Admission, outcome: Outcome, now: Instant) {
+        let mut sessions = self.sessions.lock();
+        sessions.record(admission, outcome, now);
+        if sessions.state() == BreakerState::Closed {
+            return;
+        }
+        let options = sessions.options();
+        sessions.renew(options, now);
+        drop(sessions);
+        self.breaker.lock().trip(now);
+    }
+
+    /// Whether a call may be tried once more; what is free takes nothing out of the budget.
+    pub fn may_retry(&self, is_free: bool) -> bool {
+        let may = is_free || self.budget.lock().retry(Instant::now());
         if may {
             // Relaxed: a count for a page.
             self.retried.fetch_add(1, Ordering::Relaxed);
@@ -95,6 +140,21 @@ impl Guard {
     pub fn count_ejected(&self) {
         // Relaxed: a count for a page.
         self.ejected.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes that a child which works was replaced.
+    pub fn count_recycled(&self, reason: Recycled) {
+        // Relaxed: a count for a page.
+        self.recycled[reason as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many were, by reason.
+    pub fn recycled(&self) -> [(Recycled, u64); REASONS.len()] {
+        // Relaxed: counts for a page.
+        REASONS.map(|reason| {
+            let count = &self.recycled[reason as usize];
+            (reason, count.load(Ordering::Relaxed))
+        })
     }
 
     /// Whether no call is let in now.
@@ -134,11 +194,32 @@ impl Ticket {
     /// Reports the end; only the first one counts.
     pub fn end(&self, outcome: Outcome) {
         // Relaxed: only the first of several may pass; the breaker has a lock of its own.
-        if !self.ended.swap(true, Ordering::Relaxed) {
-            self.guard
-                .breaker
-                .lock()
-                .record(self.admission, outcome, Instant::now());
+        if self.ended.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let (guard, now) = (&self.guard, Instant::now());
+        match self.is_in_session {
+            true => guard.note_in_session(self.admission, outcome, now),
+            false => guard.breaker.lock().record(self.admission, outcome, now),
+        }
+    }
+}
+
+/// What a fault says of the upstream.
+pub fn outcome_of(fault: &Fault) -> Outcome {
+    match fault.code {
+        Code::ChildDied | Code::NoChild => Outcome::Lost,
+        Code::TimedOut | Code::UpstreamFailed => Outcome::Failure,
+        _ => Outcome::Abandoned,
+    }
+}
+
+impl Recycled {
+    /// A word for pages.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Uses => "uses",
+            Self::Lifetime => "lifetime",
         }
     }
 }

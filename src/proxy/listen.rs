@@ -58,8 +58,11 @@ fn begin(front: &Arc<Front>, stream: TcpStream) {
 async fn serve(front: Arc<Front>, stream: TcpStream) {
     // Answers are written whole: waiting for more to send only delays them.
     let _ = stream.set_nodelay(true);
-    let service =
-        service_fn(|request| async { Ok::<_, Infallible>(front::serve(&front, request).await) });
+    // Boxed: hyper sets the place of a request's future aside for as long as the connection lasts, which
+    // is idle most of the time.
+    let service = service_fn(|request| {
+        Box::pin(async { Ok::<_, Infallible>(front::serve(&front, request).await) })
+    });
     let mut connection = pin!(
         http1::Builder::new()
             .timer(TokioTimer::new())

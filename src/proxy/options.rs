@@ -147,6 +147,10 @@ pub struct ServeOptions {
     pub max_connections: Option<u32>,
     /// Children that are kept ready.
     pub min_idle: u32,
+    /// Requests that a child answers before another one takes its place; for modes that use a child again.
+    pub max_uses: Option<u64>,
+    /// How old a child may be before another one takes its place; one that has a session stays for that.
+    pub max_lifetime: Option<Duration>,
     /// How long the start of a child may take, its handshake included.
     pub connect_timeout: Duration,
     /// How long a request may wait for a child that is free.
@@ -187,6 +191,8 @@ impl ServeOptions {
             mode,
             max_connections: None,
             min_idle: 1,
+            max_uses: None,
+            max_lifetime: None,
             connect_timeout: Duration::from_secs(5),
             acquire_timeout: Duration::from_secs(2),
             request_timeout: Duration::from_secs(30),
@@ -251,6 +257,7 @@ impl ServeOptions {
             ("probe.interval", self.probe.interval),
             ("probe.patience", self.probe.patience),
             ("session_idle", self.session_idle),
+            ("max_lifetime", self.max_lifetime.unwrap_or(LONGEST)),
         ];
         if let Some((name, _)) = durations.iter().find(|(_, duration)| duration.is_zero()) {
             return Err(format!("{name} is zero: give a time above zero"));
@@ -272,6 +279,18 @@ impl ServeOptions {
         }
         if let Upstream::Http(upstream) = &self.upstream {
             upstream.check(self.mode)?;
+        }
+        match (self.max_uses, self.mode) {
+            (Some(_), Mode::Session | Mode::Oneshot) => {
+                return Err(format!(
+                    "max_uses is for modes that use a child again, and {} does not: take it out",
+                    self.mode.as_str()
+                ));
+            }
+            (Some(0), _) => {
+                return Err(String::from("max_uses is 0: give one at least, or none"));
+            }
+            _ => {}
         }
         if !(1..=MAX_IN_FLIGHT).contains(&self.max_in_flight) {
             return Err(format!(

@@ -1,7 +1,7 @@
 //! A circuit breaker: an upstream that fails is left alone for a while.
 //!
 //! Promise: while it is open no call is made; then one probe is, and its end decides. The end of a call
-//! that began before the breaker turned counts for nothing.
+//! that began before the breaker turned counts for nothing. What broke off under many calls is one failure.
 //!
 //! | state    | a call is               | leaves for                                                  |
 //! |----------|-------------------------|-------------------------------------------------------------|
@@ -16,6 +16,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::window::Window;
+
+/// How long after a break the calls that were under way at it report their ends.
+const ONE_BREAK: Duration = Duration::from_millis(500);
 
 /// When a breaker opens and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +55,9 @@ pub enum Outcome {
     Success,
     /// It did not.
     Failure,
+    /// It went away under the call, or could not be reached. Whoever was under way at the same moment
+    /// says the same: calls that began before such an end count with it as one failure.
+    Lost,
     /// The call was given up for a reason of its own.
     Abandoned,
 }
@@ -60,6 +66,7 @@ pub enum Outcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Admission {
     turn: u64,
+    begun: Instant,
 }
 
 /// No call may be made now.
@@ -77,6 +84,8 @@ pub struct CircuitBreaker {
     /// Counts the changes of state.
     turn: u64,
     in_a_row: u32,
+    /// When something broke off last, as far as it counted.
+    lost: Option<Instant>,
     window: Window,
     cooldown: Duration,
     opened: u64,
@@ -98,6 +107,7 @@ impl CircuitBreaker {
             state: State::Closed,
             turn: 0,
             in_a_row: 0,
+            lost: None,
             window,
             cooldown,
             opened: 0,
@@ -135,12 +145,22 @@ impl CircuitBreaker {
                 until: now + self.cooldown,
             }),
         }
-        Ok(Admission { turn: self.turn })
+        Ok(Admission {
+            turn: self.turn,
+            begun: now,
+        })
+    }
+
+    /// Opens it, if it is closed, for what was seen elsewhere.
+    pub fn trip(&mut self, now: Instant) {
+        if let State::Closed = self.state {
+            self.open(now);
+        }
     }
 
     /// Notes how a call ended.
     pub fn record(&mut self, admission: Admission, outcome: Outcome, now: Instant) {
-        if admission.turn != self.turn {
+        if admission.turn != self.turn || self.is_told(admission, outcome, now) {
             return;
         }
         match (self.state, outcome) {
@@ -149,7 +169,7 @@ impl CircuitBreaker {
                 self.in_a_row = 0;
                 self.window.add(true, now);
             }
-            (State::Closed, Outcome::Failure) => {
+            (State::Closed, Outcome::Failure | Outcome::Lost) => {
                 self.in_a_row += 1;
                 self.window.add(false, now);
                 if self.too_many(now) {
@@ -162,13 +182,28 @@ impl CircuitBreaker {
                 self.window.clear(now);
                 self.enter(State::Closed);
             }
-            (State::HalfOpen { .. }, Outcome::Failure) => {
+            (State::HalfOpen { .. }, Outcome::Failure | Outcome::Lost) => {
                 self.cooldown = (self.cooldown * 2).min(self.options.longest_cooldown);
                 self.open(now);
             }
             // The next caller may probe at once.
             (State::HalfOpen { .. }, Outcome::Abandoned) => self.enter(State::Open { until: now }),
         }
+    }
+
+    /// Whether this end says what another one said: that the same thing broke off.
+    fn is_told(&mut self, admission: Admission, outcome: Outcome, now: Instant) -> bool {
+        if outcome != Outcome::Lost {
+            return false;
+        }
+        let same = |lost: Instant| {
+            admission.begun <= lost && now.saturating_duration_since(lost) < ONE_BREAK
+        };
+        let is_told = self.lost.is_some_and(same);
+        if !is_told {
+            self.lost = Some(now);
+        }
+        is_told
     }
 
     /// The state now.

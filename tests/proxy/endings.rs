@@ -135,3 +135,40 @@ async fn children_that_ignore_the_end_of_their_input_and_sigterm_are_killed() {
     server.shutdown(Duration::from_secs(5)).await;
     eventually("no child is left", || processes(&mark).is_empty()).await;
 }
+
+#[tokio::test]
+async fn a_request_that_comes_too_late_is_refused_with_its_id() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let (server, _client) = start_with(options(script("plunge-test", &[]), Mode::Shared)).await;
+    let address = server.mcp_address();
+    let body = tool("late", "echo", json!({})).to_string();
+    let head = format!(
+        "POST /mcp HTTP/1.1\r\nhost: {address}\r\naccept: application/json\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    let connect = async || tokio::net::TcpStream::connect(address).await.unwrap();
+    let (mut idle, mut late) = (connect().await, connect().await);
+    let mut reply = [0; 4096];
+    idle.write_all(format!("{head}{body}").as_bytes())
+        .await
+        .unwrap();
+    assert!(idle.read(&mut reply).await.unwrap() > 0);
+    late.write_all(format!("{head}{}", &body[..10]).as_bytes())
+        .await
+        .unwrap();
+    let ended = tokio::spawn(server.shutdown(PATIENCE));
+    // Idle connections are closed once nothing more is taken.
+    let closed = tokio::time::timeout(PATIENCE, idle.read(&mut reply)).await;
+    assert!(matches!(closed, Ok(Ok(0) | Err(_))));
+    late.write_all(&body.as_bytes()[10..]).await.unwrap();
+    let mut said = String::new();
+    late.read_to_string(&mut said).await.unwrap();
+    assert!(said.starts_with("HTTP/1.1 503"), "{said}");
+    let answer: serde_json::Value =
+        serde_json::from_str(said.split("\r\n\r\n").nth(1).unwrap()).unwrap();
+    assert_eq!(
+        (&answer["id"], &answer["error"]["data"]["kind"]),
+        (&json!("late"), &json!("closing"))
+    );
+    ended.await.unwrap();
+}

@@ -22,6 +22,7 @@ mod parity;
 mod plain_http;
 mod questions;
 mod real_clients;
+mod recycling;
 mod reloading;
 mod remote;
 mod resilience;

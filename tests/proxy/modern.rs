@@ -509,3 +509,32 @@ async fn a_shutdown_ends_subscriptions_in_order() {
         assert_eq!(shutdown.await.unwrap().cut, 0);
     }
 }
+
+#[tokio::test]
+async fn a_state_whose_child_is_at_its_limit_goes_to_no_other() {
+    let mut options = stateless(2, &["modern"]);
+    options.max_in_flight = 1;
+    options.acquire_timeout = std::time::Duration::from_millis(200);
+    let (server, client) = start_with(options).await;
+    let mut confirm = modern_tool(1, "confirm", json!({}));
+    let begun = client.post_modern(&confirm).await.json();
+    let hang = modern_tool(2, "hang", json!({}));
+    let hanging = tokio::spawn({
+        let client = client.clone();
+        async move { client.post_modern(&hang).await }
+    });
+    crate::fixture::in_flight(&server, 1).await;
+    // The other one is there, and free.
+    let echoed = client.post_modern(&modern_tool(3, "echo", json!({}))).await;
+    assert_eq!(echoed.status, 200);
+    confirm["params"]["requestState"] = begun["result"]["requestState"].clone();
+    let reply = client.post_modern(&confirm).await;
+    assert_eq!(
+        (reply.status.as_u16(), reply.kind().as_str()),
+        (503, "busy")
+    );
+    hanging.abort();
+    let _ = hanging.await;
+    while client.post_modern(&confirm).await.status == 503 {}
+    assert_eq!(client.post_modern(&confirm).await.text(), "null");
+}

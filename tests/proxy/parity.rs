@@ -362,3 +362,38 @@ async fn lines_that_are_too_long_or_no_messages_are_answered_and_survived() {
     assert_eq!(client.ask(&tool(1, "echo", json!({}))).await["id"], 1);
     client.end().await;
 }
+
+#[tokio::test]
+async fn batches_are_the_same_in_the_revision_that_knows_them_and_refused_in_others() {
+    let note = json!({"jsonrpc": "2.0", "method": "notifications/roots/list_changed"});
+    let batches = [
+        json!([
+            tool(1, "echo", json!({"n": 1})),
+            note,
+            tool("1", "none", json!({}))
+        ]),
+        json!([]),
+        json!([initialize("2025-03-26")]),
+    ];
+    for (mode, version) in [
+        (Mode::Session, "2025-03-26"),
+        (Mode::Shared, "2025-03-26"),
+        (Mode::Session, "2025-06-18"),
+    ] {
+        let (mut served, mut forwarded) = fronts(Behind::Child, mode, &[]).await;
+        for message in std::iter::once(&initialize(version)).chain(&batches) {
+            let (one, other) = (served.ask(message).await, forwarded.ask(message).await);
+            assert_eq!(normal(one), normal(other), "{mode:?} {version}: {message}");
+        }
+        // One that nothing answers: the next answer is that of what comes after it.
+        forwarded.tell(&json!([note]).to_string()).await;
+        let after = forwarded.ask(&request(9, "ping", json!({}))).await;
+        let first = if version == "2025-03-26" {
+            json!(9)
+        } else {
+            Value::Null
+        };
+        assert_eq!(after["id"], first);
+        drop(forwarded);
+    }
+}

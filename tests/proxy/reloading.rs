@@ -84,7 +84,7 @@ async fn limits_are_changed_under_a_session_in_both_directions() {
     .await;
     assert_eq!(session.call(2, "echo", json!({})).await.status, 200);
     let refused = client.post(&crate::client::initialize("2025-11-25")).await;
-    assert_eq!(refused.kind(), "no_child");
+    assert_eq!(refused.kind(), "busy");
 }
 
 #[tokio::test]

@@ -424,3 +424,144 @@ async fn a_subscription_whose_stream_broke_is_asked_for_again_and_all_of_it_told
     let expected = [&expected[..], &again, &[changed], &again].concat();
     assert_eq!(told, expected);
 }
+
+/// A call of each of so many clients, all of which the upstream has.
+async fn under_way(
+    client: &Client,
+    stage: &Stage,
+    count: u32,
+) -> tokio::task::JoinSet<crate::client::Reply> {
+    let mut calls = tokio::task::JoinSet::new();
+    for id in 0..count {
+        let client = client.clone();
+        calls.spawn(async move { client.call(id, "wait", json!({})).await });
+    }
+    let waits = |seen: &Seen| seen.body["params"]["name"] == "wait";
+    eventually("all are under way", || {
+        stage.seen(waits).len() >= count as usize
+    })
+    .await;
+    calls
+}
+
+#[tokio::test]
+async fn an_upstream_that_goes_under_many_calls_and_is_back_at_once_is_one_failure() {
+    let waits = |seen: &Seen| (seen.body["params"]["name"] == "wait").then_some(Act::Silence);
+    let stage = Stage::open(waits).await;
+    let mut options = quick(&stage, Mode::Shared);
+    options.breaker.failures = 3;
+    let (server, client) = start_with(options).await;
+    for _ in 0..4 {
+        let calls = under_way(&client, &stage, 16).await;
+        stage.cut();
+        for reply in calls.join_all().await {
+            assert_eq!(reply.kind(), "child_died");
+        }
+        assert_eq!(client.call(99, "any", json!({})).await.text(), "called");
+        stage.forget();
+    }
+    let figures = crate::fixture::stats(server.admin_address()).await;
+    assert_eq!(figures["upstream"]["times_opened"], 0, "{figures}");
+}
+
+#[tokio::test]
+async fn a_call_that_finds_an_upstream_restarting_waits_for_it() {
+    for mode in [Mode::Shared, Mode::Session] {
+        let stage = Stage::open(|_| None).await;
+        let (server, client) = before(&stage, mode).await;
+        let client = client.begin().await;
+        assert_eq!(client.call(1, "any", json!({})).await.text(), "called");
+        let address = stage.address;
+        drop(stage);
+        let call = tokio::spawn({
+            let client = client.clone();
+            async move { client.call(2, "any", json!({})).await }
+        });
+        // It was refused a connection at least once.
+        let figures = async || crate::fixture::stats(server.admin_address()).await;
+        while figures().await["connections_upstream"]["connect_failures"] == 0 {}
+        let _stage = Stage::open_at(address, |_| None).await;
+        assert_eq!(call.await.unwrap().text(), "called", "{mode:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_the_upstream_forgot_under_many_calls_costs_none_of_them() {
+    let asked = AtomicUsize::new(0);
+    let stage = Stage::open(move |seen| {
+        if seen.asks() != "tools/call" || seen.header("mcp-session-id") != Some("s-0") {
+            return None;
+        }
+        // One after the other learns it.
+        let nth = asked.fetch_add(1, Ordering::Relaxed);
+        std::thread::sleep(Duration::from_millis(nth as u64 % 4));
+        Some(Act::status(404))
+    })
+    .await;
+    let (server, client) = before(&stage, Mode::Shared).await;
+    let mut calls = tokio::task::JoinSet::new();
+    for id in 0..16 {
+        let client = client.clone();
+        calls.spawn(async move { client.call(id, "any", json!({})).await });
+    }
+    for reply in calls.join_all().await {
+        assert_eq!(reply.json()["error"], Value::Null, "{reply:?}");
+    }
+    let figures = crate::fixture::stats(server.admin_address()).await;
+    assert_eq!(figures["upstream"]["times_opened"], 0);
+}
+
+#[tokio::test]
+async fn events_without_an_id_behind_one_that_comes_again_are_passed_on() {
+    let stage = Stage::open(|seen| {
+        let answer = json!({"jsonrpc": "2.0", "id": 7, "result": {}});
+        match (seen.asks(), seen.header("last-event-id")) {
+            ("tools/call", _) => Some(Act::Stream(
+                format!("retry: 1\nid: a-1\n{}", message(&log("first"))),
+                true,
+            )),
+            (_, Some("a-1")) => {
+                let events = [
+                    format!("id: a-1\n{}", message(&log("first"))),
+                    message(&log("second")),
+                    message(&log("third")),
+                    message(&answer),
+                ];
+                Some(Act::Stream(events.concat(), true))
+            }
+            _ => None,
+        }
+    })
+    .await;
+    let (_server, client) = before(&stage, Mode::Session).await;
+    let session = client.begin().await;
+    let mut events = session.stream(&tool(7, "any", json!({}))).await;
+    for text in ["first", "second", "third"] {
+        assert_eq!(events.next().await.unwrap(), log(text));
+    }
+    assert_eq!(events.next().await.unwrap()["id"], 7);
+}
+
+#[tokio::test]
+async fn heads_of_arguments_go_on_as_they_came_where_the_tool_is_not_known() {
+    let stage = Stage::open(|seen| {
+        Some(match seen.asks() {
+            "server/discover" => Act::json(seen.result(json!({"resultType": "complete",
+                "supportedVersions": ["2026-07-28"], "capabilities": {}}))),
+            "tools/call" => {
+                Act::json(seen.result(json!({"resultType": "complete", "content": []})))
+            }
+            _ => return None,
+        })
+    })
+    .await;
+    let (_server, client) = before(&stage, Mode::Stateless).await;
+    let client = client
+        .with("mcp-param-region", "us")
+        .with("x-other", "stays here");
+    let call = modern_tool(1, "unlisted", json!({"region": "us"}));
+    assert_eq!(client.post_modern(&call).await.status, 200);
+    let called = &stage.seen(|seen| seen.asks() == "tools/call")[0];
+    assert_eq!(called.header("mcp-param-region"), Some("us"));
+    assert_eq!(called.header("x-other"), None);
+}

@@ -213,3 +213,139 @@ async fn a_child_that_dies_is_one_failure_however_many_requests_it_had() {
         0
     );
 }
+
+/// A program that can be taken away and brought back, in a folder of its own.
+struct Program {
+    folder: std::path::PathBuf,
+}
+
+impl Program {
+    fn new(test: &str) -> Self {
+        let folder = std::env::temp_dir().join(marker(test));
+        std::fs::create_dir(&folder).unwrap();
+        let program = Self { folder };
+        std::os::unix::fs::symlink(fixture::python(), program.path()).unwrap();
+        program
+    }
+
+    fn path(&self) -> std::path::PathBuf {
+        self.folder.join("server")
+    }
+
+    fn command(&self) -> plunge::transport::Command {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/proxy/child.py");
+        plunge::transport::Command::new(self.path()).arg(script)
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn soon_open(command: plunge::transport::Command, mode: Mode) -> ServeOptions {
+    ServeOptions {
+        min_idle: 0,
+        breaker: BreakerOptions {
+            failures: 3,
+            ..BreakerOptions::default()
+        },
+        ..options(command, mode)
+    }
+}
+
+#[tokio::test]
+async fn calls_of_sessions_that_fail_keep_new_sessions_away_and_none_that_lives() {
+    let options = soon_open(script("plunge-test", &[]), Mode::Session);
+    let (server, client) = start_with(options).await;
+    let lives = client.begin().await;
+    for id in 0..3 {
+        let session = client.begin().await;
+        assert_eq!(
+            session.call(id, "die", json!({})).await.kind(),
+            "child_died"
+        );
+    }
+    let refused = client.post(&crate::client::initialize("2025-11-25")).await;
+    assert_eq!(
+        (refused.status.as_u16(), refused.kind().as_str()),
+        (503, "circuit_open")
+    );
+    assert_eq!(lives.call(1, "echo", json!({})).await.status, 200);
+    let upstream = &stats(server.admin_address()).await["upstream"];
+    assert_eq!(upstream["times_opened"], 1);
+    // One is let through to see.
+    while client
+        .post(&crate::client::initialize("2025-11-25"))
+        .await
+        .status
+        != 200
+    {}
+    let upstream = &stats(server.admin_address()).await["upstream"];
+    assert_eq!(upstream["breaker"], "closed");
+}
+
+#[tokio::test]
+async fn calls_of_sessions_that_time_out_count_and_a_client_that_is_slow_to_answer_does_not() {
+    let options = ServeOptions {
+        response_timeout: Duration::from_millis(100),
+        call_timeout: Duration::from_millis(400),
+        ..soon_open(script("plunge-test", &[]), Mode::Session)
+    };
+    let (server, client) = start_with(options).await;
+    let session = client.begin().await;
+    for id in 0..4 {
+        // Its client is asked, and never answers.
+        let reply = session.call(id, "ask", json!({"id": id})).await;
+        let said = String::from_utf8_lossy(&reply.body).into_owned();
+        assert!(said.contains("timed_out"), "{said}");
+    }
+    let opened = async || stats(server.admin_address()).await["upstream"]["times_opened"].clone();
+    assert_eq!(opened().await, 0);
+    for id in 4..7 {
+        let session = client.begin().await;
+        assert_eq!(
+            session.call(id, "hang", json!({})).await.kind(),
+            "timed_out"
+        );
+    }
+    assert_eq!(opened().await, 1);
+}
+
+#[tokio::test]
+async fn starts_that_fail_are_not_made_good_by_sessions_that_work() {
+    let program = Program::new("starts-fail");
+    let (_server, client) = start_with(soon_open(program.command(), Mode::Session)).await;
+    let session = client.begin().await;
+    std::fs::remove_file(program.path()).unwrap();
+    let mut kinds = Vec::new();
+    while kinds.last().map(String::as_str) != Some("circuit_open") {
+        assert!(kinds.len() < 10, "{kinds:?}");
+        kinds.push(
+            client
+                .post(&crate::client::initialize("2025-11-25"))
+                .await
+                .kind(),
+        );
+        assert_eq!(session.call(1, "echo", json!({})).await.status, 200);
+    }
+    assert_eq!(kinds[..3], ["no_child", "no_child", "no_child"]);
+}
+
+#[tokio::test]
+async fn that_every_child_has_a_session_is_no_failure_of_the_server() {
+    let options = ServeOptions {
+        max_connections: Some(1),
+        acquire_timeout: Duration::from_millis(20),
+        ..soon_open(script("plunge-test", &[]), Mode::Session)
+    };
+    let (server, client) = start_with(options).await;
+    let _session = client.begin().await;
+    for _ in 0..5 {
+        let refused = client.post(&crate::client::initialize("2025-11-25")).await;
+        assert_eq!(refused.kind(), "busy");
+    }
+    let upstream = &stats(server.admin_address()).await["upstream"];
+    assert_eq!(upstream["times_opened"], 0);
+}

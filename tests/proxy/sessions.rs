@@ -193,7 +193,7 @@ async fn a_request_without_a_free_child_is_told_to_come_back() {
     let refused = client.post(&initialize("2025-11-25")).await;
     assert_eq!(
         (refused.status.as_u16(), refused.kind().as_str()),
-        (503, "no_child")
+        (503, "busy")
     );
     assert_eq!(refused.headers["retry-after"], "1");
     session.send(Method::DELETE, "").await;

@@ -63,6 +63,7 @@ type Play = dyn Fn(&Seen) -> Option<Act> + Send + Sync;
 pub struct Stage {
     pub address: SocketAddr,
     seen: Arc<Mutex<Vec<Seen>>>,
+    cuts: tokio::sync::watch::Sender<()>,
     _tasks: JoinSet<()>,
 }
 
@@ -80,18 +81,36 @@ impl Stage {
         let address = listener.local_addr().unwrap();
         let seen = Arc::<Mutex<Vec<Seen>>>::default();
         let (play, kept): (Arc<Play>, _) = (Arc::new(play), seen.clone());
+        let (cuts, mut cut) = tokio::sync::watch::channel(());
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
             let mut connections = JoinSet::new();
-            while let Ok((stream, _)) = listener.accept().await {
-                connections.spawn(serve(stream, play.clone(), kept.clone()));
+            loop {
+                tokio::select! {
+                    _ = cut.changed() => connections = JoinSet::new(),
+                    accepted = listener.accept() => match accepted {
+                        Ok((stream, _)) => drop(connections.spawn(serve(stream, play.clone(), kept.clone()))),
+                        Err(_) => return,
+                    },
+                }
             }
         });
         Self {
             address,
             seen,
+            cuts,
             _tasks: tasks,
         }
+    }
+
+    /// Ends every connection at once, as a server that restarts does.
+    pub fn cut(&self) {
+        self.cuts.send_replace(());
+    }
+
+    /// Forgets what was seen so far.
+    pub fn forget(&self) {
+        self.seen.lock().unwrap().clear();
     }
 
     /// The requests so far that this holds for.

@@ -110,6 +110,12 @@ struct Limits {
     /// Children that are kept ready [default: 1].
     #[arg(long, value_name = "N")]
     min_idle: Option<u32>,
+    /// Requests after which a child is replaced, in modes that use one again [default: never].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    max_uses: Option<u64>,
+    /// Age at which a child is replaced; one that has a session stays for that [default: never].
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    max_lifetime: Option<Duration>,
     /// Requests in flight on one child [default: 256].
     #[arg(long, value_name = "N")]
     max_in_flight: Option<usize>,
@@ -265,6 +271,8 @@ impl Limits {
         ServeOptions {
             max_connections: self.max_connections.or(base.max_connections),
             min_idle: self.min_idle.unwrap_or(base.min_idle),
+            max_uses: self.max_uses.or(base.max_uses),
+            max_lifetime: self.max_lifetime.or(base.max_lifetime),
             max_in_flight: self.max_in_flight.unwrap_or(base.max_in_flight),
             connect_timeout: self.connect_timeout.unwrap_or(base.connect_timeout),
             acquire_timeout: self.acquire_timeout.unwrap_or(base.acquire_timeout),

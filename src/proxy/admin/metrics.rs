@@ -298,6 +298,17 @@ fn guards(page: &mut Page, places: &[Arc<Place>]) {
     page.each(opened, places, |place| {
         place.state.backend.guard.times_opened()
     });
+    page.family(
+        "recycled_total",
+        "counter",
+        "Children that had their share of requests or time, and were replaced or end with their session.",
+    );
+    for place in places {
+        for (reason, count) in place.state.backend.recycled() {
+            let labels = [("upstream", &*place.name), ("reason", reason.as_str())];
+            page.value("recycled_total", &labels, count);
+        }
+    }
     let ready = (
         "upstream_ready",
         "gauge",

@@ -116,6 +116,7 @@ fn upstream(place: &Place) -> Map<String, Value> {
         "faults": read(&state.counts.faults),
         "sessions": state.sessions.len(),
         "upstream": state.backend.guard.snapshot(),
+        "recycled": recycled(state),
         "pool": pool_figures(&pool),
         "connections_upstream": state.backend.source.connections().as_ref().map(pool_figures),
         "children": children,
@@ -127,6 +128,14 @@ fn upstream(place: &Place) -> Map<String, Value> {
     }
 }
 
+/// Children that were replaced though they worked, by reason.
+fn recycled(state: &AppState) -> Map<String, Value> {
+    let by_reason = state.backend.recycled().into_iter();
+    by_reason
+        .map(|(reason, count)| (reason.as_str().to_owned(), json!(count)))
+        .collect()
+}
+
 fn shared(children: &[Arc<SharedChild>]) -> Vec<Value> {
     let of = |child: &Arc<SharedChild>| {
         json!({
@@ -134,6 +143,7 @@ fn shared(children: &[Arc<SharedChild>]) -> Vec<Value> {
             "in_flight": child.load(),
             "listening": child.listening(),
             "alive": child.is_alive(),
+            "due": child.is_due(),
             "dropped_lines": child.dropped(),
             "wrote": child.counters().map(wrote),
         })

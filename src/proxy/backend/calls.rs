@@ -1,5 +1,7 @@
 //! Requests and notifications of clients on their way to a child.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use tokio::time::Instant;
 
@@ -46,9 +48,10 @@ impl Backend {
                 .session
                 .and_then(|session| session.child())
                 .ok_or_else(no_session)?;
-            let flight = flight(raw_id, token, exchange, None);
+            let flight = flight(raw_id, token, exchange, self.guard.admit_in_session());
             let limit = self.options.get().max_in_flight;
-            return child.call(flight, line, exchange.deadline, limit).await;
+            let called = child.call(flight.clone(), line, exchange.deadline, limit);
+            return ended_with(&flight, called.await);
         }
         refuse_what_others_would_see(&self.way, exchange)?;
         let flight = flight(raw_id, token, exchange, Some(self.guard.admit()?));
@@ -58,11 +61,8 @@ impl Backend {
             id: raw_id,
             token,
         };
-        let called = self.send(flight.clone(), &request, exchange.deadline).await;
-        if let Err(fault) = &called {
-            flight.fail(fault.clone());
-        }
-        called
+        let called = self.send(flight.clone(), &request, exchange.deadline);
+        ended_with(&flight, called.await)
     }
 
     /// Sends a request that belongs to no session's child.
@@ -136,16 +136,35 @@ impl Backend {
         matches!(self.way, Way::Oneshot(_))
     }
 
-    /// Whether a request that was lost with its child may be sent to another one: what was not looked at, or
-    /// changes nothing, and only while there is a budget for it. A session's own child has no other.
-    pub fn may_retry(&self, exchange: &Exchange<'_>, fault: &Fault) -> bool {
+    /// Whether a request that was lost may be sent again after so many retries, and only while there is a budget for
+    /// it. Lost with its child: what was not looked at, which costs nobody anything and is free once, or changes
+    /// nothing; a session's own child has no other. An upstream over HTTP that takes no connection may be about
+    /// to restart: it has the time of one dial for that.
+    pub fn may_retry(&self, exchange: &Exchange<'_>, fault: &Fault, retries: u32) -> bool {
         let method = exchange.message.method().unwrap_or_default();
-        fault.code == Code::ChildDied
-            && (fault.not_run || wire::is_repeatable(method))
-            && (!matches!(self.way, Way::Session(_)) || exchange.manner.is_modern())
-            && !exchange.deadline.left(Instant::now()).is_zero()
-            && self.guard.may_retry()
+        let left = exchange.deadline.left(Instant::now());
+        let is_lost = match fault.code {
+            Code::ChildDied => {
+                (fault.not_run || wire::is_repeatable(method))
+                    && (!matches!(self.way, Way::Session(_)) || exchange.manner.is_modern())
+            }
+            Code::NoChild => fault.not_run && self.is_new(left),
+            _ => false,
+        };
+        let is_free = retries == 0 && fault.not_run && fault.code == Code::ChildDied;
+        is_lost && !left.is_zero() && self.guard.may_retry(is_free)
     }
+
+    /// Whether a call that has so much time left came less than a dial's time ago.
+    fn is_new(&self, left: Duration) -> bool {
+        let options = self.options.get();
+        options.call_timeout.saturating_sub(left) < options.connect_timeout
+    }
+}
+
+/// A call that did not begin is the end of its flight.
+fn ended_with(flight: &Flight, called: Result<Call, Fault>) -> Result<Call, Fault> {
+    called.inspect_err(|fault| _ = flight.fail(fault.clone()))
 }
 
 /// The refusal of a request outside a session, where one is needed.

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 use super::calls::{Exchange, no_session};
 use super::{Backend, Way};
 use crate::proxy::call::{Flight, Owner, Step};
+use crate::proxy::guard::outcome_of;
 use crate::proxy::http::{Version, answered_version, wanted_version};
 use crate::proxy::options::ServeOptions;
 use crate::proxy::session::{Nursery, OwnedChild, Session, SessionTable};
@@ -41,11 +42,7 @@ impl Backend {
                 let ticket = self.guard.admit()?;
                 let begun =
                     relay_initialize(nursery, &self.options.whole(), sessions, id, exchange).await;
-                ticket.end(match &begun {
-                    Ok(_) => Outcome::Success,
-                    Err(fault) if fault.code == Code::Busy => Outcome::Abandoned,
-                    Err(_) => Outcome::Failure,
-                });
+                ticket.end(begun.as_ref().map_or_else(outcome_of, |_| Outcome::Success));
                 begun
             }
             Way::Oneshot(_) => {
@@ -93,10 +90,7 @@ impl Backend {
             Way::Session(nursery) => {
                 let ticket = self.guard.admit()?;
                 let child = nursery.take().await;
-                ticket.end(match &child {
-                    Ok(_) => Outcome::Success,
-                    Err(_) => Outcome::Failure,
-                });
+                ticket.end(child.as_ref().map_or_else(outcome_of, |_| Outcome::Success));
                 child.map(Some)
             }
             Way::Shared(_) | Way::Exclusive(_) => Ok(None),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::modern::Beside;
-use crate::proxy::guard::Guard;
+use crate::proxy::guard::{Guard, Recycled};
 use crate::proxy::leased::{Exclusive, Oneshot};
 use crate::proxy::live::Live;
 use crate::proxy::options::{Mode, ServeOptions};
@@ -149,6 +149,15 @@ impl Backend {
             Way::Exclusive(children) => children.pool_stats(),
             Way::Oneshot(children) => children.pool_stats(),
         }
+    }
+
+    /// How many children were replaced though they worked, by reason.
+    pub fn recycled(&self) -> [(Recycled, u64); 2] {
+        let outlived = self.pool_stats().outlived;
+        self.guard.recycled().map(|(reason, count)| match reason {
+            Recycled::Uses => (reason, count),
+            Recycled::Lifetime => (reason, count + outlived),
+        })
     }
 
     /// Ends overdue requests, gives up children that are dead or hang.

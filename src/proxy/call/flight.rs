@@ -11,8 +11,8 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 
 use super::{Inbox, Item};
-use crate::proxy::guard::Ticket;
-use crate::proxy::wire::{Code, Fault, RawId, Splice};
+use crate::proxy::guard::{Ticket, outcome_of};
+use crate::proxy::wire::{Fault, RawId, Splice};
 use crate::resilience::Outcome;
 
 /// Who sent a request: a session's key, or nobody that could be named again.
@@ -170,26 +170,15 @@ impl Flight {
 
     /// Ends it without an answer.
     pub fn fail(&self, fault: Fault) -> bool {
-        self.report(match fault.code {
-            Code::ChildDied | Code::NoChild | Code::TimedOut | Code::UpstreamFailed => {
-                Outcome::Failure
-            }
-            _ => Outcome::Abandoned,
-        });
+        self.report(outcome_of(&fault));
         let taken = self.inbox.finish(Err(fault));
         self.let_go();
         taken
     }
 
-    /// Ends those that were in flight on a child that is gone. For the breaker that is one failure,
-    /// however many they were: it was one.
-    pub fn fail_all(flights: impl IntoIterator<Item = Arc<Self>>, fault: &Fault) {
-        for (at, flight) in flights.into_iter().enumerate() {
-            if at > 0 {
-                flight.report(Outcome::Abandoned); // only the first report counts
-            }
-            flight.fail(fault.clone());
-        }
+    /// What comes of it says nothing of the upstream.
+    pub fn excuse(&self) {
+        self.report(Outcome::Abandoned); // only the first report counts
     }
 
     fn report(&self, outcome: Outcome) {

@@ -39,7 +39,7 @@ const URL: &[Kind] = &[Kind::McpHttp, Kind::Http];
 const HTTP: &[Kind] = &[Kind::Http];
 
 /// Keys that do not fit every kind.
-const OWN: [(&str, &[Kind]); 18] = [
+const OWN: [(&str, &[Kind]); 20] = [
     ("command", STDIO),
     ("env", STDIO),
     ("directory", STDIO),
@@ -48,6 +48,8 @@ const OWN: [(&str, &[Kind]); 18] = [
     ("headers", MCP_HTTP),
     ("mode", MCP),
     ("min_idle", MCP),
+    ("max_uses", MCP),
+    ("max_lifetime", MCP),
     ("max_in_flight", MCP),
     ("max_sessions", MCP),
     ("max_body_bytes", MCP),
@@ -330,7 +332,23 @@ fn limits(section: &mut Section<'_>, mut options: ServeOptions) -> ServeOptions 
         );
     }
     options.min_idle = options.min_idle.min(children);
+    recycling(section, &mut options);
     options
+}
+
+/// When a child that works makes way for another one.
+fn recycling(section: &mut Section<'_>, options: &mut ServeOptions) {
+    options.max_lifetime = section.time("max_lifetime").or(options.max_lifetime);
+    let Some(uses) = section.number("max_uses", 1..=u64::MAX >> 1) else {
+        return;
+    };
+    match options.mode {
+        Mode::Session | Mode::Oneshot => {
+            let text = "`max_uses` is for modes that use a child again: take it out, or write mode \"exclusive\", \"shared\" or \"stateless\"";
+            section.say(uses.at, text);
+        }
+        _ => options.max_uses = Some(uses.value),
+    }
 }
 
 fn counts(section: &mut Section<'_>, options: &mut ServeOptions) {

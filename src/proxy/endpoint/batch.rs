@@ -1,4 +1,4 @@
-//! Several messages in one POST, which only revision 2025-03-26 knows.
+//! Several messages in one POST or on one line, which only revision 2025-03-26 knows.
 //!
 //! Promise: messages are sent in their order; each request of the batch gets its answer or its fault.
 
@@ -14,11 +14,14 @@ use crate::proxy::call::{Call, Manner, Step};
 use crate::proxy::http::{self, Accepts, Reply, Version};
 use crate::proxy::session::Session;
 use crate::proxy::state::AppState;
-use crate::proxy::wire::{self, Code, Fault, Kind};
+use crate::proxy::wire::{self, Code, Fault, Kind, RawId};
 use crate::resilience::Deadline;
 
 /// Messages that one batch may have.
 const MAX_MESSAGES: usize = 100;
+
+/// The requests of a batch that were begun, with their ids, in its order.
+pub struct Batch(Vec<(RawId, Result<Call, Fault>)>);
 
 /// Serves a batch.
 ///
@@ -31,21 +34,33 @@ pub async fn batch(
     body: &Bytes,
     accepts: Accepts,
 ) -> Result<Reply, Refusal> {
-    if session
-        .as_ref()
-        .is_none_or(|session| session.version != Version::V2025_03_26)
-    {
+    let begun = begin_batch(state, session.as_ref(), body, accepts).await?;
+    Ok(match begun {
+        Some(batch) => whole(batch.answers().await, accepts),
+        None => http::accepted(),
+    })
+}
+
+/// Sends the messages of a batch; `None`: none of them expects an answer.
+///
+/// # Errors
+///
+/// As [`batch`].
+pub async fn begin_batch(
+    state: &AppState,
+    session: Option<&Arc<Session>>,
+    body: &Bytes,
+    accepts: Accepts,
+) -> Result<Option<Batch>, Fault> {
+    if session.is_none_or(|session| session.version != Version::V2025_03_26) {
         let text =
             "a batch is taken only in a session of protocol version 2025-03-26; send one message";
-        return Err(Fault::new(Code::BadMessage, text).into());
+        return Err(Fault::new(Code::BadMessage, text));
     }
     let items = wire::batch_items(body).map_err(unreadable)?;
     if items.is_empty() || items.len() > MAX_MESSAGES {
-        return Err(Fault::new(
-            Code::BadMessage,
-            format!("a batch has 1 to {MAX_MESSAGES} messages"),
-        )
-        .into());
+        let text = format!("a batch has 1 to {MAX_MESSAGES} messages");
+        return Err(Fault::new(Code::BadMessage, text));
     }
     let messages = items
         .iter()
@@ -56,7 +71,8 @@ pub async fn batch(
         .iter()
         .any(|message| message.method() == Some("initialize"))
     {
-        return Err(Fault::new(Code::BadMessage, "`initialize` cannot be part of a batch").into());
+        let text = "`initialize` cannot be part of a batch";
+        return Err(Fault::new(Code::BadMessage, text));
     }
     let mut calls = Vec::new();
     for (item, message) in items.iter().zip(&messages) {
@@ -69,39 +85,42 @@ pub async fn batch(
             message,
             body: item,
             accepts,
-            session: session.as_ref(),
+            session,
             deadline: Deadline::new(&state.options.get().timeouts(), Instant::now()),
             manner: Manner::Legacy,
         };
         match &message.kind {
-            Kind::Request { id, .. } => calls.push((*id, state.backend.call(id, &exchange).await)),
+            Kind::Request { id, .. } => {
+                let call = state.backend.call(id, &exchange).await;
+                calls.push((RawId::new(id), call));
+            }
             _ => state.backend.tell(&exchange).await.map_err(untold)?,
         }
     }
-    if calls.is_empty() {
-        return Ok(http::accepted());
-    }
-    Ok(whole(collect(calls).await, accepts))
+    Ok((!calls.is_empty()).then_some(Batch(calls)))
 }
 
-async fn collect(calls: Vec<(&str, Result<Call, Fault>)>) -> Bytes {
-    let mut out = Vec::from(*b"[");
-    for (id, call) in calls {
-        if out.len() > 1 {
-            out.push(b',');
+impl Batch {
+    /// The array of the answers, once all are there.
+    pub async fn answers(self) -> Bytes {
+        let mut out = Vec::from(*b"[");
+        for (id, call) in self.0 {
+            if out.len() > 1 {
+                out.push(b',');
+            }
+            let fault = match call {
+                Err(fault) => fault,
+                Ok(mut call) => match call.step().await {
+                    Step::Answer { message, .. } | Step::Related(message) => {
+                        out.extend_from_slice(&message);
+                        continue;
+                    }
+                    Step::Fault(fault) => fault,
+                },
+            };
+            out.extend_from_slice(&fault.to_json(Some(id.as_bytes())));
         }
-        let fault = match call {
-            Err(fault) => fault,
-            Ok(mut call) => match call.step().await {
-                Step::Answer { message, .. } | Step::Related(message) => {
-                    out.extend_from_slice(&message);
-                    continue;
-                }
-                Step::Fault(fault) => fault,
-            },
-        };
-        out.extend_from_slice(&fault.to_json(Some(id.as_bytes())));
+        out.push(b']');
+        out.into()
     }
-    out.push(b']');
-    out.into()
 }

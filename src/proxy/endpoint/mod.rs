@@ -9,6 +9,7 @@ mod post;
 mod refusal;
 mod route;
 
+pub use batch::begin_batch;
 pub use begin::{Begun, begin, exchange};
 pub use old::posted_session;
 pub use paths::{Paths, Spot};

@@ -34,7 +34,14 @@ pub async fn modern(
     let message = wire::parse(body).map_err(unreadable)?;
     match &message.kind {
         Kind::Request { id, .. } => {
-            let served = request(state, headers, &message, body, accepts, id).await;
+            let served = match http::written(headers) {
+                None => request(state, headers, &message, body, accepts, id).await,
+                Some(written) => {
+                    // Rare: not in every request's own place.
+                    let serving = request(state, headers, &message, body, accepts, id);
+                    http::WRITTEN.scope(written, Box::pin(serving)).await
+                }
+            };
             served.map_err(|fault| Refusal::of(fault, &RawId::new(id)))
         }
         // A cancellation is the end of a stream, and nothing else is told without an answer.
@@ -58,6 +65,7 @@ async fn request(
     http::check_modern(headers, message)?;
     state.sessions.tools.check(headers, message)?;
     let exchange = exchange(state, message, body, accepts, None, true);
+    let mut retries = 0;
     loop {
         let answered = match begin(state, raw_id, &exchange).await {
             Ok(Begun::Called(call)) => answer(call, accepts).await,
@@ -67,7 +75,7 @@ async fn request(
             Err(fault) => Err(fault),
         };
         match answered {
-            Err(fault) if state.backend.may_retry(&exchange, &fault) => {}
+            Err(fault) if state.backend.may_retry(&exchange, &fault, retries) => retries += 1,
             answered => return answered,
         }
     }

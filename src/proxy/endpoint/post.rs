@@ -84,6 +84,7 @@ async fn one(
         state.backend.tell(&exchange).await.map_err(untold)?;
         return Ok(http::accepted());
     };
+    let mut retries = 0;
     loop {
         let answered = match begin(state, id, &exchange).await {
             Ok(Begun::Called(call)) => answer(call, accepts, session.as_ref()).await,
@@ -93,7 +94,7 @@ async fn one(
             Err(fault) => Err(fault),
         };
         match answered {
-            Err(fault) if state.backend.may_retry(&exchange, &fault) => {}
+            Err(fault) if state.backend.may_retry(&exchange, &fault, retries) => retries += 1,
             Err(fault) => return Err(Refusal::of(fault, &RawId::new(id))),
             Ok(reply) => return Ok(reply),
         }

@@ -22,4 +22,4 @@ pub use modern::{
 pub use read::read_body;
 pub use reply::{Reply, accepted, done, fault, json, json_with, stream};
 pub use sse::{EventStream, SessionStream, Source};
-pub use tool_headers::ToolHeaders;
+pub use tool_headers::{ToolHeaders, WRITTEN, written};

@@ -1,8 +1,8 @@
 //! Arguments of tools that their schema wants to see in the head, as `Mcp-Param-*`.
 //!
 //! Promise: where a tool is known from a list that passed by, a head that says something else than the
-//! body is refused; and an upstream gets the heads that it asked for. An annotation that the revision does
-//! not allow is not enforced. Cost: one search for a word in each list; a look at a table for each call of
+//! body is refused; and an upstream gets the heads that it asked for. Heads of tools that are not known go on to
+//! it as they came. An annotation that the revision does not allow is not enforced. Cost: one search for a word in each list; a look at a table for each call of
 //! a tool, once any tool asks for it.
 
 use std::collections::HashMap;
@@ -25,6 +25,25 @@ const PREFIX: &str = "mcp-param-";
 const MAX_TOOLS: usize = 10_000;
 /// How deep a schema is looked into.
 const MAX_DEPTH: usize = 16;
+
+tokio::task_local! {
+    /// Those that the client of the request wrote which this task serves, if it wrote any.
+    pub static WRITTEN: HeaderMap;
+}
+
+/// What a client wrote of them, if it wrote any.
+pub fn written(headers: &HeaderMap) -> Option<HeaderMap> {
+    let is_one = |name: &HeaderName| name.as_str().starts_with(PREFIX);
+    if !headers.keys().any(is_one) {
+        return None;
+    }
+    let all = headers.iter().filter(|(name, _)| is_one(name));
+    let mut written = HeaderMap::new();
+    for (name, value) in all {
+        written.append(name.clone(), value.clone());
+    }
+    Some(written)
+}
 
 /// What the lists of tools said.
 #[derive(Default)]
@@ -123,10 +142,17 @@ impl ToolHeaders {
         Ok(())
     }
 
-    /// What goes into the head of a call.
+    /// What goes into the head of a call: what its tool asks for, or, where that is not known, what the client
+    /// wrote.
     pub fn mirrored(&self, message: &Envelope<'_>) -> Vec<(HeaderName, HeaderValue)> {
         let Some((declared, arguments)) = self.of(message) else {
-            return Vec::new();
+            let written = WRITTEN.try_with(|written| {
+                let pairs = written.iter();
+                pairs
+                    .map(|(name, value)| (name.clone(), value.clone()))
+                    .collect()
+            });
+            return written.unwrap_or_default();
         };
         let written = declared.iter().filter_map(|declared| {
             let value = declared.value_in(&arguments)?;

@@ -10,10 +10,10 @@ use tokio::time::Instant;
 
 use super::busy::Busy;
 use crate::proxy::call::{Call, Flight, Owner};
-use crate::proxy::guard::Guard;
+use crate::proxy::guard::{Guard, Recycled};
 use crate::proxy::live::Live;
 use crate::proxy::options::ServeOptions;
-use crate::proxy::peer::PeerSource;
+use crate::proxy::peer::{PeerSource, none_free};
 use crate::proxy::session::SessionTable;
 use crate::proxy::shared::{
     ChildRouter, Era, EraMemory, Handshaken, Hello, Refused, Request, SharedChild,
@@ -21,10 +21,7 @@ use crate::proxy::shared::{
 use crate::proxy::wire::{Code, Fault, RequestId};
 use crate::resilience::Deadline;
 use crate::sync::{Arc, OnceLock};
-use crate::{
-    AcquireError, AcquireErrorKind, AcquirePhase, BoxError, CloseReport, OptionsError, Pool,
-    PoolOptions, PoolStats,
-};
+use crate::{BoxError, CloseReport, OptionsError, Pool, PoolOptions, PoolStats};
 
 /// Children that may turn out to be dead under one request.
 const MAX_TRIES: usize = 3;
@@ -62,7 +59,9 @@ impl Exclusive {
                 async move { Handshaken::start(&source, router, &options, &eras).await }
             }
         };
-        let pool = PoolOptions::new()
+        let aging = options.max_lifetime.into_iter();
+        let pool = aging
+            .fold(PoolOptions::new(), PoolOptions::max_lifetime)
             .max_connections(options.children())
             .max_connections_ceiling(options.ceiling())
             .min_idle(options.min_idle)
@@ -117,9 +116,15 @@ impl Exclusive {
                 .pool
                 .acquire_timeout(self.patience(patience))
                 .await
-                .map_err(fault_of)?,
+                .map_err(none_free)?,
         };
-        Ok(Arc::new(SharedChild::new(lease, self.options.get().probe)))
+        let options = self.options.get();
+        let child = Arc::new(SharedChild::new(lease, options.probe));
+        if options.max_uses.is_some_and(|most| child.is_last_use(most)) {
+            child.retire();
+            self.guard.count_recycled(Recycled::Uses);
+        }
+        Ok(child)
     }
 
     /// Who needs a new child waits as long as its start may take.
@@ -142,6 +147,7 @@ impl Exclusive {
         self.pool.tune(|tuning| {
             tuning.max_connections = options.children();
             tuning.min_idle = options.min_idle;
+            tuning.max_lifetime = options.max_lifetime;
             tuning.connect_timeout = options.connect_timeout;
             tuning.acquire_timeout = options.acquire_timeout.max(options.connect_timeout);
         })?;
@@ -159,7 +165,7 @@ impl Exclusive {
             return self.hello().await.map(drop);
         }
         // An acquire would open a child beside those that the pool opens by itself.
-        self.pool.wait_ready().await.map_err(fault_of)
+        self.pool.wait_ready().await.map_err(none_free)
     }
 
     /// What the children say of themselves.
@@ -173,7 +179,7 @@ impl Exclusive {
         }
         let patience = self.options.get().acquire_timeout;
         let lease = self.pool.acquire_timeout(self.patience(patience));
-        let hello = lease.await.map_err(fault_of)?.hello.clone();
+        let hello = lease.await.map_err(none_free)?.hello.clone();
         Ok(self.hello.get_or_init(|| hello).clone())
     }
 
@@ -230,19 +236,4 @@ impl Exclusive {
         self.abandon();
         self.pool.close(deadline).await
     }
-}
-
-/// The fault of a pool that gave no child.
-pub fn fault_of(error: AcquireError) -> Fault {
-    let code = match error.kind() {
-        AcquireErrorKind::Closed => Code::Closing,
-        AcquireErrorKind::TimedOut(AcquirePhase::Wait) => Code::Busy,
-        _ => Code::NoChild,
-    };
-    let text = match code {
-        Code::Busy => String::from("every server process is busy; try again"),
-        Code::Closing => String::from("the proxy is shutting down; try another one or later"),
-        _ => error.to_string(),
-    };
-    Fault::new(code, text)
 }

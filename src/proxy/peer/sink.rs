@@ -11,6 +11,13 @@ pub trait PeerSink: LineSink {
     /// Learns that the request which the peer knows by this id will not be answered.
     fn on_fault(&self, id: &RequestId, fault: Fault);
 
+    /// Learns that the upstream does not know the session any more: nothing new is to be sent in it. `true`: what
+    /// is under way may find that out by itself; `false`: it is to be ended.
+    fn on_lost(&self, reason: &str) -> bool {
+        let _ = reason;
+        false
+    }
+
     /// Learns that the upstream's session is over: nothing will follow.
     fn on_over(&self, reason: &str);
 }

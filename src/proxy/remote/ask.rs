@@ -35,7 +35,7 @@ async fn try_ask(place: &Place, message: &Outgoing) -> Result<(), Fault> {
     if is_lost(core, message, head.status) && !greets {
         // It was not looked at: somebody else may have it.
         core.fault(id, lost());
-        core.end(UNKNOWN);
+        core.lose(UNKNOWN);
         return Ok(());
     }
     if !head.status.is_success() {
@@ -74,7 +74,7 @@ pub async fn tell(core: &Arc<Core>, message: Outgoing) -> Result<(), Fault> {
     let answer = post(core, &message).await?;
     let (head, body) = answer.into_parts();
     if is_lost(core, &message, head.status) {
-        core.end(UNKNOWN);
+        core.lose(UNKNOWN);
         return Err(lost());
     }
     if !head.status.is_success() {
@@ -185,5 +185,9 @@ pub fn fault_of(error: &HttpError) -> Fault {
         HttpError::Broken { .. } => Code::ChildDied,
         _ => Code::UpstreamFailed,
     };
-    Fault::new(code, error.to_string())
+    let fault = Fault::new(code, error.to_string());
+    match (error, code) {
+        (HttpError::NoConnection(_), Code::NoChild) => fault.not_run(),
+        _ => fault,
+    }
 }

@@ -216,6 +216,24 @@ impl Core {
         Fault::new(Code::ChildDied, text)
     }
 
+    /// Begins nothing more in it: the upstream does not know it. What is under way is ended only where who sent
+    /// it wants that.
+    pub fn lose(&self, reason: &str) {
+        let (standing, sink) = {
+            let mut state = self.state.lock();
+            state.reason.get_or_insert_with(|| reason.to_owned());
+            // Release: pairs with the Acquire in `is_over`.
+            self.over.store(true, Ordering::Release);
+            (state.standing.take(), state.sink.clone())
+        };
+        if !sink.is_some_and(|sink| sink.on_lost(reason)) {
+            self.end(reason);
+        }
+        if let Some(standing) = standing {
+            standing.abort(); // last: it may be this task
+        }
+    }
+
     /// Ends it and says why; the first reason counts.
     pub fn end(&self, reason: &str) {
         if let Some(sink) = self.stop(reason) {

@@ -236,7 +236,7 @@ impl<'a> Follower<'a> {
         }
         match status {
             StatusCode::NOT_FOUND if names.session.is_some() => {
-                self.core.end(UNKNOWN);
+                self.core.lose(UNKNOWN);
                 Opened::Over
             }
             _ if is_passing(status) => Opened::Later,

@@ -71,7 +71,7 @@ pub fn mirrored(message: &Envelope<'_>, tools: &ToolHeaders) -> HeaderMap {
     headers.insert(VERSION, HeaderValue::from_static(http::MODERN));
     let asked_for = tools.mirrored(message);
     for (name, value) in http::mirrored(message).into_iter().chain(asked_for) {
-        headers.insert(name, value);
+        headers.append(name, value);
     }
     headers
 }

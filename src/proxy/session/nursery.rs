@@ -10,8 +10,8 @@ use super::OwnedChild;
 use super::pace::{MAX_STARTING, Pace};
 use crate::proxy::live::Live;
 use crate::proxy::options::ServeOptions;
-use crate::proxy::peer::{Peer, PeerSource};
-use crate::proxy::wire::{Code, Fault};
+use crate::proxy::peer::{Peer, PeerSource, none_free};
+use crate::proxy::wire::Fault;
 use crate::{BoxError, CloseReport, OptionsError, Pool, PoolConnection, PoolOptions, PoolStats};
 
 /// The pool of children without a session.
@@ -42,7 +42,9 @@ impl Nursery {
                 }
             }
         };
-        let pool = PoolOptions::new()
+        let aging = options.max_lifetime.into_iter();
+        let pool = aging
+            .fold(PoolOptions::new(), PoolOptions::max_lifetime)
             .max_connecting(MAX_STARTING)
             .max_connections(options.children())
             .max_connections_ceiling(options.ceiling())
@@ -61,7 +63,7 @@ impl Nursery {
     ///
     /// # Errors
     ///
-    /// [`Code::NoChild`] if none could be started in time.
+    /// `NoChild` if none could be started in time, `Busy` if each has a session.
     pub async fn take(&self) -> Result<OwnedChild, Fault> {
         let lease = self.acquire().await?;
         let options = self.options.get();
@@ -72,7 +74,7 @@ impl Nursery {
         // Who finds one ready needs no other to hurry, although that one may be looked at first.
         let _waiting = (self.pool.stats().idle == 0).then(|| self.pace.wait());
         let acquired = self.pool.acquire_timeout(self.patience()).await;
-        acquired.map_err(|error| Fault::new(Code::NoChild, error.to_string()))
+        acquired.map_err(none_free)
     }
 
     /// Who needs a new child waits as long as its start may take.
@@ -98,7 +100,7 @@ impl Nursery {
         } else {
             // An acquire would open a child beside those that the pool opens by itself.
             let ready = self.pool.wait_ready().await;
-            ready.map_err(|error| Fault::new(Code::NoChild, error.to_string()))
+            ready.map_err(none_free)
         };
         self.pace.set_warm();
         warmed
@@ -129,6 +131,7 @@ impl Nursery {
         self.pool.tune(|tuning| {
             tuning.max_connections = options.children();
             tuning.min_idle = options.min_idle;
+            tuning.max_lifetime = options.max_lifetime;
             tuning.connect_timeout = options.connect_timeout;
             tuning.acquire_timeout = options.acquire_timeout;
         })?;

@@ -139,10 +139,17 @@ impl Routes {
         {
             return Vec::new();
         }
-        tables
+        let is_asking = !tables.asked.is_empty();
+        let expired = tables
             .flights
-            .extract_if(.., |entry| entry.deadline.expires() <= now)
-            .map(|entry| entry.flight)
+            .extract_if(.., |entry| entry.deadline.expires() <= now);
+        expired
+            .map(|entry| {
+                if is_asking {
+                    entry.flight.excuse(); // its client was slow to answer, not the child
+                }
+                entry.flight
+            })
             .collect()
     }
 

@@ -21,6 +21,9 @@ const MAX_MARKS: usize = 16 << 10;
 /// For how long after their last use.
 const KEPT: Duration = Duration::from_secs(15 * 60);
 
+/// For how long a child that is to go waits for who carries something back.
+const AWAITED: Duration = Duration::from_secs(5 * 60);
+
 /// The marks of one group of children.
 #[derive(Default)]
 pub struct Affinity {
@@ -31,6 +34,8 @@ pub struct Affinity {
 #[derive(Default)]
 struct Marks {
     known: HashMap<u64, Known>,
+    /// When each child was led to last, or gave something to carry back.
+    children: HashMap<u64, Instant>,
     /// Oldest first, by the use that was the last when the entry was written.
     ages: VecDeque<(Instant, u64)>,
 }
@@ -70,6 +75,7 @@ impl Affinity {
         for mark in self.carried(result.get()) {
             marks.forget(now);
             let known = Known { child, used: now };
+            marks.children.insert(child, now);
             if marks.known.insert(mark, known).is_none() {
                 marks.ages.push_back((now, mark));
             }
@@ -84,8 +90,23 @@ impl Affinity {
         carried.into_iter().find_map(|mark| {
             let known = marks.known.get_mut(&mark)?;
             known.used = now;
-            Some(known.child)
+            let child = known.child;
+            marks.children.insert(child, now);
+            Some(child)
         })
+    }
+
+    /// Whether a client may come back to this child: it gave somebody something to carry, or was led to,
+    /// not long ago.
+    pub fn is_awaited(&self, child: u64, now: Instant) -> bool {
+        let marks = self.marks.lock();
+        let used = marks.children.get(&child);
+        used.is_some_and(|used| now.saturating_duration_since(*used) < AWAITED)
+    }
+
+    /// Forgets a child that is gone.
+    pub fn forget(&self, child: u64) {
+        self.marks.lock().children.remove(&child);
     }
 
     /// The marks in an object.

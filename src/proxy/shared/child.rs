@@ -9,6 +9,7 @@ use super::flights::Refused;
 use super::handshake::Handshaken;
 use super::hello::Hello;
 use super::router::ChildRouter;
+use super::wear::{Stage, Wear};
 use crate::proxy::call::{Call, Flight, Owner};
 use crate::proxy::guard::ping;
 use crate::proxy::peer::PeerWriter;
@@ -29,6 +30,8 @@ pub struct SharedChild {
     hung: AtomicBool,
     writer: PeerWriter,
     router: Arc<ChildRouter>,
+    /// How much of its life it has behind it.
+    pub wear: Arc<Wear>,
     /// When it came into service.
     pub since: Instant,
 }
@@ -51,6 +54,7 @@ impl SharedChild {
         let (writer, router) = (lease.peer.writer(), lease.router.clone());
         Self {
             hello: lease.hello.clone(),
+            wear: lease.wear.clone(),
             pid: lease.peer.pid(),
             probe: Mutex::new(HealthProbe::new(probe, Instant::now())),
             hung: AtomicBool::new(false),
@@ -89,6 +93,27 @@ impl SharedChild {
     /// Whether it takes one more.
     pub fn has_room(&self) -> bool {
         self.router.flights.has_room()
+    }
+
+    /// Whether another one is to take its place.
+    pub fn is_due(&self) -> bool {
+        self.wear.stage() >= Stage::Due
+    }
+
+    /// Whether it is to have no more requests.
+    pub fn is_worn(&self) -> bool {
+        self.wear.stage() == Stage::Worn
+    }
+
+    /// Counts a use, and tells whether it is the last that it may have.
+    pub fn is_last_use(&self, most: u64) -> bool {
+        self.wear.take(most);
+        self.is_worn()
+    }
+
+    /// Whether nothing is open on it, subscriptions included.
+    pub fn is_idle(&self) -> bool {
+        self.load() == 0 && self.listening() == 0
     }
 
     /// Lets so many requests be in flight on it from now on.
@@ -256,8 +281,9 @@ impl SharedChild {
 
     /// Ends every request with this fault and takes no more.
     pub fn end(&self, fault: Fault) {
-        let lost = self.router.flights.end(fault.clone());
-        Flight::fail_all(lost.into_iter().map(|(_, flight)| flight), &fault);
+        for (_, flight) in self.router.flights.end(fault.clone()) {
+            flight.fail(fault.clone());
+        }
     }
 
     fn tell_cancelled(&self, own: u64, reason: &str) {
@@ -268,6 +294,11 @@ impl SharedChild {
 
 impl Drop for SharedChild {
     fn drop(&mut self) {
+        if !self.is_idle() {
+            // Nobody is left who would end what is open.
+            let text = "the server process was let go; send the request again";
+            self.end(Fault::new(Code::ChildDied, text));
+        }
         // Otherwise it goes back to the pool, which sees whether it is dead.
         if *self.hung.get_mut()
             && let Some(lease) = self.lease.take()

@@ -164,9 +164,14 @@ impl Flights {
         self.take_where(|entry| entry.deadline.expires() <= now)
     }
 
+    /// Takes nothing more in.
+    pub fn close(&self, fault: Fault) {
+        self.table.lock().end.get_or_insert(fault);
+    }
+
     /// Takes all out, and nothing more in.
     pub fn end(&self, fault: Fault) -> Vec<(u64, Arc<Flight>)> {
-        self.table.lock().end.get_or_insert(fault);
+        self.close(fault);
         self.take_where(|_| true)
     }
 

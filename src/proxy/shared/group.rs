@@ -2,7 +2,8 @@
 //!
 //! Promise: a request goes to the child with the least to do; one more child is started while all are
 //! busy and the limit allows it; a dead child is replaced by the next request at the latest. A request
-//! that was not written is tried on another child, one that was is not.
+//! that was not written is tried on another child, one that was is not. How children that work make way for
+//! others is in `renewal`.
 //! Cost: a read lock and a look at every child (a handful).
 
 use crate::sync::Arc;
@@ -24,7 +25,7 @@ use super::subscription::subscribe;
 use crate::proxy::call::{Call, Flight, Manner, Owner};
 use crate::proxy::guard::Guard;
 use crate::proxy::live::Live;
-use crate::proxy::options::{Mode, ServeOptions};
+use crate::proxy::options::{Mode, ServeOptions, Upstream};
 use crate::proxy::peer::PeerSource;
 use crate::proxy::session::SessionTable;
 use crate::proxy::tasks::Tasks;
@@ -42,6 +43,13 @@ const LIVED: Duration = Duration::from_secs(1);
 /// The right to start a child; one at a time has it.
 struct Turn(Arc<Group>);
 
+/// A child for a request.
+struct Picked {
+    child: Arc<SharedChild>,
+    /// It gets the request whatever it had before.
+    anyway: bool,
+}
+
 impl Drop for Turn {
     fn drop(&mut self) {
         // Release: pairs with the AcqRel in `start_one`; who starts next sees the child of the last start.
@@ -52,16 +60,19 @@ impl Drop for Turn {
 /// The children and how they come into service.
 pub struct Group {
     pool: Pool<Handshaken>,
-    children: Mutex<Vec<Arc<SharedChild>>>,
+    /// Those in service. Locked before the next, where both are.
+    pub(super) children: Mutex<Vec<Arc<SharedChild>>>,
+    /// Those that get nothing new and end what they have.
+    pub(super) leaving: Mutex<Vec<Arc<SharedChild>>>,
     starting: AtomicBool,
     closed: AtomicBool,
     /// Counts the starts that ended; holds what the last one failed of.
     starts: watch::Sender<(u64, Option<Fault>)>,
-    freed: Arc<Notify>,
+    pub(super) freed: Arc<Notify>,
     tasks: Tasks,
-    options: Live,
-    guard: Arc<Guard>,
-    affinity: Option<Arc<Affinity>>,
+    pub(super) options: Live,
+    pub(super) guard: Arc<Guard>,
+    pub(super) affinity: Option<Arc<Affinity>>,
     audience: Arc<SessionTable>,
 }
 
@@ -103,8 +114,8 @@ impl Group {
             }
         };
         let pool = PoolOptions::new()
-            .max_connections(options.children())
-            .max_connections_ceiling(options.ceiling())
+            .max_connections(most_open(&options))
+            .max_connections_ceiling(2 * options.ceiling())
             .connect_timeout(options.connect_timeout)
             // Only the group itself acquires, to start a child: it waits as long as that may take.
             .acquire_timeout(options.connect_timeout + options.acquire_timeout)
@@ -112,6 +123,7 @@ impl Group {
         Ok(Arc::new(Self {
             pool,
             children: Mutex::default(),
+            leaving: Mutex::default(),
             starting: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             starts: watch::Sender::new((0, None)),
@@ -155,10 +167,19 @@ impl Group {
         let mut died = 0;
         let mut knows = self.knowing(request);
         loop {
-            let (child, alone_knows) = match knows.take() {
-                Some(child) => (child, true),
+            let (Picked { child, anyway }, alone_knows) = match knows.take() {
+                Some(child) => (
+                    Picked {
+                        child,
+                        anyway: true,
+                    },
+                    true,
+                ),
                 None => (self.ready().await?, false),
             };
+            if !anyway && !self.use_up(&child) {
+                continue; // it is picked no more
+            }
             deadline.again(&self.options.get().timeouts(), Instant::now());
             match child.call(&flight, request, deadline).await {
                 Ok(called) => return called,
@@ -183,9 +204,9 @@ impl Group {
             .affinity
             .as_ref()?
             .child_of(request.message.params, Instant::now())?;
-        let children = self.children.lock();
-        let mut alive = children.iter().filter(|child| child.is_alive());
-        alive.find(|child| child.key() == key).cloned()
+        let children = self.children().into_iter();
+        let mut alive = children.filter(|child| child.is_alive());
+        alive.find(|child| child.key() == key)
     }
 
     /// What the children say of themselves.
@@ -197,12 +218,12 @@ impl Group {
         let known = self.least_busy().map(|child| child.hello().clone());
         match known {
             Some(hello) => Ok(hello),
-            None => Ok(self.ready().await?.hello().clone()),
+            None => Ok(self.ready().await?.child.hello().clone()),
         }
     }
 
     /// A child with room; waits for one if there is none.
-    async fn ready(self: &Arc<Self>) -> Result<Arc<SharedChild>, Fault> {
+    async fn ready(self: &Arc<Self>) -> Result<Picked, Fault> {
         if let Some(child) = self.pick() {
             return Ok(child);
         }
@@ -210,9 +231,7 @@ impl Group {
     }
 
     #[cold]
-    fn ready_slow(
-        self: &Arc<Self>,
-    ) -> impl Future<Output = Result<Arc<SharedChild>, Fault>> + Send {
+    fn ready_slow(self: &Arc<Self>) -> impl Future<Output = Result<Picked, Fault>> + Send {
         let group = self.clone();
         async move {
             let begun = Instant::now();
@@ -249,7 +268,7 @@ impl Group {
 
     /// How long a request waits, and what it is told then.
     fn patience(&self) -> (Duration, Fault) {
-        if self.least_busy().is_some() {
+        if self.least_busy_of(|child| !child.is_worn()).is_some() {
             return (self.options.get().acquire_timeout, at_limit());
         }
         let none = Fault::new(
@@ -260,13 +279,23 @@ impl Group {
     }
 
     /// The least busy child that has room; starts another one where that is crowded.
-    fn pick(self: &Arc<Self>) -> Option<Arc<SharedChild>> {
+    fn pick(self: &Arc<Self>) -> Option<Picked> {
         // By its own limit: another one may be on its way to it.
-        let child = self.least_busy_of(SharedChild::has_room);
+        let child = self.least_busy_of(|child| child.has_room() && !child.is_worn());
         if child.as_ref().is_none_or(|child| child.load() >= CROWDED) {
             self.start_one();
         }
-        child
+        let anyway = child.is_none();
+        let child = child.or_else(|| self.worn_one())?;
+        Some(Picked { child, anyway })
+    }
+
+    /// One that had its share, where nobody else can be had.
+    fn worn_one(&self) -> Option<Arc<SharedChild>> {
+        let has_failed = self.starts.borrow().1.is_some();
+        (has_failed || !self.may_start())
+            .then(|| self.least_busy_of(SharedChild::has_room))
+            .flatten()
     }
 
     fn least_busy(&self) -> Option<Arc<SharedChild>> {
@@ -283,8 +312,8 @@ impl Group {
     }
 
     /// Starts one more child in the background, unless one is starting or the limit is reached.
-    fn start_one(self: &Arc<Self>) {
-        if self.is_closed() || self.children.lock().len() >= self.limit() {
+    pub(super) fn start_one(self: &Arc<Self>) {
+        if self.is_closed() || !self.may_start() {
             return;
         }
         // AcqRel: pairs with the Release in the drop of a turn.
@@ -329,6 +358,14 @@ impl Group {
         self.options.get().children() as usize
     }
 
+    /// Whether one more may be started: those that are due make way for it.
+    fn may_start(&self) -> bool {
+        let children = self.children.lock();
+        let stay = children.iter().filter(|child| !child.is_due()).count();
+        let open = children.len() + self.leaving.lock().len();
+        stay < self.limit() && open < most_open(&self.options.get()) as usize
+    }
+
     /// Changes limits and times.
     ///
     /// # Errors
@@ -336,7 +373,7 @@ impl Group {
     /// A limit above the ceiling.
     pub fn tune(&self, options: &ServeOptions) -> Result<(), OptionsError> {
         self.pool.tune(|tuning| {
-            tuning.max_connections = options.children();
+            tuning.max_connections = most_open(options);
             tuning.connect_timeout = options.connect_timeout;
             tuning.acquire_timeout = options.connect_timeout + options.acquire_timeout;
         })?;
@@ -354,15 +391,16 @@ impl Group {
         if children.len() <= self.limit() {
             return;
         }
-        let idle = |child: &Arc<SharedChild>| child.load() == 0 && child.listening() == 0;
+        let idle = |child: &Arc<SharedChild>| child.is_idle();
         let shed = children.iter().position(idle).map(|at| children.remove(at));
         drop(children);
-        // It goes back to the pool, which retires it: its limit is the same.
-        drop(shed);
+        if let Some(shed) = shed {
+            self.part(&shed);
+        }
     }
 
     async fn start(&self) -> Result<(), Fault> {
-        if self.children.lock().len() >= self.limit() {
+        if !self.may_start() {
             return Ok(());
         }
         let lease = self
@@ -373,8 +411,16 @@ impl Group {
         let child = Arc::new(SharedChild::new(lease, self.options.get().probe));
         let mut children = self.children.lock();
         // Under the lock that `close` takes: no child slips in behind it.
-        if !self.is_closed() {
+        let relieved = if self.is_closed() {
+            None
+        } else {
+            let relieved = self.relieve(&mut children);
             children.push(child);
+            relieved
+        };
+        drop(children);
+        if let Some(relieved) = relieved {
+            self.note_replaced(&relieved, Instant::now());
         }
         Ok(())
     }
@@ -396,7 +442,8 @@ impl Group {
 
     /// Ends overdue requests, lets dead children go and replaces them.
     pub fn sweep(self: &Arc<Self>, now: Instant) {
-        for child in self.children() {
+        self.renew(now);
+        for child in self.serving() {
             child.expire(now);
             if child.is_alive() && child.probe(now) {
                 tracing::warn!(
@@ -417,15 +464,16 @@ impl Group {
 
     /// Lets all children go, and starts none until one is asked for.
     pub fn dismiss_all(&self) {
+        let leaving = std::mem::take(&mut *self.leaving.lock());
         let children = std::mem::take(&mut *self.children.lock());
-        for child in &children {
-            child.retire();
+        for child in children.iter().chain(&leaving) {
+            self.part(child);
         }
     }
 
     /// Makes room for their successors.
     fn dismiss_dead(&self) {
-        for child in self.children() {
+        for child in self.serving() {
             if !child.is_alive() {
                 self.dismiss(&child);
             }
@@ -435,15 +483,29 @@ impl Group {
     fn dismiss(&self, child: &Arc<SharedChild>) {
         let mut children = self.children.lock();
         let at = children.iter().position(|other| Arc::ptr_eq(other, child));
-        let gone = at.map(|at| children.swap_remove(at));
+        let Some(gone) = at.map(|at| children.swap_remove(at)) else {
+            return;
+        };
+        if gone.load() > 0 {
+            // Its upstream forgot the session: what is under way finds that out by itself.
+            self.leave(gone);
+            return;
+        }
         drop(children);
         // Its lease goes back outside the lock; the pool sees that it is dead and retires it.
-        drop(gone);
+        self.part(&gone);
     }
 
     /// The children in service.
-    pub fn children(&self) -> Vec<Arc<SharedChild>> {
+    fn serving(&self) -> Vec<Arc<SharedChild>> {
         self.children.lock().clone()
+    }
+
+    /// All that have anything to do, those that leave included.
+    pub fn children(&self) -> Vec<Arc<SharedChild>> {
+        let mut children = self.serving();
+        children.extend(self.leaving.lock().iter().cloned());
+        children
     }
 
     /// Whether a request would find a child.
@@ -478,7 +540,9 @@ impl Group {
             let mut children = self.children.lock();
             // Release: pairs with the Acquire in `is_closed`.
             self.closed.store(true, Ordering::Release);
-            std::mem::take(&mut *children)
+            let mut all = std::mem::take(&mut *children);
+            all.append(&mut self.leaving.lock());
+            all
         };
         for child in &children {
             child.end(Fault::new(Code::Closing, "the proxy is shutting down"));
@@ -486,6 +550,14 @@ impl Group {
         drop(children);
         self.freed.notify_waiters();
     }
+}
+
+/// The most that may be open, those that leave included.
+fn most_open(options: &ServeOptions) -> u32 {
+    let renews = options.max_uses.is_some()
+        || options.max_lifetime.is_some()
+        || matches!(options.upstream, Upstream::Http(_));
+    options.children().saturating_mul(1 + u32::from(renews))
 }
 
 fn at_limit() -> Fault {

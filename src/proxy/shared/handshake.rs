@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout};
 use super::era::{Era, EraMemory};
 use super::hello::Hello;
 use super::router::ChildRouter;
+use super::wear::Wear;
 use crate::proxy::call::{Call, Flight, Owner, Step};
 use crate::proxy::http::{MODERN, Version};
 use crate::proxy::options::{Mode, ServeOptions};
@@ -29,6 +30,8 @@ pub struct Handshaken {
     pub router: Arc<ChildRouter>,
     /// What it said of itself.
     pub hello: Arc<Hello>,
+    /// How much of its life it has behind it.
+    pub wear: Arc<Wear>,
 }
 
 impl Handshaken {
@@ -88,6 +91,7 @@ impl Handshaken {
             peer,
             router,
             hello: Arc::new(hello),
+            wear: Arc::new(Wear::begin()),
         })
     }
 }

@@ -7,10 +7,12 @@ mod flights;
 mod group;
 mod handshake;
 mod hello;
+mod renewal;
 mod router;
 mod subscription;
 #[cfg(test)]
 mod tests;
+mod wear;
 
 pub use child::{Request, SharedChild};
 pub use era::{Era, EraMemory};

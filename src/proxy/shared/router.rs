@@ -326,6 +326,14 @@ impl PeerSink for ChildRouter {
         }
     }
 
+    fn on_lost(&self, reason: &str) -> bool {
+        let text = format!("{reason}; send the request again");
+        // Each request that is under way is told by the upstream itself that it was not looked at.
+        self.flights.close(Fault::new(Code::ChildDied, text));
+        self.freed.notify_waiters();
+        true
+    }
+
     fn on_over(&self, reason: &str) {
         let text = format!("{reason}; send the request again");
         self.end(Fault::new(Code::ChildDied, text));
@@ -335,8 +343,9 @@ impl PeerSink for ChildRouter {
 impl ChildRouter {
     /// Ends its requests with this fault, and takes no more.
     fn end(&self, fault: Fault) {
-        let lost = self.flights.end(fault.clone());
-        Flight::fail_all(lost.into_iter().map(|(_, flight)| flight), &fault);
+        for (_, flight) in self.flights.end(fault.clone()) {
+            flight.fail(fault.clone());
+        }
         *self.writer.lock() = None;
         self.freed.notify_waiters();
     }

@@ -13,6 +13,7 @@ use super::flights::{Flights, Refused};
 use super::handshake::Handshaken;
 use super::hello::Hello;
 use super::router::ChildRouter;
+use super::wear::Wear;
 use crate::PoolOptions;
 use crate::proxy::call::{Call, Flight, Owner, Step};
 use crate::proxy::http::Version;
@@ -232,6 +233,7 @@ async fn silent() -> (Arc<SharedChild>, Arc<ChildRouter>) {
                 peer: Peer::Child(child),
                 router,
                 hello: Arc::new(Hello::read(SAID)?),
+                wear: Arc::new(Wear::begin()),
             })
         }
     });
@@ -320,4 +322,20 @@ async fn a_mark_that_is_used_is_kept_and_one_that_is_not_goes() {
     affinity.note(answer("last").as_bytes(), 3, begun + minutes(60));
     let now = begun + minutes(61);
     assert_eq!(affinity.child_of(Some(&asked("polled")), now), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_child_is_awaited_until_nobody_came_back_for_a_while() {
+    let affinity = Affinity::default();
+    let minutes = |count: u64| Duration::from_secs(60 * count);
+    let begun = Instant::now();
+    assert!(!affinity.is_awaited(1, begun), "it gave nobody anything");
+    affinity.note(br#"{"result":{"taskId":"a"}}"#, 1, begun);
+    assert!(affinity.is_awaited(1, begun + minutes(4)));
+    let asked = affinity.child_of(Some(r#"{"taskId":"a"}"#), begun + minutes(4));
+    assert_eq!(asked, Some(1));
+    assert!(affinity.is_awaited(1, begun + minutes(8)));
+    assert!(!affinity.is_awaited(1, begun + minutes(9)));
+    affinity.forget(1);
+    assert!(!affinity.is_awaited(1, begun + minutes(4)));
 }

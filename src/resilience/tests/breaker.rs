@@ -118,3 +118,60 @@ async fn a_probe_that_is_given_up_or_lost_makes_room_for_the_next() {
     call(&mut breaker, Outcome::Success);
     assert_eq!(breaker.state(), BreakerState::Closed);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_breaks_off_under_many_calls_is_one_failure() {
+    let mut breaker = breaker();
+    let under_way: Vec<_> = (0..32)
+        .map(|_| breaker.admit(Instant::now()).unwrap())
+        .collect();
+    advance(S).await;
+    for admission in under_way {
+        breaker.record(admission, Outcome::Lost, Instant::now());
+        advance(S / 1000).await;
+    }
+    assert_eq!(breaker.state(), BreakerState::Closed);
+    call(&mut breaker, Outcome::Success);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_breaks_off_again_and_again_opens_it() {
+    let mut breaker = breaker();
+    let late = breaker.admit(Instant::now()).unwrap();
+    for lost in 1..=2 {
+        call(&mut breaker, Outcome::Lost);
+        assert_eq!(breaker.state(), BreakerState::Closed, "after {lost}");
+        advance(S / 1000).await;
+    }
+    // Under way all the time, and broken off by another break than those.
+    advance(S).await;
+    breaker.record(late, Outcome::Lost, Instant::now());
+    assert_eq!(breaker.state(), BreakerState::Open);
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_time_out_together_count_each() {
+    let mut breaker = breaker();
+    let under_way: Vec<_> = (0..3)
+        .map(|_| breaker.admit(Instant::now()).unwrap())
+        .collect();
+    advance(S).await;
+    for admission in under_way {
+        breaker.record(admission, Outcome::Failure, Instant::now());
+    }
+    assert_eq!(breaker.state(), BreakerState::Open);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_breaker_that_is_tripped_is_open_for_its_cooldown_and_then_tried() {
+    let mut breaker = breaker();
+    breaker.trip(Instant::now());
+    breaker.trip(Instant::now());
+    assert_eq!(
+        (breaker.state(), breaker.times_opened()),
+        (BreakerState::Open, 1)
+    );
+    advance(S).await;
+    call(&mut breaker, Outcome::Success);
+    assert_eq!(breaker.state(), BreakerState::Closed);
+}

@@ -1,0 +1,273 @@
+//! Children that work and make way for others, because they had their share of requests or of time.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use hyper::Method;
+use plunge::proxy::{Mode, ServeOptions};
+use serde_json::{Value, json};
+
+use crate::client::{Client, modern, modern_tool, tool};
+use crate::fixture::{
+    eventually, in_flight, marker, options, processes, python, script, start_with, stats,
+};
+
+async fn pid(client: &Client) -> String {
+    let reply = client.call(1, "pid", json!({})).await;
+    assert_eq!(reply.status, 200, "{reply:?}");
+    reply.text()
+}
+
+async fn recycled(admin: std::net::SocketAddr, reason: &str) -> u64 {
+    stats(admin).await["recycled"][reason].as_u64().unwrap()
+}
+
+/// How often each child answered so many calls of eight clients at once, all of which have to succeed.
+async fn answers(client: &Client, calls: u32) -> HashMap<String, u64> {
+    let mut callers = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let client = client.clone();
+        callers.spawn(async move {
+            let mut pids = Vec::new();
+            for _ in 0..calls / 8 {
+                pids.push(pid(&client).await);
+            }
+            pids
+        });
+    }
+    let mut counts = HashMap::new();
+    for pid in callers.join_all().await.into_iter().flatten() {
+        *counts.entry(pid).or_default() += 1;
+    }
+    counts
+}
+
+#[tokio::test]
+async fn no_child_answers_more_than_its_share_and_no_call_fails_for_that() {
+    for mode in [Mode::Shared, Mode::Exclusive] {
+        let mark = marker(&format!("uses-{}", mode.as_str()));
+        let options = ServeOptions {
+            max_connections: Some(2),
+            max_uses: Some(20),
+            ..options(script(&mark, &[]), mode)
+        };
+        let (server, client) = start_with(options).await;
+        let counts = answers(&client, 160).await;
+        assert!(counts.values().all(|count| *count <= 20), "{counts:?}");
+        assert!(counts.len() >= 8, "{mode:?}: {counts:?}");
+        let replaced = recycled(server.admin_address(), "uses").await;
+        assert!(replaced >= counts.len() as u64 - 4, "{replaced} replaced");
+        eventually("what was replaced is gone", || processes(&mark).len() <= 3).await;
+        server.shutdown(Duration::from_secs(10)).await;
+        assert!(processes(&mark).is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_shared_child_that_is_old_enough_makes_way_and_ends_what_it_has() {
+    let mark = marker("lifetime-shared");
+    let options = ServeOptions {
+        max_connections: Some(1),
+        max_lifetime: Some(Duration::from_millis(1500)),
+        ..options(script(&mark, &[]), Mode::Shared)
+    };
+    let (server, client) = start_with(options).await;
+    let first = pid(&client).await;
+    let slow = tokio::spawn({
+        let client = client.clone();
+        async move { client.call(2, "sleep", json!({"ms": 3000})).await }
+    });
+    in_flight(&server, 1).await;
+    while pid(&client).await == first {}
+    assert!(!slow.is_finished(), "it is with the child that leaves");
+    assert_eq!(
+        processes(&mark)
+            .iter()
+            .map(u32::to_string)
+            .filter(|pid| *pid == first)
+            .count(),
+        1
+    );
+    assert_eq!(slow.await.unwrap().text(), "slept");
+    eventually("it is gone", || {
+        !processes(&mark).iter().any(|pid| pid.to_string() == first)
+    })
+    .await;
+    assert!(recycled(server.admin_address(), "lifetime").await >= 1);
+}
+
+#[tokio::test]
+async fn children_that_wait_for_sessions_are_replaced_and_a_session_keeps_its_own() {
+    let mark = marker("lifetime-session");
+    let options = ServeOptions {
+        max_connections: Some(4),
+        min_idle: 2,
+        max_lifetime: Some(Duration::from_millis(800)),
+        ..options(script(&mark, &[]), Mode::Session)
+    };
+    let (server, client) = start_with(options).await;
+    let session = client.begin().await;
+    let own = pid(&session).await;
+    eventually("two wait beside it", || processes(&mark).len() == 3).await;
+    let waiting = processes(&mark);
+    eventually("others wait", || {
+        let now = processes(&mark);
+        waiting
+            .iter()
+            .all(|pid| pid.to_string() == own || !now.contains(pid))
+    })
+    .await;
+    assert_eq!(pid(&session).await, own);
+    assert!(recycled(server.admin_address(), "lifetime").await >= 2);
+    session.send(Method::DELETE, "").await;
+    eventually("it ended with its session", || {
+        !processes(&mark).iter().any(|pid| pid.to_string() == own)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_idle_exclusive_child_that_is_old_enough_is_replaced() {
+    let options = ServeOptions {
+        max_connections: Some(1),
+        max_lifetime: Some(Duration::from_millis(500)),
+        ..options(script("plunge-test", &[]), Mode::Exclusive)
+    };
+    let (server, client) = start_with(options).await;
+    let first = pid(&client).await;
+    let admin = server.admin_address();
+    while recycled(admin, "lifetime").await == 0 {}
+    assert_ne!(pid(&client).await, first);
+}
+
+#[tokio::test]
+async fn a_child_whose_successor_does_not_start_serves_on() {
+    let folder = std::env::temp_dir().join(marker("no-successor"));
+    std::fs::create_dir(&folder).unwrap();
+    let program = folder.join("server");
+    std::os::unix::fs::symlink(python(), &program).unwrap();
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/proxy/child.py");
+    let command = plunge::transport::Command::new(&program).arg(path);
+    let options = ServeOptions {
+        max_connections: Some(1),
+        max_uses: Some(3),
+        ..options(command, Mode::Shared)
+    };
+    let (_server, client) = start_with(options).await;
+    std::fs::rename(&program, folder.join("away")).unwrap();
+    let first = pid(&client).await;
+    for _ in 0..10 {
+        assert_eq!(pid(&client).await, first);
+    }
+    std::fs::rename(folder.join("away"), &program).unwrap();
+    while pid(&client).await == first {}
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[tokio::test]
+async fn a_limit_that_comes_with_a_reload_counts_for_children_that_run() {
+    let file = |more: &str| {
+        let command = format!(
+            "[\"{}\", \"{}\", \"plunge-test\"]",
+            python(),
+            concat!(env!("CARGO_MANIFEST_DIR"), "/tests/proxy/child.py")
+        );
+        plunge::proxy::Config::parse(&format!(
+            "listen = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n[[upstream]]\nname = \"a\"\nkind = \"mcp-stdio\"\n\
+             command = {command}\nmode = \"shared\"\nmax_connections = 1\n{more}"
+        ))
+        .unwrap()
+    };
+    let server = plunge::proxy::Server::open(file("")).await.unwrap();
+    let client = Client::new(server.mcp_address());
+    let first = pid(&client).await;
+    for _ in 0..10 {
+        assert_eq!(pid(&client).await, first, "nothing is limited");
+    }
+    let reloaded = server.reload(file("max_uses = 2")).await.unwrap();
+    assert_eq!((reloaded.tuned, reloaded.started), (1, 0));
+    while pid(&client).await == first {}
+    server
+        .reload(file("max_lifetime = \"300ms\""))
+        .await
+        .unwrap();
+    let before = recycled(server.admin_address(), "lifetime").await;
+    while recycled(server.admin_address(), "lifetime").await == before {}
+}
+
+fn stateless(uses: u64) -> ServeOptions {
+    ServeOptions {
+        max_connections: Some(1),
+        max_uses: Some(uses),
+        ..options(script("plunge-test", &["modern"]), Mode::Stateless)
+    }
+}
+
+#[tokio::test]
+async fn what_a_client_carries_back_finds_the_child_that_makes_way() {
+    let (_server, client) = start_with(stateless(4)).await;
+    let mut confirm = modern_tool(1, "confirm", json!({}));
+    let begun = client.post_modern(&confirm).await.json();
+    let mine = async || {
+        let pid = client.post_modern(&modern_tool(2, "pid", json!({}))).await;
+        assert_eq!(pid.status, 200, "{pid:?}");
+        pid.text()
+    };
+    let state = begun["result"]["requestState"].clone();
+    let first = state.as_str().unwrap().to_owned();
+    while mine().await == first {}
+    confirm["params"]["requestState"] = state;
+    confirm["params"]["inputResponses"] = json!({"sure": true});
+    let reply = client.post_modern(&confirm).await;
+    assert_eq!(reply.text(), "{\"sure\": true}");
+}
+
+#[tokio::test]
+async fn a_subscription_moves_to_the_child_that_takes_over() {
+    let (_server, client) = start_with(stateless(4)).await;
+    let wants = json!({"notifications": {"toolsListChanged": true}});
+    let mut events = client
+        .stream_modern(&modern("mine", "subscriptions/listen", wants))
+        .await;
+    let mut told = Vec::new();
+    told.push(events.next().await.unwrap());
+    for id in 0..8 {
+        let reply = client
+            .post_modern(&modern_tool(id, "echo", json!({})))
+            .await;
+        assert_eq!(reply.status, 200, "{reply:?}");
+    }
+    told.push(events.next().await.unwrap());
+    let methods: Vec<&Value> = told.iter().map(|message| &message["method"]).collect();
+    assert_eq!(
+        methods,
+        [
+            "notifications/subscriptions/acknowledged",
+            "notifications/tools/list_changed"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_cancellation_finds_a_child_that_makes_way() {
+    let options = ServeOptions {
+        max_connections: Some(1),
+        max_uses: Some(2),
+        ..options(script("plunge-test", &[]), Mode::Shared)
+    };
+    let (server, client) = start_with(options).await;
+    let session = client.begin().await;
+    let hanging = tokio::spawn({
+        let session = session.clone();
+        async move { session.call(1, "hang", json!({})).await }
+    });
+    in_flight(&server, 1).await;
+    for id in 2..8 {
+        assert_eq!(session.post(&tool(id, "echo", json!({}))).await.status, 200);
+    }
+    in_flight(&server, 1).await;
+    session
+        .post(&json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}}))
+        .await;
+    assert_eq!(hanging.await.unwrap().kind(), "cancelled");
+}
