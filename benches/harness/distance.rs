@@ -37,7 +37,7 @@ pub enum Side {
     Near,
     /// They do not.
     Far,
-    /// Two threads did not get to run at once: somebody else is at work.
+    /// Somebody else had one of them: two threads did not get to run at once, or the workers waited for it.
     Crowded,
     /// Not the same all the time.
     Mixed,

@@ -12,6 +12,7 @@ mod command;
 mod count;
 mod distance;
 mod floors;
+mod kept_off;
 mod opening;
 mod outcome;
 mod pin;

@@ -25,7 +25,12 @@ pub struct Outcome {
     pub opened: f64,
     /// How far apart the cores were, where it shows.
     pub distance: Option<Distance>,
+    /// The part of their time for which workers waited for a core that somebody else had.
+    pub kept_off: f64,
 }
+
+/// From this part on, a block had not its cores for itself.
+const CROWDED: f64 = 0.1;
 
 /// What one task counted while the clock ran.
 pub struct Tally {
@@ -61,7 +66,16 @@ impl Tally {
 impl Outcome {
     /// Where the cores were.
     pub fn side(&self) -> Side {
-        self.distance.map_or(Side::Any, Distance::side)
+        let side = |distance| self.side_between(distance);
+        self.distance.map_or(Side::Any, side)
+    }
+
+    /// The same, by two readings around it.
+    pub fn side_between(&self, distance: Distance) -> Side {
+        match self.kept_off > CROWDED {
+            true => Side::Crowded,
+            false => distance.side(),
+        }
     }
 
     /// One task's block.
@@ -73,6 +87,7 @@ impl Outcome {
             evenness: 1.0,
             opened: 0.0,
             distance: None,
+            kept_off: 0.0,
         }
     }
 
@@ -92,6 +107,7 @@ impl Outcome {
             evenness: least as f64 / most.max(1) as f64,
             opened: 0.0,
             distance: None,
+            kept_off: 0.0,
         }
     }
 }

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Runtime};
 
+use super::kept_off::Workers;
 use super::pin::pin;
 use super::task::{MEASURE, STOP, WARM, work};
 use super::{Case, Outcome, Shape, Subject, Tally, arrivals, burst};
@@ -26,7 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 ///
 /// If more objects were open than the case allows, if a task is stuck, or if a storm lost an object.
 pub fn play<S: Subject>(case: &Case, millis: u64, build: impl Fn(usize) -> S) -> Outcome {
-    let runtime = runtime(case);
+    let workers = Arc::new(Workers::default());
+    let runtime = runtime(case, &workers);
     if matches!(case.shape, Shape::Spike | Shape::Burst) {
         return burst::play(&runtime, case, millis, build);
     }
@@ -34,7 +36,7 @@ pub fn play<S: Subject>(case: &Case, millis: u64, build: impl Fn(usize) -> S) ->
     let outcome = match case.shape {
         Shape::Solo => solo(&runtime, &subject, millis),
         Shape::Arrivals => arrivals::play(&runtime, &subject, case, millis),
-        _ => crowd(&runtime, &subject, case, millis),
+        _ => crowd(&runtime, &workers, &subject, case, millis),
     };
     check_opened(&subject, case);
     if case.shape == Shape::Storm {
@@ -68,15 +70,18 @@ async fn check_whole<S: Subject>(subject: &S, size: usize) {
     }
 }
 
-fn runtime(case: &Case) -> Runtime {
+fn runtime(case: &Case, all: &Arc<Workers>) -> Runtime {
     let built = match case.workers {
         0 => Builder::new_current_thread().enable_all().build(),
         workers => {
-            let next = AtomicUsize::new(0);
+            let (next, all) = (AtomicUsize::new(0), Arc::clone(all));
             Builder::new_multi_thread()
                 .worker_threads(workers)
                 // Relaxed: only that no two have one number matters.
-                .on_thread_start(move || pin(next.fetch_add(1, Relaxed)))
+                .on_thread_start(move || {
+                    pin(next.fetch_add(1, Relaxed));
+                    all.join();
+                })
                 .enable_all()
                 .build()
         }
@@ -119,7 +124,13 @@ fn solo<S: Subject>(runtime: &Runtime, subject: &S, millis: u64) -> Outcome {
     })
 }
 
-fn crowd<S: Subject>(runtime: &Runtime, subject: &S, case: &Case, millis: u64) -> Outcome {
+fn crowd<S: Subject>(
+    runtime: &Runtime,
+    workers: &Workers,
+    subject: &S,
+    case: &Case,
+    millis: u64,
+) -> Outcome {
     let phase = Arc::new(AtomicU8::new(WARM));
     let (sender, receiver) = channel();
     for nth in 0..case.tasks {
@@ -149,11 +160,15 @@ fn crowd<S: Subject>(runtime: &Runtime, subject: &S, case: &Case, millis: u64) -
     thread::sleep(Duration::from_millis(millis / 4));
     // Relaxed, here and in the tasks: a phase seen late moves a few cycles across the border.
     phase.store(MEASURE, Relaxed);
-    let start = Instant::now();
+    let (start, stood) = (Instant::now(), workers.stood());
     thread::sleep(Duration::from_millis(millis));
+    let kept_off = workers.part(stood, start.elapsed());
     phase.store(STOP, Relaxed);
     let elapsed = start.elapsed();
-    Outcome::of(&collect::<S>(&receiver, case.tasks), elapsed)
+    Outcome {
+        kept_off,
+        ..Outcome::of(&collect::<S>(&receiver, case.tasks), elapsed)
+    }
 }
 
 fn collect<S: Subject>(receiver: &Receiver<Tally>, tasks: usize) -> Vec<Tally> {

@@ -2,9 +2,12 @@
 //!
 //! Promise: numbers of a child that ended in order, or what went wrong with it; never those of one that
 //! died half way.
-//! Cost: the child, some fifty times slower than it is alone.
+//! Cost: the child, some fifty times slower than it is alone, and once a copy of this program.
 
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 /// What counts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -46,7 +49,6 @@ pub fn has_valgrind() -> Result<(), String> {
 ///
 /// If it cannot be started, did not end in order, or nothing was counted: its last word.
 pub fn under_valgrind(tool: Tool, arguments: &[&str]) -> Result<Reading, String> {
-    let program = std::env::current_exe().map_err(|error| error.to_string())?;
     let (name, mark) = match tool {
         Tool::Callgrind => ("callgrind", "Collected :"),
         Tool::Dhat => ("dhat", "Total:"),
@@ -54,7 +56,7 @@ pub fn under_valgrind(tool: Tool, arguments: &[&str]) -> Result<Reading, String>
     let output = Command::new("valgrind")
         .arg(format!("--tool={name}"))
         .arg(format!("--{name}-out-file=/dev/null"))
-        .arg(program)
+        .arg(lean()?)
         .args(arguments)
         .output()
         .map_err(|error| format!("valgrind cannot be started: {error}"))?;
@@ -77,6 +79,33 @@ pub fn under_valgrind(tool: Tool, arguments: &[&str]) -> Result<Reading, String>
             text.lines().last().unwrap_or("it said nothing")
         )),
     }
+}
+
+/// This program without what only a debugger reads: a tool would read all of that first, in every run.
+fn lean() -> Result<&'static Path, String> {
+    static LEAN: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let made = LEAN.get_or_init(|| {
+        let program = std::env::current_exe().map_err(|error| error.to_string())?;
+        Ok(stripped(&program).unwrap_or(program))
+    });
+    made.as_deref().map_err(Clone::clone)
+}
+
+/// A copy of a program beside it; nothing where it cannot be made.
+fn stripped(program: &Path) -> Option<PathBuf> {
+    let (copy, lean) = (
+        program.with_extension(format!("lean-{}", std::process::id())),
+        program.with_extension("lean"),
+    );
+    let strip = Command::new("strip")
+        .arg("--strip-debug")
+        .arg("-o")
+        .arg(&copy)
+        .arg(program)
+        .output();
+    let made = strip.is_ok_and(|output| output.status.success());
+    // Renamed: another one that counts meanwhile has the old copy or the new one.
+    (made && fs::rename(&copy, &lean).is_ok()).then_some(lean)
 }
 
 /// The numbers of a line behind its mark; none if it has no such mark.

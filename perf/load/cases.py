@@ -8,7 +8,8 @@ class Case:
     isolates: str
     #: How the proxy shares children; None goes without a proxy.
     mode: str | None
-    #: `wrk`, `drive`, `beside`, `idle`, or a script of `perf/k6`.
+    #: `wrk`, `drive`, `idle`, a script of `perf/k6`; or, in turns with the same without a proxy, `beside`,
+    #: `official_beside` (both over standard streams) and `http_beside`.
     client: str = "wrk"
     clients: int = 32
     #: How the upstream behaves; `real` is a real MCP server.
@@ -90,6 +91,23 @@ CASES = [
     Case("python_beside", "python's streams beside the same through `plunge forward`, 8 calls in flight", "session", "beside",
          8, PYTHON, proxy=ONE),
     Case("python_beside_one", "the same, one call after the other", "session", "beside", 1, PYTHON, proxy=ONE),
+    Case("slow_beside", "a server that takes 5 ms beside the same through `plunge forward`, one call after the other", "session",
+         "beside", 1, ("--delay-ms", "5"), proxy=ONE),
+    Case("official_beside", "the official python client, its server's streams beside the same through `plunge forward`, 8 calls "
+         "in flight", "session", "official_beside", 8, PYTHON, proxy=ONE),
+    Case("official_beside_one", "the same, one call after the other", "session", "official_beside", 1, PYTHON, proxy=ONE),
+    Case("official_node_beside_one", "the official python client before node's server, one call after the other", "session",
+         "official_beside", 1, NODE, proxy=ONE),
+    Case("python_http_beside", "python's own HTTP beside the proxy's before it, 8 connections", "session", "http_beside", 8,
+         PYTHON, over_http=()),
+    Case("python_http_beside_one", "the same, one connection", "session", "http_beside", 1, PYTHON, over_http=()),
+    Case("python_streams_beside_one", "python's own HTTP beside the proxy's before its streams, one connection", "session",
+         "http_beside", 1, PYTHON),
+    Case("node_http_beside", "node's own HTTP beside the proxy's before it, 8 connections", "session", "http_beside", 8, NODE,
+         over_http=()),
+    Case("node_http_beside_one", "the same, one connection", "session", "http_beside", 1, NODE, over_http=()),
+    Case("node_streams_beside_one", "node's own HTTP beside the proxy's before its streams, one connection", "session",
+         "http_beside", 1, NODE),
     Case("python_stdio", "a real server (python), no proxy: its streams alone, 8 calls in flight", None, "drive", 8, PYTHON),
     Case("python_forward", "the same streams through `plunge forward`", "session", "drive", 8, PYTHON, proxy=ONE,
          beside="python_stdio"),

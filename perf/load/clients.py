@@ -2,11 +2,14 @@
 import json
 import pathlib
 import resource
+import shlex
 import socket
 import statistics
 import subprocess
 import time
 import urllib.parse
+
+from beside import ratios
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 #: How much longer than its load a client may take.
@@ -53,9 +56,34 @@ def drive(program, seconds, in_flight, command):
 
 
 def beside(program, seconds, in_flight, direct, command):
-    """The server's own streams and the same with something between, in turns within the second."""
+    """The server's own streams, the same once more, and the same with something between, in turns within the second."""
     return figures([program, "beside", "--in-flight", str(in_flight), "--seconds", str(seconds), "--direct", " ".join(direct),
                     "--", *command], seconds)
+
+
+def official_beside(python, seconds, in_flight, direct, command):
+    """The same by the official python client, which has costs of its own."""
+    return figures([python, "perf/load/official_client.py", str(in_flight), str(seconds), shlex.join(direct),
+                    shlex.join(command)], seconds)
+
+
+def wrk_beside(program, turns, connections, direct, again, other):
+    """A server's own HTTP, the same once more, and the same through the proxy, a second each in turns; each a URL
+    and its session."""
+    played = []
+    for turn in range(turns):
+        found = [None] * 3
+        for which in range(3):
+            which = (which + turn) % 3
+            url, session = (direct, again, other)[which]
+            found[which] = wrk(program, url, 1, connections, [session] if session else [])
+        played.append(found)
+    middle = lambda side, name: statistics.median(found[side][name] for found in played)  # noqa: E731
+    said = {name: middle(2, name) for name in ("per_second", "p50_us", "p95_us", "p99_us")}
+    said |= {f"direct_{name}": middle(0, name) for name in ("p50_us", "p95_us", "p99_us")}
+    said |= {name: sum(block[name] for found in played for block in found) for name in ("errors", "refused", "faults")}
+    times = {name: [[block[f"{name}_us"] for block in found] for found in played] for name in ("p50", "p95")}
+    return said | ratios(times) | {"turns": turns}
 
 
 def idle(url, count, resident):

@@ -26,8 +26,8 @@ pub enum Task {
     Check(CheckOptions),
     /// Append what is built now to the baselines.
     Record(RecordOptions),
-    /// Show a case's history and its fence.
-    Explain { case: String },
+    /// Show a case's history and its fence; of all of them, without a name, what regression each fence catches.
+    Explain { case: Option<String> },
     /// Plant a regression of each kind, and see each fail; then see unchanged runs pass.
     Selftest {
         /// Unchanged runs, with one core kept busy; all of them must pass.
@@ -69,4 +69,7 @@ pub struct RecordOptions {
     /// Leave the ratios as they are.
     #[arg(long)]
     pub counts_only: bool,
+    /// Leave the counts as they are.
+    #[arg(long, conflicts_with = "counts_only")]
+    pub ratios_only: bool,
 }

@@ -1,6 +1,7 @@
 //! Explain: a case's history and its fence, in the terminal.
 //!
-//! Promise: every recorded value, oldest first, with its commit; the fence as a mark on each line.
+//! Promise: every recorded value, oldest first, with its commit; the fence as a mark on each line. Without a
+//! case: each ratio's fence, and the least regression that it catches.
 //! Cost: none.
 
 use crate::Failure;
@@ -8,13 +9,54 @@ use crate::baseline::Baseline;
 use crate::cycles::CASES;
 use crate::fence::{Fence, fence};
 use crate::harness::{Case, Place};
+use crate::ratios::{MEASURES, REFERENCES};
 
 /// Columns of a plot.
 const WIDTH: usize = 48;
 
-/// Shows a case.
-pub fn run(case: &str, baseline: &Baseline) -> Result<(), Failure> {
+/// Shows a case, or of all of them what they catch.
+pub fn run(case: Option<&str>, baseline: &Baseline) -> Result<(), Failure> {
     let place = Place::here();
+    match case {
+        Some(case) => show(case, baseline, &place),
+        None => {
+            show_all(baseline, &place);
+            Ok(())
+        }
+    }
+}
+
+fn show_all(baseline: &Baseline, place: &Place) {
+    println!("counts fail if they rise above their last line: `explain CASE` shows it");
+    println!("ratios fail if they stay beyond their fences:");
+    println!("| case | measure | beside | runs | median | fence | catches |");
+    println!("| --- | --- | --- | --- | --- | --- | --- |");
+    for (case, reference) in REFERENCES {
+        let lines = baseline.ratios.iter().filter(|line| line.case == *case);
+        let recorded = lines.map(|line| line.measure.as_str());
+        let measures = distinct(recorded.filter(|measure| MEASURES.contains(measure)));
+        if measures.is_empty() {
+            println!("| {case} | | {reference} | 0 | none yet | | |");
+        }
+        for measure in measures {
+            let history = baseline.history(case, measure, place);
+            let held = fence(measure, &history).map_or(String::from("none yet | | "), |fence| {
+                format!(
+                    "{:.3} | {:.3} | {:+.0} %",
+                    fence.middle,
+                    fence.limit,
+                    fence.catches() * 100.0
+                )
+            });
+            println!(
+                "| {case} | {measure} | {reference} | {} | {held} |",
+                history.len()
+            );
+        }
+    }
+}
+
+fn show(case: &str, baseline: &Baseline, place: &Place) -> Result<(), Failure> {
     let counts: Vec<&str> = distinct(
         baseline
             .counts
@@ -42,11 +84,14 @@ pub fn run(case: &str, baseline: &Baseline) -> Result<(), Failure> {
     if let Some(is) = counted.map(|counted| counted.is).or_else(crowd) {
         println!("{case}: {is}");
     }
+    if let Some((_, reference)) = REFERENCES.iter().find(|(name, _)| *name == case) {
+        println!("{case}: timed beside {reference}");
+    }
     for measure in counts {
         show_count(case, measure, baseline);
     }
     for measure in ratios {
-        show_ratio(case, measure, baseline, &place);
+        show_ratio(case, measure, baseline, place);
     }
     Ok(())
 }
@@ -83,9 +128,11 @@ fn show_ratio(case: &str, measure: &str, baseline: &Baseline, place: &Place) {
     let history = baseline.history(case, measure, place);
     let fence = fence(measure, &history);
     match fence {
-        Some(Fence { middle, limit }) => println!(
-            "\n{case} {measure}: median {middle:.3}, fence {limit:.3} (marked !), of the newest {} runs: since it \
-             last moved, on this kind of processor",
+        _ if !MEASURES.contains(&measure) => println!("\n{case} {measure}: no longer measured"),
+        Some(fence @ Fence { middle, limit }) => println!(
+            "\n{case} {measure}: median {middle:.3}, fence {limit:.3} (marked !) {:+.0} % above it: what stays beyond \
+             fails. Of the newest {} runs: since it last moved, on this kind of processor",
+            fence.catches() * 100.0,
             history.len()
         ),
         None => println!("\n{case} {measure}: too few runs on this kind of processor for a fence"),

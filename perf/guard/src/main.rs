@@ -8,7 +8,7 @@
 //! ```text
 //! cargo run --release -p guard -- check
 //! cargo run --release -p guard -- record --reason "why it changed"
-//! cargo run --release -p guard -- explain CASE
+//! cargo run --release -p guard -- explain [CASE]
 //! cargo run --release -p guard -- selftest [--runs 30]
 //! ```
 //!
@@ -58,7 +58,9 @@ fn main() -> ExitCode {
     let ended = match cli.task {
         Task::Check(options) => read().and_then(|baseline| check::run(&options, &baseline)),
         Task::Record(options) => read().and_then(|baseline| record::run(&options, &baseline)),
-        Task::Explain { case } => read().and_then(|baseline| explain::run(&case, &baseline)),
+        Task::Explain { case } => {
+            read().and_then(|baseline| explain::run(case.as_deref(), &baseline))
+        }
         Task::Selftest { runs } => read().and_then(|baseline| selftest::run(runs, &baseline)),
         Task::Cycles {
             case,

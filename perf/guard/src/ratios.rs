@@ -2,7 +2,8 @@
 //!
 //! Promise: each ratio is taken between two blocks that ran next to each other, ours first and ours
 //! second in turns; what is reported is the median of many. Pairs of crowds are told apart by how far
-//! the cores were from each other, and left out where that changed. Less is better everywhere.
+//! the cores were from each other and whether somebody else had one of them, and left out where that changed.
+//! Less is better everywhere.
 //! Cost: some seconds.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -10,7 +11,7 @@ use std::thread;
 
 use crate::blocks::{Cycle, Percentiles, play};
 use crate::harness::{
-    Build, CASES, Case, Distance, QueuePair, Side, Subject, counted, median, play as crowd, throw,
+    Build, Case, Distance, Outcome, QueuePair, Side, Subject, counted, median, play as crowd, throw,
 };
 use crate::plant::{Plant, Planted};
 use crate::subjects::{OldDesign, Ours};
@@ -19,7 +20,7 @@ use crate::subjects::{OldDesign, Ours};
 #[derive(Clone, Debug)]
 pub struct Ratio {
     pub case: &'static str,
-    /// `p50`, `p95`, or `throughput` and where the cores were.
+    /// `p50`, `p95`, or `rate` and where the cores were.
     pub measure: &'static str,
     pub value: f64,
     /// Nanoseconds a cycle: shown, never gated.
@@ -31,9 +32,14 @@ pub struct Ratio {
 pub const REFERENCES: &[(&str, &str)] = &[
     ("hit", QueuePair::NAME),
     ("handoff", OldDesign::NAME),
+    ("scaling", "its own on one worker"),
     ("two_workers", OldDesign::NAME),
     ("64_over_8", OldDesign::NAME),
 ];
+
+/// What is held by a fence. Older lines of a baseline have others, which did not tell blocks apart that somebody else
+/// had a core of.
+pub const MEASURES: &[&str] = &["p50", "p95", "rate near", "rate far", "rate crowded"];
 
 /// Pairs of blocks on one thread.
 const PAIRS: usize = 60;
@@ -65,11 +71,16 @@ pub fn measure(case: &str) -> Vec<Ratio> {
     match case {
         "hit" => alone("hit", Cycle::Hit, Ours::build, QueuePair::build),
         "handoff" => alone("handoff", Cycle::Handoff, Ours::build, OldDesign::build),
-        name => CASES
-            .iter()
-            .filter(|case| case.name == name)
-            .flat_map(throughput)
-            .collect(),
+        "scaling" => rates(
+            "scaling",
+            "two_workers",
+            Ours::build,
+            "one_worker",
+            Ours::build,
+        ),
+        "two_workers" => beside_old_design("two_workers"),
+        "64_over_8" => beside_old_design("64_over_8"),
+        _ => Vec::new(),
     }
 }
 
@@ -113,12 +124,28 @@ fn alone<S: Subject, R: Subject>(
     ]
 }
 
+#[inline(never)]
+fn beside_old_design(case: &'static str) -> Vec<Ratio> {
+    rates(case, case, Ours::build, case, OldDesign::build)
+}
+
 /// One ratio for each side that the cores were on: a crowd's is another where they are far apart.
-fn throughput(case: &'static Case) -> Vec<Ratio> {
+fn rates<S: Subject, R: Subject>(
+    name: &'static str,
+    of: &str,
+    ours: impl Fn(usize) -> S,
+    beside: &str,
+    theirs: impl Fn(usize) -> R,
+) -> Vec<Ratio> {
+    let (Some(of), Some(beside)) = (Case::named(of), Case::named(beside)) else {
+        return Vec::new();
+    };
+    let ours = || crowd(of, CROWD_MILLIS, &ours);
+    let theirs = || crowd(beside, CROWD_MILLIS, &theirs);
     let mut pairs = Vec::new();
     let mut even = 0;
     while even < CROWDS && pairs.len() < CROWDS * REPEATS {
-        let pair = crowds(case, pairs.len() % 2 == 0);
+        let pair = pair(ours, theirs, pairs.len() % 2 == 0);
         even += usize::from(pair.side != Side::Mixed);
         pairs.push(pair);
     }
@@ -126,8 +153,8 @@ fn throughput(case: &'static Case) -> Vec<Ratio> {
     let of_side = |(side, _)| {
         let pairs = || pairs.iter().filter(move |pair| pair.side == side);
         Some(Ratio {
-            case: case.name,
-            measure: throughput_on(side)?,
+            case: name,
+            measure: rate_on(side)?,
             value: median(pairs().map(|pair| pair.ours / pair.theirs).collect()),
             ours_ns: median(pairs().map(|pair| pair.ours).collect()),
         })
@@ -135,12 +162,12 @@ fn throughput(case: &'static Case) -> Vec<Ratio> {
     sides.into_iter().filter_map(of_side).collect()
 }
 
-/// The name of a throughput's measure; none for pairs during which the cores moved.
-fn throughput_on(side: Side) -> Option<&'static str> {
+/// The name of a rate's measure; none for pairs during which the cores moved.
+fn rate_on(side: Side) -> Option<&'static str> {
     match side {
-        Side::Near => Some("throughput near"),
-        Side::Far => Some("throughput far"),
-        Side::Crowded => Some("throughput crowded"),
+        Side::Near => Some("rate near"),
+        Side::Far => Some("rate far"),
+        Side::Crowded => Some("rate crowded"),
         Side::Mixed | Side::Any => None,
     }
 }
@@ -152,9 +179,7 @@ struct Pair {
     side: Side,
 }
 
-fn crowds(case: &Case, ours_first: bool) -> Pair {
-    let ours = || crowd(case, CROWD_MILLIS, Ours::build).ns_per_cycle;
-    let theirs = || crowd(case, CROWD_MILLIS, OldDesign::build).ns_per_cycle;
+fn pair(ours: impl Fn() -> Outcome, theirs: impl Fn() -> Outcome, ours_first: bool) -> Pair {
     let before = throw();
     let (ours, between, theirs) = match ours_first {
         true => (ours(), throw(), theirs()),
@@ -164,11 +189,21 @@ fn crowds(case: &Case, ours_first: bool) -> Pair {
         }
     };
     let after = throw();
-    let halves = [(before, between), (between, after)];
-    let halves = halves.map(|(before, after)| Distance { before, after }.side());
+    let (first, second) = match ours_first {
+        true => (&ours, &theirs),
+        false => (&theirs, &ours),
+    };
+    let sides = [(first, before, between), (second, between, after)];
+    let sides =
+        sides.map(|(outcome, before, after)| outcome.side_between(Distance { before, after }));
+    // One worker may have its core for itself where two have not.
+    let side = match sides.contains(&Side::Crowded) {
+        true => Side::Crowded,
+        false => Side::of_all(sides),
+    };
     Pair {
-        ours,
-        theirs,
-        side: Side::of_all(halves),
+        ours: ours.ns_per_cycle,
+        theirs: theirs.ns_per_cycle,
+        side,
     }
 }

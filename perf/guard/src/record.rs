@@ -16,9 +16,11 @@ use crate::ratios::{REFERENCES, beside_a_busy_core, measure};
 /// Records.
 pub fn run(options: &RecordOptions, baseline: &Baseline) -> Result<(), Failure> {
     let place = Place::here();
-    let counts = counts(options, baseline, &place)?;
-    baseline.append_counts(&counts)?;
-    println!("guard: {} counts recorded", counts.len());
+    if !options.ratios_only {
+        let counts = counts(options, baseline, &place)?;
+        baseline.append_counts(&counts)?;
+        println!("guard: {} counts recorded", counts.len());
+    }
     if !options.counts_only {
         let ratios = ratios(options.runs, &place);
         baseline.append_ratios(&ratios)?;

@@ -35,6 +35,13 @@ fn an_unknown_case_is_named_with_those_there_are() {
 }
 
 #[test]
+fn without_a_case_it_says_what_each_fence_catches() {
+    let output = guard(&["explain"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(said(&output).contains("| fence | catches |"), "{output:?}");
+}
+
+#[test]
 fn a_cut_off_line_of_a_baseline_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let lines = format!("{COUNT}\n{{\"case\":\"hit\",\"meas");

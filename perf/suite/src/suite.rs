@@ -19,7 +19,7 @@ use crate::{Failure, counts, machine, report, summary};
 
 /// What a subject's counting takes, about.
 const COUNTING: Duration = Duration::from_secs(3);
-/// What weighing a subject takes, about, once its program is built, and watching the heap.
+/// What weighing a subject takes, about, and watching the heap.
 const WEIGHING: Duration = Duration::from_millis(200);
 const WATCHING: Duration = Duration::from_secs(5);
 
@@ -45,6 +45,12 @@ pub fn run(options: &SuiteOptions) -> Result<(), Failure> {
     let path = folder.join(format!("{}.ndjson", machine.began_unix_seconds));
     warn_of_load(machine.load, machine.cores);
 
+    // Before anything is timed: a compiler would be a neighbour of the cases.
+    let scales = plan.heap.then(|| {
+        eprintln!("plunge-perf: building what weighs the heap, unless it is there");
+        Scales::build()
+    });
+
     let mut run = Run {
         left: total(&plan),
         plan,
@@ -57,7 +63,9 @@ pub fn run(options: &SuiteOptions) -> Result<(), Failure> {
     run.keep(Line::Machine(machine))?;
     run.play()?;
     run.count()?;
-    run.weigh(options.quick)?;
+    if let Some(scales) = scales {
+        run.weigh(scales, options.quick)?;
+    }
 
     summary::print(&run.lines);
     let page = report::write(&path, None, &run.lines)?;
@@ -185,16 +193,12 @@ impl Run {
             .try_for_each(|line| self.keep(line))
     }
 
-    fn weigh(&mut self, quick: bool) -> Result<(), Failure> {
-        if !self.plan.heap {
-            return Ok(());
-        }
-        let subjects = counts::subjects(Cycle::Hit);
-        self.progress(0, subjects.len() + 1, &format!("{HEAP}: its program"));
-        let scales = match Scales::build() {
+    fn weigh(&mut self, scales: Result<Scales, String>, quick: bool) -> Result<(), Failure> {
+        let scales = match scales {
             Ok(scales) => scales,
             Err(message) => return self.fail(HEAP, message),
         };
+        let subjects = counts::subjects(Cycle::Hit);
         for (at, subject) in subjects.iter().enumerate() {
             self.progress(at + 1, subjects.len() + 1, &format!("{HEAP}: {subject}"));
             self.take(HEAP, scales.weigh(subject))?;

@@ -1,9 +1,10 @@
-//! Beside: one server over its standard streams, and another one, in turns within the second.
+//! Beside: one server over its standard streams, the same once more, and another way to it, in turns within the second.
 //!
-//! Promise: both run all the time, and one of them is called, for a block; a ratio is taken between two
-//! blocks that follow each other, each of the two first in turns, so that what others do on the machine
-//! meets both. Reported are the medians over the pairs.
-//! Cost: two servers, of which one is idle.
+//! Promise: all three run all the time, and one of them is called, for a block; a ratio is taken between blocks
+//! that follow each other, each of the three first in turns, so that what others do on the machine meets all. The
+//! first one's twin is the control: what differs between those two is the machine's. Reported are the medians
+//! over the turns, and their quarters.
+//! Cost: three servers, of which two are idle.
 
 use std::io;
 use std::process::ExitCode;
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use hdrhistogram::Histogram;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::drive::Server;
 
@@ -24,64 +25,83 @@ pub struct Turns {
     /// How long, in all.
     #[arg(long, default_value_t = 20, value_name = "N")]
     seconds: u64,
-    /// How long a block is.
-    #[arg(long, default_value_t = 500, value_name = "N")]
+    /// How long a block is: shorter than what others do on the machine.
+    #[arg(long, default_value_t = 100, value_name = "N")]
     block_ms: u64,
-    /// The server that the other one is held against, as one argument of words.
+    /// The server that the other way is held against, as one argument of words.
     #[arg(long, value_name = "CMD")]
     direct: String,
-    /// The other one.
+    /// The other way to it.
     #[arg(trailing_var_arg = true, required = true, value_name = "CMD")]
     command: Vec<String>,
 }
 
-/// What one side gave in all blocks.
+/// The quantiles that are compared, with their names.
+const COMPARED: [(f64, &str); 2] = [(0.50, "p50"), (0.95, "p95")];
+
+/// What one of the three gave in all blocks.
 struct Side {
     server: Server,
     times: Histogram<u64>,
     errors: u64,
 }
 
-/// Calls both, and prints the figures.
+/// Calls all, and prints the figures.
 pub fn run(turns: &Turns) -> io::Result<ExitCode> {
     let words: Vec<String> = turns.direct.split_whitespace().map(str::to_owned).collect();
-    let mut sides = [Side::start(&words)?, Side::start(&turns.command)?];
+    let commands = [&words, &words, &turns.command];
+    let mut sides = Vec::new();
+    for command in commands {
+        sides.push(Side::start(command)?);
+    }
     let block = Duration::from_millis(turns.block_ms);
+    // Half a second of calls before the clock starts.
     for side in &mut sides {
-        side.server.play(turns.in_flight, block)?;
+        side.server
+            .play(turns.in_flight, Duration::from_millis(500))?;
     }
-    let mut ratios: [Vec<f64>; 2] = Default::default();
-    let start = Instant::now();
-    let mut turn = 0;
-    while start.elapsed() < Duration::from_secs(turns.seconds) || turn < 2 {
-        let first = turn % 2;
-        let mut played = [[0.0; 2]; 2];
-        for at in [first, 1 - first] {
-            played[at] = sides[at].play(turns.in_flight, block)?;
+    let (mut played, start) = (Vec::new(), Instant::now());
+    while start.elapsed() < Duration::from_secs(turns.seconds) || played.len() < 2 {
+        let mut round = [[0.0; COMPARED.len()]; 3];
+        for at in 0..sides.len() {
+            let at = (played.len() + at) % sides.len();
+            round[at] = sides[at].play(turns.in_flight, block)?;
         }
-        for (of, ratios) in ratios.iter_mut().enumerate() {
-            ratios.push(played[1][of] / played[0][of]);
-        }
-        turn += 1;
+        played.push(round);
     }
-    let [p50, p95] = ratios.map(median);
-    let [direct, other] = &sides;
-    let at = |side: &Side, quantile| side.times.value_at_quantile(quantile) as f64 / 1e3;
-    let spent = start.elapsed().as_secs_f64() / 2.0;
     println!(
         "{}",
-        json!({
-            "requests": other.times.len(), "seconds": spent, "per_second": other.times.len() as f64 / spent,
-            "p50_us": at(other, 0.50), "p95_us": at(other, 0.95), "p99_us": at(other, 0.99),
-            "max_us": other.times.max() as f64 / 1e3, "errors": direct.errors + other.errors,
-            "direct_p50_us": at(direct, 0.50), "direct_p95_us": at(direct, 0.95), "direct_p99_us": at(direct, 0.99),
-            "pairs": turn, "p50_beside": p50, "p95_beside": p95,
-        })
+        figures(&sides, &played, start.elapsed().as_secs_f64())
     );
     for side in sides {
         side.server.end()?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn figures(sides: &[Side], played: &[[[f64; COMPARED.len()]; 3]], lasted: f64) -> Value {
+    let at = |side: &Side, quantile| side.times.value_at_quantile(quantile) as f64 / 1e3;
+    let [direct, _, other] = sides else {
+        return Value::Null;
+    };
+    let spent = lasted / sides.len() as f64;
+    let mut found = json!({
+        "requests": other.times.len(), "seconds": spent, "per_second": other.times.len() as f64 / spent,
+        "p50_us": at(other, 0.50), "p95_us": at(other, 0.95), "p99_us": at(other, 0.99),
+        "max_us": other.times.max() as f64 / 1e3, "errors": sides.iter().map(|side| side.errors).sum::<u64>(),
+        "direct_p50_us": at(direct, 0.50), "direct_p95_us": at(direct, 0.95), "direct_p99_us": at(direct, 0.99),
+        "turns": played.len(),
+    });
+    for (which, (_, name)) in COMPARED.iter().enumerate() {
+        let ratio = |[direct, again, other]: &[[f64; COMPARED.len()]; 3]| {
+            2.0 * other[which] / (direct[which] + again[which])
+        };
+        let control =
+            |[direct, again, _]: &[[f64; COMPARED.len()]; 3]| again[which] / direct[which];
+        found[format!("{name}_beside")] = json!(quarters(played.iter().map(ratio).collect()));
+        found[format!("{name}_control")] = json!(quarters(played.iter().map(control).collect()));
+    }
+    found
 }
 
 impl Side {
@@ -97,18 +117,23 @@ impl Side {
     }
 
     /// A block: its p50 and its p95.
-    fn play(&mut self, in_flight: usize, block: Duration) -> io::Result<[f64; 2]> {
+    fn play(&mut self, in_flight: usize, block: Duration) -> io::Result<[f64; COMPARED.len()]> {
         let (times, errors) = self.server.play(in_flight, block)?;
         self.errors += errors;
         self.times.add(&times).map_err(io::Error::other)?;
-        Ok([0.50, 0.95].map(|quantile| times.value_at_quantile(quantile) as f64))
+        Ok(COMPARED.map(|(quantile, _)| times.value_at_quantile(quantile) as f64))
     }
 }
 
-/// The one in the middle, the upper one of two.
-fn median(mut numbers: Vec<f64>) -> f64 {
+/// Those at one, two and three quarters of the way.
+fn quarters(mut numbers: Vec<f64>) -> [f64; 3] {
     numbers.sort_by(f64::total_cmp);
-    numbers.get(numbers.len() / 2).copied().unwrap_or(f64::NAN)
+    [1, 2, 3].map(|at| {
+        numbers
+            .get(numbers.len() * at / 4)
+            .copied()
+            .unwrap_or(f64::NAN)
+    })
 }
 
 #[cfg(test)]
@@ -117,6 +142,6 @@ mod tests {
 
     #[test]
     fn a_stall_of_one_pair_does_not_move_the_median() {
-        assert_eq!(median(vec![1.02, 40.0, 1.01, 1.03, 1.0]), 1.02);
+        assert_eq!(quarters(vec![1.02, 40.0, 1.01, 1.03, 1.0])[1], 1.02);
     }
 }

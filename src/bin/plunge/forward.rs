@@ -16,9 +16,14 @@ const DRAIN: Duration = Duration::from_secs(10);
 pub fn run(args: &Forward) -> Result<(), Failure> {
     let options = forward_options(args)?;
     options.check().map_err(Failure::Usage)?;
-    let runtime = start::runtime("warn")?;
+    // One client: what one thread does it hands to nobody.
+    let runtime = start::runtime("warn", 1)?;
     start::serves();
-    let ended = runtime.block_on(forward_until_signalled(options));
+    // As a task: what wakes the future of `block_on` itself has the runtime look at its descriptors once more.
+    let task = runtime.spawn(forward_until_signalled(options));
+    let ended = runtime
+        .block_on(task)
+        .unwrap_or_else(|error| Err(Failure::Run(format!("forwarding ended half way: {error}"))));
     // A read of a file or a terminal cannot be called off: nobody waits for the thread in it.
     runtime.shutdown_background();
     ended

@@ -20,7 +20,7 @@ pub fn run(serve: &Serve) -> Result<(), Failure> {
         Some(file) => configuration::read(file, &this_program()?)?,
         None => from_flags(serve)?,
     };
-    let runtime = start::runtime(&config.log.level)?;
+    let runtime = start::runtime(&config.log.level, start::half_of_the_cores())?;
     runtime.block_on(serve_until_signalled(config, serve))
 }
 

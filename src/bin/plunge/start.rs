@@ -18,8 +18,10 @@ pub fn serves() {
     let _ = STARTED.set(());
 }
 
-/// Starts both; events down to this level are written, unless `RUST_LOG` says otherwise.
-pub fn runtime(level: &str) -> Result<Runtime, Failure> {
+/// Starts both; events down to this level are written, unless `RUST_LOG` says otherwise, and there are so many
+/// workers, unless `TOKIO_WORKER_THREADS` does. One worker is this thread itself, which hands nothing from
+/// thread to thread.
+pub fn runtime(level: &str, workers: usize) -> Result<Runtime, Failure> {
     let filter =
         tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| level.into());
     // While it starts, what the pools warn of is said again, in one line, with what to do.
@@ -31,7 +33,9 @@ pub fn runtime(level: &str) -> Result<Runtime, Failure> {
         .finish()
         .with(is_news)
         .init();
-    let runtime = match workers() {
+    let asked = std::env::var("TOKIO_WORKER_THREADS").ok();
+    let asked = asked.and_then(|asked| asked.parse().ok());
+    let runtime = match asked.filter(|asked| *asked > 0).unwrap_or(workers) {
         1 => Builder::new_current_thread().enable_all().build(),
         workers => Builder::new_multi_thread()
             .worker_threads(workers)
@@ -43,13 +47,6 @@ pub fn runtime(level: &str) -> Result<Runtime, Failure> {
 
 /// Half of the cores: the children need the others, and a request that is alone on the proxy costs
 /// half as much where no second worker is woken to look for work (17 µs of processor time against 35).
-/// One worker is this thread itself, which hands nothing from thread to thread.
-fn workers() -> usize {
-    let asked = std::env::var("TOKIO_WORKER_THREADS").ok();
-    asked
-        .and_then(|asked| asked.parse().ok())
-        .filter(|asked| *asked > 0)
-        .unwrap_or_else(|| {
-            std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1))
-        })
+pub fn half_of_the_cores() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1))
 }
