@@ -8,7 +8,9 @@ use toml::de::DeValue;
 
 use super::section::{Noted, Section};
 use crate::proxy::options::RouteMatch;
-use crate::proxy::plain::{GatewayOptions, HostHeader, RouteOptions, UpstreamOptions};
+use crate::proxy::plain::{
+    GatewayOptions, HostHeader, RouteOptions, UpstreamOptions, checked_host,
+};
 use crate::transport::http::HttpTarget;
 
 /// The options of the gateway, without routes. Without an address of its own it shares that of MCP; `apart` is
@@ -86,7 +88,7 @@ pub fn route(section: &mut Section<'_>, name: &str, place: &RouteMatch) -> Optio
     route.prefix.clone_from(&place.path);
     route.strip_prefix = section.boolean("strip_prefix").unwrap_or(false);
     if let Some(host) = section.string("host_header") {
-        if host.value.is_empty() || !host.value.bytes().all(|byte| byte.is_ascii_graphic()) {
+        if host.value.is_empty() || checked_host(host.value.as_bytes()).is_err() {
             let text = format!("`host_header`: \"{}\" cannot be sent as Host", host.value);
             section.say(host.at, text);
         }
