@@ -11,7 +11,7 @@ use crate::proxy::options::RouteMatch;
 use crate::proxy::plain::{
     GatewayOptions, HostHeader, RouteOptions, UpstreamOptions, checked_host,
 };
-use crate::transport::http::HttpTarget;
+use crate::transport::http::{HttpTarget, TargetError};
 
 /// The options of the gateway, without routes. Without an address of its own it shares that of MCP; `apart` is
 /// set where its own looks the same and is another.
@@ -118,7 +118,10 @@ fn target(url: &str) -> Result<HttpTarget, String> {
     if url.starts_with("https:") {
         return Err("plain upstreams are spoken to over http: write http://".into());
     }
-    let target = HttpTarget::parse(url).map_err(|error| error.to_string())?;
+    let target = HttpTarget::parse(url).map_err(|error| match error {
+        TargetError::NoUrl => "write a URL such as http://127.0.0.1:3000".to_owned(),
+        error => error.to_string(),
+    })?;
     match target.path() {
         "/" => Ok(target),
         path => Err(format!("leave `{path}` out: a request's own path goes on")),
