@@ -26,6 +26,9 @@ use crate::{BoxError, PoolConnection};
 /// What hyper gets of a body at once: it holds that much for each client that does not take it.
 const PIECE: usize = 16 << 10;
 
+/// However long an upstream may be silent, a client has no longer to take what there is.
+const LONGEST_PATIENCE: Duration = Duration::from_secs(120);
+
 /// What a client gets, and what ends with it.
 pub struct Answer {
     words: Words,
@@ -76,9 +79,10 @@ impl Answer {
         words: Words,
         entry: Option<Entry>,
         counts: Arc<CachePadded<Counts>>,
-        busy: Busy,
+        mut busy: Busy,
         patience: Duration,
     ) -> Self {
+        busy.answered();
         let is_over = words.is_over();
         Self {
             standing: (!is_over).then(|| busy.answer(patience)),
@@ -103,7 +107,7 @@ impl Words {
     pub fn patience(&self) -> Option<Duration> {
         match self {
             Self::Own(_) => None,
-            Self::Passed(passed) => Some(passed.idle().saturating_mul(2)),
+            Self::Passed(passed) => Some(passed.idle().saturating_mul(2).min(LONGEST_PATIENCE)),
         }
     }
 }
@@ -208,13 +212,13 @@ impl Body for Answer {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
-        if let Some(standing) = &this.standing {
-            standing.asked();
-        }
         let polled = match &mut this.words {
             Words::Own(own) => Pin::new(own).poll_frame(context).map_err(Into::into),
             Words::Passed(passed) => passed.poll_frame(context),
         };
+        if let Some(standing) = &this.standing {
+            standing.asked(polled.is_ready());
+        }
         if let (Some(entry), Poll::Ready(Some(Ok(frame)))) = (&mut this.entry, &polled) {
             entry.sent(frame.data_ref().map_or(0, |data| data.len() as u64));
         }

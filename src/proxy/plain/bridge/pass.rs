@@ -90,6 +90,8 @@ impl Passing {
     ) -> Result<Request<Upload>, Refusal> {
         let refusal = match missed {
             Missed::Client(refusal) => return Err(refusal),
+            // It may refuse what it likes, and go when it likes.
+            Missed::Refused(None) => return Err(refusal::BROKEN),
             Missed::NoConnection(refusal, request) => {
                 return self.elsewhere(refusal, flight).map(|()| *request);
             }
