@@ -279,6 +279,11 @@ impl SharedChild {
         self.router.retire();
     }
 
+    /// Takes no more requests, unless it has one; says whether that is so.
+    pub fn close_idle(&self, fault: Fault) -> bool {
+        self.router.flights.close_idle(fault)
+    }
+
     /// Ends every request with this fault and takes no more.
     pub fn end(&self, fault: Fault) {
         for (_, flight) in self.router.flights.end(fault.clone()) {

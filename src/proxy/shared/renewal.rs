@@ -83,7 +83,9 @@ impl Group {
         let leaving = self.leaving.lock().clone();
         for child in leaving {
             child.expire(now);
-            if child.load() > 0 || (child.is_alive() && self.is_awaited(&child, now)) {
+            // A request that was meant for it before it left may come yet: then it waits for that one, too.
+            let is_awaited = child.is_alive() && self.is_awaited(&child, now);
+            if is_awaited || !child.close_idle(replaced()) {
                 continue;
             }
             self.leaving
@@ -106,7 +108,11 @@ impl Group {
             affinity.forget(child.key());
         }
         child.retire();
-        let text = "the server process is replaced by another one; send the request again";
-        child.end(Fault::new(Code::ChildDied, text).not_run());
+        child.end(replaced());
     }
+}
+
+fn replaced() -> Fault {
+    let text = "the server process is replaced by another one; send the request again";
+    Fault::new(Code::ChildDied, text)
 }

@@ -339,3 +339,20 @@ async fn a_child_is_awaited_until_nobody_came_back_for_a_while() {
     affinity.forget(1);
     assert!(!affinity.is_awaited(1, begun + minutes(4)));
 }
+
+/// The window is between a look at what a child has and the news that it takes nothing more.
+#[test]
+fn a_child_that_leaves_ends_no_request_that_came_in_time() {
+    let flights = Flights::new(4);
+    let leaving = || Fault::new(Code::ChildDied, "it leaves");
+    let own = flights.insert(&flight("1", 1), begun()).unwrap();
+    assert!(!flights.close_idle(leaving()), "it has a request");
+    assert!(flights.insert(&flight("2", 1), begun()).is_ok());
+    flights.take(own);
+    assert!(!flights.close_idle(leaving()));
+    let left = flights.take_expired(begun().expires());
+    assert_eq!(left.len(), 1);
+    assert!(flights.close_idle(leaving()));
+    let refused = flights.insert(&flight("3", 1), begun());
+    assert!(matches!(refused, Err(Refused::Over(_))));
+}
