@@ -10,7 +10,7 @@ use super::handshake::Handshaken;
 use super::hello::Hello;
 use super::router::ChildRouter;
 use super::wear::{Stage, Wear};
-use crate::proxy::call::{Call, Flight, Owner};
+use crate::proxy::call::{Call, Flight, Owner, fail_all};
 use crate::proxy::guard::ping;
 use crate::proxy::peer::PeerWriter;
 use crate::proxy::session::cancellation;
@@ -274,6 +274,18 @@ impl SharedChild {
         first
     }
 
+    /// Takes nothing more; tells whether it is done with all that it took before.
+    pub fn finish(&self) -> bool {
+        // Looked at behind the close: what came in before it is seen, and nothing does after it.
+        self.router.flights.close(replaced());
+        self.load() == 0
+    }
+
+    /// Whether it may still take something.
+    pub fn is_taking(&self) -> bool {
+        self.is_alive() && !self.router.flights.is_closed()
+    }
+
     /// Ends it in order instead of giving it back.
     pub fn retire(&self) {
         self.router.retire();
@@ -281,15 +293,19 @@ impl SharedChild {
 
     /// Ends every request with this fault and takes no more.
     pub fn end(&self, fault: Fault) {
-        for (_, flight) in self.router.flights.end(fault.clone()) {
-            flight.fail(fault.clone());
-        }
+        fail_all(self.router.flights.end(fault.clone()), &fault);
     }
 
     fn tell_cancelled(&self, own: u64, reason: &str) {
         self.writer
             .try_write(cancellation(own.to_string().as_bytes(), reason));
     }
+}
+
+/// What is said to whom a child that makes way has nothing for.
+pub(super) fn replaced() -> Fault {
+    let text = "the server process is replaced by another one; send the request again";
+    Fault::new(Code::ChildDied, text)
 }
 
 impl Drop for SharedChild {

@@ -169,10 +169,16 @@ impl Flights {
         self.table.lock().end.get_or_insert(fault);
     }
 
+    /// Whether it takes nothing more in.
+    pub fn is_closed(&self) -> bool {
+        self.table.lock().end.is_some()
+    }
+
     /// Takes all out, and nothing more in.
-    pub fn end(&self, fault: Fault) -> Vec<(u64, Arc<Flight>)> {
+    pub fn end(&self, fault: Fault) -> Vec<Arc<Flight>> {
         self.close(fault);
-        self.take_where(|_| true)
+        let taken = self.take_where(|_| true).into_iter();
+        taken.map(|(_, flight)| flight).collect()
     }
 
     /// Subscriptions that are open.
