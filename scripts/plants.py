@@ -36,7 +36,7 @@ BUGS = {
         "src/engine/control.rs",
         "        self.tenants()\n"
         "            .filter(|tenant| tenant.slot.generation() != generation)\n"
-        "            .for_each(|tenant| tenant.doom());\n",
+        "            .for_each(|tenant| _ = tenant.doom());\n",
         "        self.sweep_all(|lease| {\n            lease.doom();\n            Some(lease)\n        });\n"),
     "doom-whoever-lives-there": (
         "eviction_against_replacement", "a mark meant for one connection hits the one that took its slot",

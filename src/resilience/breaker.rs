@@ -59,7 +59,7 @@ pub enum Outcome {
     /// It did not.
     Failure,
     /// It went away under the call, or could not be reached. Whoever was under way at the same moment
-    /// says the same: calls that began before such an end count with it as one failure.
+    /// says the same: calls that began before such an end count with it as one failure, until one of them succeeds.
     Lost,
     /// The call was given up for a reason of its own.
     Abandoned,

@@ -516,6 +516,8 @@ async fn a_state_whose_child_is_at_its_limit_goes_to_no_other() {
     options.max_in_flight = 1;
     options.acquire_timeout = std::time::Duration::from_millis(200);
     let (server, client) = start_with(options).await;
+    let children = async || crate::fixture::stats(server.admin_address()).await["children"].clone();
+    while children().await.as_array().map(Vec::len) != Some(2) {}
     let mut confirm = modern_tool(1, "confirm", json!({}));
     let begun = client.post_modern(&confirm).await.json();
     let hang = modern_tool(2, "hang", json!({}));

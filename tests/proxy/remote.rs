@@ -615,10 +615,12 @@ async fn heads_of_arguments_go_on_as_they_came_where_the_tool_is_not_known() {
     let (_server, client) = before(&stage, Mode::Stateless).await;
     let client = client
         .with("mcp-param-region", "us")
+        .with("authorization", "Bearer for the proxy alone")
         .with("x-other", "stays here");
     let call = modern_tool(1, "unlisted", json!({"region": "us"}));
     assert_eq!(client.post_modern(&call).await.status, 200);
     let called = &stage.seen(|seen| seen.asks() == "tools/call")[0];
     assert_eq!(called.header("mcp-param-region"), Some("us"));
     assert_eq!(called.header("x-other"), None);
+    assert_eq!(called.header("authorization"), Some("Bearer of"), "its own");
 }

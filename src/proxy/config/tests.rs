@@ -282,3 +282,20 @@ fn no_text_brings_the_reader_down() {
     let _ =
         Config::parse("\u{feff}a = \"\\u0000\"\n[a.b]\n[[a.b]]\nupstream = [[], {}, 1979-05-27]");
 }
+
+#[test]
+fn a_share_of_requests_is_for_modes_that_use_a_child_again() {
+    for lines in ["max_uses = 3", "mode = \"oneshot\"\nmax_uses = 3"] {
+        let mistake = only(&format!("command = [\"sh\"]\n{lines}"));
+        assert!(mistake.to_string().contains("`max_uses`"), "{mistake}");
+        assert!(mistake.to_string().contains("take it out"), "{mistake}");
+    }
+    let zero = only("command = [\"sh\"]\nmode = \"shared\"\nmax_uses = 0");
+    assert!(zero.to_string().contains("out of range"), "{zero}");
+    let text = "[[upstream]]\nname = \"a\"\nkind = \"mcp-stdio\"\ncommand = [\"sh\"]\nmode = \"shared\"\nmax_uses = 3\nmax_lifetime = \"1h\"\n";
+    let options = &Config::parse(text).unwrap().upstreams[0].options;
+    assert_eq!(
+        (options.max_uses, options.max_lifetime),
+        (Some(3), Some(Duration::from_secs(3600)))
+    );
+}

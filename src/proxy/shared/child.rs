@@ -274,21 +274,14 @@ impl SharedChild {
         first
     }
 
-    /// Takes nothing more; tells whether it is done with all that it took before.
-    pub fn finish(&self) -> bool {
-        // Looked at behind the close: what came in before it is seen, and nothing does after it.
-        self.router.flights.close(replaced());
-        self.load() == 0
-    }
-
-    /// Whether it may still take something.
-    pub fn is_taking(&self) -> bool {
-        self.is_alive() && !self.router.flights.is_closed()
-    }
-
     /// Ends it in order instead of giving it back.
     pub fn retire(&self) {
         self.router.retire();
+    }
+
+    /// Takes no more requests, unless it has one; says whether that is so.
+    pub fn close_idle(&self, fault: Fault) -> bool {
+        self.router.flights.close_idle(fault)
     }
 
     /// Ends every request with this fault and takes no more.
@@ -300,12 +293,6 @@ impl SharedChild {
         self.writer
             .try_write(cancellation(own.to_string().as_bytes(), reason));
     }
-}
-
-/// What is said to whom a child that makes way has nothing for.
-pub(super) fn replaced() -> Fault {
-    let text = "the server process is replaced by another one; send the request again";
-    Fault::new(Code::ChildDied, text)
 }
 
 impl Drop for SharedChild {

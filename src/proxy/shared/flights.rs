@@ -169,9 +169,14 @@ impl Flights {
         self.table.lock().end.get_or_insert(fault);
     }
 
-    /// Whether it takes nothing more in.
-    pub fn is_closed(&self) -> bool {
-        self.table.lock().end.is_some()
+    /// Takes nothing more in, unless a request is in flight; says whether that is so.
+    pub fn close_idle(&self, fault: Fault) -> bool {
+        let mut table = self.table.lock();
+        let is_idle = self.len() == 0;
+        if is_idle {
+            table.end.get_or_insert(fault);
+        }
+        is_idle
     }
 
     /// Takes all out, and nothing more in.

@@ -20,8 +20,8 @@ use super::era::{Era, EraMemory};
 use super::flights::Refused;
 use super::handshake::Handshaken;
 use super::hello::Hello;
-use super::renewal::most_open;
 use super::router::ChildRouter;
+use super::starting::most_open;
 use super::subscription::subscribe;
 use crate::proxy::call::{Call, Flight, Manner, Owner};
 use crate::proxy::guard::Guard;
@@ -41,9 +41,6 @@ const MAX_TRIES: usize = 3;
 /// A child that lived shorter is not replaced before somebody needs it: it would only die again.
 const LIVED: Duration = Duration::from_secs(1);
 
-/// The right to start a child; one at a time has it.
-struct Turn(Arc<Group>);
-
 /// A child for a request.
 pub(super) struct Picked {
     pub(super) child: Arc<SharedChild>,
@@ -51,26 +48,19 @@ pub(super) struct Picked {
     pub(super) anyway: bool,
 }
 
-impl Drop for Turn {
-    fn drop(&mut self) {
-        // Release: pairs with the AcqRel in `start_one`; who starts next sees the child of the last start.
-        self.0.starting.store(false, Ordering::Release);
-    }
-}
-
 /// The children and how they come into service.
 pub struct Group {
-    pool: Pool<Handshaken>,
+    pub(super) pool: Pool<Handshaken>,
     /// Those in service. Locked before the next, where both are.
     pub(super) children: Mutex<Vec<Arc<SharedChild>>>,
     /// Those that get nothing new and end what they have.
     pub(super) leaving: Mutex<Vec<Arc<SharedChild>>>,
-    starting: AtomicBool,
+    pub(super) starting: AtomicBool,
     closed: AtomicBool,
     /// Counts the starts that ended; holds what the last one failed of, and when.
     pub(super) starts: watch::Sender<(u64, Option<(Fault, Instant)>)>,
     pub(super) freed: Arc<Notify>,
-    tasks: Tasks,
+    pub(super) tasks: Tasks,
     pub(super) options: Live,
     pub(super) guard: Arc<Guard>,
     pub(super) affinity: Option<Arc<Affinity>>,
@@ -320,32 +310,6 @@ impl Group {
             .cloned()
     }
 
-    /// Starts one more child in the background, unless one is starting or the limit is reached.
-    pub(super) fn start_one(self: &Arc<Self>) {
-        if self.is_closed() || !(self.may_start() || self.make_room()) {
-            return;
-        }
-        // AcqRel: pairs with the Release in the drop of a turn.
-        if self.starting.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        let turn = Turn(self.clone());
-        self.tasks.spawn(async move {
-            let group = turn.0.clone();
-            let failed = group.start().await.err();
-            // Before the news: who hears it may start the next.
-            drop(turn);
-            let is_there = failed.is_none();
-            group.starts.send_modify(|starts| {
-                let failed = failed.map(|fault| (fault, Instant::now()));
-                *starts = (starts.0 + 1, failed);
-            });
-            if is_there {
-                group.fill();
-            }
-        });
-    }
-
     /// Tells when subscriptions are to end.
     pub fn closing(&self) -> watch::Receiver<u64> {
         self.audience.listeners.closing()
@@ -354,14 +318,6 @@ impl Group {
     /// Where tasks of its requests run.
     pub fn tasks(&self) -> &Tasks {
         &self.tasks
-    }
-
-    /// Starts one more child where fewer serve than are to be kept ready.
-    pub fn fill(self: &Arc<Self>) {
-        self.shed();
-        if self.children.lock().len() < self.options.get().min_idle as usize {
-            self.start_one();
-        }
     }
 
     /// Changes limits and times.
@@ -380,32 +336,6 @@ impl Group {
             child.limit_to(options.max_in_flight);
         }
         self.freed.notify_waiters();
-        Ok(())
-    }
-
-    async fn start(&self) -> Result<(), Fault> {
-        if !self.may_start() {
-            return Ok(());
-        }
-        let lease = self
-            .pool
-            .acquire()
-            .await
-            .map_err(|error| Fault::new(Code::NoChild, error.to_string()))?;
-        let child = Arc::new(SharedChild::new(lease, self.options.get().probe));
-        let mut children = self.children.lock();
-        // Under the lock that `close` takes: no child slips in behind it.
-        let relieved = if self.is_closed() {
-            None
-        } else {
-            let relieved = self.relieve(&mut children);
-            children.push(child);
-            relieved
-        };
-        drop(children);
-        if let Some(relieved) = relieved {
-            self.note_replaced(&relieved, Instant::now());
-        }
         Ok(())
     }
 
@@ -474,7 +404,7 @@ impl Group {
         self.pool.stats()
     }
 
-    fn is_closed(&self) -> bool {
+    pub(super) fn is_closed(&self) -> bool {
         // Acquire: pairs with the Release in `close`.
         self.closed.load(Ordering::Acquire)
     }

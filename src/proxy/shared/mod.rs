@@ -9,6 +9,7 @@ mod handshake;
 mod hello;
 mod renewal;
 mod router;
+mod starting;
 mod subscription;
 #[cfg(test)]
 mod tests;

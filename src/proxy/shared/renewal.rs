@@ -7,13 +7,12 @@
 //! else could serve then. Nobody's request is ended because a child that works makes way.
 //! Cost: a look at every child in each sweep.
 
-use std::ops::DerefMut;
-
 use tokio::time::Instant;
 
-use super::child::{SharedChild, replaced};
-use super::group::{Group, Picked};
-use crate::proxy::options::{ServeOptions, Upstream};
+use super::child::SharedChild;
+use super::group::Group;
+use super::starting::most_open;
+use crate::proxy::wire::{Code, Fault};
 use crate::sync::Arc;
 
 impl Group {
@@ -24,26 +23,6 @@ impl Group {
             self.start_one(); // not to wait for the next sweep
         }
         may
-    }
-
-    /// One that had its share, where nobody else can be had.
-    pub(super) fn worn_one(&self) -> Option<Picked> {
-        // What failed long ago says nothing of the start that is under way.
-        let lately = 2 * self.options.get().connect_timeout;
-        let failed = self.starts.borrow().1.as_ref().map(|failed| failed.1);
-        let has_failed = failed.is_some_and(|failed| failed.elapsed() < lately);
-        (has_failed || !self.may_start())
-            .then(|| self.any_worn())
-            .flatten()
-    }
-
-    /// Any that has room.
-    pub(super) fn any_worn(&self) -> Option<Picked> {
-        let child = self.least_busy_of(SharedChild::has_room)?;
-        Some(Picked {
-            child,
-            anyway: true,
-        })
     }
 
     /// Looks which children are due, has successors started, and lets those go that are done.
@@ -106,9 +85,9 @@ impl Group {
     fn see_off(&self, now: Instant) {
         let leaving = self.leaving.lock().clone();
         for child in leaving {
-            // What it has may give somebody something to come back with: it is not closed before.
-            let is_busy = child.load() > 0 || (child.is_taking() && self.is_awaited(&child, now));
-            if is_busy || !child.finish() {
+            // A request that was meant for it before it left may come yet: then it waits for that one, too.
+            let is_awaited = child.is_alive() && self.is_awaited(&child, now);
+            if is_awaited || !child.close_idle(replaced()) {
                 continue;
             }
             self.leaving
@@ -134,50 +113,6 @@ impl Group {
         child.end(replaced());
     }
 
-    /// The most children at a time.
-    fn limit(&self) -> usize {
-        self.options.get().children() as usize
-    }
-
-    /// Whether one more may be started: those that are due make way for it.
-    pub(super) fn may_start(&self) -> bool {
-        let children = self.children.lock();
-        let stay = children.iter().filter(|child| !child.is_due()).count();
-        let open = children.len() + self.leaving.lock().len();
-        stay < self.limit() && open < most_open(&self.options.get()) as usize
-    }
-
-    /// Where nobody serves, and those that leave have all the room, lets one of them go: the oldest that has nothing
-    /// to do, or else the oldest that is dead, with what it has. Tells whether it did.
-    pub(super) fn make_room(&self) -> bool {
-        let children = self.children.lock();
-        if !children.is_empty() {
-            return false;
-        }
-        let mut leaving = self.leaving.lock();
-        if leaving.len() < most_open(&self.options.get()) as usize {
-            return false;
-        }
-        let idle = |child: &Arc<SharedChild>| child.load() == 0 && child.finish();
-        let dead = |child: &Arc<SharedChild>| !child.is_alive();
-        let at = leaving.iter().position(idle);
-        let at = at.or_else(|| leaving.iter().position(dead));
-        let gone = at.map(|at| leaving.remove(at));
-        drop((children, leaving));
-        gone.inspect(|gone| self.part(gone)).is_some()
-    }
-
-    /// Lets a child go that nobody needs, where there are more than there may be.
-    pub(super) fn shed(&self) {
-        let children = self.children.lock();
-        if children.len() <= self.limit() {
-            return;
-        }
-        if let Some(idle) = children.iter().position(|child| child.is_idle()) {
-            self.let_go(children, idle);
-        }
-    }
-
     /// Lets all children go, and starts none until one is asked for.
     pub fn dismiss_all(&self) {
         let leaving = std::mem::take(&mut *self.leaving.lock());
@@ -198,29 +133,25 @@ impl Group {
 
     /// Takes a child that is dead, or takes nothing more, out of service; tells whether it was in it.
     pub(super) fn dismiss(&self, child: &Arc<SharedChild>) -> bool {
-        let children = self.children.lock();
+        let mut children = self.children.lock();
         let at = children.iter().position(|other| Arc::ptr_eq(other, child));
-        at.map(|at| self.let_go(children, at)).is_some()
-    }
-
-    /// Ends a child that is out of service, or, where its upstream forgot the session, lets it leave: what is under way
-    /// finds that out by itself.
-    fn let_go(&self, mut children: impl DerefMut<Target = Vec<Arc<SharedChild>>>, at: usize) {
-        let gone = children.swap_remove(at);
-        if !gone.finish() {
+        let Some(gone) = at.map(|at| children.swap_remove(at)) else {
+            return false;
+        };
+        if !gone.close_idle(replaced()) {
+            // Its upstream forgot the session: what is under way finds that out by itself.
             self.leave(gone);
-            return;
+            return true;
         }
         drop(children);
-        // Its lease goes back outside the lock; the pool sees whether it is dead.
+        // Its lease goes back outside the lock; the pool sees that it is dead and retires it.
         self.part(&gone);
+        true
     }
 }
 
-/// The most that may be open, those that leave included.
-pub(super) fn most_open(options: &ServeOptions) -> u32 {
-    let renews = options.max_uses.is_some()
-        || options.max_lifetime.is_some()
-        || matches!(options.upstream, Upstream::Http(_));
-    options.children().saturating_mul(1 + u32::from(renews))
+/// What is said where a child that makes way has nothing more for anybody.
+pub(super) fn replaced() -> Fault {
+    let text = "the server process is replaced by another one; send the request again";
+    Fault::new(Code::ChildDied, text)
 }

@@ -341,24 +341,6 @@ async fn a_child_is_awaited_until_nobody_came_back_for_a_while() {
     assert!(!affinity.is_awaited(1, begun + minutes(4)));
 }
 
-#[tokio::test]
-async fn a_child_that_makes_way_takes_nothing_more_before_it_is_looked_at_and_ends_what_it_took() {
-    let (child, router) = silent().await;
-    let (own, mut call) = fly(&router, "1", 1);
-    assert!(!child.finish(), "one is under way");
-    assert!(!child.is_taking());
-    let late = router.flights.insert(&flight("2", 1), begun());
-    assert!(
-        matches!(late, Err(Refused::Over(_))),
-        "another child has it"
-    );
-    assert!(step(&mut call).is_none());
-    let answer = format!(r#"{{"jsonrpc":"2.0","id":{own},"result":{{}}}}"#);
-    router.on_line(Bytes::from(answer));
-    assert!(matches!(step(&mut call), Some(Step::Answer { .. })));
-    assert!(child.finish());
-}
-
 /// A dozen calls that are let in at once, each with the child that it is on.
 fn let_in(guard: &Arc<Guard>, on: impl Fn(usize) -> usize) -> Vec<ChildRouter> {
     let children: Vec<_> = (0..12).map(|_| router()).collect();
@@ -391,4 +373,21 @@ async fn each_death_of_a_process_is_a_failure_however_many_calls_it_had() {
         child.on_fault(&own, Fault::new(Code::ChildDied, "broken"));
     }
     assert_eq!(server.state(), BreakerState::Closed, "it went once");
+}
+
+/// The window is between a look at what a child has and the news that it takes nothing more.
+#[test]
+fn a_child_that_leaves_ends_no_request_that_came_in_time() {
+    let flights = Flights::new(4);
+    let leaving = || Fault::new(Code::ChildDied, "it leaves");
+    let own = flights.insert(&flight("1", 1), begun()).unwrap();
+    assert!(!flights.close_idle(leaving()), "it has a request");
+    assert!(flights.insert(&flight("2", 1), begun()).is_ok());
+    flights.take(own);
+    assert!(!flights.close_idle(leaving()));
+    let left = flights.take_expired(begun().expires());
+    assert_eq!(left.len(), 1);
+    assert!(flights.close_idle(leaving()));
+    let refused = flights.insert(&flight("3", 1), begun());
+    assert!(matches!(refused, Err(Refused::Over(_))));
 }
