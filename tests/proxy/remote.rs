@@ -540,9 +540,10 @@ async fn sessions_that_an_upstream_forgot_under_long_calls_keep_no_new_one_away(
     let stage = Stage::open(move |seen| match seen.body["params"]["name"].as_str() {
         Some("hold") => Some(Act::Silence),
         // Each first time, and not where it is sent again.
-        Some("forget") => {
-            (asked.fetch_add(1, Ordering::Relaxed) % 2 == 0).then(|| Act::status(404))
-        }
+        Some("forget") => asked
+            .fetch_add(1, Ordering::Relaxed)
+            .is_multiple_of(2)
+            .then(|| Act::status(404)),
         _ => None,
     })
     .await;
