@@ -89,10 +89,8 @@ fn the_futures_are_send_and_of_a_known_size() {
     drop(value_is_send(pool.close(Duration::ZERO)));
     drop(value_is_send(pool.close_event()));
     if cfg!(target_pointer_width = "64") {
-        // A span around what is slow, and when that began.
-        let told = 32 * usize::from(cfg!(feature = "tracing"));
-        let timed_too = 16 * usize::from(cfg!(feature = "metrics"));
-        assert_eq!(size_of_val(&acquire), 752 + told + timed_too);
-        assert_eq!(size_of_val(&timed), 768 + told + timed_too);
+        // Seven eighths of a kibibyte: the place in line is a cache line of its own, and all around it is
+        // rounded up to lines. Within that, a span and the time at which it began cost nothing more.
+        assert_eq!([size_of_val(&acquire), size_of_val(&timed)], [896, 896]);
     }
 }

@@ -86,6 +86,11 @@ impl<T, H: Host<T>> Body<T, H> {
         unsafe { Self::see_to_others(body, guard) }
     }
 
+    /// [`publish_near`](Self::publish_near) where that place is taken.
+    ///
+    /// # Safety
+    ///
+    /// As there.
     #[inline(never)]
     unsafe fn publish_far(body: *const Self, id: SlotId, guard: Hazard) {
         // SAFETY: kept by `guard`.
@@ -109,6 +114,10 @@ impl<T, H: Host<T>> Body<T, H> {
     }
 
     /// Sees to whoever did not see what was just put into the idle set.
+    ///
+    /// # Safety
+    ///
+    /// `guard` keeps the body in memory.
     #[inline]
     unsafe fn see_to_others<G>(body: *const Self, guard: G) {
         // SAFETY: kept by `guard`.

@@ -53,15 +53,30 @@ impl Verdict {
     }
 }
 
-/// A place in the line. `place` is touched under the list's mutex while the node is in the list,
-/// and by its owner alone after a verdict.
+/// A place in the line. All but the verdict is touched under the list's mutex while the node is in the
+/// list, and by its owner alone after a verdict.
+///
+/// It is one cache line, for it goes to other cores as its neighbours come and go: where it lay on two,
+/// a hand-off between cores that are far apart took an eighth longer.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub(super) struct Node<F> {
     verdict: AtomicU32,
+    marks: UnsafeCell<Marks>,
     place: UnsafeCell<Place<F>>,
 }
 
+/// Why it is polled again. Beside the place, where the verdict leaves room.
+#[derive(Debug, Default)]
+struct Marks {
+    /// A permit is said to be free: the next poll starts a dial.
+    granted: bool,
+    /// The time.
+    roused: bool,
+}
+
 #[derive(Debug)]
+#[repr(C)]
 struct Place<F> {
     /// Who stands before it; means nothing of the head.
     prev: *const Node<F>,
@@ -69,12 +84,12 @@ struct Place<F> {
     waker: Option<Waker>,
     since: Tick,
     deadline: Tick,
-    /// A permit is said to be free: the next poll starts a dial.
-    granted: bool,
-    /// It was polled again because of the time.
-    roused: bool,
-    failure: Option<F>,
+    /// In a box, for it is rare and the line is full.
+    failure: Option<Box<F>>,
 }
+
+#[cfg(all(not(plunge_loom), target_pointer_width = "64"))]
+const _: () = assert!(size_of::<Node<()>>() == 64);
 
 impl<F> Node<F> {
     pub(super) fn new(waker: Waker, since: Tick, deadline: Tick) -> Self {
@@ -84,12 +99,11 @@ impl<F> Node<F> {
             waker: Some(waker),
             since,
             deadline,
-            granted: false,
-            roused: false,
             failure: None,
         };
         Self {
             verdict: AtomicU32::new(Verdict::Waiting.pack()),
+            marks: UnsafeCell::new(Marks::default()),
             place: UnsafeCell::new(place),
         }
     }
@@ -109,6 +123,7 @@ impl<F> Node<F> {
         // SAFETY: after a verdict the place is its owner's alone.
         self.place
             .with_mut(|place| unsafe { (*place).failure.take() })
+            .map(|failure| *failure)
     }
 
     /// Touches the place.
@@ -119,6 +134,16 @@ impl<F> Node<F> {
     unsafe fn at<R>(&self, touch: impl FnOnce(&mut Place<F>) -> R) -> R {
         // SAFETY: the mutex is held, so nobody else touches the place.
         self.place.with_mut(|place| touch(unsafe { &mut *place }))
+    }
+
+    /// Touches the marks.
+    ///
+    /// # Safety
+    ///
+    /// As for the place.
+    unsafe fn marked<R>(&self, touch: impl FnOnce(&mut Marks) -> R) -> R {
+        // SAFETY: as above.
+        self.marks.with_mut(|marks| touch(unsafe { &mut *marks }))
     }
 }
 
@@ -198,8 +223,10 @@ impl<F: Clone> WaitList<F> {
     /// The node is in this list.
     pub(super) unsafe fn remove(&mut self, node: *const Node<F>) {
         // SAFETY: a node in the list is alive, and ours under the mutex.
-        let (prev, next, granted) =
-            unsafe { (*node).at(|place| (place.prev, place.next, place.granted)) };
+        let (prev, next, granted) = unsafe {
+            let (prev, next) = (*node).at(|place| (place.prev, place.next));
+            (prev, next, (*node).marked(|marks| marks.granted))
+        };
         // Nobody asks the head for its predecessor, so the new one is left as it is: another core may have
         // had it last, and its line would be fetched under the mutex.
         if node == self.head {
@@ -272,19 +299,15 @@ impl<F: Clone> WaitList<F> {
     pub(super) unsafe fn renew(&mut self, node: *const Node<F>, waker: Waker) -> Option<Waker> {
         // SAFETY: a node in the list is alive, and ours under the mutex.
         let (granted, old) = unsafe {
-            (*node).at(|place| {
-                (
-                    std::mem::take(&mut place.granted),
-                    place.waker.replace(waker),
-                )
-            })
+            let granted = (*node).marked(|marks| std::mem::take(&mut marks.granted));
+            (granted, (*node).at(|place| place.waker.replace(waker)))
         };
         self.granted -= u32::from(granted);
         old
     }
 
     /// Gives the first its verdict: the last touch of its node.
-    fn judge_head(&mut self, verdict: Verdict, failure: Option<F>, wakes: &mut Wakes) -> bool {
+    fn judge_head(&mut self, verdict: Verdict, failure: Option<Box<F>>, wakes: &mut Wakes) -> bool {
         let node = self.head;
         if node.is_null() {
             return false;
@@ -310,7 +333,7 @@ impl<F: Clone> WaitList<F> {
 
     pub(super) fn fail_head(&mut self, failure: &F, wakes: &mut Wakes) {
         if !self.head.is_null() {
-            self.judge_head(Verdict::Failed, Some(failure.clone()), wakes);
+            self.judge_head(Verdict::Failed, Some(Box::new(failure.clone())), wakes);
         }
     }
 
@@ -360,11 +383,10 @@ impl<F: Clone> WaitList<F> {
         while let Some(waiter) = unsafe { node.as_ref() } {
             // SAFETY: as above; under the mutex.
             unsafe {
+                let new = waiter.marked(|marks| !std::mem::replace(&mut marks.roused, true));
                 waiter.at(|place| {
                     node = place.next;
-                    if !std::mem::replace(&mut place.roused, true) {
-                        wakes.push(place.waker.take());
-                    }
+                    wakes.push(place.waker.take_if(|_| new));
                 });
             }
         }
@@ -411,12 +433,12 @@ impl<F: Clone> WaitList<F> {
         while let (true, Some(waiter)) = (due > 0, unsafe { node.as_ref() }) {
             // SAFETY: as above; under the mutex.
             let new = unsafe {
+                let new = waiter.marked(|marks| !std::mem::replace(&mut marks.granted, true));
                 waiter.at(|place| {
                     node = place.next;
-                    let new = !std::mem::replace(&mut place.granted, true);
                     wakes.push(place.waker.take_if(|_| new));
-                    new
-                })
+                });
+                new
             };
             self.granted += u32::from(new);
             due -= u32::from(new);

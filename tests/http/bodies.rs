@@ -4,8 +4,11 @@ use std::io::{Read, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
+use std::time::Duration;
 
-use crate::fixture::{Origin, Talk, ask, gateway, get, status};
+use plunge::proxy::plain::Gateway;
+
+use crate::fixture::{Origin, Talk, ask, eventually, gateway, get, options, status, upstream};
 
 #[test]
 fn requests_that_come_together_are_answered_in_order() {
@@ -386,7 +389,7 @@ fn an_answer_whose_connection_is_reset_is_not_passed_on_as_whole() {
         let _ = wait.lock().unwrap().recv();
         // Closed now, it says so by a reset.
         let socket = socket2::SockRef::from(&talk.stream);
-        socket.set_linger(Some(std::time::Duration::ZERO)).unwrap();
+        socket.set_linger(Some(Duration::ZERO)).unwrap();
     });
     let gateway = gateway(&origin);
     let mut talk = Talk::to(gateway.address());
@@ -394,4 +397,33 @@ fn an_answer_whose_connection_is_reset_is_not_passed_on_as_whole() {
     assert!(talk.until("abc\r\n").is_some());
     go.send(()).unwrap();
     assert_eq!(talk.rest(), "", "no last chunk");
+}
+
+#[test]
+fn no_refusal_is_written_into_half_of_what_is_said_before_the_answer() {
+    let origin = Origin::scripted(|talk, _| {
+        talk.head();
+        let hint = format!(
+            "HTTP/1.1 103 Early Hints\r\nlink: {}\r\n\r\n",
+            "x".repeat(200_000)
+        );
+        let mut said = 0;
+        while said < 99 && talk.say(&hint) {
+            said += 1;
+        }
+        talk.rest();
+    });
+    let mut options = options(upstream(&[&origin]));
+    let timeouts = &mut options.routes[0].upstream.timeouts;
+    timeouts.request = Duration::from_millis(200);
+    timeouts.idle = Duration::from_millis(200);
+    let gateway = Gateway::start(options).unwrap();
+    let mut talk = Talk::to(gateway.address());
+    talk.say("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+    // It takes nothing: what is said stands still in the middle.
+    eventually("it is over", || {
+        let stats = gateway.stats();
+        stats.broken + stats.refused > 0
+    });
+    assert_eq!(gateway.stats().broken, 1, "it is cut off");
 }

@@ -140,21 +140,30 @@ fn several_workers_share_the_clients() {
 
 #[test]
 fn what_nobody_waits_for_any_more_is_given_up() {
-    let origin = Origin::scripted(|talk, _| {
-        talk.head();
-        // Nothing is ever said; the end of the connection is seen.
-        assert_eq!(talk.rest(), "");
-    });
-    let gateway = gateway(&origin);
-    let mut talk = Talk::to(gateway.address());
-    talk.say("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
-    eventually("the request is under way", || {
-        addresses(&gateway)[0].leased == 1
-    });
-    drop(talk);
-    eventually("nothing is held", || {
-        is_at_rest(&gateway) && gateway.stats().clients == 0
-    });
+    const GET: &[&str] = &["GET / HTTP/1.1\r\nhost: a\r\n\r\n"];
+    const POST: &[&str] = &[
+        "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\n\r\n",
+        "body",
+    ];
+    for said in [GET, POST] {
+        let origin = Origin::scripted(|talk, _| {
+            talk.head();
+            // Nothing is ever said; the end of the connection is seen.
+            talk.rest();
+        });
+        let gateway = gateway(&origin);
+        let mut talk = Talk::to(gateway.address());
+        for part in said {
+            talk.say(part);
+            eventually("the request is under way", || {
+                addresses(&gateway)[0].leased == 1
+            });
+        }
+        drop(talk);
+        eventually("nothing is held", || {
+            is_at_rest(&gateway) && gateway.stats().clients == 0
+        });
+    }
 }
 
 /// Ends a gateway while the test goes on.

@@ -147,3 +147,32 @@ async fn a_client_whose_first_words_come_byte_by_byte_is_understood() {
     let frame = talk.bytes(9).unwrap();
     assert_eq!(frame[3], 4, "the server says what it allows");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_takes_back_whatever_it_asks_for_is_let_go() {
+    const GREETING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    let origin = Origin::scripted(|talk, _| drop(talk.rest()));
+    let mut options = options(upstream(&[&origin]));
+    options.routes[0].upstream.breaker.failures = u32::MAX;
+    let gateway = Gateway::start(options).unwrap();
+    let mut talk = Talk::to(gateway.address());
+    talk.say(GREETING);
+    eventually("it is let in", || gateway.stats().clients == 1);
+    for number in 0..20_000_u32 {
+        let stream = (2 * number + 1).to_be_bytes();
+        // A whole request: `GET http://a/`.
+        let head = [&[0, 0, 6, 1, 5][..], &stream, b"\x82\x86\x84\x41\x01a"].concat();
+        let back = [&[0, 0, 4, 3, 0][..], &stream, &[0, 0, 0, 8]].concat();
+        talk.say(head);
+        eventually("it is taken, or its client let go", || {
+            let stats = gateway.stats();
+            stats.requests > number.into() || stats.clients == 0
+        });
+        if gateway.stats().clients == 0 {
+            break;
+        }
+        talk.say(back);
+    }
+    assert_eq!(gateway.stats().clients, 0);
+    eventually("nothing is held", || is_at_rest(&gateway));
+}

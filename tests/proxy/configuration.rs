@@ -99,8 +99,17 @@ fn the_example_that_is_printed_passes_the_check() {
     assert!(
         String::from_utf8(checked.stdout)
             .unwrap()
-            .contains("no mistakes, 2 upstreams")
+            .contains("no mistakes, 3 upstreams")
     );
+}
+
+#[test]
+fn the_check_counts_upstreams_of_plain_http_too() {
+    let text = "[[upstream]]\nname = \"site\"\nkind = \"http\"\nurl = \"http://127.0.0.1:3000\"\n";
+    let file = File::new("plain", text);
+    let checked = plunge(&["check", file.0.to_str().unwrap()]);
+    let said = String::from_utf8(checked.stdout).unwrap();
+    assert!(said.ends_with("no mistakes, 1 upstream\n"), "{said}");
 }
 
 #[test]

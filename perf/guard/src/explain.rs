@@ -27,16 +27,16 @@ pub fn run(case: Option<&str>, baseline: &Baseline) -> Result<(), Failure> {
 }
 
 fn show_all(baseline: &Baseline, place: &Place) {
-    println!("counts fail if they rise above their last line: `explain CASE` shows it");
-    println!("ratios fail if they stay beyond their fences:");
-    println!("| case | measure | beside | runs | median | fence | catches |");
-    println!("| --- | --- | --- | --- | --- | --- | --- |");
+    say!("counts fail if they rise above their last line: `explain CASE` shows it");
+    say!("ratios fail if they stay beyond their fences:");
+    say!("| case | measure | beside | runs | median | fence | catches |");
+    say!("| --- | --- | --- | --- | --- | --- | --- |");
     for (case, reference) in REFERENCES {
         let lines = baseline.ratios.iter().filter(|line| line.case == *case);
         let recorded = lines.map(|line| line.measure.as_str());
         let measures = distinct(recorded.filter(|measure| MEASURES.contains(measure)));
         if measures.is_empty() {
-            println!("| {case} | | {reference} | 0 | none yet | | |");
+            say!("| {case} | | {reference} | 0 | none yet | | |");
         }
         for measure in measures {
             let history = baseline.history(case, measure, place);
@@ -48,7 +48,7 @@ fn show_all(baseline: &Baseline, place: &Place) {
                     fence.catches() * 100.0
                 )
             });
-            println!(
+            say!(
                 "| {case} | {measure} | {reference} | {} | {held} |",
                 history.len()
             );
@@ -82,10 +82,10 @@ fn show(case: &str, baseline: &Baseline, place: &Place) -> Result<(), Failure> {
     let counted = CASES.iter().find(|counted| counted.name == case);
     let crowd = || Case::named(case).map(|case| case.isolates);
     if let Some(is) = counted.map(|counted| counted.is).or_else(crowd) {
-        println!("{case}: {is}");
+        say!("{case}: {is}");
     }
     if let Some((_, reference)) = REFERENCES.iter().find(|(name, _)| *name == case) {
-        println!("{case}: timed beside {reference}");
+        say!("{case}: timed beside {reference}");
     }
     for measure in counts {
         show_count(case, measure, baseline);
@@ -107,14 +107,14 @@ fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
 }
 
 fn show_count(case: &str, measure: &str, baseline: &Baseline) {
-    println!("\n{case} {measure}: may not rise above its last line");
+    say!("\n{case} {measure}: may not rise above its last line");
     let lines = baseline.counts.iter();
     let lines: Vec<_> = lines
         .filter(|line| line.case == case && line.measure == measure)
         .collect();
     let most = lines.iter().map(|line| line.value).fold(0.0, f64::max);
     for line in lines {
-        println!(
+        say!(
             "  {:>10} {}| {} ({})",
             line.value,
             bar(line.value, most, None),
@@ -128,14 +128,14 @@ fn show_ratio(case: &str, measure: &str, baseline: &Baseline, place: &Place) {
     let history = baseline.history(case, measure, place);
     let fence = fence(measure, &history);
     match fence {
-        _ if !MEASURES.contains(&measure) => println!("\n{case} {measure}: no longer measured"),
-        Some(fence @ Fence { middle, limit }) => println!(
+        _ if !MEASURES.contains(&measure) => say!("\n{case} {measure}: no longer measured"),
+        Some(fence @ Fence { middle, limit }) => say!(
             "\n{case} {measure}: median {middle:.3}, fence {limit:.3} (marked !) {:+.0} % above it: what stays beyond \
              fails. Of the newest {} runs: since it last moved, on this kind of processor",
             fence.catches() * 100.0,
             history.len()
         ),
-        None => println!("\n{case} {measure}: too few runs on this kind of processor for a fence"),
+        None => say!("\n{case} {measure}: too few runs on this kind of processor for a fence"),
     }
     let limit = fence.map(|fence| fence.limit);
     let lines = baseline.ratios.iter();
@@ -146,7 +146,7 @@ fn show_ratio(case: &str, measure: &str, baseline: &Baseline, place: &Place) {
     let most = values.chain(limit).fold(0.0, f64::max);
     for line in lines {
         for value in &line.values {
-            println!(
+            say!(
                 "  {value:>10.3} {}| {}",
                 bar(*value, most, limit),
                 line.commit
@@ -155,7 +155,7 @@ fn show_ratio(case: &str, measure: &str, baseline: &Baseline, place: &Place) {
     }
     if !elsewhere.is_empty() {
         let runs: usize = elsewhere.iter().map(|line| line.values.len()).sum();
-        println!("  and {runs} runs on other processors: not shown, no part of the fence");
+        say!("  and {runs} runs on other processors: not shown, no part of the fence");
     }
 }
 

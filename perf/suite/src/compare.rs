@@ -17,12 +17,12 @@ use crate::rows::{OURS, Part, Row, parts};
 pub fn run(a: &Path, b: &Path) -> Result<(), Failure> {
     let (before, after) = (read(a)?, read(b)?);
     describe(&before, &after);
-    println!(
+    say!(
         "\nshift: how much faster everybody else became from A to B (the machine); own: how much \
          faster {OURS} became beyond that\n"
     );
-    println!("| case | cores | A | B | change | shift | own | p99 wait A | p99 wait B |");
-    println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- |");
+    say!("| case | cores | A | B | change | shift | own | p99 wait A | p99 wait B |");
+    say!("| --- | --- | --- | --- | --- | --- | --- | --- | --- |");
     let mut compared = 0;
     for case in CASES {
         let (old, new) = (parts(&before, case.name), parts(&after, case.name));
@@ -53,14 +53,12 @@ fn describe(before: &[Line], after: &[Line]) {
                 command,
                 ..
             } = machine;
-            println!(
-                "{name}: {commit}, {compiler}, {cpu}, {cores} cores, load {load:.1}: {command}"
-            );
+            say!("{name}: {commit}, {compiler}, {cpu}, {cores} cores, load {load:.1}: {command}");
             machines.push((cpu, cores));
         }
     }
     if machines.windows(2).any(|pair| pair[0] != pair[1]) {
-        println!("the machines differ: believe `own`, not `change`");
+        say!("the machines differ: believe `own`, not `change`");
     }
 }
 
@@ -81,7 +79,7 @@ fn line(case: &Case, old: &Part<'_>, new: &Part<'_>) -> Option<()> {
         row.wait(99.0)
             .map_or(String::new(), |wait| format!("{wait:.1} µs"))
     };
-    println!(
+    say!(
         "| {} | {} | {} | {} | {change:.2}x | {shift:.2}x | {:.2}x | {} | {} |",
         case.name,
         old.side.name(),
@@ -103,7 +101,7 @@ fn exact(before: &[Line], after: &[Line]) -> usize {
         let Some((_, now)) = same else { continue };
         compared += 1;
         if (old - now).abs() > 0.005 {
-            println!("{what}: {old:.2}, now {now:.2}");
+            say!("{what}: {old:.2}, now {now:.2}");
         }
     }
     compared

@@ -94,9 +94,9 @@ fn unknown_case(name: &str) -> Failure {
 /// Names the cases.
 pub fn list() -> Result<(), Failure> {
     for case in CASES {
-        println!("{:14} {}", case.name, case.isolates);
+        say!("{:14} {}", case.name, case.isolates);
     }
-    println!("{COUNTS:14} instructions and allocations of a hit and of a wait, under valgrind");
-    println!("{HEAP:14} what an idle connection weighs, and the live heap while operations go on");
+    say!("{COUNTS:14} instructions and allocations of a hit and of a wait, under valgrind");
+    say!("{HEAP:14} what an idle connection weighs, and the live heap while operations go on");
     Ok(())
 }

@@ -18,7 +18,7 @@ use crate::record::{Line, Writer};
 use crate::{Failure, counts, machine, report, summary};
 
 /// What a subject's counting takes, about.
-const COUNTING: Duration = Duration::from_secs(3);
+const COUNTING: Duration = Duration::from_secs(1);
 /// What weighing a subject takes, about, and watching the heap.
 const WEIGHING: Duration = Duration::from_millis(200);
 const WATCHING: Duration = Duration::from_secs(5);

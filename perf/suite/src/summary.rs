@@ -13,12 +13,13 @@ pub fn print(lines: &[Line]) {
     for case in CASES {
         let parts = parts(lines, case.name);
         if parts.blocks > 0 {
-            println!("\n### {}: {}", case.name, case.isolates);
+            say!("\n### {}: {}", case.name, case.isolates);
         }
         if parts.left_out > 0 {
-            println!(
+            say!(
                 "\nleft out: {} of {} blocks, during which the cores moved or were shared",
-                parts.left_out, parts.blocks
+                parts.left_out,
+                parts.blocks
             );
         }
         for part in &parts.parts {
@@ -32,30 +33,30 @@ pub fn print(lines: &[Line]) {
                 subject,
                 what,
                 per_cycle,
-            } => println!("count: {subject}: {per_cycle:.2} {what} a {cycle}"),
+            } => say!("count: {subject}: {per_cycle:.2} {what} a {cycle}"),
             Line::Weight {
                 subject,
                 bytes_per_connection,
-            } => println!("weight: {subject}: {bytes_per_connection:.0} bytes an idle connection"),
-            Line::Bar { verdict } => println!("bar: {verdict}"),
+            } => say!("weight: {subject}: {bytes_per_connection:.0} bytes an idle connection"),
+            Line::Bar { verdict } => say!("bar: {verdict}"),
             _ => {}
         }
     }
     for line in scaling(lines) {
-        println!("scaling: {line}");
+        say!("scaling: {line}");
     }
 }
 
 fn print_part(case: &Case, part: &Part<'_>) {
     let ((_, unit), rows) = (case.in_unit(1.0), &part.rows);
     match part.side {
-        Side::Any => println!("\n{} rounds\n", part.blocks),
-        side => println!("\n{} blocks, cores {}\n", part.blocks, side.name()),
+        Side::Any => say!("\n{} rounds\n", part.blocks),
+        side => say!("\n{} blocks, cores {}\n", part.blocks, side.name()),
     }
-    println!(
+    say!(
         "| subject | {unit} [least, most] | {OURS} is faster by | p50 µs | p95 µs | p99 µs | max µs | min/max |"
     );
-    println!("| --- | --- | --- | --- | --- | --- | --- | --- |");
+    say!("| --- | --- | --- | --- | --- | --- | --- | --- |");
     let ours = rows.iter().find(|row| row.subject == OURS);
     for row in rows {
         let (middle, least, most) = row.time();
@@ -69,7 +70,7 @@ fn print_part(case: &Case, part: &Part<'_>) {
             row.wait(at)
                 .map_or(String::from(" "), |wait| format!("{wait:.1}"))
         };
-        println!(
+        say!(
             "| {} | {:.2} [{low:.2}, {high:.2}] | {ratio:.2}x | {} | {} | {} | {} | {:.2} |",
             row.subject,
             number(middle),

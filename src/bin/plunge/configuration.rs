@@ -47,7 +47,8 @@ pub fn load(file: &Path, this: &Path) -> Result<Result<Config, Vec<String>>, Fai
 /// Says whether a file could be served.
 pub fn check(file: &Path) -> Result<(), Failure> {
     let config = read(file, &this_program()?)?;
-    let upstreams = match config.upstreams.len() {
+    let plain = config.web.as_ref().map_or(0, |web| web.routes.len());
+    let upstreams = match config.upstreams.len() + plain {
         1 => String::from("1 upstream"),
         count => format!("{count} upstreams"),
     };

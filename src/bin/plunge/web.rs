@@ -62,9 +62,13 @@ impl Web {
 /// Says where it listens: scripts wait for the line with the word `listening`.
 pub fn greet(address: SocketAddr, routes: usize) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
+    let routes = match routes {
+        1 => String::from("1 route"),
+        count => format!("{count} routes"),
+    };
     writeln!(
         out,
-        "plunge: http listening on http://{address}/ ({routes} routes)"
+        "plunge: http listening on http://{address}/ ({routes})"
     )
     .and_then(|()| out.flush())
     .map_err(|error| Failure::Run(format!("standard output cannot be written: {error}")))

@@ -8,8 +8,10 @@ use toml::de::DeValue;
 
 use super::section::{Noted, Section};
 use crate::proxy::options::RouteMatch;
-use crate::proxy::plain::{GatewayOptions, HostHeader, RouteOptions, UpstreamOptions};
-use crate::transport::http::HttpTarget;
+use crate::proxy::plain::{
+    GatewayOptions, HostHeader, RouteOptions, UpstreamOptions, checked_host,
+};
+use crate::transport::http::{HttpTarget, TargetError};
 
 /// The options of the gateway, without routes. Without an address of its own it shares that of MCP; `apart` is
 /// set where its own looks the same and is another.
@@ -86,7 +88,7 @@ pub fn route(section: &mut Section<'_>, name: &str, place: &RouteMatch) -> Optio
     route.prefix.clone_from(&place.path);
     route.strip_prefix = section.boolean("strip_prefix").unwrap_or(false);
     if let Some(host) = section.string("host_header") {
-        if host.value.is_empty() || !host.value.bytes().all(|byte| byte.is_ascii_graphic()) {
+        if host.value.is_empty() || checked_host(host.value.as_bytes()).is_err() {
             let text = format!("`host_header`: \"{}\" cannot be sent as Host", host.value);
             section.say(host.at, text);
         }
@@ -116,7 +118,10 @@ fn target(url: &str) -> Result<HttpTarget, String> {
     if url.starts_with("https:") {
         return Err("plain upstreams are spoken to over http: write http://".into());
     }
-    let target = HttpTarget::parse(url).map_err(|error| error.to_string())?;
+    let target = HttpTarget::parse(url).map_err(|error| match error {
+        TargetError::NoUrl => "write a URL such as http://127.0.0.1:3000".to_owned(),
+        error => error.to_string(),
+    })?;
     match target.path() {
         "/" => Ok(target),
         path => Err(format!("leave `{path}` out: a request's own path goes on")),

@@ -35,6 +35,7 @@ mod worker;
 
 pub use counts::{GatewayStats, UpstreamStats};
 pub use gateway::{Gateway, GatewayError, GatewayReport, GatewayView};
+pub(in crate::proxy) use head::checked_host;
 pub use lanes::AddressStats;
 pub use meter::AnswerStats;
 pub(in crate::proxy) use options::check_routes;

@@ -177,13 +177,14 @@ async fn flush<W: AsyncWrite + Unpin>(
     Ok(())
 }
 
-/// Passes the rest of a request's body on.
+/// Passes the rest of a request's body on, and then looks whether its client is still there; it ends in order with the
+/// client's next words.
 ///
 /// # Errors
 ///
 /// [`Fault`]; [`Fault::Silent`] where the upstream does not take more of it.
-pub async fn pump<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
-    from: &mut R,
+pub async fn pump<W: AsyncWrite + Unpin>(
+    from: &mut ReadHalf<'_>,
     inbox: &mut Inbox,
     to: &mut W,
     body: &mut Body,
@@ -200,7 +201,10 @@ pub async fn pump<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
         }
         if body.is_done() {
             moves.set_whole();
-            return Ok(());
+            return match inbox.is_empty() {
+                true => says_more(from).await,
+                false => Ok(()),
+            };
         }
         moves.set_asking(true);
         match inbox.read(from).await {
@@ -208,6 +212,13 @@ pub async fn pump<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
             Ok(_) => moves.sent(),
         }
         moves.set_asking(false);
+    }
+}
+
+async fn says_more(client: &mut ReadHalf<'_>) -> Result<(), Fault> {
+    match client.peek(&mut [0]).await {
+        Ok(1..) => Ok(()),
+        Ok(0) | Err(_) => Err(Fault::ClientGone),
     }
 }
 
@@ -264,14 +275,18 @@ pub async fn both(
     let (mut answering, mut pumping) = (pin!(answering), pin!(pumping));
     let mut pumped = false;
     poll_fn(|context| {
+        let mut fault = None;
         if !pumped && let Poll::Ready(ended) = pumping.as_mut().poll(context) {
             match ended {
                 // It may have said why before it stopped to read.
                 Ok(()) | Err(Fault::Silent) => pumped = true,
-                Err(fault) => return Poll::Ready(Err(fault)),
+                Err(found) => fault = Some(found),
             }
         }
-        answering.as_mut().poll(context)
+        match (answering.as_mut().poll(context), fault) {
+            (Poll::Pending, Some(fault)) => Poll::Ready(Err(fault)),
+            (answered, _) => answered,
+        }
     })
     .await
 }

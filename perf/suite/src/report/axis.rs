@@ -49,7 +49,8 @@ impl Axis {
             (least, most) = (1.0, 10.0);
         }
         match scale {
-            Scale::Linear => least = least.min(0.0),
+            // A line along the upper edge would be half of one.
+            Scale::Linear => (least, most) = (least.min(0.0), most * 1.03),
             Scale::Log => (least, most) = (round_down(least), round_up(most)),
             Scale::Steps => (least, most) = (least / 1.15, most * 1.15),
             Scale::Nines => (least, most) = (0.0, LAST_NINE),
@@ -90,7 +91,7 @@ impl Axis {
             Scale::Linear => linear(self.least, self.most),
             Scale::Log => logarithmic(self.least, self.most),
             Scale::Steps => self.steps.clone(),
-            Scale::Nines => vec![0.0, 50.0, 90.0, 99.0, 99.9, 99.99],
+            Scale::Nines => vec![0.0, 50.0, 90.0, 95.0, 99.0, 99.9, 99.99],
         };
         let text = |number: f64| match self.scale {
             Scale::Nines => format!("{number}"),

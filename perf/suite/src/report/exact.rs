@@ -50,7 +50,7 @@ fn exact<'a>(title: &str, numbers: impl Iterator<Item = (&'a String, f64)>) -> S
         true => String::new(),
         false => format!(
             "<h3>{title}</h3>{}",
-            bars::draw(title, "less is better", &bars)
+            bars::draw(title, &format!("{title} (less is better)"), &bars)
         ),
     }
 }

@@ -103,30 +103,27 @@ fn machine(lines: &[Line]) -> String {
 }
 
 fn verdict(lines: &[Line]) -> String {
+    let said = lines.iter().filter_map(|line| match line {
+        Line::Failed { .. } => Some(("bad", line.failure()?)),
+        Line::Bar { verdict } if verdict.ends_with("MISSED") => Some(("bad", verdict.clone())),
+        Line::Bar { verdict } => Some(("good", verdict.clone())),
+        _ => None,
+    });
+    let mut rows: Vec<(&str, String)> = said.collect();
+    rows.sort_by_key(|(class, _)| *class != "bad");
+    rows.extend(scaling(lines).into_iter().map(|line| ("soft", line)));
+    if rows.is_empty() {
+        return String::new();
+    }
     let mut text = String::from(r#"<table class="wide">"#);
-    let mut any = false;
-    for line in lines {
-        let (class, said) = match line {
-            Line::Failed { .. } => ("bad", line.failure().unwrap_or_default()),
-            Line::Bar { verdict } if verdict.ends_with("MISSED") => ("bad", verdict.clone()),
-            Line::Bar { verdict } => ("good", verdict.clone()),
-            _ => continue,
-        };
-        any = true;
+    for (class, said) in rows {
         let _ = write!(
             text,
             r#"<tr><td class="{class}">{}</td></tr>"#,
             escape(&said)
         );
     }
-    for line in scaling(lines) {
-        any = true;
-        let _ = write!(text, "<tr><td>{}</td></tr>", escape(&line));
-    }
-    match any {
-        true => text + "</table>",
-        false => String::new(),
-    }
+    text + "</table>"
 }
 
 fn baseline(lines: &[Line]) -> String {
@@ -140,8 +137,8 @@ fn baseline(lines: &[Line]) -> String {
         true => body,
         false => format!(
             "<p>The {BASELINE} is a mutexed deque, a semaphore and a channel on which connections come \
-             back.</p><table><tr><th>case</th><th>cores</th><th>unit</th><th>{OURS}</th><th>{BASELINE}</th>\
-             <th>faster by</th><th>p99 wait µs</th><th>theirs</th></tr>{body}</table>"
+             back.</p><table><tr><th>case</th><th>cores</th><th>faster by</th><th>{OURS}</th><th>{BASELINE}</th>\
+             <th>unit</th><th>p99 wait µs</th><th>theirs</th></tr>{body}</table>"
         ),
     }
 }
@@ -152,13 +149,13 @@ fn beside_baseline(case: &Case, part: &Part<'_>) -> Option<String> {
     let unit = |row: &Row<'_>| short(case.in_unit(row.time().0).0);
     let wait = |row: &Row<'_>| row.wait(99.0).map_or(String::new(), short);
     Some(format!(
-        "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{:.2}x</td><td>{}</td><td>{}</td></tr>",
+        "<tr><td>{}</td><td>{}</td><td>{:.2}x</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
         case.name,
         part.side.name(),
-        case.in_unit(1.0).1,
+        ours.speed_over(theirs),
         unit(ours),
         unit(theirs),
-        ours.speed_over(theirs),
+        case.in_unit(1.0).1,
         wait(ours),
         wait(theirs)
     ))

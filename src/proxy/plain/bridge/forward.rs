@@ -47,7 +47,8 @@ pub async fn forward(visit: Visit<'_>) -> Response<Answer> {
     };
     let trace = Trace::of(request.headers());
     trace.write(request.headers_mut());
-    let mut entry = entry(&rules, &request, placed.as_ref().ok(), &trace);
+    let heard = refusal.is_none().then_some(&request);
+    let mut entry = entry(&rules, heard, placed.as_ref().ok(), &trace);
     let upstream = placed.as_ref().ok();
     let upstream = upstream.map(|placed| placed.route.upstream.clone());
     let given = match placed {
@@ -81,20 +82,21 @@ pub async fn forward(visit: Visit<'_>) -> Response<Answer> {
     answer
 }
 
-/// The request's line in the log, if there is one.
+/// The request's line in the log, if there is one. Of a head that was refused another stands here: nothing is said of
+/// that.
 fn entry(
     rules: &Rules,
-    request: &Request<Incoming>,
+    request: Option<&Request<Incoming>>,
     placed: Option<&Placed<'_>>,
     trace: &Trace,
 ) -> Option<Entry> {
     let log = rules.log.as_ref()?;
-    let uri = request.uri();
-    let named = request.headers().get(HOST).map(HeaderValue::as_bytes);
+    let named = request.and_then(|request| request.headers().get(HOST));
+    let uri = request.map(Request::uri);
     let asked = Asked {
-        method: request.method().as_str(),
-        host: authority(uri).or(named),
-        path: uri.path(),
+        method: request.map_or("", |request| request.method().as_str()),
+        host: uri.and_then(authority).or(named.map(HeaderValue::as_bytes)),
+        path: uri.map_or("", |uri| uri.path()),
         upstream: placed.map(|placed| &*placed.route.upstream.options.name),
         trace: trace.context(),
     };

@@ -26,6 +26,8 @@ pub struct Given {
     pub flight: Flight<Arc<Upstream>>,
     /// How far the request is.
     pub upload: Arc<Progress>,
+    /// When that came.
+    pub begun: Instant,
 }
 
 /// The state of a request that is passed on.
@@ -74,6 +76,7 @@ pub async fn pass(
                     hold,
                     flight,
                     upload,
+                    begun,
                 });
             }
             Err(missed) => request = passing.again(missed, &mut flight)?,
@@ -90,6 +93,8 @@ impl Passing {
     ) -> Result<Request<Upload>, Refusal> {
         let refusal = match missed {
             Missed::Client(refusal) => return Err(refusal),
+            // It may refuse what it likes, and go when it likes.
+            Missed::Refused(None) => return Err(refusal::BROKEN),
             Missed::NoConnection(refusal, request) => {
                 return self.elsewhere(refusal, flight).map(|()| *request);
             }

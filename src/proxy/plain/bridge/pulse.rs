@@ -23,22 +23,36 @@ pub struct Pulse {
     /// When bytes last went to the client, or were heard of one that was told of the end, in ms.
     moved: AtomicU64,
     is_shut: AtomicBool,
+    /// Requests that were answered, and those that were taken back at once.
+    served: AtomicU32,
+    taken_back: AtomicU32,
     answers: Mutex<Vec<Weak<Standing>>>,
 }
 
 /// A request under way, with its answer; or the part of one's head that came.
-pub struct Busy(Arc<Pulse>);
+pub struct Busy {
+    pulse: Arc<Pulse>,
+    begun: Duration,
+    is_answered: bool,
+}
 
 /// An answer on its way to the client.
 pub struct Standing {
     pulse: Arc<Pulse>,
-    /// When it was last asked for more, in ms.
-    asked: AtomicU64,
-    /// How long it may not be.
+    /// Since when it is the client's turn to take more of it, in ms; [`NOT_THE_CLIENTS`] where it is not.
+    since: AtomicU64,
+    /// How long that may be.
     patience: Duration,
     /// The stream that carries it, where it has one of its own.
     stream: Option<Arc<OnceLock<AbortHandle>>>,
 }
+
+/// So many requests may be taken back within [`AT_ONCE`], and as many as are answered.
+const MOST_TAKEN_BACK: u32 = 500;
+const AT_ONCE: Duration = Duration::from_secs(1);
+
+/// The upstream is waited for.
+const NOT_THE_CLIENTS: u64 = u64::MAX;
 
 impl Pulse {
     /// That of a connection which begins now.
@@ -49,6 +63,8 @@ impl Pulse {
             rests_since: AtomicU64::new(0),
             moved: AtomicU64::new(0),
             is_shut: AtomicBool::new(false),
+            served: AtomicU32::new(0),
+            taken_back: AtomicU32::new(0),
             answers: Mutex::default(),
         })
     }
@@ -57,7 +73,19 @@ impl Pulse {
     pub fn begin(self: &Arc<Self>) -> Busy {
         // Relaxed: written and read by tasks of one thread, as all words here.
         self.active.fetch_add(1, Ordering::Relaxed);
-        Busy(self.clone())
+        Busy {
+            pulse: self.clone(),
+            begun: self.now(),
+            is_answered: false,
+        }
+    }
+
+    /// Whether its client does little but begin requests and take them back at once, which costs it nothing and each
+    /// upstream a connection.
+    pub fn is_flooded(&self) -> bool {
+        // Relaxed, both: as in `begin`.
+        let taken_back = self.taken_back.load(Ordering::Relaxed);
+        taken_back > MOST_TAKEN_BACK && taken_back > self.served.load(Ordering::Relaxed)
     }
 
     /// Notes bytes that went on.
@@ -130,37 +158,53 @@ fn since(word: &AtomicU64) -> Duration {
 }
 
 impl Busy {
+    /// Notes that it is answered, or was no request.
+    pub fn answered(&mut self) {
+        self.is_answered = true;
+    }
+
     /// Its answer, which the client has to take in time. To be called in the task of its stream.
     pub fn answer(&self, patience: Duration) -> Arc<Standing> {
-        let pulse = self.0.clone();
+        let pulse = self.pulse.clone();
         let standing = Arc::new(Standing {
-            asked: AtomicU64::new(pulse.millis()),
+            since: AtomicU64::new(pulse.millis()),
             pulse,
             patience,
             stream: streams::current(),
         });
-        self.0.answers.lock().push(Arc::downgrade(&standing));
+        self.pulse.answers.lock().push(Arc::downgrade(&standing));
         standing
     }
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        // Relaxed, both: as in `begin`.
-        self.0.rests_since.store(self.0.millis(), Ordering::Relaxed);
-        self.0.active.fetch_sub(1, Ordering::Relaxed);
+        let pulse = &self.pulse;
+        // Relaxed, all: as in `begin`.
+        pulse.rests_since.store(pulse.millis(), Ordering::Relaxed);
+        pulse.active.fetch_sub(1, Ordering::Relaxed);
+        let ended = match self.is_answered {
+            true => &pulse.served,
+            false if pulse.now() < self.begun + AT_ONCE => &pulse.taken_back,
+            false => return,
+        };
+        ended.fetch_add(1, Ordering::Relaxed);
     }
 }
 
 impl Standing {
-    /// Notes that there is room for more of it.
-    pub fn asked(&self) {
+    /// Notes that it was asked for more, and whether there was some: the rest is the client's to ask for, then.
+    pub fn asked(&self, is_given: bool) {
+        let since = match is_given {
+            true => self.pulse.millis(),
+            false => NOT_THE_CLIENTS,
+        };
         // Relaxed: as in `begin`.
-        self.asked.store(self.pulse.millis(), Ordering::Relaxed);
+        self.since.store(since, Ordering::Relaxed);
     }
 
     fn is_stuck(&self, now: Duration) -> bool {
-        now > since(&self.asked).saturating_add(self.patience)
+        now > since(&self.since).saturating_add(self.patience)
     }
 
     /// Ends its stream alone; `false`: it has none.

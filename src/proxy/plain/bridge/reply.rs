@@ -21,16 +21,12 @@ use crate::proxy::plain::refusal::Refusal;
 /// other protocol that nobody asked for.
 pub fn is_clear(answer: &Response<Incoming>) -> bool {
     let (fields, mut said) = (answer.headers(), Said::default());
-    let lengths = fields.get_all(CONTENT_LENGTH).iter();
-    let codings = fields.get_all(TRANSFER_ENCODING).iter();
+    let mut lengths = fields.get_all(CONTENT_LENGTH).iter();
+    let mut codings = fields.get_all(TRANSFER_ENCODING).iter();
     fields.len() <= MOST_FIELDS
         && answer.status() != StatusCode::SWITCHING_PROTOCOLS
-        && lengths.fold(true, |is_so, one| {
-            is_so && said.length(one.as_bytes()).is_ok()
-        })
-        && codings.fold(true, |is_so, one| {
-            is_so && said.coding(one.as_bytes()).is_ok()
-        })
+        && lengths.all(|one| said.length(one.as_bytes()).is_ok())
+        && codings.all(|one| said.coding(one.as_bytes()).is_ok())
         && said
             .framing(answer.version() == Version::HTTP_10, Framing::Close)
             .is_ok()
@@ -44,7 +40,7 @@ pub fn passed(given: Given) -> Response<Words> {
         head.headers.remove(CONTENT_LENGTH);
     }
     head.version = Version::default();
-    let passed = Passed::new(body, given.hold, given.flight, given.upload);
+    let passed = Passed::new(body, given.hold, given.flight, given.upload, given.begun);
     Response::from_parts(head, Words::Passed(Box::new(passed)))
 }
 

@@ -95,9 +95,13 @@ impl Judge for Requests {
         };
         match parse_request(bytes, &terms, &mut Outbox::take()) {
             Ok(None) => {
-                self.begun.get_or_insert_with(|| Begun {
-                    _busy: self.pulse.begin(),
-                    late: Box::pin(sleep(rules.client_head)),
+                self.begun.get_or_insert_with(|| {
+                    let mut busy = self.pulse.begin();
+                    busy.answered();
+                    Begun {
+                        _busy: busy,
+                        late: Box::pin(sleep(rules.client_head)),
+                    }
                 });
                 Ok(None)
             }

@@ -120,6 +120,7 @@ async fn converse<C: Conversation>(
         biased;
         ended = run(connection, worker, pulse, dialect) => ended,
         () = stuck(worker, pulse) => Ok(()),
+        () = comes_true(|| pulse.is_flooded()) => Ok(()),
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection broke off");
