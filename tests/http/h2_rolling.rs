@@ -1,12 +1,13 @@
 //! A second gateway takes the address over while the first goes: clients in h2 see no failed request.
 
+use std::error::Error;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use http_body_util::BodyExt;
-use hyper::client::conn::http2;
+use hyper::client::conn::{TrySendError, http2};
 use hyper::{Request, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use plunge::proxy::plain::{Gateway, GatewayOptions};
@@ -34,6 +35,14 @@ async fn opened(address: SocketAddr) -> http2::SendRequest<Body> {
     sender
 }
 
+/// Whether a request was not sent, or the server said by GOAWAY that it does not look at it (RFC 9113, 6.8): it goes over
+/// the next connection.
+fn is_for_the_next(error: &TrySendError<Request<Body>>) -> bool {
+    let said = error.error().source();
+    let said = said.and_then(|said| said.downcast_ref::<h2::Error>());
+    error.message().is_some() || said.is_some_and(|said| said.is_go_away() && said.is_remote())
+}
+
 /// Asks on one connection until that is told to end, then on the next; a request that was sent has to be answered.
 async fn asks(address: SocketAddr, seen: Arc<Seen>) {
     while !seen.is_over.load(Ordering::SeqCst) {
@@ -44,7 +53,7 @@ async fn asks(address: SocketAddr, seen: Arc<Seen>) {
             let asking = sender.try_send_request(request.unwrap());
             let answer = match timeout(PATIENCE, asking).await.unwrap() {
                 Ok(answer) => answer,
-                Err(error) if error.message().is_some() => break,
+                Err(error) if is_for_the_next(&error) => break,
                 Err(error) => panic!("a request failed: {error:?}"),
             };
             assert_eq!(answer.status(), StatusCode::OK);

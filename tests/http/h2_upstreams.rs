@@ -145,3 +145,25 @@ async fn a_request_that_is_refused_goes_again_with_its_body_if_nothing_of_that_w
     assert_eq!(body.unwrap().unwrap().to_bytes(), "hello");
     assert_eq!(seen.load(Ordering::SeqCst), 2);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_in_h2_that_takes_too_long_in_all_is_cut_off() {
+    let origin = Origin::scripted(|talk, _| {
+        talk.head();
+        talk.say("HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n");
+        // Never silent, never done.
+        while talk.say("x") {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    });
+    let mut upstream = upstream(&[&origin]);
+    upstream.timeouts.overall = Duration::from_millis(300);
+    let gateway = Gateway::start(options(upstream)).unwrap();
+    let address = gateway.address();
+    let mut sender = client(address).await;
+    let request = Request::get(format!("http://{address}/")).body(whole(""));
+    let answer = sender.send_request(request.unwrap()).await.unwrap();
+    let body = timeout(PATIENCE, answer.into_body().collect()).await;
+    assert!(body.unwrap().is_err());
+    eventually("nothing is held", || is_at_rest(&gateway));
+}

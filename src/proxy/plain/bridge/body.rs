@@ -1,7 +1,7 @@
 //! The body of an answer on its way, with what it holds.
 //!
 //! Promise: the connection to the upstream is free again with the last frame, and closed if that does not
-//! come; a body that stands still for too long ends.
+//! come; a body that stands still for too long, or takes too long in all, ends.
 //! What a client does not take for too long is for the clock of its connection.
 //! Cost: a timer, set anew with each frame.
 
@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::channel::Channel;
 use super::pulse::{Busy, Standing};
@@ -20,6 +20,7 @@ use super::upload::{Progress, without_forbidden};
 use crate::proxy::plain::access::Entry;
 use crate::proxy::plain::counts::Counts;
 use crate::proxy::plain::lanes::{Flight, Upstream};
+use crate::resilience::Deadline;
 use crate::sync::{Arc, CachePadded};
 use crate::{BoxError, PoolConnection};
 
@@ -60,6 +61,8 @@ pub struct Passed {
     hold: Hold,
     flight: Flight<Arc<Upstream>>,
     upload: Arc<Progress>,
+    deadline: Deadline,
+    /// Rings when that is over.
     timer: Pin<Box<Sleep>>,
 }
 
@@ -107,20 +110,27 @@ impl Words {
     pub fn patience(&self) -> Option<Duration> {
         match self {
             Self::Own(_) => None,
-            Self::Passed(passed) => Some(passed.idle().saturating_mul(2).min(LONGEST_PATIENCE)),
+            Self::Passed(passed) => {
+                let idle = passed.flight.options().timeouts.idle;
+                Some(idle.saturating_mul(2).min(LONGEST_PATIENCE))
+            }
         }
     }
 }
 
 impl Passed {
-    /// A body that may stand still for as long as its upstream may be silent.
+    /// A body that may stand still for as long as its upstream may be silent, of an answer to a request that `begun`
+    /// then.
     pub fn new(
         body: Incoming,
         hold: Hold,
         flight: Flight<Arc<Upstream>>,
         upload: Arc<Progress>,
+        begun: Instant,
     ) -> Self {
-        let idle = flight.options().timeouts.idle;
+        let limits = &flight.options().timeouts;
+        let mut deadline = Deadline::new(limits, begun);
+        deadline.progress(limits, Instant::now());
         Self {
             left: body.size_hint().exact(),
             body,
@@ -129,12 +139,9 @@ impl Passed {
             hold,
             flight,
             upload,
-            timer: Box::pin(sleep(idle)),
+            timer: Box::pin(sleep_until(deadline.expires())),
+            deadline,
         }
-    }
-
-    fn idle(&self) -> Duration {
-        self.flight.options().timeouts.idle
     }
 
     /// Whether all of it was read.
@@ -151,8 +158,9 @@ impl Passed {
         }
         let fault: BoxError = match Pin::new(&mut self.body).poll_frame(context) {
             Poll::Ready(Some(Ok(frame))) => {
-                let due = Instant::now() + self.idle();
-                self.timer.as_mut().reset(due);
+                let limits = &self.flight.options().timeouts;
+                self.deadline.progress(limits, Instant::now());
+                self.timer.as_mut().reset(self.deadline.expires());
                 return Poll::Ready(Some(Ok(self.passed(frame))));
             }
             Poll::Ready(None) => {
@@ -162,7 +170,7 @@ impl Passed {
             Poll::Ready(Some(Err(error))) => error.into(),
             Poll::Pending => {
                 std::task::ready!(self.timer.as_mut().poll(context));
-                "the upstream fell silent".into()
+                "the upstream fell silent, or its answer took too long".into()
             }
         };
         // Where it was the client's part that broke off, the upstream is not blamed.

@@ -26,6 +26,8 @@ pub struct Given {
     pub flight: Flight<Arc<Upstream>>,
     /// How far the request is.
     pub upload: Arc<Progress>,
+    /// When that came.
+    pub begun: Instant,
 }
 
 /// The state of a request that is passed on.
@@ -74,6 +76,7 @@ pub async fn pass(
                     hold,
                     flight,
                     upload,
+                    begun,
                 });
             }
             Err(missed) => request = passing.again(missed, &mut flight)?,

@@ -40,7 +40,7 @@ pub fn passed(given: Given) -> Response<Words> {
         head.headers.remove(CONTENT_LENGTH);
     }
     head.version = Version::default();
-    let passed = Passed::new(body, given.hold, given.flight, given.upload);
+    let passed = Passed::new(body, given.hold, given.flight, given.upload, given.begun);
     Response::from_parts(head, Words::Passed(Box::new(passed)))
 }
 
