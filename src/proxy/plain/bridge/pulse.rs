@@ -1,8 +1,8 @@
 //! What moves on a client's connection that hyper reads, for its clock.
 //!
 //! Promise: a connection without a request ends when its time is over, and what its client does not take ends, too:
-//! hyper asks a body for one frame beyond the room there is, and then no more until that went, so a timer of the body's own would never ring. One answer
-//! that stands still in h2 ends alone.
+//! hyper asks a body for one frame beyond the room there is, and then no more until that went, so a timer of the body's
+//! own would never ring. One answer that stands still in h2 ends alone.
 //! Cost: a lock of one thread for each answer with a body, a look at the clock for each write, and a timer for each
 //! connection.
 

@@ -122,8 +122,8 @@ fn lost(error: &hyper::Error, progress: &Progress, used: bool) -> Missed {
     }
 }
 
-/// What an upstream said instead of an answer. Of a request that still waits for its stream when GOAWAY comes hyper says
-/// no more than that it is gone: that is nothing, too, though nobody looked at it.
+/// What an upstream said instead of an answer. Of a request that still waits for its stream when GOAWAY comes hyper
+/// says no more than that it is gone: that is nothing, too, though nobody looked at it.
 enum Said {
     /// That it did not look at the request.
     Refused,
