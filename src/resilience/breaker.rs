@@ -228,7 +228,10 @@ impl CircuitBreaker {
         let outlived = |lost: &mut Break| {
             admission.begun <= lost.at && now.saturating_duration_since(lost.at) >= OUTLIVED
         };
-        if let Some(lost) = self.lost.take_if(outlived) {
+        let lost = self.lost.take_if(outlived);
+        // What is older than the window says nothing of now.
+        let recent = |lost: &Break| now.saturating_duration_since(lost.at) < self.options.window;
+        if let Some(lost) = lost.filter(recent) {
             self.window.add_failures(lost.others, now);
         }
     }

@@ -19,7 +19,7 @@ use crate::fixture::{PATIENCE, addresses, eventually, is_at_rest, options};
 use crate::h2::{Body, client, whole};
 
 /// An upstream that allows so many streams of a connection at a time, and never ends an answer; with a word in the
-/// path it goes away after it. How many connections it had.
+/// path it goes away after it, or says nothing. How many connections it had.
 async fn narrow(streams: u32) -> (UpstreamOptions, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let target = HttpTarget::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
@@ -32,9 +32,14 @@ async fn narrow(streams: u32) -> (UpstreamOptions, Arc<AtomicUsize>) {
             server.max_concurrent_streams(streams);
             tokio::spawn(async move {
                 let mut connection = server.handshake::<_, Bytes>(stream).await.unwrap();
-                let mut kept = Vec::new();
+                let (mut kept, mut hung) = (Vec::new(), Vec::new());
                 while let Some(Ok((request, mut respond))) = connection.accept().await {
-                    kept.push(respond.send_response(Response::new(()), false).unwrap());
+                    if request.uri().path() == "/hang" {
+                        hung.push(respond);
+                        continue;
+                    }
+                    // It may be gone by now.
+                    kept.extend(respond.send_response(Response::new(()), false));
                     if request.uri().path() == "/last" {
                         connection.graceful_shutdown();
                     }
@@ -79,7 +84,7 @@ async fn beyond_the_connections_a_request_waits_for_a_stream_and_blames_nobody()
     let (mut upstream, connections) = narrow(1).await;
     upstream.max_connections = 1;
     upstream.breaker.failures = 1;
-    upstream.timeouts.request = Duration::from_millis(200);
+    upstream.timeouts.request = Duration::from_secs(1);
     let gateway = Gateway::start(options(upstream)).unwrap();
     let address = gateway.address();
     let mut sender = client(address).await;
@@ -119,4 +124,47 @@ async fn those_that_wait_in_line_for_a_connection_blame_nobody() {
     }
     assert_eq!(addresses(&gateway)[0].failures, 0);
     drop(long);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_burst_on_connections_that_allow_less_than_is_thought_is_served_and_blames_nobody() {
+    let (upstream, _) = narrow(2).await;
+    let gateway = Gateway::start(options(upstream)).unwrap();
+    let address = gateway.address();
+    let sender = client(address).await;
+    let asking = (0..12).map(|_| {
+        let mut sender = sender.clone();
+        async move { ask(&mut sender, address, "/").await }
+    });
+    let answers = join_all(asking).await;
+    assert!(
+        answers
+            .iter()
+            .all(|answer| answer.status() == StatusCode::OK)
+    );
+    assert_eq!(addresses(&gateway)[0].failures, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upstream_that_hangs_is_blamed_for_those_that_had_a_stream() {
+    let (mut upstream, _) = narrow(2).await;
+    upstream.max_connections = 1;
+    upstream.breaker.failures = 10;
+    upstream.timeouts.request = Duration::from_millis(300);
+    let gateway = Gateway::start(options(upstream)).unwrap();
+    let address = gateway.address();
+    let sender = client(address).await;
+    // One that is answered, and keeps its stream: from then on it is known how many there are.
+    let _first = ask(&mut sender.clone(), address, "/").await;
+    let asking = ["/hang", "/hang"].map(|path| {
+        let mut sender = sender.clone();
+        async move { ask(&mut sender, address, path).await.status() }
+    });
+    let mut statuses = join_all(asking).await;
+    statuses.sort();
+    assert_eq!(
+        statuses,
+        [StatusCode::SERVICE_UNAVAILABLE, StatusCode::GATEWAY_TIMEOUT]
+    );
+    assert_eq!(addresses(&gateway)[0].failures, 1);
 }

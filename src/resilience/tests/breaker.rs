@@ -171,6 +171,23 @@ async fn what_breaks_off_each_by_itself_opens_it_however_long_calls_last() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_broke_off_long_ago_does_not_count_when_somebody_outlived_it() {
+    let mut breaker = CircuitBreaker::new(BreakerOptions::default(), Instant::now());
+    let long = breaker.admit(Instant::now()).unwrap();
+    let lost: Vec<_> = (0..100)
+        .map(|_| breaker.admit(Instant::now()).unwrap())
+        .collect();
+    advance(S).await;
+    for admission in lost {
+        breaker.record(admission, Outcome::Lost, Instant::now());
+    }
+    advance(2 * BreakerOptions::default().window).await;
+    breaker.record(long, Outcome::Success, Instant::now());
+    call(&mut breaker, Outcome::Failure);
+    assert_eq!(breaker.state(), BreakerState::Closed);
+}
+
+#[tokio::test(start_paused = true)]
 async fn calls_that_time_out_together_count_each() {
     let mut breaker = breaker();
     let under_way: Vec<_> = (0..3)

@@ -21,7 +21,7 @@ use crate::proxy::plain::access::Entry;
 use crate::proxy::plain::counts::Counts;
 use crate::proxy::plain::lanes::{Flight, Upstream};
 use crate::proxy::plain::sharing::Share;
-use crate::resilience::Deadline;
+use crate::resilience::{Deadline, Expired};
 use crate::sync::{Arc, CachePadded};
 use crate::{BoxError, PoolConnection};
 
@@ -155,12 +155,22 @@ impl Passed {
         if !self.rest.is_empty() {
             return Poll::Ready(Some(Ok(self.piece())));
         }
+        let mut is_upstreams = true;
         let fault: BoxError = match Pin::new(&mut self.body).poll_frame(context) {
             Poll::Ready(Some(Ok(frame))) => {
-                let limits = &self.flight.options().timeouts;
-                self.deadline.progress(limits, Instant::now());
-                self.timer.as_mut().reset(self.deadline.expires());
-                return Poll::Ready(Some(Ok(self.passed(frame))));
+                let (now, limits) = (Instant::now(), &self.flight.options().timeouts);
+                match self.deadline.expired(now) {
+                    // An answer that flows may be its client's doing; only silence is the upstream's.
+                    Some(Expired::Overall | Expired::Response) => {
+                        is_upstreams = false;
+                        "the answer took too long".into()
+                    }
+                    _ => {
+                        self.deadline.progress(limits, now);
+                        self.timer.as_mut().reset(self.deadline.expires());
+                        return Poll::Ready(Some(Ok(self.passed(frame))));
+                    }
+                }
             }
             Poll::Ready(None) => {
                 self.is_read = true;
@@ -169,11 +179,13 @@ impl Passed {
             Poll::Ready(Some(Err(error))) => error.into(),
             Poll::Pending => {
                 std::task::ready!(self.timer.as_mut().poll(context));
+                let expired = self.deadline.expired(Instant::now());
+                is_upstreams = expired.is_none_or(|limit| limit == Expired::Idle);
                 "the upstream fell silent, or its answer took too long".into()
             }
         };
         // Where it was the client's part that broke off, the upstream is not blamed.
-        if self.upload.fault().is_none() {
+        if is_upstreams && self.upload.fault().is_none() {
             self.flight.failed();
         }
         Poll::Ready(Some(Err(fault)))

@@ -18,6 +18,8 @@ use crate::sync::Arc;
 
 /// How often a request of which nothing was seen is sent again.
 const MOST_AGAIN: u32 = 2;
+/// How often one that came beyond the streams of a new connection is.
+const MOST_CROWDED: u32 = 16;
 
 /// An answer that an upstream gave.
 pub struct Given {
@@ -42,6 +44,7 @@ struct Passing {
     /// What the client is told if there is none left.
     last: Refusal,
     again: u32,
+    crowded: u32,
     /// Whether a connection that served before is not to be trusted.
     fresh: bool,
 }
@@ -63,6 +66,7 @@ pub async fn pass(
         tried: 0,
         last: refusal::NO_ADDRESS,
         again: 0,
+        crowded: 0,
         fresh: false,
     };
     let overall = begun + passing.upstream.options.timeouts.overall;
@@ -96,8 +100,6 @@ impl Passing {
     ) -> Result<Request<Upload>, Refusal> {
         let refusal = match missed {
             Missed::Blameless(refusal) => return Err(refusal),
-            // It may refuse what it likes, and go when it likes.
-            Missed::Refused(None) => return Err(refusal::REFUSED),
             Missed::NoConnection(refusal, request) => {
                 return self.elsewhere(refusal, flight).map(|()| *request);
             }
@@ -107,10 +109,11 @@ impl Passing {
             }
             Missed::Refused(Some(body)) if self.again < MOST_AGAIN => {
                 self.again += 1;
-                if let Some(head) = self.spare.clone() {
-                    return Ok(Request::from_parts(head, body));
-                }
-                refusal::REFUSED
+                return self.once_more(body);
+            }
+            Missed::Crowded(body) if self.crowded < MOST_CROWDED => {
+                self.crowded += 1;
+                return self.once_more(body);
             }
             Missed::Stale if self.is_replayable && !self.fresh => {
                 self.fresh = true;
@@ -119,12 +122,19 @@ impl Passing {
                 }
                 refusal::BROKEN
             }
-            Missed::Refused(_) => refusal::REFUSED,
+            // It may refuse what it likes, and go when it likes.
+            Missed::Refused(_) | Missed::Crowded(_) => return Err(refusal::REFUSED),
             Missed::Unsent(_) | Missed::Stale => refusal::BROKEN,
             Missed::Lost(refusal) => refusal,
         };
         flight.failed();
         Err(refusal)
+    }
+
+    /// The same head before a body of which nothing was read.
+    fn once_more(&self, body: Upload) -> Result<Request<Upload>, Refusal> {
+        let head = self.spare.clone().ok_or(refusal::REFUSED)?;
+        Ok(Request::from_parts(head, body))
     }
 
     /// An address cannot be reached: whether there is another.

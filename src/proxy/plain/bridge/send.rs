@@ -28,6 +28,8 @@ pub enum Missed {
     Unsent(Box<Request<Outgoing>>),
     /// The upstream says that it did not look at it (RFC 9113, 8.7); its body, if nothing of that was read.
     Refused(Option<Upload>),
+    /// The same, of one that is beyond the streams of its connection.
+    Crowded(Upload),
     /// Nothing to write to.
     NoConnection(Refusal, Box<Request<Outgoing>>),
     /// It may have been seen; the connection had served before, and ended without an answer.
@@ -53,10 +55,13 @@ pub async fn send(
             Ok(lease) => lease,
             Err(refusal) => return Err(missed(refusal, request)),
         };
+        let had_stream = has_stream(&lease);
         let answer = answer(lease.turn(), request, limit, overall, lease.is_used()).await;
         let answer = answer.map_err(|missed| match missed {
-            // Where there are more requests than streams, it may be one that was not sent yet.
-            Missed::Lost(refusal::LATE) if !has_stream(&lease) => Missed::Blameless(refusal::BUSY),
+            // There were more requests than streams before it: it may be one that was not sent yet.
+            Missed::Lost(refusal::LATE) if !had_stream => Missed::Blameless(refusal::BUSY),
+            // It was sent before the upstream had said how many streams it allows.
+            Missed::Refused(Some(body)) if !has_stream(&lease) => Missed::Crowded(body),
             missed => missed,
         })?;
         return Ok((answer, Hold::Shared { _lease: lease }));
