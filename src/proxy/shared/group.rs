@@ -28,7 +28,7 @@ use crate::proxy::guard::Guard;
 use crate::proxy::live::Live;
 use crate::proxy::options::{Mode, ServeOptions};
 use crate::proxy::peer::PeerSource;
-use crate::proxy::session::SessionTable;
+use crate::proxy::session::{SessionTable, Subscribers};
 use crate::proxy::tasks::Tasks;
 use crate::proxy::wire::{Code, Fault, RequestId};
 use crate::resilience::Deadline;
@@ -153,8 +153,23 @@ impl Group {
         self: &Arc<Self>,
         flight: Arc<Flight>,
         request: &Request<'_>,
-        mut deadline: Deadline,
+        deadline: Deadline,
     ) -> Result<Call, Fault> {
+        let called = self.call_some(flight, request, deadline).await?;
+        Ok(called.1)
+    }
+
+    /// The same, and names the child.
+    ///
+    /// # Errors
+    ///
+    /// As [`call`](Self::call).
+    pub(super) async fn call_some(
+        self: &Arc<Self>,
+        flight: Arc<Flight>,
+        request: &Request<'_>,
+        mut deadline: Deadline,
+    ) -> Result<(Arc<SharedChild>, Call), Fault> {
         let mut died = 0;
         let mut knows = self.knowing(request);
         loop {
@@ -173,7 +188,7 @@ impl Group {
             }
             deadline.again(&self.options.get().timeouts(), Instant::now());
             match child.call(&flight, request, deadline).await {
-                Ok(called) => return called,
+                Ok(called) => return called.map(|call| (child, call)),
                 // Another one could only say that it does not know what the request carries back.
                 Err(Refused::Full) if alone_knows => return Err(at_limit()),
                 Err(Refused::Full) => {}
@@ -307,6 +322,11 @@ impl Group {
         self.audience.listeners.closing()
     }
 
+    /// Who is subscribed to resources.
+    pub fn subscribers(&self) -> &Subscribers {
+        &self.audience.subscribers
+    }
+
     /// Where tasks of its requests run.
     pub fn tasks(&self) -> &Tasks {
         &self.tasks
@@ -366,6 +386,7 @@ impl Group {
                 }
             }
         }
+        self.settle();
     }
 
     /// Lets all children go, and starts none until one is asked for.
@@ -403,7 +424,7 @@ impl Group {
     }
 
     /// The children in service.
-    fn serving(&self) -> Vec<Arc<SharedChild>> {
+    pub(super) fn serving(&self) -> Vec<Arc<SharedChild>> {
         self.children.lock().clone()
     }
 
