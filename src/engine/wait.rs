@@ -169,16 +169,23 @@ impl<'a, T, H: Host<T>> Wait<'a, T, H> {
         self.body.after_wait();
     }
 
+    /// Why it failed, after that verdict. Apart, so that what is served stays short.
+    #[cold]
+    #[inline(never)]
+    fn failed(&self) -> WaitError<H::Failure> {
+        // SAFETY: after a verdict the node is ours alone.
+        match unsafe { (*self.node()).take_failure() } {
+            Some(failure) => WaitError::Failed(failure),
+            None => WaitError::Expired,
+        }
+    }
+
     fn collect(&mut self) -> Option<Outcome<T, H>> {
         let outcome = match self.verdict() {
             Verdict::Waiting | Verdict::Left => return None,
             Verdict::Closed => Err(WaitError::Closed),
             Verdict::Expired => Err(WaitError::Expired),
-            // SAFETY: after a verdict the node is ours alone.
-            Verdict::Failed => Err(match unsafe { (*self.node()).take_failure() } {
-                Some(failure) => WaitError::Failed(failure),
-                None => WaitError::Expired,
-            }),
+            Verdict::Failed => Err(self.failed()),
             Verdict::Served(id) => Ok(self.body.lease(id)),
         };
         self.finish();

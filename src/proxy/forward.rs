@@ -157,13 +157,8 @@ impl Desk {
         if is_modern {
             http::check_meta(&message).map_err(refuse)?;
         }
-        if session.is_none()
-            && self.session.is_some()
-            && !is_modern
-            && message.method() != Some("initialize")
-        {
-            let text = "the session is over: its server process is gone; initialize a new one";
-            return Err(refuse(Fault::new(Code::SessionEnded, text)));
+        if !is_modern && message.method() != Some("initialize") {
+            self.check_session().map_err(refuse)?;
         }
         let mut retries = 0;
         let begun = loop {
@@ -193,6 +188,7 @@ impl Desk {
 
     /// Takes several messages in one line.
     async fn take_batch(&self, line: &Bytes) -> Result<(), Fault> {
+        self.check_session()?;
         let session = self.session();
         let begun = begin_batch(&self.state, session.as_ref(), line, ACCEPTS).await?;
         if let Some(batch) = begun {
@@ -202,6 +198,15 @@ impl Desk {
                 let _ = out.send(batch.answers().await).await;
                 drop(served);
             });
+        }
+        Ok(())
+    }
+
+    /// Refuses what would go to a session that is over.
+    fn check_session(&self) -> Result<(), Fault> {
+        if self.session.is_some() && self.session().is_none() {
+            let text = "the session is over: its server process is gone; initialize a new one";
+            return Err(Fault::new(Code::SessionEnded, text));
         }
         Ok(())
     }

@@ -29,6 +29,8 @@ pub struct Guard {
     retried: AtomicU64,
     ejected: AtomicU64,
     recycled: [AtomicU64; REASONS.len()],
+    /// Whether all its calls go to one server, and not each to a process that dies by itself.
+    is_one_server: bool,
 }
 
 /// Why a child that works is replaced.
@@ -51,8 +53,8 @@ pub struct Ticket {
 }
 
 impl Guard {
-    /// A guard that lets calls in.
-    pub fn new(options: BreakerOptions) -> Arc<Self> {
+    /// A guard that lets calls in, of an upstream that is one server or many processes.
+    pub fn new(options: BreakerOptions, is_one_server: bool) -> Arc<Self> {
         let now = Instant::now();
         let (rejected, retried, ejected, recycled) = Default::default();
         Arc::new(Self {
@@ -63,6 +65,7 @@ impl Guard {
             retried,
             ejected,
             recycled,
+            is_one_server,
         })
     }
 
@@ -113,17 +116,29 @@ impl Guard {
         }
     }
 
-    /// Notes how a call within a session ended.
-    fn note_in_session(&self, admission: Admission, outcome: Outcome, now: Instant) {
+    /// Notes how a call within a session ended; tells whether it counted.
+    fn note_in_session(&self, admission: Admission, outcome: Outcome, now: Instant) -> bool {
         let mut sessions = self.sessions.lock();
-        sessions.record(admission, outcome, now);
+        let counted = sessions.record(admission, outcome, now);
         if sessions.state() == BreakerState::Closed {
-            return;
+            return counted;
         }
         let options = sessions.options();
         sessions.renew(options, now);
         drop(sessions);
         self.breaker.lock().trip(now);
+        counted
+    }
+
+    /// What a fault says of the upstream. Whoever asks for a server, or waits for a child's start, learns of the
+    /// same break as the others; the end of a process is told once by [`fail_all`](super::call::fail_all).
+    fn outcome_of(&self, fault: &Fault) -> Outcome {
+        match fault.code {
+            Code::NoChild => Outcome::Lost,
+            Code::ChildDied if self.is_one_server => Outcome::Lost,
+            Code::ChildDied | Code::TimedOut | Code::UpstreamFailed => Outcome::Failure,
+            _ => Outcome::Abandoned,
+        }
     }
 
     /// Whether a call may be tried once more; what is free takes nothing out of the budget.
@@ -191,11 +206,11 @@ impl Guard {
 }
 
 impl Ticket {
-    /// Reports the end; only the first one counts.
-    pub fn end(&self, outcome: Outcome) {
+    /// Reports the end; only the first one counts. `false`: this one did not.
+    pub fn end(&self, outcome: Outcome) -> bool {
         // Relaxed: only the first of several may pass; the breaker has a lock of its own.
         if self.ended.swap(true, Ordering::Relaxed) {
-            return;
+            return false;
         }
         let (guard, now) = (&self.guard, Instant::now());
         match self.is_in_session {
@@ -203,14 +218,18 @@ impl Ticket {
             false => guard.breaker.lock().record(self.admission, outcome, now),
         }
     }
-}
 
-/// What a fault says of the upstream.
-pub fn outcome_of(fault: &Fault) -> Outcome {
-    match fault.code {
-        Code::ChildDied | Code::NoChild => Outcome::Lost,
-        Code::TimedOut | Code::UpstreamFailed => Outcome::Failure,
-        _ => Outcome::Abandoned,
+    /// The same, with what the fault says of the upstream.
+    pub fn fail(&self, fault: &Fault) -> bool {
+        self.end(self.guard.outcome_of(fault))
+    }
+
+    /// Reports how something ended that is no request of a client.
+    pub fn end_with<T>(&self, result: &Result<T, Fault>) {
+        match result {
+            Ok(_) => self.end(Outcome::Success),
+            Err(fault) => self.fail(fault),
+        };
     }
 }
 

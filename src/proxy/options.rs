@@ -10,6 +10,7 @@ use crate::resilience::{BreakerOptions, ProbeOptions, Timeouts};
 use crate::transport::Command;
 use crate::transport::http::{HttpTarget, TargetError};
 use crate::transport::sse::ReconnectOptions;
+use crate::{PoolOptions, PoolableResource};
 
 /// How children are shared.
 #[non_exhaustive]
@@ -226,6 +227,14 @@ impl ServeOptions {
     /// How high the limit on children may be set while they are served.
     pub(super) fn ceiling(&self) -> u32 {
         self.children().max(CEILING)
+    }
+
+    /// Options of a pool that replaces by itself what is old enough.
+    pub(super) fn pool<T: PoolableResource>(&self) -> PoolOptions<T> {
+        match self.max_lifetime {
+            Some(limit) => PoolOptions::new().max_lifetime(limit),
+            None => PoolOptions::new(),
+        }
     }
 
     /// The limits of calls.

@@ -1,7 +1,8 @@
 //! A circuit breaker: an upstream that fails is left alone for a while.
 //!
 //! Promise: while it is open no call is made; then one probe is, and its end decides. The end of a call
-//! that began before the breaker turned counts for nothing. What broke off under many calls is one failure.
+//! that began before the breaker turned counts for nothing. What broke off under many calls is one failure, unless
+//! another call that was under way then ends well later: what it outlived was not common to all, and each counts.
 //!
 //! | state    | a call is               | leaves for                                                  |
 //! |----------|-------------------------|-------------------------------------------------------------|
@@ -19,6 +20,8 @@ use super::window::Window;
 
 /// How long after a break the calls that were under way at it report their ends.
 const ONE_BREAK: Duration = Duration::from_millis(500);
+/// How long after it an answer may still come out of what was received before it.
+const OUTLIVED: Duration = Duration::from_millis(100);
 
 /// When a breaker opens and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +59,7 @@ pub enum Outcome {
     /// It did not.
     Failure,
     /// It went away under the call, or could not be reached. Whoever was under way at the same moment
-    /// says the same: calls that began before such an end count with it as one failure.
+    /// says the same: calls that began before such an end count with it as one failure, until one of them succeeds.
     Lost,
     /// The call was given up for a reason of its own.
     Abandoned,
@@ -84,11 +87,19 @@ pub struct CircuitBreaker {
     /// Counts the changes of state.
     turn: u64,
     in_a_row: u32,
-    /// When something broke off last, as far as it counted.
-    lost: Option<Instant>,
+    lost: Option<Break>,
     window: Window,
     cooldown: Duration,
     opened: u64,
+}
+
+/// What broke off last.
+#[derive(Clone, Copy, Debug)]
+struct Break {
+    /// When that counted.
+    at: Instant,
+    /// How many said the same after that, and did not count.
+    others: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -158,10 +169,15 @@ impl CircuitBreaker {
         }
     }
 
-    /// Notes how a call ended.
-    pub fn record(&mut self, admission: Admission, outcome: Outcome, now: Instant) {
-        if admission.turn != self.turn || self.is_told(admission, outcome, now) {
-            return;
+    /// Notes how a call ended. `false`: it began before the breaker turned, and says nothing.
+    pub fn record(&mut self, admission: Admission, outcome: Outcome, now: Instant) -> bool {
+        if admission.turn != self.turn {
+            return false;
+        }
+        match outcome {
+            Outcome::Lost if self.is_told(admission, now) => return true,
+            Outcome::Success => self.outlived(admission, now),
+            _ => {}
         }
         match (self.state, outcome) {
             (State::Closed, Outcome::Abandoned) | (State::Open { .. }, _) => {}
@@ -189,21 +205,32 @@ impl CircuitBreaker {
             // The next caller may probe at once.
             (State::HalfOpen { .. }, Outcome::Abandoned) => self.enter(State::Open { until: now }),
         }
+        true
     }
 
-    /// Whether this end says what another one said: that the same thing broke off.
-    fn is_told(&mut self, admission: Admission, outcome: Outcome, now: Instant) -> bool {
-        if outcome != Outcome::Lost {
-            return false;
-        }
-        let same = |lost: Instant| {
-            admission.begun <= lost && now.saturating_duration_since(lost) < ONE_BREAK
+    /// Whether a loss says what another one said: that the same thing broke off.
+    fn is_told(&mut self, admission: Admission, now: Instant) -> bool {
+        let same = |lost: &&mut Break| {
+            admission.begun <= lost.at && now.saturating_duration_since(lost.at) < ONE_BREAK
         };
-        let is_told = self.lost.is_some_and(same);
-        if !is_told {
-            self.lost = Some(now);
+        match self.lost.as_mut().filter(same) {
+            Some(lost) => lost.others = lost.others.saturating_add(1),
+            None => {
+                self.lost = Some(Break { at: now, others: 0 });
+                return false;
+            }
         }
-        is_told
+        true
+    }
+
+    /// Counts each loss that was merged into a break which this call, under way then, outlived.
+    fn outlived(&mut self, admission: Admission, now: Instant) {
+        let outlived = |lost: &mut Break| {
+            admission.begun <= lost.at && now.saturating_duration_since(lost.at) >= OUTLIVED
+        };
+        if let Some(lost) = self.lost.take_if(outlived) {
+            self.window.add_failures(lost.others, now);
+        }
     }
 
     /// The state now.

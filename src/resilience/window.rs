@@ -32,6 +32,12 @@ impl Window {
         *count = count.saturating_add(1);
     }
 
+    pub(super) fn add_failures(&mut self, failures: u32, now: Instant) {
+        self.turn(now);
+        let bad = &mut self.spans[self.at].1;
+        *bad = bad.saturating_add(failures);
+    }
+
     /// Successes and failures in the window.
     pub(super) fn sums(&mut self, now: Instant) -> (u64, u64) {
         self.turn(now);

@@ -12,11 +12,14 @@ use hyper::body::Frame;
 use hyper::{Request, Response, StatusCode};
 use plunge::proxy::plain::{Gateway, UpstreamOptions};
 use plunge::transport::http::HttpTarget;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use crate::fixture::{Origin, PATIENCE, Talk, eventually, is_at_rest, options, upstream};
+use crate::fixture::{
+    Origin, PATIENCE, Talk, addresses, eventually, is_at_rest, options, upstream,
+};
 use crate::h2::{client, whole};
 
 const PREFACE: usize = 24;
@@ -166,4 +169,33 @@ async fn an_answer_in_h2_that_takes_too_long_in_all_is_cut_off() {
     let body = timeout(PATIENCE, answer.into_body().collect()).await;
     assert!(body.unwrap().is_err());
     eventually("nothing is held", || is_at_rest(&gateway));
+}
+
+/// Answers each request over a connection of its own.
+async fn serve_once(listener: TcpListener) {
+    while let Ok((mut stream, _)) = listener.accept().await {
+        let _ = stream.read(&mut [0; 4096]).await;
+        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+        let _ = stream.write_all(answer).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_in_h2_hears_of_what_failed_and_not_of_what_is_left_alone() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let gone = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let targets = [&listener, &gone].map(|one| {
+        let address = one.local_addr().unwrap();
+        HttpTarget::parse(&format!("http://{address}")).unwrap()
+    });
+    drop(gone);
+    let upstream = UpstreamOptions::new("both", targets.to_vec());
+    let gateway = Gateway::start(options(upstream)).unwrap();
+    let serving = tokio::spawn(serve_once(listener));
+    while addresses(&gateway)[1].ejections == 0 {
+        assert_eq!(ask(gateway.address(), "GET").await, StatusCode::OK);
+    }
+    serving.abort();
+    assert!(serving.await.is_err());
+    assert_eq!(ask(gateway.address(), "GET").await, StatusCode::BAD_GATEWAY);
 }

@@ -4,12 +4,14 @@
 mod bodies;
 mod command;
 mod downgrade;
+mod downgrade_ends;
 mod endings;
 mod fixture;
 mod h2;
 mod h2_answers;
 mod h2_ends;
 mod h2_rolling;
+mod h2_streams;
 mod h2_stuck;
 mod h2_upstreams;
 mod heads;

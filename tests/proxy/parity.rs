@@ -249,6 +249,15 @@ async fn a_death_is_the_same_typed_error_and_the_next_call_works_or_says_why_not
 }
 
 #[tokio::test]
+async fn a_batch_after_the_death_of_its_sessions_child_is_told_that_the_session_is_over() {
+    let (_, mut forwarded) = fronts(Behind::Child, Mode::Session, &[]).await;
+    forwarded.ask(&initialize("2025-03-26")).await;
+    forwarded.ask(&tool(1, "die", json!({}))).await;
+    let refused = forwarded.ask(&json!([tool(2, "echo", json!({}))])).await;
+    assert_eq!(refused["error"]["data"]["kind"], "session_ended");
+}
+
+#[tokio::test]
 async fn questions_notifications_and_cancellations_pass_both_ways() {
     for what in BEHIND {
         let (options, server) = behind(what, Mode::Session, &[]).await;

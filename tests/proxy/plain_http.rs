@@ -11,6 +11,7 @@ use hyper::{Method, Request};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use plunge::proxy::{Config, Server};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::client::Client;
@@ -121,6 +122,38 @@ async fn each_request_of_plain_http_in_h2_is_a_line_of_the_access_log() {
         (&json!(404), &Value::Null)
     );
     assert!(lines[1]["bytes"].as_u64() > Some(0), "{}", lines[1]);
+}
+
+#[tokio::test]
+async fn what_is_refused_before_an_upstream_in_h2_is_in_the_log_as_it_was_asked() {
+    let path = std::env::temp_dir().join(format!("{}.log", marker("plain-access-refused")));
+    let log = format!("[log]\naccess = {:?}\n", path.to_str().unwrap());
+    let site = format!("{}h2 = true\n", http("site", "/site", nowhere().await));
+    let listen = "[http]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n";
+    let server = open(&format!("admin = \"127.0.0.1:0\"\n{listen}{log}{site}")).await;
+    let mut stream = TcpStream::connect(server.http_address().unwrap())
+        .await
+        .unwrap();
+    let asked =
+        b"GET /site/x HTTP/1.1\r\nhost: a\r\n\r\nPUT /nowhere?y HTTP/1.1\r\nhost: b\r\n\r\n";
+    stream.write_all(asked).await.unwrap();
+    let mut answers = String::new();
+    stream.read_to_string(&mut answers).await.unwrap();
+    let lines = || -> Vec<Value> {
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        let lines = text.lines();
+        lines
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect()
+    };
+    eventually("both are written", || lines().len() == 2).await;
+    let lines = lines();
+    let _ = fs::remove_file(&path);
+    assert_eq!(lines[0]["path"], "/site/x");
+    let expected = json!({"method": "PUT", "path": "/nowhere", "host": "b", "status": 404});
+    for (name, value) in expected.as_object().unwrap() {
+        assert_eq!(&lines[1][name], value, "{name}");
+    }
 }
 
 #[tokio::test]

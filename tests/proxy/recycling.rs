@@ -223,6 +223,88 @@ async fn what_a_client_carries_back_finds_the_child_that_makes_way() {
 }
 
 #[tokio::test]
+async fn children_that_clients_may_come_back_to_never_leave_their_upstream_without_one_that_serves()
+{
+    let options = ServeOptions {
+        min_idle: 0,
+        ..stateless(2)
+    };
+    let (_server, client) = start_with(options).await;
+    let begun = std::time::Instant::now();
+    // So long that sweeps find it idle, and due.
+    while begun.elapsed() < Duration::from_secs(1) {
+        let confirm = modern_tool(1, "confirm", json!({}));
+        let begun = client.post_modern(&confirm).await;
+        assert_eq!(begun.status, 200, "{begun:?}");
+        assert!(begun.json()["result"]["requestState"].is_string());
+    }
+}
+
+#[tokio::test]
+async fn a_child_that_makes_way_and_hangs_is_given_up_while_clients_come_back_to_it() {
+    let mark = marker("leaves-hung");
+    let options = ServeOptions {
+        response_timeout: Duration::from_millis(200),
+        probe: plunge::resilience::ProbeOptions {
+            patience: Duration::from_millis(200),
+            ..Default::default()
+        },
+        ..stateless(4)
+    };
+    let upstream = plunge::proxy::Upstream::Stdio(script(&mark, &["modern"]));
+    let (_server, client) = start_with(ServeOptions {
+        upstream,
+        ..options
+    })
+    .await;
+    let pid = async || client.post_modern(&modern_tool(2, "pid", json!({}))).await;
+    let first = pid().await.text();
+    let task = client.post_modern(&modern_tool(1, "task", json!({}))).await;
+    let task = task.json()["result"]["taskId"].clone();
+    while pid().await.text() == first {}
+    let mut freeze = modern_tool(3, "freeze", json!({}));
+    freeze["params"]["taskId"] = task.clone();
+    assert_eq!(client.post_modern(&freeze).await.kind(), "timed_out");
+    let is_there = || processes(&mark).iter().any(|pid| pid.to_string() == first);
+    let begun = std::time::Instant::now();
+    while is_there() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "it is kept");
+        let poll = modern(4, "tasks/get", json!({"taskId": task}));
+        client.post_modern(&poll).await;
+    }
+}
+
+#[tokio::test]
+async fn a_child_serves_on_while_its_successor_hangs_in_its_start() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = std::env::temp_dir().join(marker("stuck-successor"));
+    std::fs::create_dir(&folder).unwrap();
+    let program = folder.join("server");
+    std::os::unix::fs::symlink(python(), &program).unwrap();
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/proxy/child.py");
+    let command = plunge::transport::Command::new(&program).arg(path);
+    let options = ServeOptions {
+        max_connections: Some(1),
+        max_uses: Some(1),
+        connect_timeout: Duration::from_secs(4),
+        ..options(command, Mode::Shared)
+    };
+    let (_server, client) = start_with(options).await;
+    let stuck = folder.join("stuck");
+    std::fs::write(&stuck, "#!/bin/sh\nexec sleep 1000\n").unwrap();
+    std::fs::set_permissions(&stuck, std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::fs::rename(&stuck, &program).unwrap();
+    let mut callers = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let client = client.clone();
+        callers.spawn(async move { pid(&client).await });
+    }
+    let pids = callers.join_all().await;
+    assert!(pids.iter().all(|pid| *pid == pids[0]), "{pids:?}");
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[tokio::test]
 async fn a_subscription_moves_to_the_child_that_takes_over() {
     let (_server, client) = start_with(stateless(4)).await;
     let wants = json!({"notifications": {"toolsListChanged": true}});

@@ -9,7 +9,7 @@ use plunge::proxy::{Mode, ServeOptions, Server, Upstream};
 use serde_json::{Value, json};
 
 use crate::client::{Client, modern, modern_tool, request, tool};
-use crate::fixture::{eventually, http_options, start_with};
+use crate::fixture::{eventually, http_options, in_flight, start_with};
 use crate::upstream::{Act, Seen, Stage, usual};
 
 /// Streams come back at once.
@@ -158,6 +158,29 @@ async fn an_answer_whose_stream_broke_goes_on_behind_its_last_event() {
         1,
         "asked once"
     );
+}
+
+#[tokio::test]
+async fn a_call_whose_stream_broke_into_a_session_that_is_forgotten_ends_at_once() {
+    let stage = Stage::open(|seen| {
+        if seen.header("mcp-session-id") != Some("s-0") {
+            return None;
+        }
+        match (seen.method.as_str(), seen.asks()) {
+            ("POST", "tools/call") => {
+                Some(Act::Stream("retry: 1\nid: a-1\ndata:\n\n".into(), true))
+            }
+            ("GET", _) if seen.header("last-event-id").is_some() => Some(Act::status(404)),
+            _ => None,
+        }
+    })
+    .await;
+    let (server, client) = before(&stage, Mode::Shared).await;
+    let call = client.call(1, "any", json!({}));
+    let reply = tokio::time::timeout(Duration::from_secs(10), call).await;
+    assert_eq!(reply.expect("it is told").kind(), "child_died");
+    assert_eq!(client.call(2, "any", json!({})).await.text(), "called");
+    in_flight(&server, 0).await;
 }
 
 #[tokio::test]
@@ -509,6 +532,41 @@ async fn a_session_that_the_upstream_forgot_under_many_calls_costs_none_of_them(
     }
     let figures = crate::fixture::stats(server.admin_address()).await;
     assert_eq!(figures["upstream"]["times_opened"], 0);
+}
+
+#[tokio::test]
+async fn sessions_that_an_upstream_forgot_under_long_calls_keep_no_new_one_away() {
+    let asked = AtomicUsize::new(0);
+    let stage = Stage::open(move |seen| match seen.body["params"]["name"].as_str() {
+        Some("hold") => Some(Act::Silence),
+        // Each first time, and not where it is sent again.
+        Some("forget") => asked
+            .fetch_add(1, Ordering::Relaxed)
+            .is_multiple_of(2)
+            .then(|| Act::status(404)),
+        _ => None,
+    })
+    .await;
+    let options = ServeOptions {
+        max_connections: Some(1),
+        connect_timeout: Duration::from_secs(2),
+        ..quick(&stage, Mode::Shared)
+    };
+    let (_server, client) = start_with(options).await;
+    let mut held = Vec::new();
+    for nth in 1..=3 {
+        let holder = client.clone();
+        held.push(tokio::spawn(async move {
+            holder.call(1, "hold", json!({})).await
+        }));
+        let holds = |seen: &Seen| seen.body["params"]["name"] == "hold";
+        eventually("it is under way", || stage.seen(holds).len() == nth).await;
+        assert_eq!(client.call(2, "forget", json!({})).await.text(), "called");
+    }
+    let oldest = held.remove(0).await.unwrap();
+    assert_eq!(oldest.kind(), "child_died", "it made room");
+    assert!(!held.last().unwrap().is_finished());
+    held.iter().for_each(|held| held.abort());
 }
 
 #[tokio::test]

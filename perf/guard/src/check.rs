@@ -27,7 +27,7 @@ pub fn run(options: &CheckOptions, baseline: &Baseline) -> Result<(), Failure> {
         )));
     }
     let (counted, timed) = chosen(&options.cases)?;
-    println!("guard: counts, held to the last recorded (instructions to 1 or 2 %)");
+    println!("guard: counts, held to the last recorded (instructions to 1 to 4 %)");
     let Counted { counts, mut failed } = match options.cases.is_empty() {
         true => count_all(&counted, options.plant)?,
         false => count_cases(&counted, options.plant)?,

@@ -21,7 +21,8 @@ pub struct Counted {
     /// How many are counted: so many that a few thousand instructions of somebody else are rounding.
     pub cycles: usize,
     /// By what part its instructions may vary: what a new build of the same source may, more where a clock
-    /// takes part and a timer may or may not fire within the run.
+    /// takes part and a timer may or may not fire within the run, or where memory is allocated: one and the same
+    /// program takes 3 % more for a dial with another word among its arguments.
     pub slack: f64,
 }
 
@@ -35,7 +36,7 @@ pub const CASES: &[Counted] = &[
     Counted { name: "cancelled", is: "a wait that is dropped in line", cycles: 20_000, slack: 0.02 },
     Counted { name: "handle", is: "clone and drop of a pool's handle", cycles: 20_000, slack: 0.01 },
     Counted { name: "stats", is: "a snapshot of the statistics", cycles: 20_000, slack: 0.01 },
-    Counted { name: "replaced", is: "acquire, detach, and the dial of another", cycles: 1_000, slack: 0.02 },
+    Counted { name: "replaced", is: "acquire, detach, and the dial of another", cycles: 1_000, slack: 0.04 },
 ];
 
 /// The names of the cases.

@@ -1,6 +1,6 @@
 //! The guard: fails a build in which the pool became slower or heavier, and only then.
 //!
-//! Promise: counts first (allocations and bytes exactly, instructions to 1 or 2 %), then ratios to a
+//! Promise: counts first (allocations and bytes exactly, instructions to 1 to 4 %), then ratios to a
 //! reference that runs in turns with ours, each held against its own recorded history; times are shown and
 //! never gated.
 //! Cost: `check` about a minute once built.

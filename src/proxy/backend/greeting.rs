@@ -6,12 +6,11 @@ use tokio::time::Instant;
 use super::calls::{Exchange, no_session};
 use super::{Backend, Way};
 use crate::proxy::call::{Flight, Owner, Step};
-use crate::proxy::guard::outcome_of;
 use crate::proxy::http::{Version, answered_version, wanted_version};
 use crate::proxy::options::ServeOptions;
 use crate::proxy::session::{Nursery, OwnedChild, Session, SessionTable};
 use crate::proxy::wire::{self, Code, Fault, RawId};
-use crate::resilience::{Deadline, Outcome, Timeouts};
+use crate::resilience::{Deadline, Timeouts};
 use crate::sync::Arc;
 
 /// Children that may turn out to be dead under one `initialize`.
@@ -42,7 +41,7 @@ impl Backend {
                 let ticket = self.guard.admit()?;
                 let begun =
                     relay_initialize(nursery, &self.options.whole(), sessions, id, exchange).await;
-                ticket.end(begun.as_ref().map_or_else(outcome_of, |_| Outcome::Success));
+                ticket.end_with(&begun);
                 begun
             }
             Way::Oneshot(_) => {
@@ -90,7 +89,7 @@ impl Backend {
             Way::Session(nursery) => {
                 let ticket = self.guard.admit()?;
                 let child = nursery.take().await;
-                ticket.end(child.as_ref().map_or_else(outcome_of, |_| Outcome::Success));
+                ticket.end_with(&child);
                 child.map(Some)
             }
             Way::Shared(_) | Way::Exclusive(_) => Ok(None),

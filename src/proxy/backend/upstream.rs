@@ -51,7 +51,7 @@ impl Backend {
     pub fn new(live: &Live, sessions: &Arc<SessionTable>, tasks: &Tasks) -> Result<Self, BoxError> {
         let options = &*live.whole();
         let source = PeerSource::new(options, &sessions.tools)?;
-        let guard = Guard::new(options.breaker);
+        let guard = Guard::new(options.breaker, !source.starts_processes());
         let way = match options.mode {
             Mode::Session => Way::Session(Nursery::new(&source, live)?),
             Mode::Exclusive => Way::Exclusive(Exclusive::new(&source, live, sessions, &guard)?),

@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 
 use super::{Inbox, Item};
-use crate::proxy::guard::{Ticket, outcome_of};
+use crate::proxy::guard::Ticket;
 use crate::proxy::wire::{Fault, RawId, Splice};
 use crate::resilience::Outcome;
 
@@ -170,7 +170,7 @@ impl Flight {
 
     /// Ends it without an answer.
     pub fn fail(&self, fault: Fault) -> bool {
-        self.report(outcome_of(&fault));
+        self.report_fault(&fault);
         let taken = self.inbox.finish(Err(fault));
         self.let_go();
         taken
@@ -187,9 +187,27 @@ impl Flight {
         }
     }
 
+    fn report_fault(&self, fault: &Fault) -> bool {
+        self.ticket
+            .as_ref()
+            .is_some_and(|ticket| ticket.fail(fault))
+    }
+
     /// Whether somebody still waits for it.
     pub fn is_awaited(&self) -> bool {
         self.inbox.is_open()
+    }
+}
+
+/// Ends requests with what ended the child that they share: for the breaker that is one failure.
+pub fn fail_all(flights: impl IntoIterator<Item = Arc<Flight>>, fault: &Fault) {
+    let mut is_told = false;
+    for flight in flights {
+        if is_told {
+            flight.excuse();
+        }
+        is_told |= flight.report_fault(fault);
+        flight.fail(fault.clone());
     }
 }
 

@@ -5,5 +5,5 @@ mod inbox;
 #[cfg(test)]
 mod tests;
 
-pub use flight::{Answer, Call, Flight, Manner, Owner, Step};
+pub use flight::{Answer, Call, Flight, Manner, Owner, Step, fail_all};
 pub use inbox::{Inbox, Item};

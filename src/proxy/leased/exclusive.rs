@@ -21,7 +21,7 @@ use crate::proxy::shared::{
 use crate::proxy::wire::{Code, Fault, RequestId};
 use crate::resilience::Deadline;
 use crate::sync::{Arc, OnceLock};
-use crate::{BoxError, CloseReport, OptionsError, Pool, PoolOptions, PoolStats};
+use crate::{BoxError, CloseReport, OptionsError, Pool, PoolStats};
 
 /// Children that may turn out to be dead under one request.
 const MAX_TRIES: usize = 3;
@@ -59,9 +59,8 @@ impl Exclusive {
                 async move { Handshaken::start(&source, router, &options, &eras).await }
             }
         };
-        let aging = options.max_lifetime.into_iter();
-        let pool = aging
-            .fold(PoolOptions::new(), PoolOptions::max_lifetime)
+        let pool = options
+            .pool()
             .max_connections(options.children())
             .max_connections_ceiling(options.ceiling())
             .min_idle(options.min_idle)

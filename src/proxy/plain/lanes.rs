@@ -7,18 +7,19 @@
 
 use std::ops::Deref;
 
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use super::bridge::Channel;
 use super::connection::{Connection, Pools, Site, SiteTimes};
 use super::counts::{Counts, UpstreamStats};
 use super::meter::Meter;
 use super::options::UpstreamOptions;
+use super::sharing::Sharing;
 use super::worker::Home;
+use crate::KeyHandle;
 use crate::resilience::{Admission, BreakerState, CircuitBreaker, Outcome};
-use crate::sync::{Arc, AtomicBool, AtomicU32, AtomicU64, CachePadded, Mutex, Ordering, Weak};
+use crate::sync::{Arc, AtomicBool, AtomicU32, AtomicU64, CachePadded, Mutex, Ordering};
 use crate::transport::http::HttpTarget;
-use crate::{AcquireError, KeyHandle, PoolConnection, PoolableResource};
 
 /// An upstream at work.
 #[derive(Debug)]
@@ -40,23 +41,13 @@ pub struct Lane {
     pub connections: KeyHandle<Site, Connection>,
     /// Those that hyper speaks on.
     pub channels: KeyHandle<Site, Channel>,
-    /// The one in h2 that is in use; it goes back to the pool with its last request.
-    shared: Mutex<Weak<PoolConnection<Channel>>>,
-    sharing: tokio::sync::Mutex<()>,
+    /// Of those, the ones in h2 that are in use.
+    pub sharing: Sharing,
     in_flight: AtomicU32,
     is_ejected: AtomicBool,
     breaker: Mutex<CircuitBreaker>,
     requests: AtomicU64,
     failures: AtomicU64,
-}
-
-/// Why there is no connection that could be shared.
-#[derive(Debug)]
-pub enum NoChannel {
-    /// Others were still waiting for it.
-    Late,
-    /// What the pool said.
-    Pool(AcquireError),
 }
 
 /// One address, as pages show it: all workers together.
@@ -116,8 +107,7 @@ impl Upstream {
         let lane = |home: &Home, target: &HttpTarget| Lane {
             connections: pools.connections.handle(site(home, target)),
             channels: pools.channels.handle(site(home, target)),
-            shared: Mutex::new(Weak::new()),
-            sharing: tokio::sync::Mutex::default(),
+            sharing: Sharing::default(),
             in_flight: AtomicU32::new(0),
             is_ejected: AtomicBool::new(false),
             breaker: Mutex::new(CircuitBreaker::new(options.breaker, now)),
@@ -227,36 +217,6 @@ fn bit(at: usize) -> u64 {
 }
 
 impl Lane {
-    /// The connection in h2 that all requests of this worker share; opened by the first.
-    ///
-    /// # Errors
-    ///
-    /// [`NoChannel`].
-    pub async fn shared_channel(&self) -> Result<Arc<PoolConnection<Channel>>, NoChannel> {
-        if let Some(shared) = self.known_channel() {
-            return Ok(shared);
-        }
-        // Whoever waits for another's dial waits no longer than for one of its own: else each that fails in time
-        // would be paid for by all behind it.
-        let times = self.channels.key().times;
-        let patience = times.acquire.max(times.connect);
-        let Ok(_one) = timeout(patience, self.sharing.lock()).await else {
-            return Err(NoChannel::Late);
-        };
-        if let Some(shared) = self.known_channel() {
-            return Ok(shared);
-        }
-        let acquired = self.channels.acquire().await;
-        let shared = Arc::new(acquired.map_err(NoChannel::Pool)?);
-        *self.shared.lock() = Arc::downgrade(&shared);
-        Ok(shared)
-    }
-
-    fn known_channel(&self) -> Option<Arc<PoolConnection<Channel>>> {
-        let shared = self.shared.lock().upgrade();
-        shared.filter(|lease| lease.is_healthy())
-    }
-
     fn admit(&self, now: Instant) -> Option<Admission> {
         self.breaker.lock().admit(now).ok()
     }

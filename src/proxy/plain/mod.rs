@@ -28,6 +28,7 @@ mod options;
 mod refusal;
 mod relay;
 mod shared;
+mod sharing;
 mod table;
 mod upgrade;
 mod wire;

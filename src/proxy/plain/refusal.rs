@@ -95,8 +95,10 @@ pub const LATE: Refusal = Refusal::new(504, "the upstream did not answer in time
 /// The answer broke off before it began.
 pub const BROKEN: Refusal =
     Refusal::new(502, "the upstream closed the connection without an answer");
+/// The upstream said that there is none.
+pub const REFUSED: Refusal = Refusal::new(502, "the upstream refused, or broke off, the request");
 /// The answer is none.
-pub const BAD_ANSWER: Refusal = Refusal::new(502, "the upstream's answer is not valid HTTP/1.1");
+pub const BAD_ANSWER: Refusal = Refusal::new(502, "the upstream's answer is not valid HTTP");
 /// The body is longer than allowed.
 pub const TOO_LARGE: Refusal =
     Refusal::new(413, "the request's body is longer than this proxy takes");

@@ -100,7 +100,8 @@ pub async fn to_answer(
                 Opened::Stream(body) => break body,
                 Opened::Later => {}
                 Opened::Never(_) => return Err(broken()),
-                Opened::Over => return Ok(()),
+                // Who sent it may have been left to learn that here.
+                Opened::Over => return Err(broken()),
             }
         };
     }

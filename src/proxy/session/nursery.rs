@@ -12,7 +12,7 @@ use crate::proxy::live::Live;
 use crate::proxy::options::ServeOptions;
 use crate::proxy::peer::{Peer, PeerSource, none_free};
 use crate::proxy::wire::Fault;
-use crate::{BoxError, CloseReport, OptionsError, Pool, PoolConnection, PoolOptions, PoolStats};
+use crate::{BoxError, CloseReport, OptionsError, Pool, PoolConnection, PoolStats};
 
 /// The pool of children without a session.
 pub struct Nursery {
@@ -42,9 +42,8 @@ impl Nursery {
                 }
             }
         };
-        let aging = options.max_lifetime.into_iter();
-        let pool = aging
-            .fold(PoolOptions::new(), PoolOptions::max_lifetime)
+        let pool = options
+            .pool()
             .max_connecting(MAX_STARTING)
             .max_connections(options.children())
             .max_connections_ceiling(options.ceiling())

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::Outbox;
-use crate::proxy::call::{Answer, Flight};
+use crate::proxy::call::{Answer, Flight, fail_all};
 use crate::proxy::guard::is_pong;
 use crate::proxy::peer::PeerSink;
 use crate::proxy::wire::{self, Code, Envelope, Fault, Kind, RequestId};
@@ -162,9 +162,7 @@ impl Routes {
         // Release: pairs with the Acquire in `is_over`.
         self.over.store(true, Ordering::Release);
         drop(tables);
-        for entry in flights {
-            entry.flight.fail(fault.clone());
-        }
+        fail_all(flights.into_iter().map(|entry| entry.flight), &fault);
         self.outbox.close();
     }
 

@@ -75,7 +75,7 @@ impl Affinity {
         for mark in self.carried(result.get()) {
             marks.forget(now);
             let known = Known { child, used: now };
-            marks.children.insert(child, now);
+            marks.lead_to(child, now);
             if marks.known.insert(mark, known).is_none() {
                 marks.ages.push_back((now, mark));
             }
@@ -91,7 +91,7 @@ impl Affinity {
             let known = marks.known.get_mut(&mark)?;
             known.used = now;
             let child = known.child;
-            marks.children.insert(child, now);
+            marks.lead_to(child, now);
             Some(child)
         })
     }
@@ -131,6 +131,14 @@ impl Affinity {
 }
 
 impl Marks {
+    /// Notes that a child is awaited from now on; forgets those that are not any more.
+    fn lead_to(&mut self, child: u64, now: Instant) {
+        if self.children.insert(child, now).is_none() {
+            let is_awaited = |used: &Instant| now.saturating_duration_since(*used) < AWAITED;
+            self.children.retain(|_, used| is_awaited(used));
+        }
+    }
+
     /// Makes room for one.
     fn forget(&mut self, now: Instant) {
         while let Some(&(since, mark)) = self.ages.front() {
@@ -156,4 +164,25 @@ fn carrying(raw: &str) -> Option<Carrying<'_>> {
 
 fn may_carry(text: &[u8]) -> bool {
     memmem::find(text, b"requestState").is_some() || memmem::find(text, b"taskId").is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn children_that_are_gone_are_forgotten_though_clients_come_back_to_them() {
+        let affinity = Affinity::default();
+        for child in 0..100 {
+            let answer = format!(r#"{{"id":1,"result":{{"taskId":"task-{child}"}}}}"#);
+            affinity.note(answer.as_bytes(), child, Instant::now());
+            affinity.forget(child);
+            let params = format!(r#"{{"taskId":"task-{child}"}}"#);
+            let found = affinity.child_of(Some(&params), Instant::now());
+            assert_eq!(found, Some(child));
+            tokio::time::advance(AWAITED / 10).await;
+        }
+        let known = affinity.marks.lock().children.len();
+        assert!(known <= 10, "{known} are kept");
+    }
 }

@@ -10,7 +10,7 @@ use super::handshake::Handshaken;
 use super::hello::Hello;
 use super::router::ChildRouter;
 use super::wear::{Stage, Wear};
-use crate::proxy::call::{Call, Flight, Owner};
+use crate::proxy::call::{Call, Flight, Owner, fail_all};
 use crate::proxy::guard::ping;
 use crate::proxy::peer::PeerWriter;
 use crate::proxy::session::cancellation;
@@ -286,9 +286,7 @@ impl SharedChild {
 
     /// Ends every request with this fault and takes no more.
     pub fn end(&self, fault: Fault) {
-        for (_, flight) in self.router.flights.end(fault.clone()) {
-            flight.fail(fault.clone());
-        }
+        fail_all(self.router.flights.end(fault.clone()), &fault);
     }
 
     fn tell_cancelled(&self, own: u64, reason: &str) {

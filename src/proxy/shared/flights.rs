@@ -180,9 +180,10 @@ impl Flights {
     }
 
     /// Takes all out, and nothing more in.
-    pub fn end(&self, fault: Fault) -> Vec<(u64, Arc<Flight>)> {
+    pub fn end(&self, fault: Fault) -> Vec<Arc<Flight>> {
         self.close(fault);
-        self.take_where(|_| true)
+        let taken = self.take_where(|_| true).into_iter();
+        taken.map(|(_, flight)| flight).collect()
     }
 
     /// Subscriptions that are open.

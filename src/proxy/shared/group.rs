@@ -42,10 +42,10 @@ const MAX_TRIES: usize = 3;
 const LIVED: Duration = Duration::from_secs(1);
 
 /// A child for a request.
-struct Picked {
-    child: Arc<SharedChild>,
+pub(super) struct Picked {
+    pub(super) child: Arc<SharedChild>,
     /// It gets the request whatever it had before.
-    anyway: bool,
+    pub(super) anyway: bool,
 }
 
 /// The children and how they come into service.
@@ -57,8 +57,8 @@ pub struct Group {
     pub(super) leaving: Mutex<Vec<Arc<SharedChild>>>,
     pub(super) starting: AtomicBool,
     closed: AtomicBool,
-    /// Counts the starts that ended; holds what the last one failed of.
-    pub(super) starts: watch::Sender<(u64, Option<Fault>)>,
+    /// Counts the starts that ended; holds what the last one failed of, and when.
+    pub(super) starts: watch::Sender<(u64, Option<(Fault, Instant)>)>,
     pub(super) freed: Arc<Notify>,
     pub(super) tasks: Tasks,
     pub(super) options: Live,
@@ -183,17 +183,24 @@ impl Group {
                 ),
                 None => (self.ready().await?, false),
             };
-            if !anyway && !self.use_up(&child) {
+            let most = self.options.get().max_uses.filter(|_| !anyway);
+            if !anyway && !self.use_up(&child, most) {
                 continue; // it is picked no more
             }
             deadline.again(&self.options.get().timeouts(), Instant::now());
-            match child.call(&flight, request, deadline).await {
+            let refused = match child.call(&flight, request, deadline).await {
                 Ok(called) => return called.map(|call| (child, call)),
+                Err(refused) => refused,
+            };
+            if most.is_some() {
+                child.wear.give_back();
+            }
+            match refused {
                 // Another one could only say that it does not know what the request carries back.
-                Err(Refused::Full) if alone_knows => return Err(at_limit()),
-                Err(Refused::Full) => {}
-                Err(Refused::Never(fault)) => return Err(fault),
-                Err(Refused::Over(fault)) => {
+                Refused::Full if alone_knows => return Err(at_limit()),
+                Refused::Full => {}
+                Refused::Never(fault) => return Err(fault),
+                Refused::Over(fault) => {
                     self.dismiss(&child);
                     died += 1;
                     if died == MAX_TRIES {
@@ -261,10 +268,13 @@ impl Group {
                 tokio::select! {
                     () = &mut freed => {}
                     _ = starts.changed() => {}
-                    () = sleep_until(begun + patience) => return Err(late),
+                    () = sleep_until(begun + patience) => {
+                        let last = group.any_worn().filter(|_| late.code == Code::NoChild);
+                        return last.ok_or(late);
+                    }
                 }
                 let (count, failed) = starts.borrow_and_update().clone();
-                if let (true, Some(fault), None) = (count > seen, failed, group.least_busy()) {
+                if let (true, Some((fault, _)), None) = (count > seen, failed, group.least_busy()) {
                     return Err(fault);
                 }
                 seen = count;
@@ -291,24 +301,22 @@ impl Group {
         if child.as_ref().is_none_or(|child| child.load() >= CROWDED) {
             self.start_one();
         }
-        let anyway = child.is_none();
-        let child = child.or_else(|| self.worn_one())?;
-        Some(Picked { child, anyway })
-    }
-
-    /// One that had its share, where nobody else can be had.
-    fn worn_one(&self) -> Option<Arc<SharedChild>> {
-        let has_failed = self.starts.borrow().1.is_some();
-        (has_failed || !self.may_start())
-            .then(|| self.least_busy_of(SharedChild::has_room))
-            .flatten()
+        child
+            .map(|child| Picked {
+                child,
+                anyway: false,
+            })
+            .or_else(|| self.worn_one())
     }
 
     fn least_busy(&self) -> Option<Arc<SharedChild>> {
         self.least_busy_of(|_| true)
     }
 
-    fn least_busy_of(&self, which: impl Fn(&SharedChild) -> bool) -> Option<Arc<SharedChild>> {
+    pub(super) fn least_busy_of(
+        &self,
+        which: impl Fn(&SharedChild) -> bool,
+    ) -> Option<Arc<SharedChild>> {
         let children = self.children.lock();
         children
             .iter()
@@ -368,8 +376,8 @@ impl Group {
 
     /// Ends overdue requests, lets dead children go and replaces them.
     pub fn sweep(self: &Arc<Self>, now: Instant) {
-        self.renew(now);
-        for child in self.serving() {
+        // Those that leave, too: they may have what only they know, and hang.
+        for child in self.children() {
             child.expire(now);
             if child.is_alive() && child.probe(now) {
                 tracing::warn!(
@@ -380,47 +388,13 @@ impl Group {
             }
             if !child.is_alive() {
                 let lived = now.duration_since(child.since) >= LIVED;
-                self.dismiss(&child);
-                if lived {
+                if self.dismiss(&child) && lived {
                     self.start_one();
                 }
             }
         }
+        self.renew(now);
         self.settle();
-    }
-
-    /// Lets all children go, and starts none until one is asked for.
-    pub fn dismiss_all(&self) {
-        let leaving = std::mem::take(&mut *self.leaving.lock());
-        let children = std::mem::take(&mut *self.children.lock());
-        for child in children.iter().chain(&leaving) {
-            self.part(child);
-        }
-    }
-
-    /// Makes room for their successors.
-    fn dismiss_dead(&self) {
-        for child in self.serving() {
-            if !child.is_alive() {
-                self.dismiss(&child);
-            }
-        }
-    }
-
-    fn dismiss(&self, child: &Arc<SharedChild>) {
-        let mut children = self.children.lock();
-        let at = children.iter().position(|other| Arc::ptr_eq(other, child));
-        let Some(gone) = at.map(|at| children.swap_remove(at)) else {
-            return;
-        };
-        if gone.load() > 0 {
-            // Its upstream forgot the session: what is under way finds that out by itself.
-            self.leave(gone);
-            return;
-        }
-        drop(children);
-        // Its lease goes back outside the lock; the pool sees that it is dead and retires it.
-        self.part(&gone);
     }
 
     /// The children in service.
@@ -442,7 +416,8 @@ impl Group {
 
     /// Why the last start failed, if it did.
     pub fn last_failure(&self) -> Option<Fault> {
-        self.starts.borrow().1.clone()
+        let failed = &self.starts.borrow().1;
+        failed.as_ref().map(|failed| failed.0.clone())
     }
 
     /// The pool's figures.

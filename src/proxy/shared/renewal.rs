@@ -3,20 +3,21 @@
 //!
 //! Promise: one that is due serves until its successor does; then it gets nothing new, ends what it has, and goes.
 //! Subscriptions move to another child as at a death. While no successor can be started it goes on serving. As
-//! many may leave at a time as may serve; a child that a client may come back to waits for that.
+//! many may leave at a time as may serve; a child that a client may come back to waits for that, unless nobody
+//! else could serve then. Nobody's request is ended because a child that works makes way.
 //! Cost: a look at every child in each sweep.
 
 use tokio::time::Instant;
 
 use super::child::SharedChild;
 use super::group::Group;
+use super::starting::most_open;
 use crate::proxy::wire::{Code, Fault};
 use crate::sync::Arc;
 
 impl Group {
     /// Counts a request against what a child may have; `false`: it had all.
-    pub(super) fn use_up(self: &Arc<Self>, child: &SharedChild) -> bool {
-        let most = self.options.get().max_uses;
+    pub(super) fn use_up(self: &Arc<Self>, child: &SharedChild, most: Option<u64>) -> bool {
         let may = most.is_none_or(|most| child.wear.take(most));
         if child.is_due() {
             self.start_one(); // not to wait for the next sweep
@@ -37,9 +38,11 @@ impl Group {
         if stay == children.len() {
             return;
         }
-        // What has nothing to do, and is not missed, needs no successor.
+        // What has nothing to do, and is not missed, needs no successor; but one has to find room.
         let is_spare = |child: &Arc<SharedChild>| child.is_due() && child.is_idle();
-        let spare = match stay >= options.min_idle as usize {
+        let open = children.len() + self.leaving.lock().len();
+        let has_room = open < most_open(&options) as usize;
+        let spare = match has_room && stay >= options.min_idle as usize {
             true => children.iter().position(is_spare),
             false => None,
         };
@@ -82,7 +85,6 @@ impl Group {
     fn see_off(&self, now: Instant) {
         let leaving = self.leaving.lock().clone();
         for child in leaving {
-            child.expire(now);
             // A request that was meant for it before it left may come yet: then it waits for that one, too.
             let is_awaited = child.is_alive() && self.is_awaited(&child, now);
             if is_awaited || !child.close_idle(replaced()) {
@@ -110,9 +112,46 @@ impl Group {
         child.retire();
         child.end(replaced());
     }
+
+    /// Lets all children go, and starts none until one is asked for.
+    pub fn dismiss_all(&self) {
+        let leaving = std::mem::take(&mut *self.leaving.lock());
+        let children = std::mem::take(&mut *self.children.lock());
+        for child in children.iter().chain(&leaving) {
+            self.part(child);
+        }
+    }
+
+    /// Makes room for their successors.
+    pub(super) fn dismiss_dead(&self) {
+        for child in self.serving() {
+            if !child.is_alive() {
+                self.dismiss(&child);
+            }
+        }
+    }
+
+    /// Takes a child that is dead, or takes nothing more, out of service; tells whether it was in it.
+    pub(super) fn dismiss(&self, child: &Arc<SharedChild>) -> bool {
+        let mut children = self.children.lock();
+        let at = children.iter().position(|other| Arc::ptr_eq(other, child));
+        let Some(gone) = at.map(|at| children.swap_remove(at)) else {
+            return false;
+        };
+        if !gone.close_idle(replaced()) {
+            // Its upstream forgot the session: what is under way finds that out by itself.
+            self.leave(gone);
+            return true;
+        }
+        drop(children);
+        // Its lease goes back outside the lock; the pool sees that it is dead and retires it.
+        self.part(&gone);
+        true
+    }
 }
 
-fn replaced() -> Fault {
+/// What is said where a child that makes way has nothing more for anybody.
+pub(super) fn replaced() -> Fault {
     let text = "the server process is replaced by another one; send the request again";
     Fault::new(Code::ChildDied, text)
 }

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::affinity::Affinity;
 use super::flights::Flights;
-use crate::proxy::call::{Answer, Flight, Manner};
+use crate::proxy::call::{Answer, Flight, Manner, fail_all};
 use crate::proxy::guard::is_pong;
 use crate::proxy::peer::{PeerSink, PeerWriter};
 use crate::proxy::session::SessionTable;
@@ -349,9 +349,7 @@ impl PeerSink for ChildRouter {
 impl ChildRouter {
     /// Ends its requests with this fault, and takes no more.
     fn end(&self, fault: Fault) {
-        for (_, flight) in self.flights.end(fault.clone()) {
-            flight.fail(fault.clone());
-        }
+        fail_all(self.flights.end(fault.clone()), &fault);
         *self.writer.lock() = None;
         self.freed.notify_waiters();
     }

@@ -6,7 +6,8 @@
 use tokio::time::Instant;
 
 use super::child::SharedChild;
-use super::group::Group;
+use super::group::{Group, Picked};
+use super::renewal::replaced;
 use crate::proxy::options::{ServeOptions, Upstream};
 use crate::proxy::wire::{Code, Fault};
 use crate::sync::{Arc, Ordering};
@@ -24,7 +25,7 @@ impl Drop for Turn {
 impl Group {
     /// Starts one more child in the background, unless one is starting or the limit is reached.
     pub(super) fn start_one(self: &Arc<Self>) {
-        if self.is_closed() || !self.may_start() {
+        if self.is_closed() || !(self.may_start() || self.make_room()) {
             return;
         }
         // AcqRel: pairs with the Release in the drop of a turn.
@@ -37,10 +38,12 @@ impl Group {
             let failed = group.start().await.err();
             // Before the news: who hears it may start the next.
             drop(turn);
-            group
-                .starts
-                .send_modify(|starts| *starts = (starts.0 + 1, failed.clone()));
-            if failed.is_none() {
+            let is_there = failed.is_none();
+            group.starts.send_modify(|starts| {
+                let failed = failed.map(|fault| (fault, Instant::now()));
+                *starts = (starts.0 + 1, failed);
+            });
+            if is_there {
                 group.fill();
             }
         });
@@ -67,6 +70,26 @@ impl Group {
         stay < self.limit() && open < most_open(&self.options.get()) as usize
     }
 
+    /// Where nobody serves, and those that leave have all the room, lets one of them go: the oldest that has nothing
+    /// to do, or else the oldest that is dead, with what it has. Tells whether it did.
+    pub(super) fn make_room(&self) -> bool {
+        let children = self.children.lock();
+        if !children.is_empty() {
+            return false;
+        }
+        let mut leaving = self.leaving.lock();
+        if leaving.len() < most_open(&self.options.get()) as usize {
+            return false;
+        }
+        let idle = |child: &Arc<SharedChild>| child.close_idle(replaced());
+        let dead = |child: &Arc<SharedChild>| !child.is_alive();
+        let at = leaving.iter().position(idle);
+        let at = at.or_else(|| leaving.iter().position(dead));
+        let gone = at.map(|at| leaving.remove(at));
+        drop((children, leaving));
+        gone.inspect(|gone| self.part(gone)).is_some()
+    }
+
     /// Lets a child go that nobody needs, where there are more than there may be.
     fn shed(&self) {
         let mut children = self.children.lock();
@@ -77,6 +100,26 @@ impl Group {
         if let Some(at) = children.iter().position(idle) {
             self.leave(children.remove(at));
         }
+    }
+
+    /// One that had its share, where nobody else can be had.
+    pub(super) fn worn_one(&self) -> Option<Picked> {
+        // What failed long ago says nothing of the start that is under way.
+        let lately = 2 * self.options.get().connect_timeout;
+        let failed = self.starts.borrow().1.as_ref().map(|failed| failed.1);
+        let has_failed = failed.is_some_and(|failed| failed.elapsed() < lately);
+        (has_failed || !self.may_start())
+            .then(|| self.any_worn())
+            .flatten()
+    }
+
+    /// Any that has room.
+    pub(super) fn any_worn(&self) -> Option<Picked> {
+        let child = self.least_busy_of(SharedChild::has_room)?;
+        Some(Picked {
+            child,
+            anyway: true,
+        })
     }
 
     async fn start(&self) -> Result<(), Fault> {

@@ -15,12 +15,13 @@ use super::hello::Hello;
 use super::router::ChildRouter;
 use super::wear::Wear;
 use crate::PoolOptions;
-use crate::proxy::call::{Call, Flight, Owner, Step};
+use crate::proxy::call::{Call, Flight, Manner, Owner, Step};
+use crate::proxy::guard::Guard;
 use crate::proxy::http::Version;
-use crate::proxy::peer::Peer;
+use crate::proxy::peer::{Peer, PeerSink};
 use crate::proxy::session::SessionTable;
 use crate::proxy::wire::{Code, Envelope, Fault, Kind, RawId, RequestId, parse};
-use crate::resilience::{Deadline, Timeouts};
+use crate::resilience::{BreakerOptions, BreakerState, Deadline, Timeouts};
 use crate::sync::Arc;
 use crate::transport::{Command, Death, LineSink, Subprocess};
 
@@ -345,6 +346,40 @@ async fn a_child_is_awaited_until_nobody_came_back_for_a_while() {
     assert!(!affinity.is_awaited(1, begun + minutes(9)));
     affinity.forget(1);
     assert!(!affinity.is_awaited(1, begun + minutes(4)));
+}
+
+/// A dozen calls that are let in at once, each with the child that it is on.
+fn let_in(guard: &Arc<Guard>, on: impl Fn(usize) -> usize) -> Vec<ChildRouter> {
+    let children: Vec<_> = (0..12).map(|_| router()).collect();
+    for nth in 0..12 {
+        let ticket = guard.admit().expect("it is closed");
+        let (id, owner) = (RawId::new(&nth.to_string()), Owner::Nobody);
+        let flight = Flight::admitted(id, None, owner, true, Manner::Modern, Some(ticket));
+        children[on(nth)].flights.insert(&flight, begun()).unwrap();
+    }
+    children
+}
+
+#[tokio::test]
+async fn each_death_of_a_process_is_a_failure_however_many_calls_it_had() {
+    let guard = |is_one_server| Guard::new(BreakerOptions::default(), is_one_server);
+    let death = Death::StdoutClosed;
+    let many = guard(false);
+    for child in let_in(&many, |nth| nth) {
+        child.on_death(&death);
+    }
+    assert_eq!(many.state(), BreakerState::Open, "each had a process");
+    let one = guard(false);
+    for child in let_in(&one, |_| 0) {
+        child.on_death(&death);
+    }
+    assert_eq!(one.state(), BreakerState::Closed, "all had the same");
+    let server = guard(true);
+    for child in let_in(&server, |nth| nth) {
+        let own = RequestId::Integer(1 << 14);
+        child.on_fault(&own, Fault::new(Code::ChildDied, "broken"));
+    }
+    assert_eq!(server.state(), BreakerState::Closed, "it went once");
 }
 
 /// The window is between a look at what a child has and the news that it takes nothing more.

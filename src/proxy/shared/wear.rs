@@ -82,7 +82,7 @@ impl Wear {
     }
 
     /// A use that was counted and not made.
-    fn give_back(&self) {
+    pub fn give_back(&self) {
         // Relaxed: see `take`.
         self.uses.fetch_sub(1, Ordering::Relaxed);
     }

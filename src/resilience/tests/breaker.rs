@@ -150,6 +150,27 @@ async fn what_breaks_off_again_and_again_opens_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_breaks_off_each_by_itself_opens_it_however_long_calls_last() {
+    let mut breaker = breaker();
+    let begin = |breaker: &mut CircuitBreaker| breaker.admit(Instant::now()).ok();
+    let mut under_way = std::collections::VecDeque::new();
+    for nth in 0..200 {
+        under_way.extend(begin(&mut breaker));
+        advance(S / 50).await;
+        if under_way.len() <= 50 {
+            continue; // each lasts a second
+        }
+        let outcome = match nth % 3 {
+            0 => Outcome::Success,
+            _ => Outcome::Lost,
+        };
+        let first = under_way.pop_front().unwrap();
+        breaker.record(first, outcome, Instant::now());
+    }
+    assert_eq!(breaker.times_opened(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn calls_that_time_out_together_count_each() {
     let mut breaker = breaker();
     let under_way: Vec<_> = (0..3)

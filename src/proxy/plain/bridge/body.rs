@@ -20,6 +20,7 @@ use super::upload::{Progress, without_forbidden};
 use crate::proxy::plain::access::Entry;
 use crate::proxy::plain::counts::Counts;
 use crate::proxy::plain::lanes::{Flight, Upstream};
+use crate::proxy::plain::sharing::Share;
 use crate::resilience::Deadline;
 use crate::sync::{Arc, CachePadded};
 use crate::{BoxError, PoolConnection};
@@ -71,9 +72,7 @@ pub enum Hold {
     /// For it alone.
     Own(PoolConnection<Channel>),
     /// For it and others; it goes back to the pool with the last of them.
-    Shared {
-        _lease: Arc<PoolConnection<Channel>>,
-    },
+    Shared { _lease: Share },
 }
 
 impl Answer {

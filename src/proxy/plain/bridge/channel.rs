@@ -4,6 +4,8 @@
 //! it carries many requests and is healthy until it ends.
 //! Cost: a look is two loads; a task a connection.
 
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::time::Duration;
 
 use hyper::body::Incoming;
@@ -20,7 +22,7 @@ use super::upload::Upload;
 use crate::proxy::plain::connection::Site;
 use crate::proxy::plain::head::MOST_FIELDS;
 use crate::proxy::plain::relay::MAX_HEAD_BYTES;
-use crate::sync::Arc;
+use crate::sync::{Arc, Mutex, Weak};
 use crate::{BoxError, PoolableResource};
 
 /// The body of a request on its way.
@@ -39,12 +41,15 @@ pub struct Channel {
     used: bool,
 }
 
-/// One exchange on it.
+/// What sends on it: one request at a time, or many.
 #[derive(Debug)]
 enum Sender {
     One(http1::SendRequest<Outgoing>, Arc<Asked>),
-    Many(http2::SendRequest<Outgoing>),
+    Many(http2::SendRequest<Outgoing>, Weak<Link>),
 }
+
+/// What knows how many streams there may be; owned by the task that drives it, locked for a poll or a look.
+type Link = Mutex<http2::Connection<TokioIo<TcpStream>, Outgoing, TokioExecutor>>;
 
 /// A way to send one request.
 pub enum Turn<'a> {
@@ -96,8 +101,12 @@ impl Channel {
             .max_header_list_size(MAX_HEAD_BYTES as u32)
             .handshake(TokioIo::new(stream))
             .await?;
-        let task = tokio::spawn(async move { drop(connection.await) });
-        Ok((Sender::Many(sender), task.abort_handle()))
+        let link = Arc::new(Mutex::new(connection));
+        let known = Arc::downgrade(&link);
+        let task = tokio::spawn(poll_fn(move |context| {
+            Pin::new(&mut *link.lock()).poll(context).map(drop)
+        }));
+        Ok((Sender::Many(sender, known), task.abort_handle()))
     }
 
     async fn one(stream: TcpStream) -> Result<(Sender, AbortHandle), hyper::Error> {
@@ -111,9 +120,9 @@ impl Channel {
         Ok((Sender::One(sender, asked), task.abort_handle()))
     }
 
-    /// Whether it served before, so that its end may have to do with its age.
+    /// Whether its end may have to do with its age: it served before, or, in h2, may have served others.
     pub fn is_used(&self) -> bool {
-        self.used || matches!(self.sender, Sender::Many(_))
+        self.used || matches!(self.sender, Sender::Many(..))
     }
 
     /// A request of its own begins, for no more than a head or for all of an answer.
@@ -124,7 +133,7 @@ impl Channel {
                 asked.ask(is_head);
                 Turn::One(sender)
             }
-            Sender::Many(sender) => Turn::Many(sender.clone()),
+            Sender::Many(sender, _) => Turn::Many(sender.clone()),
         }
     }
 
@@ -133,7 +142,19 @@ impl Channel {
         match &self.sender {
             // Of a connection that nobody has for himself.
             Sender::One(..) => Turn::None,
-            Sender::Many(sender) => Turn::Many(sender.clone()),
+            Sender::Many(sender, _) => Turn::Many(sender.clone()),
+        }
+    }
+
+    /// How many requests it carries at a time, as far as its upstream said yet.
+    pub fn most_streams(&self) -> usize {
+        match &self.sender {
+            Sender::One(..) => 1,
+            // One that allows none for now may allow some later: a request may wait for that.
+            Sender::Many(_, link) => match link.upgrade() {
+                Some(link) => link.lock().current_max_send_streams().max(1),
+                None => 1,
+            },
         }
     }
 
@@ -181,7 +202,7 @@ impl PoolableResource for Channel {
     fn is_healthy(&self) -> bool {
         match &self.sender {
             Sender::One(sender, _) => !self.busy && !sender.is_closed(),
-            Sender::Many(sender) => !sender.is_closed(),
+            Sender::Many(sender, _) => !sender.is_closed(),
         }
     }
 }

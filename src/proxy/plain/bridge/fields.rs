@@ -63,6 +63,7 @@ pub fn of_request(fields: &mut HeaderMap, peer: &str, host: &str, trust: bool, h
         fields.insert(PROTO, HeaderValue::from_static("http"));
     }
     if !fields.contains_key(FORWARDED_HOST)
+        && !host.is_empty()
         && let Ok(host) = HeaderValue::from_str(host)
     {
         fields.insert(FORWARDED_HOST, host);

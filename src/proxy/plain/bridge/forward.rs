@@ -11,6 +11,7 @@ use super::pass::{Given, pass};
 use super::place::{Placed, authority};
 use super::pulse::Busy;
 use super::reply;
+use super::requests::Refused;
 use crate::proxy::plain::access::Entry;
 use crate::proxy::plain::counts::Counts;
 use crate::proxy::plain::refusal::Refusal;
@@ -24,8 +25,8 @@ pub struct Visit<'a> {
     pub peer: &'a str,
     pub worker: &'a Worker,
     pub busy: Busy,
-    /// What it is refused for, whatever it says.
-    pub refusal: Option<Refusal>,
+    /// What it stands for, if it is not what the client sent.
+    pub refused: Option<Refused>,
 }
 
 /// Answers a request.
@@ -35,20 +36,23 @@ pub async fn forward(visit: Visit<'_>) -> Response<Answer> {
         peer,
         worker,
         busy,
-        refusal,
+        refused,
     } = visit;
     let (begun, rules) = (Instant::now(), worker.shared.rules());
     Counts::count(&worker.counts.requests);
-    let is_old = request.version() <= Version::HTTP_11;
+    let is_http1 = request.version() <= Version::HTTP_11;
     let is_head = request.method() == Method::HEAD;
-    let placed = match refusal {
-        Some(refusal) => Err(refusal),
+    let is_refused = refused.is_some();
+    let placed = match &refused {
+        Some(refused) => Err(refused.refusal),
         None => Placed::of(&request, &rules),
     };
     let trace = Trace::of(request.headers());
     trace.write(request.headers_mut());
-    let heard = refusal.is_none().then_some(&request);
-    let mut entry = entry(&rules, heard, placed.as_ref().ok(), &trace);
+    let mut entry = match refused {
+        Some(refused) => refused.entry,
+        None => entry(&rules, &request, placed.as_ref().ok(), &trace),
+    };
     let upstream = placed.as_ref().ok();
     let upstream = upstream.map(|placed| placed.route.upstream.clone());
     let given = match placed {
@@ -76,27 +80,25 @@ pub async fn forward(visit: Visit<'_>) -> Response<Answer> {
         Answer::new(words, entry, counts, busy, patience)
     };
     let mut answer = answer.map(made);
-    if is_old && (worker.is_draining() || refusal.is_some()) {
+    if is_http1 && (worker.is_draining() || is_refused) {
         reply::close(&mut answer);
     }
     answer
 }
 
-/// The request's line in the log, if there is one. Of a head that was refused another stands here: nothing is said of
-/// that.
+/// The request's line in the log, if there is one.
 fn entry(
     rules: &Rules,
-    request: Option<&Request<Incoming>>,
+    request: &Request<Incoming>,
     placed: Option<&Placed<'_>>,
     trace: &Trace,
 ) -> Option<Entry> {
     let log = rules.log.as_ref()?;
-    let named = request.and_then(|request| request.headers().get(HOST));
-    let uri = request.map(Request::uri);
+    let (named, uri) = (request.headers().get(HOST), request.uri());
     let asked = Asked {
-        method: request.map_or("", |request| request.method().as_str()),
-        host: uri.and_then(authority).or(named.map(HeaderValue::as_bytes)),
-        path: uri.map_or("", |uri| uri.path()),
+        method: request.method().as_str(),
+        host: authority(uri).or(named.map(HeaderValue::as_bytes)),
+        path: uri.path(),
         upstream: placed.map(|placed| &*placed.route.upstream.options.name),
         trace: trace.context(),
     };

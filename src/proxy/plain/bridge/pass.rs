@@ -2,7 +2,7 @@
 //!
 //! Promise: a request goes over another connection only if not a byte of it was written; if the upstream says that it
 //! did not look at it and nothing of its body was read; or if it has no body, a second time does no harm, and the
-//! connection had served before.
+//! connection had served before, or may have: in h2 it is shared from the start.
 
 use hyper::body::{Body, Incoming};
 use hyper::http::request::Parts;
@@ -39,6 +39,8 @@ struct Passing {
     is_replayable: bool,
     /// Addresses that could not be reached.
     tried: u64,
+    /// What the client is told if there is none left.
+    last: Refusal,
     again: u32,
     /// Whether a connection that served before is not to be trusted.
     fresh: bool,
@@ -59,6 +61,7 @@ pub async fn pass(
         is_replayable: is_bare && head.method.is_idempotent(),
         upstream,
         tried: 0,
+        last: refusal::NO_ADDRESS,
         again: 0,
         fresh: false,
     };
@@ -66,7 +69,7 @@ pub async fn pass(
     let mut request = Request::from_parts(head, Upload::new(body, max_body_bytes));
     loop {
         let picked = Upstream::pick(&passing.upstream, worker, passing.tried, Instant::now());
-        let mut flight = picked.ok_or(refusal::NO_ADDRESS)?;
+        let mut flight = picked.ok_or(passing.last)?;
         let upload = request.body().progress();
         match send(&mut flight, request, passing.fresh, overall).await {
             Ok((answer, hold)) => {
@@ -92,9 +95,9 @@ impl Passing {
         flight: &mut Flight<Arc<Upstream>>,
     ) -> Result<Request<Upload>, Refusal> {
         let refusal = match missed {
-            Missed::Client(refusal) => return Err(refusal),
+            Missed::Blameless(refusal) => return Err(refusal),
             // It may refuse what it likes, and go when it likes.
-            Missed::Refused(None) => return Err(refusal::BROKEN),
+            Missed::Refused(None) => return Err(refusal::REFUSED),
             Missed::NoConnection(refusal, request) => {
                 return self.elsewhere(refusal, flight).map(|()| *request);
             }
@@ -107,7 +110,7 @@ impl Passing {
                 if let Some(head) = self.spare.clone() {
                     return Ok(Request::from_parts(head, body));
                 }
-                refusal::BROKEN
+                refusal::REFUSED
             }
             Missed::Stale if self.is_replayable && !self.fresh => {
                 self.fresh = true;
@@ -116,7 +119,8 @@ impl Passing {
                 }
                 refusal::BROKEN
             }
-            Missed::Unsent(_) | Missed::Refused(_) | Missed::Stale => refusal::BROKEN,
+            Missed::Refused(_) => refusal::REFUSED,
+            Missed::Unsent(_) | Missed::Stale => refusal::BROKEN,
             Missed::Lost(refusal) => refusal,
         };
         flight.failed();
@@ -132,7 +136,7 @@ impl Passing {
         if refusal != refusal::BUSY {
             flight.unreachable();
         }
-        self.tried |= flight.bit();
+        (self.tried, self.last) = (self.tried | flight.bit(), refusal);
         let others = self.upstream.options.targets.len() as u32;
         match self.tried.count_ones() < others {
             true => Ok(()),

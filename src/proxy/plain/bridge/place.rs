@@ -38,8 +38,9 @@ impl<'r> Placed<'r> {
 
     /// Points the request at its upstream.
     pub fn aim(&self, head: &mut Parts) -> Result<(), Refusal> {
-        let named = match &self.route.options.host_header {
-            HostHeader::Client => &self.host,
+        let named: &str = match &self.route.options.host_header {
+            HostHeader::Client if !self.host.is_empty() => &self.host,
+            HostHeader::Client => self.route.upstream.authority(),
             HostHeader::Named(name) => name,
         };
         let bad = |_| Refusal::bad("the target is not a path");
@@ -47,7 +48,7 @@ impl<'r> Placed<'r> {
         if self.route.upstream.options.h2 {
             head.headers.remove(HOST);
             head.version = Version::HTTP_2;
-            let built = Uri::builder().scheme("http").authority(&**named);
+            let built = Uri::builder().scheme("http").authority(named);
             head.uri = built.path_and_query(&*path).build().map_err(bad)?;
         } else {
             let host = HeaderValue::from_str(named)
@@ -79,7 +80,7 @@ fn check_fields(request: &Request<Incoming>, limits: &HeadLimits) -> Result<(), 
     }
 }
 
-/// The one host that a request names.
+/// The one host that a request names; in HTTP/1.0 it may name none.
 fn host_of(request: &Request<Incoming>) -> Result<&str, Refusal> {
     let mut named = request.headers().get_all(HOST).iter();
     let (first, authority) = (named.next(), authority(request.uri()));
@@ -87,6 +88,9 @@ fn host_of(request: &Request<Incoming>) -> Result<&str, Refusal> {
         return Err(Refusal::bad("there is more than one Host"));
     }
     let first = first.map(HeaderValue::as_bytes);
+    if request.version() <= Version::HTTP_10 && authority.or(first).is_none() {
+        return Ok("");
+    }
     // In HTTP/1.1 the target has the last word (RFC 9112, 3.2.2), in h2 both have to say the same (RFC 9113, 8.3.1).
     if request.version() == Version::HTTP_2
         && let (Some(one), Some(other)) = (authority, first)

@@ -1,8 +1,8 @@
 //! What moves on a client's connection that hyper reads, for its clock.
 //!
 //! Promise: a connection without a request ends when its time is over, and what its client does not take ends, too:
-//! hyper does not ask a body for more until there is room, so a timer of the body's own would never ring. One answer
-//! that stands still in h2 ends alone.
+//! hyper asks a body for one frame beyond the room there is, and then no more until that went, so a timer of the body's
+//! own would never ring. One answer that stands still in h2 ends alone.
 //! Cost: a lock of one thread for each answer with a body, a look at the clock for each write, and a timer for each
 //! connection.
 
@@ -23,6 +23,10 @@ pub struct Pulse {
     /// When bytes last went to the client, or were heard of one that was told of the end, in ms.
     moved: AtomicU64,
     is_shut: AtomicBool,
+    /// Whether the system did not take what was last written.
+    is_unsent: AtomicBool,
+    /// Whether it ends for want of requests.
+    is_spare: AtomicBool,
     /// Requests that were answered, and those that were taken back at once.
     served: AtomicU32,
     taken_back: AtomicU32,
@@ -63,6 +67,8 @@ impl Pulse {
             rests_since: AtomicU64::new(0),
             moved: AtomicU64::new(0),
             is_shut: AtomicBool::new(false),
+            is_unsent: AtomicBool::new(false),
+            is_spare: AtomicBool::new(false),
             served: AtomicU32::new(0),
             taken_back: AtomicU32::new(0),
             answers: Mutex::default(),
@@ -71,8 +77,9 @@ impl Pulse {
 
     /// Begins a request.
     pub fn begin(self: &Arc<Self>) -> Busy {
-        // Relaxed: written and read by tasks of one thread, as all words here.
+        // Relaxed, both: written and read by tasks of one thread, as all words here.
         self.active.fetch_add(1, Ordering::Relaxed);
+        self.is_spare.store(false, Ordering::Relaxed);
         Busy {
             pulse: self.clone(),
             begun: self.now(),
@@ -92,6 +99,27 @@ impl Pulse {
     pub fn moved(&self) {
         // Relaxed: as in `begin`.
         self.moved.store(self.millis(), Ordering::Relaxed);
+    }
+
+    /// Notes whether the system took what was written.
+    pub fn wrote(&self, is_taken: bool) {
+        // Relaxed: as in `begin`.
+        self.is_unsent.store(!is_taken, Ordering::Relaxed);
+        if is_taken {
+            self.moved();
+        }
+    }
+
+    /// Notes that it ends for want of requests.
+    pub fn spare(&self) {
+        // Relaxed: as in `begin`.
+        self.is_spare.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it does.
+    pub fn is_spare(&self) -> bool {
+        // Relaxed: as in `begin`.
+        self.is_spare.load(Ordering::Relaxed)
     }
 
     /// Notes that the client was told that nothing more comes.
@@ -124,11 +152,16 @@ impl Pulse {
     }
 
     /// How much longer a connection that was `told` to end at that time is waited for: while a request is under way;
-    /// then as long as its client takes what hyper still holds, `grace` from byte to byte, and `most` in all.
+    /// then as long as its client takes what hyper still holds, `grace` from byte to byte, and `most` in all. Where the
+    /// system holds so much for the client that it takes no more, bytes that move are not seen from here: `most`.
     pub fn ends_in(&self, told: Duration, grace: Duration, most: Duration) -> Duration {
-        if !self.is_idle() {
+        // After the last word nothing more is answered, whatever was begun.
+        if !self.is_idle() && !self.is_shut() {
             return grace;
         }
+        // Relaxed: as in `begin`.
+        let is_unsent = self.is_unsent.load(Ordering::Relaxed) && !self.is_shut();
+        let grace = if is_unsent { most } else { grace };
         let rests = since(&self.rests_since).max(told);
         let quiet = since(&self.moved).max(rests);
         (quiet + grace).min(rests + most).saturating_sub(self.now())
@@ -220,3 +253,7 @@ impl Drop for Standing {
         answers.retain(|answer| answer.strong_count() > 0);
     }
 }
+
+#[cfg(test)]
+#[path = "pulse_tests.rs"]
+mod tests;

@@ -13,6 +13,7 @@ use tokio::time::{Sleep, sleep};
 
 use super::pulse::{Busy, Pulse};
 use super::sieve::{Judge, Judged};
+use crate::proxy::plain::access::Entry;
 use crate::proxy::plain::head::{Terms, parse_request};
 use crate::proxy::plain::refusal::{self, Refusal};
 use crate::proxy::plain::shared::Shared;
@@ -43,16 +44,25 @@ pub struct Verdict {
     /// Heads that went through, the one that stands for the refused one included.
     heads: AtomicU32,
     answered: AtomicU32,
-    refusal: Mutex<Option<Refusal>>,
+    refused: Mutex<Option<Refused>>,
+}
+
+/// A head that did not pass.
+pub struct Refused {
+    pub refusal: Refusal,
+    /// Its line in the log.
+    pub entry: Option<Entry>,
 }
 
 impl Verdict {
     /// What the next request, one after the other, is refused for.
-    pub fn next(&self) -> Option<Refusal> {
+    pub fn next(&self) -> Option<Refused> {
         // Relaxed, both: written and read by tasks of one thread.
         let number = self.answered.fetch_add(1, Ordering::Relaxed) + 1;
-        let refusal = *self.refusal.lock();
-        refusal.filter(|_| number == self.heads.load(Ordering::Relaxed))
+        match number == self.heads.load(Ordering::Relaxed) {
+            true => self.refused.lock().take(),
+            false => None,
+        }
     }
 
     fn passes(&self) {
@@ -60,8 +70,8 @@ impl Verdict {
         self.heads.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn refuses(&self, refusal: Refusal) -> Judged {
-        *self.refusal.lock() = Some(refusal);
+    fn refuses(&self, refusal: Refusal, entry: Option<Entry>) -> Judged {
+        *self.refused.lock() = Some(Refused { refusal, entry });
         self.passes();
         Judged::StandIn(STAND_IN)
     }
@@ -114,18 +124,20 @@ impl Judge for Requests {
             }
             Err(refusal) => {
                 self.begun = None;
-                Ok(Some(self.verdict.refuses(refusal)))
+                let entry = Entry::of_head(rules.log.as_ref(), bytes, None);
+                Ok(Some(self.verdict.refuses(refusal, entry)))
             }
         }
     }
 
-    fn poll_late(&mut self, context: &mut Context<'_>) -> Poll<Judged> {
+    fn poll_late(&mut self, bytes: &[u8], context: &mut Context<'_>) -> Poll<Judged> {
         let Some(begun) = &mut self.begun else {
             return Poll::Pending;
         };
         ready!(begun.late.as_mut().poll(context));
         self.begun = None;
-        Poll::Ready(self.verdict.refuses(refusal::SLOW_CLIENT))
+        let entry = Entry::of_head(self.shared.rules().log.as_ref(), bytes, None);
+        Poll::Ready(self.verdict.refuses(refusal::SLOW_CLIENT, entry))
     }
 
     /// From here on the request itself is what is under way.

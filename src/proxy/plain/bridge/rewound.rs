@@ -2,7 +2,7 @@
 //!
 //! Promise: a client that is told of the end is listened to until it ends, too: a socket that is closed with bytes
 //! unread, or that gets more of them, resets the connection, and with it goes what the client did not take yet. For how
-//! long is for the clock of its connection.
+//! long is for the clock of its connection. One that ends for want of requests has nothing to lose.
 //! Cost: a look at the clock for each write to a client.
 
 use std::io;
@@ -52,7 +52,7 @@ impl Rewound {
     }
 
     /// Says that nothing more comes.
-    pub fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.is_shut {
             ready!(Pin::new(&mut self.stream).poll_shutdown(context))?;
             self.is_shut = true;
@@ -75,8 +75,10 @@ impl Rewound {
     }
 
     fn wrote(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if let (Some(pulse), Poll::Ready(Ok(1..))) = (&self.pulse, &written) {
-            pulse.moved();
+        match (&self.pulse, &written) {
+            (Some(pulse), Poll::Ready(Ok(1..))) => pulse.wrote(true),
+            (Some(pulse), Poll::Pending) => pulse.wrote(false),
+            _ => {}
         }
         written
     }
@@ -128,8 +130,8 @@ impl AsyncWrite for Rewound {
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_end(context))?;
         match self.pulse.clone() {
-            Some(pulse) => self.poll_drain(context, &pulse),
-            None => Poll::Ready(Ok(())),
+            Some(pulse) if !pulse.is_spare() => self.poll_drain(context, &pulse),
+            _ => Poll::Ready(Ok(())),
         }
     }
 }

@@ -17,8 +17,9 @@ use super::reply::is_clear;
 use super::upload::{Progress, Upload};
 use crate::PoolConnection;
 use crate::proxy::plain::exchange::no_connection;
-use crate::proxy::plain::lanes::{Flight, Lane, NoChannel, Upstream};
+use crate::proxy::plain::lanes::{Flight, Lane, Upstream};
 use crate::proxy::plain::refusal::{self, Refusal};
+use crate::proxy::plain::sharing::has_stream;
 use crate::sync::Arc;
 
 /// Why there is no answer.
@@ -33,8 +34,8 @@ pub enum Missed {
     Stale,
     /// It may have been seen.
     Lost(Refusal),
-    /// The client is at fault.
-    Client(Refusal),
+    /// The upstream is not at fault.
+    Blameless(Refusal),
 }
 
 /// Sends it; over a `fresh` connection, one that served nobody.
@@ -48,12 +49,16 @@ pub async fn send(
     let limit = flight.options().timeouts.request;
     let lane = flight.lane();
     if flight.options().h2 {
-        let lease = match lane.shared_channel().await {
+        let lease = match lane.sharing.share(&lane.channels).await {
             Ok(lease) => lease,
-            Err(NoChannel::Late) => return Err(missed(refusal::LATE, request)),
-            Err(NoChannel::Pool(error)) => return Err(missed(no_connection(&error), request)),
+            Err(refusal) => return Err(missed(refusal, request)),
         };
-        let answer = answer(lease.turn(), request, limit, overall, lease.is_used()).await?;
+        let answer = answer(lease.turn(), request, limit, overall, lease.is_used()).await;
+        let answer = answer.map_err(|missed| match missed {
+            // Where there are more requests than streams, it may be one that was not sent yet.
+            Missed::Lost(refusal::LATE) if !has_stream(&lease) => Missed::Blameless(refusal::BUSY),
+            missed => missed,
+        })?;
         return Ok((answer, Hold::Shared { _lease: lease }));
     }
     let mut lease = match own(lane, fresh).await {
@@ -98,26 +103,27 @@ async fn answer(
         }
     }
     Err(match progress.waits_for_client() {
-        true => Missed::Client(refusal::SLOW_CLIENT),
+        true => Missed::Blameless(refusal::SLOW_CLIENT),
         false => Missed::Lost(refusal::LATE),
     })
 }
 
 fn lost(error: &hyper::Error, progress: &Progress, used: bool) -> Missed {
     if let Some(fault) = progress.fault() {
-        return Missed::Client(fault);
+        return Missed::Blameless(fault);
     }
     match Said::of(error) {
         Said::Refused => Missed::Refused(progress.taken_back()),
         Said::Nonsense => Missed::Lost(refusal::BAD_ANSWER),
         // It was there, and chose not to answer.
-        Said::Reset => Missed::Lost(refusal::BROKEN),
+        Said::Reset => Missed::Lost(refusal::REFUSED),
         Said::Nothing if used => Missed::Stale,
         Said::Nothing => Missed::Lost(refusal::BROKEN),
     }
 }
 
-/// What an upstream said instead of an answer.
+/// What an upstream said instead of an answer. Of a request that still waits for its stream when GOAWAY comes hyper
+/// says no more than that it is gone: that is nothing, too, though nobody looked at it.
 enum Said {
     /// That it did not look at the request.
     Refused,

@@ -69,7 +69,7 @@ pub async fn serve(
     let (busy, judged) = (pulse.clone(), verdict.clone());
     let service = service_fn(move |request: Request<Incoming>| {
         let (peer, worker, busy) = (named.clone(), of.clone(), busy.begin());
-        let refusal = match dialect {
+        let refused = match dialect {
             Dialect::Http1 => judged.next(),
             Dialect::Http2 => None,
         };
@@ -79,7 +79,7 @@ pub async fn serve(
                 peer: &peer,
                 worker: &worker,
                 busy,
-                refusal,
+                refused,
             };
             Ok::<Response<Answer>, Infallible>(forward(visit).await)
         }
@@ -136,8 +136,8 @@ async fn run<C: Conversation>(
     tokio::select! {
         biased;
         ended = connection.as_mut() => return ended,
-        () = told(worker, pulse, dialect) => {}
-        () = rests(worker, pulse) => {}
+        () = told(worker, pulse, dialect) => spare(pulse, dialect),
+        () = rests(worker, pulse) => spare(pulse, dialect),
         () = comes_true(|| pulse.is_shut()) => {}
     }
     connection.as_mut().finish();
@@ -145,6 +145,13 @@ async fn run<C: Conversation>(
         biased;
         ended = connection => ended,
         () = gone(worker, pulse) => Ok(()),
+    }
+}
+
+/// Notes that nothing is under way, which in h2 is only known at the end.
+fn spare(pulse: &Pulse, dialect: Dialect) {
+    if dialect == Dialect::Http1 {
+        pulse.spare();
     }
 }
 

@@ -30,8 +30,8 @@ pub trait Judge: Unpin {
     /// The connection ends.
     fn judge(&mut self, bytes: &[u8]) -> io::Result<Option<Judged>>;
 
-    /// A part of a head is there: ready where the rest is not waited for.
-    fn poll_late(&mut self, _context: &mut Context<'_>) -> Poll<Judged> {
+    /// A part of a head is there, these bytes: ready where the rest is not waited for.
+    fn poll_late(&mut self, _bytes: &[u8], _context: &mut Context<'_>) -> Poll<Judged> {
         Poll::Pending
     }
 
@@ -147,7 +147,7 @@ impl<J: Judge> Sieve<J> {
         }
         let judged = match self.judge.judge(self.from.inbox.bytes())? {
             Some(judged) => judged,
-            None => match self.judge.poll_late(context) {
+            None => match self.judge.poll_late(self.from.inbox.bytes(), context) {
                 Poll::Ready(judged) => judged,
                 Poll::Pending => return Ok(()),
             },
@@ -216,10 +216,6 @@ impl<J: Judge> AsyncWrite for Sieve<J> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.state {
-            // It has nothing more to say that was begun.
-            State::Head if self.from.inbox.is_empty() => self.from.poll_end(context),
-            _ => Pin::new(&mut self.from).poll_shutdown(context),
-        }
+        Pin::new(&mut self.from).poll_shutdown(context)
     }
 }

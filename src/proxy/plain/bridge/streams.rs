@@ -1,7 +1,8 @@
 //! The streams of a connection in h2: each is a task that can be ended alone.
 //!
-//! Promise: a stream whose task is ended is reset; those beside it go on. Hyper asks a body for more only when there
-//! is room, so a body cannot end a stream whose client makes none.
+//! Promise: a stream whose task is ended is reset; those beside it go on. Hyper holds
+//! one frame of a body until there is room for it and asks for no other meanwhile, so a body cannot end a stream whose
+//! client makes none.
 //! Cost: one allocation a stream.
 
 use std::future::Future;

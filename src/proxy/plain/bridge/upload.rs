@@ -2,7 +2,7 @@
 //!
 //! Promise: it ends where it is longer than allowed; trailers that would change how the message is read stay
 //! behind; it can be told whether it is the client that is waited for, and a body of which nothing was read can go
-//! another way.
+//! another way: one that comes after its head, for hyper reads what is there at once.
 //! Cost: a reference count, a lock that nobody else wants, and some stores a frame.
 
 use std::fmt;
