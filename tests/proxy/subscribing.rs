@@ -7,7 +7,7 @@ use plunge::proxy::{Mode, ServeOptions, Server};
 use serde_json::{Value, json};
 
 use crate::client::{Client, Events, Reply, initialize, request};
-use crate::fixture::{PATIENCE, options, script, start_with};
+use crate::fixture::{PATIENCE, options, script, start_with, stats};
 
 const CHANGED: &str = "notifications/tools/list_changed";
 const UPDATED: &str = "notifications/resources/updated";
@@ -234,6 +234,28 @@ async fn a_child_that_makes_way_hands_its_subscriptions_on() {
         tellers.extend(message["params"]["by"].as_u64());
     }
     updating.abort();
+}
+
+#[tokio::test]
+async fn more_subscriptions_than_a_child_has_uses_wear_none_out() {
+    let options = ServeOptions {
+        max_uses: Some(10),
+        ..one_child()
+    };
+    let (server, client) = start_with(options).await;
+    let session = client.begin().await;
+    let mut stream = session.listen().await;
+    for number in 0..20 {
+        agreed(&session, "subscribe", &number.to_string()).await;
+    }
+    assert_eq!(wishes(&client).await.as_array().unwrap().len(), 20);
+    assert_eq!(client.call(1, "die", json!({})).await.kind(), "child_died");
+    for _ in 0..20 {
+        assert_eq!(stream.next().await.unwrap()["method"], UPDATED);
+    }
+    assert_eq!(wishes(&client).await.as_array().unwrap().len(), 20);
+    let recycled = stats(server.admin_address()).await["recycled"]["uses"].clone();
+    assert_eq!(recycled, 0);
 }
 
 #[tokio::test]

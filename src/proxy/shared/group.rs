@@ -153,23 +153,8 @@ impl Group {
         self: &Arc<Self>,
         flight: Arc<Flight>,
         request: &Request<'_>,
-        deadline: Deadline,
-    ) -> Result<Call, Fault> {
-        let called = self.call_some(flight, request, deadline).await?;
-        Ok(called.1)
-    }
-
-    /// The same, and names the child.
-    ///
-    /// # Errors
-    ///
-    /// As [`call`](Self::call).
-    pub(super) async fn call_some(
-        self: &Arc<Self>,
-        flight: Arc<Flight>,
-        request: &Request<'_>,
         mut deadline: Deadline,
-    ) -> Result<(Arc<SharedChild>, Call), Fault> {
+    ) -> Result<Call, Fault> {
         let mut died = 0;
         let mut knows = self.knowing(request);
         loop {
@@ -189,7 +174,7 @@ impl Group {
             }
             deadline.again(&self.options.get().timeouts(), Instant::now());
             let refused = match child.call(&flight, request, deadline).await {
-                Ok(called) => return called.map(|call| (child, call)),
+                Ok(called) => return called,
                 Err(refused) => refused,
             };
             if most.is_some() {
@@ -236,7 +221,7 @@ impl Group {
     }
 
     /// A child with room; waits for one if there is none.
-    async fn ready(self: &Arc<Self>) -> Result<Picked, Fault> {
+    pub(super) async fn ready(self: &Arc<Self>) -> Result<Picked, Fault> {
         if let Some(child) = self.pick() {
             return Ok(child);
         }

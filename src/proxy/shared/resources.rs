@@ -14,6 +14,7 @@ use tokio::sync::MutexGuard;
 use tokio::time::{Instant, timeout_at};
 
 use super::child::{Request, SharedChild};
+use super::flights::Refused;
 use super::group::Group;
 use crate::proxy::call::{Answer, Call, Flight, Owner, Step};
 use crate::proxy::session::{Holder, Pauses, Session, Topic};
@@ -186,7 +187,11 @@ impl Group {
         let request = request_of(&message, line)?;
         let mut tries = 1;
         loop {
-            let (child, call) = self.call_some(flight(), &request, deadline).await?;
+            let (child, call) = match self.give(flight(), &request, deadline).await {
+                Ok(given) => given,
+                Err(fault) if is_again(&fault, &mut tries) => continue,
+                Err(fault) => return Err(fault),
+            };
             let answered = drive(call).await;
             let holder = |is_sure| Holder {
                 child: child.key(),
@@ -199,13 +204,35 @@ impl Group {
                     }
                     return Ok(answer);
                 }
-                // It changes nothing to ask twice.
-                Err(fault) if fault.code == Code::ChildDied && tries < MAX_TRIES => tries += 1,
+                Err(fault) if is_again(&fault, &mut tries) => {}
                 Err(fault) => {
                     // It may have agreed after all; it is told once nobody is left.
                     if self.subscribers().holder(topic).is_none() {
                         self.subscribers().hold(topic, Some(holder(false)));
                     }
+                    return Err(fault);
+                }
+            }
+        }
+    }
+
+    /// Gives a request to the child with the least to do. That is no use of it: what each successor is asked for
+    /// again would wear it out at once.
+    async fn give(
+        self: &Arc<Self>,
+        flight: Arc<Flight>,
+        request: &Request<'_>,
+        mut deadline: Deadline,
+    ) -> Result<(Arc<SharedChild>, Call), Fault> {
+        loop {
+            let child = self.ready().await?.child;
+            deadline.again(&self.options.get().timeouts(), Instant::now());
+            match child.call(&flight, request, deadline).await {
+                Ok(called) => return called.map(|call| (child, call)),
+                Err(Refused::Full) => {}
+                Err(Refused::Never(fault)) => return Err(fault),
+                Err(Refused::Over(fault)) => {
+                    self.dismiss(&child);
                     return Err(fault);
                 }
             }
@@ -365,6 +392,12 @@ impl Drop for Settling {
             .settling
             .fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+/// Whether another child is asked after this fault, which counts as a try: it changes nothing to ask twice.
+fn is_again(fault: &Fault, tries: &mut usize) -> bool {
+    *tries += 1;
+    fault.code == Code::ChildDied && *tries <= MAX_TRIES
 }
 
 /// The answer of the proxy itself, which says nothing of the upstream.
