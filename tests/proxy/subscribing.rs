@@ -144,6 +144,11 @@ async fn a_refusal_of_the_child_is_passed_on_and_leaves_nothing_behind() {
     agreed(&one, "unsubscribe", "refused:a").await;
     let refused = json!(["subscribe", "refused:a"]);
     assert_eq!(wishes(&client).await, json!([refused, refused, refused]));
+    let mut stream = other.listen().await;
+    agreed(&one, "subscribe", "a").await;
+    let change = json!({"uri": "refused:a", "whole": "a"});
+    client.call(1, "update", change).await;
+    is_told_of_a_list(&client, &mut [&mut stream]).await;
 }
 
 #[tokio::test]
