@@ -187,33 +187,36 @@ impl Group {
         let request = request_of(&message, line)?;
         let mut tries = 1;
         loop {
-            let (child, call) = match self.give(flight(), &request, deadline).await {
-                Ok(given) => given,
-                Err(fault) if is_again(&fault, &mut tries) => continue,
-                Err(fault) => return Err(fault),
-            };
-            let answered = drive(call).await;
-            let holder = |is_sure| Holder {
-                child: child.key(),
-                is_sure,
-            };
-            match answered {
-                Ok(answer) => {
-                    if answer.is_result {
-                        self.moved(topic, holder(true));
-                    }
-                    return Ok(answer);
-                }
-                Err(fault) if is_again(&fault, &mut tries) => {}
-                Err(fault) => {
-                    // It may have agreed after all; it is told once nobody is left.
-                    if self.subscribers().holder(topic).is_none() {
-                        self.subscribers().hold(topic, Some(holder(false)));
-                    }
-                    return Err(fault);
-                }
+            match self.ask_one(topic, &request, flight(), deadline).await {
+                // It changes nothing to ask twice.
+                Err(fault) if fault.code == Code::ChildDied && tries < MAX_TRIES => tries += 1,
+                asked => return asked,
             }
         }
+    }
+
+    async fn ask_one(
+        self: &Arc<Self>,
+        topic: &Arc<Topic>,
+        request: &Request<'_>,
+        flight: Arc<Flight>,
+        deadline: Deadline,
+    ) -> Result<Answer, Fault> {
+        let (child, call) = self.give(flight, request, deadline).await?;
+        let answered = drive(call).await;
+        let holder = |is_sure| Holder {
+            child: child.key(),
+            is_sure,
+        };
+        match &answered {
+            Ok(answer) if answer.is_result => self.moved(topic, holder(true)),
+            // It may have agreed after all; it is told once nobody is left.
+            Err(_) if self.subscribers().holder(topic).is_none() => {
+                self.subscribers().hold(topic, Some(holder(false)));
+            }
+            _ => {}
+        }
+        answered
     }
 
     /// Gives a request to the child with the least to do. That is no use of it: what each successor is asked for
@@ -392,12 +395,6 @@ impl Drop for Settling {
             .settling
             .fetch_sub(1, Ordering::Relaxed);
     }
-}
-
-/// Whether another child is asked after this fault, which counts as a try: it changes nothing to ask twice.
-fn is_again(fault: &Fault, tries: &mut usize) -> bool {
-    *tries += 1;
-    fault.code == Code::ChildDied && *tries <= MAX_TRIES
 }
 
 /// The answer of the proxy itself, which says nothing of the upstream.
