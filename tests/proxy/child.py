@@ -9,6 +9,7 @@ import time
 
 lock = threading.Lock()
 cancelled, count, asked = [], 0, {}
+wishes, subscribed = [], set()
 
 
 def send(message):
@@ -47,6 +48,12 @@ def call(message_id, name, arguments, meta):
     elif name == "changed":
         send({"method": "notifications/tools/list_changed"})
         text(message_id, "changed")
+    elif name == "wishes":
+        text(message_id, wishes)
+    elif name == "update":
+        if arguments.get("whole", arguments["uri"]) in subscribed:
+            send({"method": "notifications/resources/updated", "params": {"uri": arguments["uri"], "by": os.getpid()}})
+        text(message_id, "updated")
     elif name == "noise":
         for line in (b"plain words", b"\xff\xfe\x00", b"", b"{\"broken\":", b"[1,2]", b'{"jsonrpc":"2.0","id":424242,"result":{}}'):
             raw(line)
@@ -138,6 +145,24 @@ def modern(message):
     return True
 
 
+def wish(message_id, method, uri):
+    """Subscribes, or no more. `slow:` takes its time, `refused:` is an error, `once:` is one the first time."""
+    first = [method, uri] not in wishes
+    wishes.append([method, uri])
+    if uri.startswith(("slow:", "once:")):
+        time.sleep(0.1)
+    if method == "unsubscribe":
+        subscribed.discard(uri)
+    elif uri.startswith("die:"):
+        os._exit(3)
+    elif uri.startswith("refused:") or (uri.startswith("once:") and first):
+        send({"id": message_id, "error": {"code": -32002, "message": "no such resource"}})
+        return
+    else:
+        subscribed.add(uri)
+    send({"id": message_id, "result": {}})
+
+
 def main():
     flags = sys.argv[1:]
     for line in sys.stdin.buffer:
@@ -161,10 +186,14 @@ def main():
                 continue
             send({"method": "notifications/message", "params": {"level": "info", "data": "hello"}})
             capabilities = {"tools": {"listChanged": True}, "logging": {}}
+            if "resources" in flags:
+                capabilities["resources"] = {"subscribe": True}
             send({"id": message_id, "result": {"protocolVersion": params.get("protocolVersion"), "capabilities": capabilities,
                                                "serverInfo": {"name": "scripted", "version": str(os.getpid())}, "offered": params.get("capabilities")}})
         elif method == "tools/call":
             call(message_id, params.get("name"), params.get("arguments") or {}, params.get("_meta") or {})
+        elif "resources" in flags and method in ("resources/subscribe", "resources/unsubscribe"):
+            wish(message_id, method.removeprefix("resources/"), params["uri"])
         elif method == "resources/read" and params.get("uri", "").startswith("die-once:"):
             mark = params["uri"].removeprefix("die-once:")
             if not os.path.exists(mark):

@@ -32,5 +32,6 @@ mod sharing;
 mod side_by_side;
 mod standard;
 mod streams;
+mod subscribing;
 mod tls;
 mod upstream;

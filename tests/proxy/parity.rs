@@ -40,12 +40,17 @@ impl Forwarded {
         self.input.write_all(b"\n").await.unwrap();
     }
 
+    /// The next line.
+    async fn message(&mut self) -> Value {
+        let line = tokio::time::timeout(PATIENCE, self.lines.next_line()).await;
+        let line = line.expect("a line in time").unwrap().expect("a line");
+        serde_json::from_str(&line).unwrap()
+    }
+
     /// The next line that answers something.
     async fn answer(&mut self) -> Value {
         loop {
-            let line = tokio::time::timeout(PATIENCE, self.lines.next_line()).await;
-            let line = line.expect("a line in time").unwrap().expect("a line");
-            let message: Value = serde_json::from_str(&line).unwrap();
+            let message = self.message().await;
             if message.get("method").is_none() {
                 return message;
             }
@@ -291,6 +296,41 @@ async fn ask_and_cancel(mut client: Forwarded) {
         .to_string();
     assert!(told.contains("requestId"), "{told}");
     client.end().await;
+}
+
+#[tokio::test]
+async fn subscriptions_to_resources_are_the_same_and_bring_their_changes() {
+    let about = |id: u32, what: &str, uri: &str| {
+        let method = format!("resources/{what}");
+        request(id, &method, json!({"uri": uri}))
+    };
+    let cases = [
+        initialize("2025-06-18"),
+        about(1, "subscribe", "file:///a"),
+        about(2, "subscribe", "file:///a"),
+        about(3, "subscribe", "refused:a"),
+        about(4, "unsubscribe", "file:///b"),
+        about(5, "unsubscribe", "file:///a"),
+        about(6, "subscribe", &"x".repeat(3000)),
+        request(7, "resources/subscribe", json!({"uri": 7})),
+        tool(8, "wishes", json!({})),
+    ];
+    same(Mode::Shared, &["resources"], &cases).await;
+    for what in BEHIND {
+        let (options, _server) = behind(what, Mode::Shared, &["resources"]).await;
+        let mut client = Forwarded::start(options);
+        client.ask(&initialize("2025-06-18")).await;
+        client.ask(&about(1, "subscribe", "file:///a")).await;
+        let update = tool(2, "update", json!({"uri": "file:///a"}));
+        client.tell(&update.to_string()).await;
+        let (mut changed, mut answered) = (0, 0);
+        while (changed, answered) != (1, 1) {
+            let message = client.message().await;
+            changed += u32::from(message["method"] == "notifications/resources/updated");
+            answered += u32::from(message["id"] == 2);
+        }
+        client.end().await;
+    }
 }
 
 #[tokio::test]

@@ -61,8 +61,29 @@ impl Backend {
             id: raw_id,
             token,
         };
-        let called = self.send(flight.clone(), &request, exchange.deadline);
-        ended_with(&flight, called.await)
+        let called = match self.subscribe(&flight, &request, exchange) {
+            Some(subscribed) => subscribed,
+            None => self.send(flight.clone(), &request, exchange.deadline).await,
+        };
+        ended_with(&flight, called)
+    }
+
+    /// Subscribes a session to a resource of shared children, or takes that back; `None`: this is another request.
+    fn subscribe(
+        &self,
+        flight: &Arc<Flight>,
+        request: &Request<'_>,
+        exchange: &Exchange<'_>,
+    ) -> Option<Result<Call, Fault>> {
+        let subscribes = subscribes(request.message)?;
+        let (Way::Shared(group), Some(session)) = (&self.way, exchange.session) else {
+            return None;
+        };
+        let deadline = exchange.deadline;
+        Some(match subscribes {
+            true => group.subscribe(session, flight, request, deadline),
+            false => group.unsubscribe(session, flight, request, deadline),
+        })
     }
 
     /// Sends a request that belongs to no session's child.
@@ -189,13 +210,27 @@ fn flight(
     Flight::admitted(id, token, owner, stream, manner, ticket)
 }
 
-/// A shared child has one log level and one set of subscriptions.
+/// Whether it is a subscription to a resource, or takes one back; `None`: neither.
+fn subscribes(message: &Envelope<'_>) -> Option<bool> {
+    match message.method()? {
+        "resources/subscribe" => Some(true),
+        "resources/unsubscribe" => Some(false),
+        _ => None,
+    }
+}
+
+/// A shared child has one log level, and one set of subscriptions, which only sessions can be kept apart in.
 fn refuse_what_others_would_see(way: &Way, exchange: &Exchange<'_>) -> Result<(), Fault> {
     let method = exchange.message.method().unwrap_or_default();
     match (way, method) {
         (Way::Exclusive(_), "subscriptions/listen") => {
             let text = "a subscription would keep a server process from everybody else; it is offered in `stateless` mode";
             Err(Fault::new(Code::NotOffered, text))
+        }
+        (Way::Shared(group), "resources/subscribe" | "resources/unsubscribe")
+            if group.shares_resources() =>
+        {
+            exchange.session.map(drop).ok_or_else(no_session)
         }
         (
             Way::Shared(_) | Way::Exclusive(_),

@@ -69,13 +69,13 @@ impl Backend {
         id: &RawId,
         exchange: &Exchange<'_>,
     ) -> Result<(Bytes, Version), Fault> {
-        let hello = match &self.way {
-            Way::Exclusive(children) => children.hello().await?,
-            Way::Shared(group) => group.hello().await?,
+        let (hello, subscribes) = match &self.way {
+            Way::Exclusive(children) => (children.hello().await?, false),
+            Way::Shared(group) => (group.hello().await?, group.shares_resources()),
             Way::Session(_) | Way::Oneshot(_) => return Err(no_session()),
         };
         let version = hello.agree(wanted_version(exchange.message.params));
-        Ok((hello.answer(id, version)?, version))
+        Ok((hello.answer(id, version, subscribes)?, version))
     }
 
     /// The child for a session that begins before its client said anything; `None` where sessions have

@@ -9,6 +9,7 @@ mod replay;
 mod routes;
 #[allow(clippy::module_inception)] // One file, one noun; this is the folder's.
 mod session;
+mod subscribers;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -19,4 +20,5 @@ pub use outbox::Outbox;
 pub use owned::{OwnedChild, cancellation};
 pub use replay::{EventId, Reader, Replay};
 pub use session::Session;
+pub use subscribers::{Holder, Pauses, Subscribers, Topic};
 pub use table::SessionTable;

@@ -117,6 +117,11 @@ impl Outbox {
             .any(|stream| stream.is_open())
     }
 
+    /// Whether it takes nothing more.
+    pub fn is_closed(&self) -> bool {
+        self.state.lock().closed
+    }
+
     /// Ends the streams and takes nothing more.
     pub fn close(&self) {
         let mut state = self.state.lock();

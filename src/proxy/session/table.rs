@@ -13,7 +13,7 @@ use crate::sync::Mutex;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::{Listeners, OwnedChild, Session};
+use super::{Listeners, OwnedChild, Session, Subscribers};
 use crate::proxy::http::{ToolHeaders, Version};
 use crate::proxy::wire::{Code, Fault};
 
@@ -27,6 +27,8 @@ type Shard = Mutex<HashMap<Box<str>, Arc<Session>>>;
 pub struct SessionTable {
     /// Those who listen without a session.
     pub listeners: Listeners,
+    /// Those who are subscribed to resources of shared children.
+    pub subscribers: Subscribers,
     /// What the lists of tools, as clients got them, want to see in the heads of calls.
     pub tools: Arc<ToolHeaders>,
     shards: [Shard; SHARDS],
@@ -42,6 +44,7 @@ impl SessionTable {
     pub fn new(limit: usize) -> Self {
         Self {
             listeners: Listeners::default(),
+            subscribers: Subscribers::default(),
             tools: Arc::default(),
             shards: std::array::from_fn(|_| Shard::default()),
             hasher: RandomState::new(),
@@ -96,6 +99,8 @@ impl SessionTable {
         // Relaxed: see `begin`.
         self.open.fetch_sub(1, Ordering::Relaxed);
         session.end();
+        // After the close of its way out: see `Subscribers::enter`.
+        self.subscribers.leave_all(session.key);
         Some(session)
     }
 

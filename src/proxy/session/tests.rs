@@ -11,7 +11,7 @@ use super::*;
 use crate::proxy::call::{Call, Flight, Item, Owner, Step};
 use crate::proxy::http::{EventStream, SessionStream, Source, Version};
 use crate::proxy::wire::{Code, RawId, RequestId};
-use crate::resilience::{Deadline, Timeouts};
+use crate::resilience::{Backoff, Deadline, Timeouts};
 use crate::sync::Arc;
 use crate::transport::{Death, LineSink};
 
@@ -267,4 +267,58 @@ async fn a_broadcast_reaches_those_who_listen() {
     table.broadcast(&Bytes::from_static(b"{\"x\":1}"));
     assert!(streamed(stream).contains("{\"x\":1}"));
     assert_eq!(streamed(two.outbox().open().unwrap()), "");
+}
+
+fn enter(table: &SessionTable, session: &Session, uri: &str) -> Result<Arc<Topic>, Code> {
+    let pauses = Backoff::new(SILENCE, SILENCE, 1);
+    let entered = table.subscribers.enter(session, uri, pauses);
+    entered.map_err(|fault| fault.code)
+}
+
+#[tokio::test]
+async fn all_sessions_have_so_many_resources_and_their_ends_make_room() {
+    let table = SessionTable::new(100);
+    let sessions: Vec<_> = (0..40)
+        .map(|_| table.begin(Version::LATEST, None).unwrap())
+        .collect();
+    for number in 0..10_000 {
+        let uri = number.to_string();
+        enter(&table, &sessions[number / 250], &uri).unwrap();
+    }
+    let one = &sessions[0];
+    assert_eq!(enter(&table, one, "more").err(), Some(Code::Busy));
+    assert!(enter(&table, one, "9999").is_ok(), "it is there");
+    table.end(&sessions[1].id);
+    let vacant = table.subscribers.due(Vec::new);
+    assert_eq!(vacant.len(), 250, "their child is to be told");
+    for topic in &vacant {
+        table.subscribers.forget(topic);
+    }
+    assert!(enter(&table, one, "more").is_ok());
+}
+
+#[tokio::test]
+async fn a_session_that_is_over_subscribes_to_nothing_and_a_topic_stays_while_a_child_has_it() {
+    let table = SessionTable::new(2);
+    let session = table.begin(Version::LATEST, None).unwrap();
+    let topic = enter(&table, &session, "a").unwrap();
+    let holder = Holder {
+        child: 1,
+        is_sure: true,
+    };
+    table.subscribers.hold(&topic, Some(holder));
+    assert!(table.subscribers.due(|| vec![1]).is_empty());
+    assert_eq!(
+        table.subscribers.due(|| vec![2]).len(),
+        1,
+        "its child is gone"
+    );
+    table.end(&session.id);
+    assert_eq!(enter(&table, &session, "b").err(), Some(Code::SessionEnded));
+    table.subscribers.forget(&topic);
+    assert_eq!(table.subscribers.holder(&topic), Some(holder));
+    table.subscribers.hold(&topic, None);
+    table.subscribers.forget(&topic);
+    assert!(table.subscribers.due(Vec::new).is_empty());
+    assert!(!table.subscribers.tell("a", &Bytes::from_static(b"{}")));
 }

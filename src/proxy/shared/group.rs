@@ -28,7 +28,7 @@ use crate::proxy::guard::Guard;
 use crate::proxy::live::Live;
 use crate::proxy::options::{Mode, ServeOptions};
 use crate::proxy::peer::PeerSource;
-use crate::proxy::session::SessionTable;
+use crate::proxy::session::{SessionTable, Subscribers};
 use crate::proxy::tasks::Tasks;
 use crate::proxy::wire::{Code, Fault, RequestId};
 use crate::resilience::Deadline;
@@ -221,7 +221,7 @@ impl Group {
     }
 
     /// A child with room; waits for one if there is none.
-    async fn ready(self: &Arc<Self>) -> Result<Picked, Fault> {
+    pub(super) async fn ready(self: &Arc<Self>) -> Result<Picked, Fault> {
         if let Some(child) = self.pick() {
             return Ok(child);
         }
@@ -315,6 +315,11 @@ impl Group {
         self.audience.listeners.closing()
     }
 
+    /// Who is subscribed to resources.
+    pub fn subscribers(&self) -> &Subscribers {
+        &self.audience.subscribers
+    }
+
     /// Where tasks of its requests run.
     pub fn tasks(&self) -> &Tasks {
         &self.tasks
@@ -374,6 +379,7 @@ impl Group {
             }
         }
         self.renew(now);
+        self.settle();
     }
 
     /// The children in service.

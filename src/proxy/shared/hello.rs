@@ -1,6 +1,7 @@
 //! What a shared child said to the proxy's first question, and what clients are told of it.
 //!
-//! Promise: clients are offered only what can be shared: no log level, no resource subscriptions.
+//! Promise: clients are offered only what can be shared: no log level, and resource subscriptions only where they
+//! are kept apart.
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -15,6 +16,8 @@ pub struct Hello {
     pub is_modern: bool,
     /// The newest revision with a handshake that the child speaks.
     pub version: Version,
+    /// Whether it tells of changes of resources.
+    subscribes: bool,
     result: Value,
 }
 
@@ -38,18 +41,20 @@ impl Hello {
         let version = Version::parse(&named).ok_or_else(|| {
             format!("it speaks protocol version {named}, which is not spoken here")
         })?;
+        let mut subscribes = false;
         if let Some(offers) = result
             .get_mut("capabilities")
             .and_then(Value::as_object_mut)
         {
             offers.remove("logging");
             if let Some(resources) = offers.get_mut("resources").and_then(Value::as_object_mut) {
-                resources.remove("subscribe");
+                subscribes = resources.remove("subscribe") == Some(Value::Bool(true));
             }
         }
         Ok(Self {
             is_modern: false,
             version,
+            subscribes,
             result,
         })
     }
@@ -65,6 +70,7 @@ impl Hello {
             .then_some(Self {
                 is_modern: true,
                 version: Version::LATEST,
+                subscribes: false,
                 result,
             })
     }
@@ -86,12 +92,13 @@ impl Hello {
         wanted.map_or(self.version, |wanted| wanted.min(self.version))
     }
 
-    /// The answer to a client's `initialize`.
+    /// The answer to a client's `initialize`; `subscribes`: it may subscribe to resources, where the child tells
+    /// of those.
     ///
     /// # Errors
     ///
     /// [`Code::UnsupportedVersion`] where the child knows no handshake.
-    pub fn answer(&self, id: &RawId, version: Version) -> Result<Bytes, Fault> {
+    pub fn answer(&self, id: &RawId, version: Version, subscribes: bool) -> Result<Bytes, Fault> {
         if self.is_modern {
             let text =
                 format!("the server behind this proxy speaks protocol version {MODERN} only");
@@ -103,6 +110,9 @@ impl Hello {
         let mut result = self.result.clone();
         if let Some(result) = result.as_object_mut() {
             result.insert(String::from("protocolVersion"), json!(version.as_str()));
+        }
+        if subscribes && self.subscribes {
+            result["capabilities"]["resources"]["subscribe"] = Value::Bool(true);
         }
         Ok(response(id, &result))
     }

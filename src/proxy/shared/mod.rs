@@ -8,6 +8,7 @@ mod group;
 mod handshake;
 mod hello;
 mod renewal;
+mod resources;
 mod router;
 mod starting;
 mod subscription;

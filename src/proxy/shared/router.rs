@@ -1,7 +1,7 @@
 //! Where the lines of a shared child go.
 //!
-//! Promise: a client sees nothing but answers and progress of its own requests, and changes of lists
-//! that concern everybody; a question that has no addressee is refused to the child.
+//! Promise: a client sees nothing but answers and progress of its own requests, changes of lists
+//! that concern everybody, and of resources that it subscribed to; a question that has no addressee is refused to the child.
 
 use crate::sync::Arc;
 use crate::sync::{AtomicBool, AtomicU64, Ordering};
@@ -249,6 +249,12 @@ impl ChildRouter {
                 match self.flights.sole().map(|flight| flight.relate(line)) {
                     Some(Ok(())) => {}
                     _ => self.drop_line(),
+                }
+            }
+            "notifications/resources/updated" => {
+                let uri = wire::resource_uri(message.params);
+                if !uri.is_some_and(|uri| self.audience.subscribers.tell(&uri, &line)) {
+                    self.drop_line();
                 }
             }
             _ if method.ends_with("/list_changed") => {

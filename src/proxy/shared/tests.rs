@@ -195,7 +195,7 @@ fn clients_are_offered_what_can_be_shared_in_their_own_revision() {
     assert_eq!(hello.agree(None), Version::V2025_06_18);
     let answer: serde_json::Value = serde_json::from_slice(
         &hello
-            .answer(&RawId::new("\"i\""), Version::V2025_03_26)
+            .answer(&RawId::new("\"i\""), Version::V2025_03_26, false)
             .unwrap(),
     )
     .unwrap();
@@ -204,6 +204,13 @@ fn clients_are_offered_what_can_be_shared_in_their_own_revision() {
     assert_eq!(
         answer["result"]["capabilities"],
         serde_json::json!({"tools": {}, "resources": {"listChanged": true}})
+    );
+    let answer = hello.answer(&RawId::new("1"), Version::V2025_03_26, true);
+    let answer: serde_json::Value = serde_json::from_slice(&answer.unwrap()).unwrap();
+    assert_eq!(
+        answer["result"]["capabilities"]["resources"],
+        serde_json::json!({"listChanged": true, "subscribe": true}),
+        "where each client has a session of its own"
     );
 }
 

@@ -15,6 +15,7 @@ pub use envelope::{Envelope, EnvelopeError, Kind, batch_items, is_batch, parse, 
 pub use fault::{Code, Fault};
 pub use id::{RawId, RequestId};
 pub use params::{
-    cancelled_request, is_repeatable, older_meta, progress_of, progress_token, subscription_of,
+    cancelled_request, is_repeatable, older_meta, progress_of, progress_token, resource_uri,
+    subscription_of,
 };
 pub use splice::{Splice, quote};

@@ -3,6 +3,7 @@
 //! Promise: a name that is spelled with escapes is found too, so that no token slips past the
 //! rewriting. Cost: nothing is parsed where the text cannot hold the member.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use memchr::memmem;
@@ -133,4 +134,16 @@ pub fn subscription_of(raw: Option<&str>) -> Option<&str> {
 pub fn cancelled_request(params: Option<&str>) -> Option<Cancelled<'_>> {
     let request = named(params?).ok()??.request?.get();
     Some(Cancelled { request })
+}
+
+/// The name of the resource that a message is about.
+pub fn resource_uri(params: Option<&str>) -> Option<Cow<'_, str>> {
+    #[derive(Deserialize)]
+    struct Resource<'a> {
+        #[serde(borrow)]
+        uri: Cow<'a, str>,
+    }
+    let params = params.filter(|raw| raw.starts_with('{'))?;
+    let resource: Resource<'_> = serde_json::from_str(params).ok()?;
+    Some(resource.uri)
 }
