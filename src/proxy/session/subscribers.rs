@@ -1,6 +1,7 @@
 //! Which sessions are subscribed to which resource on shared children, and which child was asked for it.
 //!
-//! Promise: a change is told to the sessions that subscribed, once each, and to nobody else; the end of a
+//! Promise: a change is told to the sessions that subscribed to this very name, once each, and to nobody else, for a
+//! name may be what one client alone knows; the end of a
 //! session takes back what it had; the table is bounded. What is asked of children for a resource is asked one
 //! after the other, by whoever has its turn.
 //! Cost: one lock for each change, subscription and end of a session; nothing for other messages.
@@ -28,6 +29,8 @@ pub struct Subscribers {
     table: Mutex<Table>,
     /// Tasks that bring the children in line with it.
     pub settling: AtomicUsize,
+    /// Requests of clients that are under way, some of them for clients that left.
+    pub errands: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -36,12 +39,22 @@ struct Table {
     entries: HashMap<Arc<str>, Entry>,
     /// What each session has.
     mine: HashMap<u64, HashSet<Arc<str>>>,
+    /// Requests to subscribe so far.
+    claims: u64,
 }
 
 struct Entry {
     topic: Arc<Topic>,
-    told: Vec<(u64, Outbox)>,
+    told: Vec<Told>,
     holder: Option<Holder>,
+}
+
+/// A session that is told.
+struct Told {
+    key: u64,
+    /// Its latest request for it: an earlier one that fails does not take it off.
+    claim: u64,
+    outbox: Outbox,
 }
 
 /// The child that was asked for a resource.
@@ -67,10 +80,12 @@ pub struct Pauses {
     pub backoff: Backoff,
     /// Not before.
     pub until: Option<Instant>,
+    /// When one that was asked again agreed.
+    pub agreed: Option<Instant>,
 }
 
 impl Subscribers {
-    /// Notes a session under a resource, before a child is asked for it.
+    /// Notes a session under a resource, before a child is asked for it; also the number of this request.
     ///
     /// # Errors
     ///
@@ -80,7 +95,7 @@ impl Subscribers {
         session: &Session,
         uri: &str,
         pauses: Backoff,
-    ) -> Result<Arc<Topic>, Fault> {
+    ) -> Result<(Arc<Topic>, u64), Fault> {
         if uri.len() > MAX_URI {
             let text =
                 format!("the `uri` is longer than {MAX_URI} bytes; none can be subscribed to");
@@ -103,8 +118,23 @@ impl Subscribers {
             return None;
         }
         let entry = table.entries.get_mut(uri)?;
-        entry.told.retain(|(other, _)| *other != key);
+        entry.told.retain(|told| told.key != key);
         entry.told.is_empty().then(|| entry.topic.clone())
+    }
+
+    /// Takes a session off a resource, unless it asked for it again since this request.
+    pub fn leave_claim(&self, key: u64, uri: &str, claim: u64) {
+        let mut table = self.table.lock();
+        let Some(entry) = table.entries.get_mut(uri) else {
+            return;
+        };
+        let before = entry.told.len();
+        entry
+            .told
+            .retain(|told| (told.key, told.claim) != (key, claim));
+        if entry.told.len() < before {
+            table.forget_mine(key, uri);
+        }
     }
 
     /// Takes a session off everything.
@@ -112,13 +142,12 @@ impl Subscribers {
         let mut table = self.table.lock();
         for uri in table.mine.remove(&key).unwrap_or_default() {
             if let Some(entry) = table.entries.get_mut(&uri) {
-                entry.told.retain(|(other, _)| *other != key);
+                entry.told.retain(|told| told.key != key);
             }
         }
     }
 
-    /// Tells those who are subscribed to this resource, or else to the next one that it is a part of; `false`:
-    /// nobody is. A server may name a part of what was subscribed to.
+    /// Tells those who are subscribed to this resource; `false`: nobody is.
     pub fn tell(&self, uri: &str, message: &Bytes) -> bool {
         if uri.len() > MAX_URI {
             return false;
@@ -128,9 +157,9 @@ impl Subscribers {
             if table.entries.is_empty() {
                 return false;
             }
-            let told = wholes(uri).find_map(|whole| table.told(whole));
+            let told = table.entries.get(uri).map(|entry| &entry.told);
             let told = told.into_iter().flatten();
-            told.map(|(_, outbox)| outbox.clone()).collect()
+            told.map(|told| told.outbox.clone()).collect()
         };
         for outbox in &told {
             outbox.send(message.clone());
@@ -140,10 +169,8 @@ impl Subscribers {
 
     /// Whether the session is still under this topic.
     pub fn is_in(&self, topic: &Arc<Topic>, key: u64) -> bool {
-        self.with(topic, |entry| {
-            entry.told.iter().any(|(other, _)| *other == key)
-        })
-        .unwrap_or(false)
+        self.with(topic, |entry| entry.told.iter().any(|told| told.key == key))
+            .unwrap_or(false)
     }
 
     /// Whether nobody is.
@@ -209,11 +236,12 @@ impl Table {
         Ok(())
     }
 
-    fn enter(&mut self, session: &Session, uri: &str, backoff: Backoff) -> Arc<Topic> {
+    fn enter(&mut self, session: &Session, uri: &str, backoff: Backoff) -> (Arc<Topic>, u64) {
+        self.claims += 1;
+        let claim = self.claims;
         let known = self.entries.get_key_value(uri).map(|(uri, _)| uri.clone());
         let uri = known.unwrap_or_else(|| uri.into());
-        let is_new = self
-            .mine
+        self.mine
             .entry(session.key)
             .or_default()
             .insert(uri.clone());
@@ -221,6 +249,7 @@ impl Table {
             let pauses = Pauses {
                 backoff,
                 until: None,
+                agreed: None,
             };
             let turn = Arc::new(tokio::sync::Mutex::new(pauses));
             Entry {
@@ -229,10 +258,16 @@ impl Table {
                 holder: None,
             }
         });
-        if is_new {
-            entry.told.push((session.key, session.outbox().clone()));
+        let key = session.key;
+        match entry.told.iter_mut().find(|told| told.key == key) {
+            Some(told) => told.claim = claim,
+            None => entry.told.push(Told {
+                key,
+                claim,
+                outbox: session.outbox().clone(),
+            }),
         }
-        entry.topic.clone()
+        (entry.topic.clone(), claim)
     }
 
     /// Whether the session had it.
@@ -252,16 +287,4 @@ impl Table {
         let entry = self.entries.get_mut(&topic.uri)?;
         Arc::ptr_eq(&entry.topic, topic).then_some(entry)
     }
-
-    fn told(&self, uri: &str) -> Option<&Vec<(u64, Outbox)>> {
-        let told = &self.entries.get(uri)?.told;
-        (!told.is_empty()).then_some(told)
-    }
-}
-
-/// A name, and those of what it is a part of, with and without the mark between; the longest goes first.
-fn wholes(uri: &str) -> impl Iterator<Item = &str> {
-    let ends = uri.char_indices().rev();
-    let ends = ends.filter(|(_, mark)| matches!(mark, '/' | '?' | '#'));
-    std::iter::once(uri).chain(ends.flat_map(|(at, _)| [&uri[..=at], &uri[..at]]))
 }

@@ -272,6 +272,7 @@ async fn a_broadcast_reaches_those_who_listen() {
 fn enter(table: &SessionTable, session: &Session, uri: &str) -> Result<Arc<Topic>, Code> {
     let pauses = Backoff::new(SILENCE, SILENCE, 1);
     let entered = table.subscribers.enter(session, uri, pauses);
+    let entered = entered.map(|(topic, _)| topic);
     entered.map_err(|fault| fault.code)
 }
 

@@ -17,16 +17,18 @@ use super::child::{Request, SharedChild};
 use super::flights::Refused;
 use super::group::Group;
 use crate::proxy::call::{Answer, Call, Flight, Owner, Step};
-use crate::proxy::session::{Holder, Pauses, Session, Topic};
+use crate::proxy::session::{Holder, Pauses, Session, Subscribers, Topic};
 use crate::proxy::wire::{self, Code, Envelope, Fault, Kind, RawId};
 use crate::resilience::{Backoff, Deadline};
-use crate::sync::{Arc, Mutex, Ordering};
+use crate::sync::{Arc, AtomicUsize, Mutex, Ordering};
 
 /// The longest pause before a child is asked again, at first and at last.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// Tasks that ask at a time.
 const MAX_SETTLING: usize = 16;
-/// Children that may die under one request.
+/// Requests of clients under way, those of clients that left included.
+const MAX_ERRANDS: usize = 1024;
+/// Children that a request may meet on their way out.
 const MAX_TRIES: usize = 3;
 
 /// A client's request about a resource.
@@ -35,8 +37,10 @@ struct Errand {
     topic: Arc<Topic>,
     /// The client's side.
     front: Arc<Flight>,
+    /// Of the proxy's own: a client's may be of any length, and this may outlive the client.
     line: Bytes,
     deadline: Deadline,
+    _counted: Counted,
 }
 
 impl Group {
@@ -58,10 +62,11 @@ impl Group {
         deadline: Deadline,
     ) -> Result<Call, Fault> {
         let uri = named(request)?;
-        let topic = self.subscribers().enter(session, &uri, pauses())?;
-        let errand = self.errand(topic, front, request, deadline);
+        let counted = self.errand_counted()?;
+        let (topic, claim) = self.subscribers().enter(session, &uri, pauses())?;
+        let errand = self.errand(topic, front, "subscribe", deadline, counted);
         let key = session.key;
-        self.run(front, errand.subscribe(key))
+        self.run(front, errand.subscribe(key, claim))
     }
 
     /// Takes a session's subscription back.
@@ -77,11 +82,12 @@ impl Group {
         deadline: Deadline,
     ) -> Result<Call, Fault> {
         let uri = named(request)?;
+        let counted = self.errand_counted()?;
         let Some(topic) = self.subscribers().leave(session.key, &uri) else {
             front.answer(settled(front));
             return Ok(Call::new(front.clone()));
         };
-        let errand = self.errand(topic, front, request, deadline);
+        let errand = self.errand(topic, front, "unsubscribe", deadline, counted);
         self.run(front, errand.unsubscribe())
     }
 
@@ -89,16 +95,28 @@ impl Group {
         self: &Arc<Self>,
         topic: Arc<Topic>,
         front: &Arc<Flight>,
-        request: &Request<'_>,
+        what: &str,
         deadline: Deadline,
+        counted: Counted,
     ) -> Errand {
         Errand {
             group: self.clone(),
+            line: own_line(what, &topic.uri),
             topic,
             front: front.clone(),
-            line: request.line.clone(),
             deadline,
+            _counted: counted,
         }
+    }
+
+    fn errand_counted(self: &Arc<Self>) -> Result<Counted, Fault> {
+        let counted = Counted::begin(self, |subscribers| &subscribers.errands);
+        // Relaxed: a bound, and whoever exceeds it has counted itself before.
+        if self.subscribers().errands.load(Ordering::Relaxed) > MAX_ERRANDS {
+            let text = "too many requests about resources are under way; try again later";
+            return Err(Fault::new(Code::Busy, text));
+        }
+        Ok(counted)
     }
 
     /// Runs to its end what a client that leaves must not stop halfway.
@@ -125,10 +143,11 @@ impl Group {
         let tasks = due.len().min(MAX_SETTLING - busy);
         let due = Arc::new(Mutex::new(due));
         for _ in 0..tasks {
-            let (settling, due) = (Settling::begin(self), due.clone());
+            let settling = Counted::begin(self, |subscribers| &subscribers.settling);
+            let due = due.clone();
             self.tasks.spawn(async move {
                 while let Some(topic) = { due.lock().pop() } {
-                    settling.0.settle_one(&topic).await;
+                    settling.group.settle_one(&topic).await;
                 }
             });
         }
@@ -146,12 +165,20 @@ impl Group {
         if is_early || self.is_held(topic) {
             return;
         }
+        // One that agrees and goes at once is no better than one that refuses.
+        match turn.agreed.take() {
+            Some(agreed) if agreed.elapsed() < PAUSES.1 => {
+                turn.until = Some(Instant::now() + turn.backoff.fail());
+                return;
+            }
+            Some(_) => turn.backoff.succeed(),
+            None => {}
+        }
         let deadline = Deadline::new(&self.options.get().timeouts(), Instant::now());
         let line = own_line("subscribe", &topic.uri);
         let asked = self.ask(topic, &line, deadline, own_flight);
         if asked.await.is_ok_and(|answer| answer.is_result) {
-            turn.until = None;
-            turn.backoff.succeed();
+            (turn.until, turn.agreed) = (None, Some(Instant::now()));
         } else {
             turn.until = Some(Instant::now() + turn.backoff.fail());
         }
@@ -188,8 +215,8 @@ impl Group {
         let mut tries = 1;
         loop {
             match self.ask_one(topic, &request, flight(), deadline).await {
-                // It changes nothing to ask twice.
-                Err(fault) if fault.code == Code::ChildDied && tries < MAX_TRIES => tries += 1,
+                // What may have killed a child is not given to the next.
+                Err(fault) if fault.not_run && tries < MAX_TRIES => tries += 1,
                 asked => return asked,
             }
         }
@@ -297,19 +324,19 @@ impl Group {
 }
 
 impl Errand {
-    async fn subscribe(self, key: u64) {
+    async fn subscribe(self, key: u64, claim: u64) {
         let (group, topic) = (&self.group, &self.topic);
         let answered = match self.turn().await {
             Some(_turn) => {
                 let answered = self.ask_once(key).await;
                 if !answered.as_ref().is_ok_and(|answer| answer.is_result) {
-                    group.subscribers().leave(key, &topic.uri);
+                    group.subscribers().leave_claim(key, &topic.uri, claim);
                     group.subscribers().forget(topic);
                 }
                 answered
             }
             None => {
-                group.subscribers().leave(key, &topic.uri);
+                group.subscribers().leave_claim(key, &topic.uri, claim);
                 let text = "the server process did not answer in time; subscribe again";
                 Err(Fault::new(Code::TimedOut, text))
             }
@@ -376,24 +403,27 @@ impl Errand {
     }
 }
 
-/// A task that settles; counted until its drop.
-struct Settling(Arc<Group>);
+/// A task or a request that is counted until its drop.
+struct Counted {
+    group: Arc<Group>,
+    counter: fn(&Subscribers) -> &AtomicUsize,
+}
 
-impl Settling {
-    fn begin(group: &Arc<Group>) -> Self {
-        // Relaxed: see `settle`.
-        group.subscribers().settling.fetch_add(1, Ordering::Relaxed);
-        Self(group.clone())
+impl Counted {
+    fn begin(group: &Arc<Group>, counter: fn(&Subscribers) -> &AtomicUsize) -> Self {
+        // Relaxed: see where the bounds are.
+        counter(group.subscribers()).fetch_add(1, Ordering::Relaxed);
+        Self {
+            group: group.clone(),
+            counter,
+        }
     }
 }
 
-impl Drop for Settling {
+impl Drop for Counted {
     fn drop(&mut self) {
-        // Relaxed: see `settle`.
-        self.0
-            .subscribers()
-            .settling
-            .fetch_sub(1, Ordering::Relaxed);
+        // Relaxed: see where the bounds are.
+        (self.counter)(self.group.subscribers()).fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -428,8 +458,7 @@ async fn drive(mut call: Call) -> Result<Answer, Fault> {
 
 /// What goes to a child for a client.
 fn inner(front: &Flight) -> Arc<Flight> {
-    let (id, token) = (front.id.clone(), front.token.clone());
-    Flight::new(id, token, front.owner, false)
+    Flight::new(front.id.clone(), None, front.owner, false)
 }
 
 /// What goes to a child for nobody.
