@@ -2,6 +2,7 @@
 
 mod affinity;
 mod child;
+mod counted;
 mod era;
 mod flights;
 mod group;

@@ -14,13 +14,14 @@ use tokio::sync::MutexGuard;
 use tokio::time::{Instant, timeout_at};
 
 use super::child::{Request, SharedChild};
+use super::counted::Counted;
 use super::flights::Refused;
 use super::group::Group;
 use crate::proxy::call::{Answer, Call, Flight, Owner, Step};
-use crate::proxy::session::{Holder, Pauses, Session, Subscribers, Topic};
+use crate::proxy::session::{Holder, Pauses, Session, Topic};
 use crate::proxy::wire::{self, Code, Envelope, Fault, Kind, RawId};
 use crate::resilience::{Backoff, Deadline};
-use crate::sync::{Arc, AtomicUsize, Mutex, Ordering};
+use crate::sync::{Arc, Mutex, Ordering};
 
 /// The longest pause before a child is asked again, at first and at last.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -400,30 +401,6 @@ impl Errand {
             Ok(answer) => self.front.answer(answer),
             Err(fault) => self.front.fail(fault),
         };
-    }
-}
-
-/// A task or a request that is counted until its drop.
-struct Counted {
-    group: Arc<Group>,
-    counter: fn(&Subscribers) -> &AtomicUsize,
-}
-
-impl Counted {
-    fn begin(group: &Arc<Group>, counter: fn(&Subscribers) -> &AtomicUsize) -> Self {
-        // Relaxed: see where the bounds are.
-        counter(group.subscribers()).fetch_add(1, Ordering::Relaxed);
-        Self {
-            group: group.clone(),
-            counter,
-        }
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        // Relaxed: see where the bounds are.
-        (self.counter)(self.group.subscribers()).fetch_sub(1, Ordering::Relaxed);
     }
 }
 
