@@ -1,6 +1,7 @@
 //! The plain HTTP proxy, as its clients and upstreams see it: over real sockets, byte by byte.
 #![cfg(all(feature = "proxy", target_os = "linux"))]
 
+mod blame;
 mod bodies;
 mod command;
 mod downgrade;
@@ -19,3 +20,4 @@ mod hostile;
 mod routes;
 mod upgrade;
 mod upstreams;
+mod waiting;

@@ -1,6 +1,6 @@
 //! Other protocols over the same connection.
 
-use crate::fixture::{Origin, Talk, eventually, gateway, is_at_rest, status};
+use crate::fixture::{Origin, Talk, addresses, eventually, gateway, is_at_rest, status};
 
 const ASK: &str = "GET /chat HTTP/1.1\r\nhost: a\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-key: x\r\n\r\n";
 const AGREED: &str =
@@ -88,4 +88,24 @@ fn a_protocol_that_would_carry_requests_past_the_proxy_is_not_asked_for() {
         let head = origin.last_head();
         assert!(!head.contains("upgrade"), "{head}");
     }
+}
+
+#[test]
+fn a_connection_of_another_protocol_is_in_flight_and_its_bytes_are_counted() {
+    let origin = Origin::scripted(|talk, _| {
+        talk.head();
+        talk.say(format!("{AGREED}first"));
+        talk.rest();
+    });
+    let gateway = gateway(&origin);
+    let mut talk = Talk::to(gateway.address());
+    talk.say(ASK);
+    talk.head();
+    talk.bytes(5).unwrap();
+    let sent = || gateway.stats().upstreams[0].answers.sent_bytes;
+    eventually("its bytes are counted", || sent() == 5);
+    assert_eq!(addresses(&gateway)[0].in_flight, 1);
+    drop(talk);
+    eventually("it is given up", || is_at_rest(&gateway));
+    assert_eq!(addresses(&gateway)[0].failures, 0);
 }

@@ -90,6 +90,11 @@ pub const NO_ADDRESS: Refusal = Refusal::new(
 pub const UNREACHABLE: Refusal = Refusal::new(502, "the upstream cannot be reached");
 /// All connections are in use.
 pub const BUSY: Refusal = Refusal::new(503, "every connection to the upstream is in use");
+/// The system gives the proxy nothing to open one with.
+pub const NO_MEANS: Refusal = Refusal::new(
+    503,
+    "this proxy can open no connection: it is short of descriptors, ports or memory",
+);
 /// The upstream was too slow.
 pub const LATE: Refusal = Refusal::new(504, "the upstream did not answer in time");
 /// The answer broke off before it began.

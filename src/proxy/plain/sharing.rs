@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::bridge::Channel;
 use super::connection::Site;
-use super::exchange::no_connection;
+use super::leasing::acquire;
 use super::refusal::{self, Refusal};
 use crate::sync::{Arc, Mutex, Weak};
 use crate::{KeyHandle, PoolConnection, PoolableResource};
@@ -30,15 +30,14 @@ impl Sharing {
     ///
     /// # Errors
     ///
-    /// What the client is told; nobody is to blame for [`refusal::BUSY`].
+    /// What the client is told; [`blames`](super::leasing::blames) says whether the upstream is at fault.
     pub async fn share(&self, channels: &KeyHandle<Site, Channel>) -> Result<Share, Refusal> {
         if let Some(share) = self.with_room() {
             return Ok(share);
         }
         // Whoever waits for another's dial waits no longer than for one of its own: else each that fails in time
         // would be paid for by all behind it.
-        let times = channels.key().times;
-        let patience = times.acquire.max(times.connect);
+        let patience = channels.key().times.patience();
         let Ok(_one) = timeout(patience, self.opening.lock()).await else {
             return self.least_used().ok_or(refusal::BUSY);
         };
@@ -51,7 +50,7 @@ impl Sharing {
         {
             return Ok(share);
         }
-        match channels.acquire().await {
+        match acquire(channels).await {
             Ok(opened) => {
                 let share = Arc::new(opened);
                 let mut known = self.known.lock();
@@ -59,7 +58,7 @@ impl Sharing {
                 known.push(Arc::downgrade(&share));
                 Ok(share)
             }
-            Err(error) => self.least_used().ok_or_else(|| no_connection(&error)),
+            Err(refusal) => self.least_used().ok_or(refusal),
         }
     }
 

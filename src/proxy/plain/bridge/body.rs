@@ -16,6 +16,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::channel::Channel;
 use super::pulse::{Busy, Standing};
+use super::send;
 use super::upload::{Progress, without_forbidden};
 use crate::proxy::plain::access::Entry;
 use crate::proxy::plain::counts::Counts;
@@ -155,7 +156,7 @@ impl Passed {
         if !self.rest.is_empty() {
             return Poll::Ready(Some(Ok(self.piece())));
         }
-        let mut is_upstreams = true;
+        let (mut is_upstreams, mut is_end) = (true, false);
         let fault: BoxError = match Pin::new(&mut self.body).poll_frame(context) {
             Poll::Ready(Some(Ok(frame))) => {
                 let (now, limits) = (Instant::now(), &self.flight.options().timeouts);
@@ -176,7 +177,10 @@ impl Passed {
                 self.is_read = true;
                 return Poll::Ready(None);
             }
-            Poll::Ready(Some(Err(error))) => error.into(),
+            Poll::Ready(Some(Err(error))) => {
+                is_end = send::is_end(&error);
+                error.into()
+            }
             Poll::Pending => {
                 std::task::ready!(self.timer.as_mut().poll(context));
                 let expired = self.deadline.expired(Instant::now());
@@ -186,7 +190,10 @@ impl Passed {
         };
         // Where it was the client's part that broke off, the upstream is not blamed.
         if is_upstreams && self.upload.fault().is_none() {
-            self.flight.failed();
+            match is_end {
+                true => self.flight.lost(),
+                false => self.flight.failed(),
+            }
         }
         Poll::Ready(Some(Err(fault)))
     }

@@ -20,7 +20,9 @@ use super::rewound::Rewound;
 use super::sieve::Sieve;
 use super::upload::Upload;
 use crate::proxy::plain::connection::Site;
+use crate::proxy::plain::dial::dial;
 use crate::proxy::plain::head::MOST_FIELDS;
+use crate::proxy::plain::leasing::Aged;
 use crate::proxy::plain::relay::MAX_HEAD_BYTES;
 use crate::sync::{Arc, Mutex, Weak};
 use crate::{BoxError, PoolableResource};
@@ -73,10 +75,7 @@ impl Channel {
     ///
     /// What the system, or the upstream, said.
     pub async fn dial(site: Site) -> Result<Self, BoxError> {
-        let target = &site.target;
-        let stream = TcpStream::connect((target.host(), target.port())).await;
-        let stream = stream.map_err(|error| format!("{target}: {error}"))?;
-        let _ = stream.set_nodelay(true);
+        let stream = dial(&site.target, site.times.connect).await?;
         let (sender, task) = match site.h2 {
             true => Self::many(stream, site.times.silence).await?,
             false => Self::one(stream).await?,
@@ -118,11 +117,6 @@ impl Channel {
             .await?;
         let task = tokio::spawn(async move { drop(connection.await) });
         Ok((Sender::One(sender, asked), task.abort_handle()))
-    }
-
-    /// Whether its end may have to do with its age: it served before, or, in h2, may have served others.
-    pub fn is_used(&self) -> bool {
-        self.used || matches!(self.sender, Sender::Many(..))
     }
 
     /// A request of its own begins, for no more than a head or for all of an answer.
@@ -193,6 +187,13 @@ impl Drop for Channel {
     fn drop(&mut self) {
         // In the middle of an answer the peer learns at once that nobody reads it.
         self.task.abort();
+    }
+}
+
+impl Aged for Channel {
+    /// In h2 it may have served others, too.
+    fn is_used(&self) -> bool {
+        self.used || matches!(self.sender, Sender::Many(..))
     }
 }
 

@@ -13,6 +13,7 @@ use super::body::Hold;
 use super::send::{Missed, send};
 use super::upload::{Progress, Upload};
 use crate::proxy::plain::lanes::{Flight, Upstream};
+use crate::proxy::plain::leasing::blames;
 use crate::proxy::plain::refusal::{self, Refusal};
 use crate::sync::Arc;
 
@@ -127,7 +128,10 @@ impl Passing {
             Missed::Unsent(_) | Missed::Stale => refusal::BROKEN,
             Missed::Lost(refusal) => refusal,
         };
-        flight.failed();
+        match refusal {
+            refusal::BROKEN => flight.lost(),
+            _ => flight.failed(),
+        }
         Err(refusal)
     }
 
@@ -143,7 +147,7 @@ impl Passing {
         refusal: Refusal,
         flight: &mut Flight<Arc<Upstream>>,
     ) -> Result<(), Refusal> {
-        if refusal != refusal::BUSY {
+        if blames(refusal) {
             flight.unreachable();
         }
         (self.tried, self.last) = (self.tried | flight.bit(), refusal);

@@ -12,12 +12,11 @@ use hyper::{Method, Request, Response};
 use tokio::time::{Instant, timeout_at};
 
 use super::body::Hold;
-use super::channel::{Channel, Failed, Outgoing, Turn};
+use super::channel::{Failed, Outgoing, Turn};
 use super::reply::is_clear;
 use super::upload::{Progress, Upload};
-use crate::PoolConnection;
-use crate::proxy::plain::exchange::no_connection;
-use crate::proxy::plain::lanes::{Flight, Lane, Upstream};
+use crate::proxy::plain::lanes::{Flight, Upstream};
+use crate::proxy::plain::leasing::{Aged, lease};
 use crate::proxy::plain::refusal::{self, Refusal};
 use crate::proxy::plain::sharing::has_stream;
 use crate::sync::Arc;
@@ -66,24 +65,13 @@ pub async fn send(
         })?;
         return Ok((answer, Hold::Shared { _lease: lease }));
     }
-    let mut lease = match own(lane, fresh).await {
+    let mut lease = match lease(&lane.channels, fresh).await {
         Ok(lease) => lease,
         Err(refusal) => return Err(missed(refusal, request)),
     };
     let (used, is_head) = (lease.is_used(), request.method() == Method::HEAD);
     let answer = answer(lease.begin(is_head), request, limit, overall, used).await?;
     Ok((answer, Hold::Own(lease)))
-}
-
-async fn own(lane: &Lane, fresh: bool) -> Result<PoolConnection<Channel>, Refusal> {
-    loop {
-        let lease = lane.channels.acquire().await;
-        match lease.map_err(|error| no_connection(&error))? {
-            // What was idle beside a dead one is not to be trusted.
-            lease if fresh && lease.is_used() => drop(lease.detach()),
-            lease => return Ok(lease),
-        }
-    }
 }
 
 async fn answer(
@@ -127,6 +115,11 @@ fn lost(error: &hyper::Error, progress: &Progress, used: bool) -> Missed {
     }
 }
 
+/// Whether an answer broke off because its connection ended.
+pub fn is_end(error: &hyper::Error) -> bool {
+    !matches!(Said::of(error), Said::Nonsense | Said::Reset)
+}
+
 /// What an upstream said instead of an answer. Of a request that still waits for its stream when GOAWAY comes hyper
 /// says no more than that it is gone: that is nothing, too, though nobody looked at it.
 enum Said {
@@ -150,8 +143,14 @@ impl Said {
                 return Self::of_h2(cause);
             }
             let io = cause.downcast_ref::<io::Error>();
-            // What a sieve says of a head that did not pass.
-            if io.is_some_and(|error| error.kind() == io::ErrorKind::InvalidData) {
+            // What a sieve says of a head that did not pass, and hyper of a chunk.
+            let is_nonsense = |kind| {
+                matches!(
+                    kind,
+                    io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput
+                )
+            };
+            if io.is_some_and(|error| is_nonsense(error.kind())) {
                 return Self::Nonsense;
             }
             source = cause.source();
