@@ -3,6 +3,7 @@
 
 mod bodies;
 mod command;
+mod crowds;
 mod downgrade;
 mod downgrade_ends;
 mod endings;
