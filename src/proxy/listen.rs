@@ -21,25 +21,15 @@ use super::takeover;
 const HEAD_PATIENCE: Duration = Duration::from_secs(60);
 /// The longest head.
 const MAX_HEAD_BYTES: usize = 64 << 10;
-/// How long to wait after the system refused a connection.
-const REFUSED_PAUSE: Duration = Duration::from_millis(50);
 
 /// Takes connections until the proxy shuts down.
 pub async fn accept(front: Arc<Front>, listener: TcpListener) {
     let _listening = front.listeners.serve();
     let mut leaving = pin!(front.reaches(Phase::Leaving));
     loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+        tokio::select! {
+            (stream, _) = takeover::accept(&listener) => begin(&front, stream),
             () = &mut leaving => break,
-        };
-        match accepted {
-            Ok((stream, _)) => begin(&front, stream),
-            Err(error) => {
-                // Out of descriptors, or a client that left early: neither ends the proxy.
-                tracing::warn!(%error, "a connection was not accepted");
-                tokio::time::sleep(REFUSED_PAUSE).await;
-            }
         }
     }
     let reuse_port = front.config.reuse_port;

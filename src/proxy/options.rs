@@ -124,6 +124,22 @@ impl Default for RouteMatch {
     }
 }
 
+impl RouteMatch {
+    /// A path as requests are held against it, without a slash at its end; `None`: it is no path.
+    pub(super) fn trimmed(path: &str) -> Option<&str> {
+        let plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#' | b'%');
+        let trimmed = path.trim_end_matches('/');
+        let is_path = path.starts_with('/') && path.bytes().all(plain) && !trimmed.contains("//");
+        is_path.then_some(trimmed)
+    }
+
+    /// A host as requests are held against it; `None`: it is no name, or has a port.
+    pub(super) fn lowered(host: &str) -> Option<String> {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+        (!host.is_empty() && host.bytes().all(plain)).then(|| host.to_ascii_lowercase())
+    }
+}
+
 impl fmt::Display for RouteMatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { host, path } = self;
@@ -282,12 +298,7 @@ impl ServeOptions {
             ("session_idle", self.session_idle),
             ("max_lifetime", self.max_lifetime.unwrap_or(LONGEST)),
         ];
-        if let Some((name, _)) = durations.iter().find(|(_, duration)| duration.is_zero()) {
-            return Err(format!("{name} is zero: give a time above zero"));
-        }
-        if let Some((name, _)) = durations.iter().find(|(_, duration)| *duration > LONGEST) {
-            return Err(format!("{name} is over a year: give a shorter time"));
-        }
+        check_times(&durations)?;
         let children = self.children();
         if children == 0 {
             return Err(String::from(
@@ -327,9 +338,20 @@ impl ServeOptions {
 
 /// Subscriptions with an upstream over HTTP for each request that may be in flight in a session with it.
 const LISTENING: usize = 4;
+/// Refuses times that are none, or that nobody means.
+pub(super) fn check_times(times: &[(&str, Duration)]) -> Result<(), String> {
+    if let Some((name, _)) = times.iter().find(|(_, time)| time.is_zero()) {
+        return Err(format!("{name} is zero: give a time above zero"));
+    }
+    match times.iter().find(|(_, time)| *time > LONGEST) {
+        Some((name, _)) => Err(format!("{name} is over a year: give a shorter time")),
+        None => Ok(()),
+    }
+}
+
 /// The least that is set aside for children: 24 KiB.
 const CEILING: u32 = 256;
 /// Longer than this is a mistake, and sums of such times stay within the clock.
-const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
+pub(super) const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
 /// What the numbers of rewritten ids have room for.
 pub(super) const MAX_IN_FLIGHT: usize = 1024;

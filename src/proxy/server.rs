@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::config::Config;
 use super::front::{Front, Reloaded, Web, watch_reach};
@@ -83,12 +83,7 @@ impl Server {
     ///
     /// Outside a tokio runtime with I/O and time.
     pub async fn open(config: Config) -> Result<Self, StartError> {
-        for upstream in &config.upstreams {
-            upstream.options.check().map_err(StartError::Options)?;
-        }
-        if let Some(web) = &config.web {
-            web.check().map_err(StartError::Options)?;
-        }
+        config.check().map_err(StartError::Options)?;
         let (gateway, reuse_port) = (config.web.clone(), config.reuse_port);
         let is_shared = gateway
             .as_ref()
@@ -166,26 +161,40 @@ impl Server {
     pub async fn reload(&self, config: Config) -> Result<Reloaded, Vec<String>> {
         let web = config.web.clone();
         let is_new = self.mcp.is_none() && !config.upstreams.is_empty();
-        let mut reloaded = self.front.reload(config).await;
+        let mut reloaded = match config.check() {
+            Ok(()) => self.front.reload(config).await,
+            Err(wrong) => Err(vec![wrong]),
+        };
         if let Ok(done) = &mut reloaded {
             if is_new {
                 done.later.push("the first upstream that speaks MCP");
             }
-            self.reload_web(web, done);
+            if let Err(wrong) = self.reload_web(web, done) {
+                reloaded = Err(vec![format!("plain HTTP stays as it was: {wrong}")]);
+            }
         }
         let wrong = reloaded.as_ref().err().cloned().unwrap_or_default();
         self.front.reloads.note(wrong);
         reloaded
     }
 
-    fn reload_web(&self, options: Option<GatewayOptions>, done: &mut Reloaded) {
+    /// Every reason for which it fails was asked for before: see [`Config::check`].
+    fn reload_web(
+        &self,
+        options: Option<GatewayOptions>,
+        done: &mut Reloaded,
+    ) -> Result<(), String> {
         let Some(web) = &self.web else {
             if options.is_some() {
                 done.later.push("the first upstream of kind \"http\"");
             }
-            return;
+            return Ok(());
         };
         let started = web.gateway().options();
+        if options.is_none() && !web.is_within() {
+            done.later
+                .push("http.listen, where every request is 404 now,");
+        }
         let options = options.unwrap_or_else(|| GatewayOptions {
             routes: Vec::new(),
             ..started.clone()
@@ -197,10 +206,7 @@ impl Server {
             done.later.push("http.workers and http.pin_workers");
         }
         let log = self.front.access.load_full();
-        if let Err(error) = web.reload(options, &self.front.places(), log) {
-            // Checked as the file was read; without any route the old ones stay.
-            tracing::warn!(%error, "plain HTTP stays as it was");
-        }
+        web.reload(options, &self.front.places(), log)
     }
 
     /// Notes for the admin pages that a configuration was not taken over, because of these mistakes.
@@ -214,12 +220,17 @@ impl Server {
     }
 
     /// Stops accepting, lets requests in flight end until the deadline, then ends every session, child
-    /// and task.
+    /// and task. `drain_delay` comes before all that: readiness says so already, and everything is served.
     ///
     /// # Cancel safety
     ///
     /// Dropped before its end, the rest is ended as by a drop of the server.
     pub async fn shutdown(mut self, deadline: Duration) -> ShutdownReport {
+        self.front.announce_end();
+        let delay = self.front.drain_delay();
+        if !delay.is_zero() {
+            sleep(delay).await;
+        }
         let begun = Instant::now();
         let mut cut = 0;
         if let Some(web) = self.web.take() {

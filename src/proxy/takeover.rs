@@ -20,7 +20,9 @@ const BACKLOG: u32 = 4096;
 /// How long connections that were begun may take to arrive.
 const ARRIVAL: Duration = Duration::from_millis(100);
 /// How long to wait after the system refused one of them.
-const REFUSED_PAUSE: Duration = Duration::from_millis(5);
+const LAST_PAUSE: Duration = Duration::from_millis(5);
+/// How long to wait after it refused a connection while it is listened.
+const REFUSED_PAUSE: Duration = Duration::from_millis(50);
 
 /// Lets everything pass but the first packet of a connection. The packet begins with its TCP header, whose byte 13
 /// holds the flags (RFC 9293, 3.1).
@@ -92,6 +94,24 @@ pub fn listen_each(
     Ok(listeners)
 }
 
+/// The next connection; where there is none because the system refuses it, that is waited out.
+///
+/// # Cancel safety
+///
+/// Dropped, no connection is lost.
+pub async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+    loop {
+        match listener.accept().await {
+            Ok(accepted) => return accepted,
+            Err(error) => {
+                // Out of descriptors, or a client that left early: neither ends the proxy.
+                tracing::warn!(%error, "a connection was not accepted");
+                sleep(REFUSED_PAUSE).await;
+            }
+        }
+    }
+}
+
 /// Stops listening without a reset: whoever was taken by the kernel is given to `serve`.
 pub async fn leave(listener: TcpListener, reuse_port: bool, mut serve: impl FnMut(TcpStream)) {
     if reuse_port {
@@ -107,7 +127,7 @@ pub async fn leave(listener: TcpListener, reuse_port: bool, mut serve: impl FnMu
         match accepted {
             Ok((stream, _)) => serve(stream),
             // A client that left, or no descriptor is free: those behind it are still served.
-            Err(_) if begun.elapsed() < ARRIVAL => sleep(REFUSED_PAUSE).await,
+            Err(_) if begun.elapsed() < ARRIVAL => sleep(LAST_PAUSE).await,
             Err(error) => {
                 return tracing::warn!(%error, "connections that were begun may be reset");
             }

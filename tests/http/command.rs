@@ -50,7 +50,7 @@ fn end(mut running: Running) -> Option<i32> {
 #[test]
 fn it_serves_alone_and_beside_mcp_and_ends_in_order() {
     let origin = Origin::hello();
-    let url = format!("/api=http://{}", origin.address);
+    let url = format!("/api/=http://{}", origin.address);
     let anywhere = "127.0.0.1:0";
     let http = ["--http", &url, "--http-listen", anywhere];
     let alone = [&["serve", "--admin", anywhere][..], &http].concat();
@@ -87,9 +87,17 @@ fn what_cannot_be_served_is_said_in_one_line_with_what_to_do() {
         origin.address.to_string(),
     );
     let anywhere = "127.0.0.1:0";
-    let cases: [(&[&str], i32, &str); 8] = [
+    let (ported, itself) = (format!("a:8080={url}"), "http://127.0.0.1:8080");
+    let cases: [(&[&str], i32, &str); 11] = [
         (
-            &["--http", &url, "--http-listen", &taken, "--admin", anywhere],
+            &[
+                "--http",
+                "http://127.0.0.1:1",
+                "--http-listen",
+                &taken,
+                "--admin",
+                anywhere,
+            ],
             1,
             "--http-listen",
         ),
@@ -104,6 +112,9 @@ fn what_cannot_be_served_is_said_in_one_line_with_what_to_do() {
         (&["--http", "/a=http://a:1/path"], 2, "leave it out"),
         (&["--http", "/a=http://a:1,h2c://b:1"], 2, "h2c://"),
         (&["--http", &url, "--http", &url], 2, "two routes"),
+        (&["--http", &ported], 2, "without port"),
+        (&["--http", "/a//b=http://a:1"], 2, "one slash at a time"),
+        (&["--http", itself], 2, "in a circle"),
     ];
     for (arguments, code, word) in cases {
         let done = Command::new(PLUNGE)

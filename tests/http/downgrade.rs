@@ -101,6 +101,30 @@ async fn a_name_that_differs_by_an_underscore_stays_behind_in_h2_too() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_that_a_client_in_h2_claims_as_a_proxy_goes_on_unless_it_is_believed() {
+    let (origin, gateway) = hello();
+    let mut trusting = options(upstream(&[&origin]));
+    trusting.limits.trust_forwarded = true;
+    let trusting = Gateway::start(trusting).unwrap();
+    for (gateway, goes_on) in [(&gateway, false), (&trusting, true)] {
+        let address = gateway.address();
+        let mut request = request(address, none());
+        for name in ["x-forwarded-prefix", "x-forwarded-port", "x-real-ip"] {
+            let value = HeaderValue::from_static("claim");
+            request.headers_mut().append(name, value);
+        }
+        let answer = client(address).await.send_request(request).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        let head = origin.last_head();
+        assert_eq!(
+            head.matches(": claim\r\n").count(),
+            if goes_on { 3 } else { 0 },
+            "{head}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_body_of_unknown_length_goes_on_whatever_the_method() {
     let (upstream, _) = echo(false).await;
     let gateway = Gateway::start(options(upstream)).unwrap();

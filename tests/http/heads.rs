@@ -46,6 +46,26 @@ fn the_client_is_named_and_cannot_name_itself() {
     assert!(!head.contains("1.2.3.4"), "{head}");
 }
 
+/// What servers believe of a proxy beside the three that this one writes.
+const CLAIMS: &str = "X-Forwarded-Prefix: /claim\r\nX-Forwarded-Port: 99\r\nX-Forwarded-Ssl: on\r\nX-Forwarded-Scheme: https\r\n\
+                      X-Forwarded-Server: claim\r\nX-Forwarded-User: claim\r\nX-Real-IP: 1.2.3.4\r\nX-Mine: kept\r\n";
+
+#[test]
+fn nothing_that_a_client_claims_as_a_proxy_goes_on_unless_it_is_believed() {
+    let origin = Origin::hello();
+    let request = format!("GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n{CLAIMS}\r\n");
+    ask(&gateway(&origin), &request);
+    let head = origin.last_head();
+    assert_eq!(head.matches("x-forwarded-").count(), 3, "{head}");
+    assert!(!head.contains("x-real-ip"), "{head}");
+    assert!(head.contains("x-mine: kept\r\n"), "{head}");
+    let mut options = options(upstream(&[&origin]));
+    options.limits.trust_forwarded = true;
+    ask(&Gateway::start(options).unwrap(), &request);
+    let head = origin.last_head();
+    assert!(head.contains(&CLAIMS.to_lowercase()), "{head}");
+}
+
 #[test]
 fn a_client_that_is_a_proxy_is_believed_if_told_so() {
     let origin = Origin::hello();

@@ -4,6 +4,7 @@
 mod blame;
 mod bodies;
 mod command;
+mod crowds;
 mod downgrade;
 mod downgrade_ends;
 mod endings;

@@ -84,6 +84,20 @@ fn a_prefix_can_be_taken_off() {
 }
 
 #[test]
+fn a_request_for_the_server_as_a_whole_has_no_path_to_take_a_prefix_off() {
+    let origin = Origin::hello();
+    let mut options = options(upstream(&[&origin]));
+    options.routes[0].strip_prefix = true;
+    let gateway = Gateway::start(options).unwrap();
+    ask(
+        &gateway,
+        "OPTIONS * HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n",
+    );
+    let head = origin.last_head();
+    assert!(head.starts_with("options * http/1.1\r\n"), "{head}");
+}
+
+#[test]
 fn other_routes_hold_from_the_next_request_on_and_what_is_the_same_keeps_its_connections() {
     let (one, two) = (named("one"), named("two"));
     let gateway = Gateway::start(options(upstream(&[&one]))).unwrap();
@@ -120,11 +134,20 @@ fn options_that_contradict_each_other_are_refused() {
     nowhere.routes[0].upstream.targets.clear();
     let mut hasty = good.clone();
     hasty.client_head = std::time::Duration::ZERO;
+    let mut ported = good.clone();
+    ported.routes[0].host = Some("example.org:80".into());
+    let mut doubled = good.clone();
+    doubled.routes[0].upstream = upstream(&[&origin, &origin]);
+    let mut circular = good.clone();
+    circular.listen = origin.address;
     for (options, word) in [
         (twice, "two routes"),
         (relative, "begin with"),
         (nowhere, "no address"),
         (hasty, "client_head"),
+        (ported, "without port"),
+        (doubled, "twice"),
+        (circular, "in a circle"),
     ] {
         let text = Gateway::start(options).unwrap_err().to_string();
         assert!(text.contains(word), "{text}");

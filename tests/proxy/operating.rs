@@ -1,7 +1,7 @@
 //! What operators see: metrics, readiness, the access log, traces, the status page.
 
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::client::Client;
 use crate::configuration::{ANY, scripted};
-use crate::fixture::{eventually, marker};
+use crate::fixture::{PATIENCE, marker};
 
 async fn open(text: &str) -> Server {
     let config = Config::parse(text).expect("no mistakes");
@@ -160,9 +160,10 @@ async fn each_request_is_a_line_of_the_access_log() {
             .map(|line| serde_json::from_str(line).unwrap())
             .collect()
     };
-    eventually("both are written", || lines().len() == 2).await;
+    server.shutdown(Duration::from_secs(10)).await;
     let lines = lines();
     let _ = fs::remove_file(&path);
+    assert_eq!(lines.len(), 2, "both are written by then");
     assert_eq!(lines[0]["status"], 200);
     assert_eq!(lines[0]["upstream"], "logged");
     assert_eq!(lines[0]["bytes"], reply.body.len());
@@ -203,4 +204,50 @@ async fn the_status_page_is_whole_in_itself_and_may_do_nothing_else() {
         assert!(!found, "{outside} is in the page");
     }
     server.shutdown(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
+async fn what_was_dropped_of_the_access_log_is_counted_on_after_a_reload() {
+    let one = scripted("full-disk", "/mcp", "mode = \"shared\"");
+    let text = format!("{ANY}[log]\naccess = \"/dev/full\"\n{one}");
+    let server = open(&text).await;
+    let client = Client::new(server.mcp_address());
+    let dropped = || async {
+        let (_, _, text) = page(&server, "/metrics").await;
+        figure(&text, "plunge_access_log_dropped_total")
+    };
+    // What is written together is kept until a kilobyte or eight of it cannot be.
+    let long = format!("/{}", "x".repeat(4000));
+    let begun = Instant::now();
+    while dropped().await < 1.0 {
+        assert!(begun.elapsed() < PATIENCE);
+        client.open(Method::GET, &long, Bytes::new()).await;
+    }
+    let before = dropped().await;
+    server.reload(Config::parse(&text).unwrap()).await.unwrap();
+    assert!(dropped().await >= before);
+}
+
+#[tokio::test]
+async fn an_end_that_is_announced_is_waited_for_and_everything_is_served_meanwhile() {
+    let one = scripted("announced", "/mcp", "");
+    let server = open(&format!("drain_delay = \"1h\"\n{ANY}{one}")).await;
+    let client = Client::new(server.mcp_address());
+    let session = client.begin().await;
+    let (mcp, admin) = (server.mcp_address(), server.admin_address());
+    let ending = tokio::spawn(server.shutdown(Duration::from_secs(10)));
+    let begun = Instant::now();
+    let pages = Client::new(admin);
+    while pages
+        .open(Method::GET, "/readyz", Bytes::new())
+        .await
+        .status()
+        != 503
+    {
+        assert!(begun.elapsed() < PATIENCE);
+    }
+    assert_eq!(session.call(1, "echo", json!({})).await.status, 200);
+    let new = Client::new(mcp).begin().await;
+    assert_eq!(new.call(2, "echo", json!({})).await.status, 200);
+    ending.abort();
 }

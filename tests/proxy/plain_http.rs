@@ -12,7 +12,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use plunge::proxy::{Config, Server};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::time::timeout;
 
 use crate::client::Client;
 use crate::configuration::ANY;
@@ -267,4 +268,28 @@ async fn a_file_of_plain_http_alone_listens_for_nothing_else() {
     assert_eq!(get(server.mcp_address(), "/").await, (200, "hello".into()));
     let report = server.shutdown(Duration::from_secs(10)).await;
     assert_eq!(report.cut, 0);
+}
+
+#[tokio::test]
+async fn an_address_has_as_long_as_a_request_gives_it_to_take_a_connection() {
+    // Nobody takes connections, and there is no more room for those that wait.
+    let full = TcpSocket::new_v4().unwrap();
+    full.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let full = full.listen(1).unwrap();
+    let address = full.local_addr().unwrap();
+    let mut waiting = Vec::new();
+    while let Ok(stream) = timeout(Duration::from_millis(200), TcpStream::connect(address)).await {
+        waiting.push(stream.unwrap());
+    }
+    let site = http("slow", "/", address);
+    let server = open(&format!("{ANY}{site}connect_timeout = \"300ms\"\n")).await;
+    let begun = std::time::Instant::now();
+    let text = loop {
+        let (status, text) = get(server.admin_address(), "/readyz").await;
+        if status == 503 {
+            break text;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(20), "{text}");
+    };
+    assert!(text.contains("no answer within 300ms"), "{text}");
 }

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::client::Client;
 use crate::configuration::{ANY, File, scripted};
 use crate::fixture::{PATIENCE, eventually, marker, processes, stats};
+use crate::side_by_side::{get, http, plain};
 
 fn config(text: &str) -> Config {
     Config::parse(text).expect("no mistakes")
@@ -222,6 +223,53 @@ async fn a_reload_that_does_not_start_changes_nothing() {
         figures["reloads"]["mistakes"],
         json!([]),
         "the next one that works clears it"
+    );
+}
+
+#[tokio::test]
+async fn plain_http_that_is_taken_out_of_the_file_is_served_no_more() {
+    let mcp = scripted("mcp-left", "/mcp", "mode = \"shared\"");
+    let site = http("site", "/", plain("hello").await);
+    let listen = "[http]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n";
+    let server = Server::open(config(&format!("{ANY}{listen}{mcp}{site}")))
+        .await
+        .unwrap();
+    let address = server.http_address().unwrap();
+    assert_eq!(get(address, "/").await, (200, "hello".into()));
+    let done = server.reload(config(&format!("{ANY}{mcp}"))).await.unwrap();
+    assert_eq!(get(address, "/").await.0, 404);
+    assert_eq!(done.later, ["http.listen, where every request is 404 now,"]);
+    let figures = stats(server.admin_address()).await;
+    assert_eq!(figures["upstreams"].as_array().unwrap().len(), 1);
+    let back = format!("{ANY}{listen}{mcp}{site}");
+    let done = server.reload(config(&back)).await.unwrap();
+    assert!(done.later.is_empty(), "{done:?}");
+    assert_eq!(get(address, "/").await, (200, "hello".into()));
+}
+
+#[tokio::test]
+async fn what_plain_http_cannot_take_over_is_a_mistake_and_changes_nothing() {
+    let mcp = scripted("mcp-kept", "/mcp", "mode = \"shared\"\nmax_connections = 1");
+    let site = http("site", "/", plain("hello").await);
+    let server = Server::open(config(&format!("{ANY}{mcp}{site}")))
+        .await
+        .unwrap();
+    let other = mcp.replace("max_connections = 1", "max_connections = 3");
+    let mut wrong = config(&format!("{ANY}{other}{site}"));
+    wrong.web.as_mut().unwrap().client_idle = Duration::ZERO;
+    let mistakes = server.reload(wrong).await.unwrap_err();
+    assert!(
+        mistakes.len() == 1 && mistakes[0].contains("client_idle"),
+        "{mistakes:?}"
+    );
+    let figures = stats(server.admin_address()).await;
+    assert_eq!(figures["upstreams"][0]["pool"]["max_connections"], 1);
+    assert_eq!(
+        (
+            &figures["reloads"]["failed"],
+            &figures["reloads"]["mistakes"]
+        ),
+        (&json!(1), &json!(mistakes))
     );
 }
 

@@ -19,15 +19,16 @@ struct Asked {
 }
 
 impl Reloads {
-    pub fn new(file: Option<&Path>) -> Result<Self, Failure> {
-        let Some(file) = file else {
+    /// Follows what was watched since before it was read.
+    pub fn new(watch: Option<FileWatch>) -> Result<Self, Failure> {
+        let Some(watch) = watch else {
             return Ok(Self(None));
         };
         let hangup = signal(SignalKind::hangup())
             .map_err(|error| Failure::Run(format!("signals cannot be handled: {error}")))?;
         Ok(Self(Some(Asked {
             hangup,
-            watch: FileWatch::new(file),
+            watch,
             this: this_program()?,
         })))
     }
@@ -39,7 +40,8 @@ impl Reloads {
         };
         loop {
             tokio::select! {
-                _ = asked.hangup.recv() => {}
+                // A change that comes with it is no other reason.
+                _ = asked.hangup.recv() => asked.watch.look(),
                 () = asked.watch.changed() => {}
             }
             reload(asked.watch.path(), &asked.this, server).await;

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use plunge::proxy::{Config, Mode, Server, UpstreamConfig};
+use plunge::proxy::{Config, FileWatch, Mode, Server, UpstreamConfig};
 use plunge::transport::Subprocess;
 
 use crate::Failure;
@@ -16,12 +16,13 @@ use crate::{configuration, start, web};
 const SHUTDOWN: Duration = Duration::from_secs(10);
 
 pub fn run(serve: &Serve) -> Result<(), Failure> {
+    let watch = serve.config.as_deref().map(FileWatch::new);
     let config = match &serve.config {
         Some(file) => configuration::read(file, &this_program()?)?,
         None => from_flags(serve)?,
     };
     let runtime = start::runtime(&config.log.level, start::half_of_the_cores())?;
-    runtime.block_on(serve_until_signalled(config, serve))
+    runtime.block_on(serve_until_signalled(config, watch, serve))
 }
 
 fn from_flags(serve: &Serve) -> Result<Config, Failure> {
@@ -47,11 +48,15 @@ fn from_flags(serve: &Serve) -> Result<Config, Failure> {
     Ok(config)
 }
 
-async fn serve_until_signalled(config: Config, args: &Serve) -> Result<(), Failure> {
+async fn serve_until_signalled(
+    config: Config,
+    watch: Option<FileWatch>,
+    args: &Serve,
+) -> Result<(), Failure> {
     let mut signals = Signals::new()
         .map_err(|error| Failure::Run(format!("signals cannot be handled: {error}")))?;
     let ended = tokio::select! {
-        ended = serve_until_closed(config, args) => ended,
+        ended = serve_until_closed(config, watch, args) => ended,
         () = signals.second() => Ok(()),
     };
     // What is left of children must not outlive this process.
@@ -62,13 +67,17 @@ async fn serve_until_signalled(config: Config, args: &Serve) -> Result<(), Failu
     ended
 }
 
-async fn serve_until_closed(config: Config, args: &Serve) -> Result<(), Failure> {
+async fn serve_until_closed(
+    config: Config,
+    watch: Option<FileWatch>,
+    args: &Serve,
+) -> Result<(), Failure> {
     let mut signals = Signals::new()
         .map_err(|error| Failure::Run(format!("signals cannot be handled: {error}")))?;
     let routes = routes(&config);
     let plain = config.web.as_ref().map_or(0, |web| web.routes.len());
     let is_plain = config.upstreams.is_empty();
-    let mut reloads = Reloads::new(args.config.as_deref())?;
+    let mut reloads = Reloads::new(watch)?;
     let mode = config
         .upstreams
         .first()

@@ -31,7 +31,7 @@ pub struct Web {
     /// What those servers see as Host, instead of what the client named.
     #[arg(long, value_name = "NAME", requires = "http")]
     http_host: Option<String>,
-    /// Clients are proxies that may be believed: their X-Forwarded-* fields go on.
+    /// Clients are proxies that may be believed: their X-Forwarded-*, X-Real-IP and Forwarded go on.
     #[arg(long, requires = "http")]
     trust_forwarded: bool,
 }
@@ -90,14 +90,7 @@ fn parse_route(text: &str) -> Result<RouteOptions, String> {
         urls.iter().map(|url| parse_target(url)).collect();
     let mut upstream = UpstreamOptions::new(place, targets?);
     upstream.h2 = h2;
-    let (host, prefix) = match place.find('/') {
-        Some(slash) => (&place[..slash], &place[slash..]),
-        None => (place, "/"),
-    };
-    let mut route = RouteOptions::new(upstream);
-    route.host = Some(host.to_owned()).filter(|host| !host.is_empty());
-    route.prefix = prefix.to_owned();
-    Ok(route)
+    RouteOptions::at(place, upstream)
 }
 
 fn parse_target(url: &str) -> Result<HttpTarget, String> {

@@ -27,6 +27,12 @@ pub fn page(front: &Front) -> String {
     page.0
 }
 
+/// A name, its type and help.
+pub type Family = (&'static str, &'static str, &'static str);
+
+/// The same, and where it is read.
+pub type Figure<T> = (&'static str, &'static str, &'static str, fn(&T) -> u64);
+
 /// A text with families of figures.
 pub struct Page(String);
 
@@ -73,10 +79,27 @@ impl Page {
         self.value(&format!("{name}_count"), &[upstream], all);
     }
 
+    /// The figures of each upstream, told apart by another label.
+    pub fn split<'n, U, V: Display, const N: usize>(
+        &mut self,
+        (name, kind, help): Family,
+        label: &str,
+        upstreams: impl IntoIterator<Item = U>,
+        of: impl Fn(U) -> (&'n str, [(&'static str, V); N]),
+    ) {
+        self.family(name, kind, help);
+        for upstream in upstreams {
+            let (upstream, figures) = of(upstream);
+            for (text, value) in figures {
+                self.value(name, &[("upstream", upstream), (label, text)], value);
+            }
+        }
+    }
+
     /// One figure of each upstream.
     fn each<V: Display>(
         &mut self,
-        (name, kind, help): (&str, &str, &str),
+        (name, kind, help): Family,
         places: &[Arc<Place>],
         of: impl Fn(&Place) -> V,
     ) {
@@ -132,34 +155,23 @@ fn process(page: &mut Page, front: &Front) {
         "Whether the last one came into force.",
         good,
     );
-    let dropped = front
-        .access
-        .load()
-        .as_ref()
-        .map_or(0, |access| access.dropped());
     page.one(
         "access_log_dropped_total",
         "counter",
-        "Lines of the access log that did not fit its queue.",
-        dropped,
+        "Lines of the access log that did not fit its queue, or could not be written.",
+        front.lost_lines.count(),
     );
 }
 
 fn requests(page: &mut Page, places: &[Arc<Place>]) {
-    page.family(
+    let answered = (
         "requests_total",
         "counter",
         "Requests that were answered, by class of status.",
     );
-    for place in places {
-        for (class, count) in place.state.meters.by_class() {
-            page.value(
-                "requests_total",
-                &[("upstream", &place.name), ("class", class)],
-                count,
-            );
-        }
-    }
+    page.split(answered, "class", places, |place| {
+        (&*place.name, place.state.meters.by_class())
+    });
     let in_flight = (
         "requests_in_flight",
         "gauge",
@@ -186,15 +198,7 @@ fn requests(page: &mut Page, places: &[Arc<Place>]) {
     }
 }
 
-/// A name, its type and help, and where it is read.
-type Figure = (
-    &'static str,
-    &'static str,
-    &'static str,
-    fn(&PoolStats) -> u64,
-);
-
-const POOL_FIGURES: [Figure; 7] = [
+const POOL_FIGURES: [Figure<PoolStats>; 7] = [
     (
         "pool_max_connections",
         "gauge",
@@ -244,26 +248,20 @@ fn pools(page: &mut Page, places: &[Arc<Place>]) {
         .iter()
         .map(|place| (&**place, place.state.backend.pool_stats()))
         .collect();
-    page.family(
+    let open = (
         "pool_connections",
         "gauge",
         "Children, or sessions with a server over HTTP, by state.",
     );
-    for (place, pool) in &stats {
+    page.split(open, "state", &stats, |(place, pool)| {
         let states = [
             ("idle", pool.idle),
             ("leased", pool.leased),
             ("connecting", pool.connecting),
             ("closing", pool.closing),
         ];
-        for (state, count) in states {
-            page.value(
-                "pool_connections",
-                &[("upstream", &place.name), ("state", state)],
-                count,
-            );
-        }
-    }
+        (&*place.name, states)
+    });
     for (name, kind, help, of) in POOL_FIGURES {
         page.family(name, kind, help);
         for (place, pool) in &stats {
@@ -278,18 +276,16 @@ fn guards(page: &mut Page, places: &[Arc<Place>]) {
         BreakerState::HalfOpen,
         BreakerState::Open,
     ];
-    page.family(
+    let breaker = (
         "breaker_state",
         "gauge",
         "1 for the state that the circuit breaker is in.",
     );
-    for place in places {
+    page.split(breaker, "state", places, |place| {
         let now = place.state.backend.guard.state();
-        for state in states {
-            let labels = [("upstream", &*place.name), ("state", state.as_str())];
-            page.value("breaker_state", &labels, u8::from(state == now));
-        }
-    }
+        let states = states.map(|state| (state.as_str(), u8::from(state == now)));
+        (&*place.name, states)
+    });
     let opened = (
         "breaker_opened_total",
         "counter",
@@ -298,17 +294,18 @@ fn guards(page: &mut Page, places: &[Arc<Place>]) {
     page.each(opened, places, |place| {
         place.state.backend.guard.times_opened()
     });
-    page.family(
+    let recycled = (
         "recycled_total",
         "counter",
         "Children that had their share of requests or time, and were replaced or end with their session.",
     );
-    for place in places {
-        for (reason, count) in place.state.backend.recycled() {
-            let labels = [("upstream", &*place.name), ("reason", reason.as_str())];
-            page.value("recycled_total", &labels, count);
-        }
-    }
+    page.split(recycled, "reason", places, |place| {
+        let by_reason = place.state.backend.recycled();
+        (
+            &*place.name,
+            by_reason.map(|(reason, count)| (reason.as_str(), count)),
+        )
+    });
     let ready = (
         "upstream_ready",
         "gauge",

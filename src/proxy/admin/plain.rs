@@ -1,17 +1,12 @@
 //! The figures of plain HTTP.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::metrics::Page;
-use super::stats::times;
+use super::metrics::{Figure, Page};
+use super::stats::{replies, times};
 use crate::proxy::front::{Front, Reach, plain, web_ready};
 use crate::proxy::plain::{AddressStats, GatewayStats, GatewayView, RouteOptions, UpstreamStats};
-
-/// Answers by class of status.
-fn classes(counts: &[u64; 6]) -> impl Iterator<Item = (&'static str, u64)> {
-    let classes = ["1xx", "2xx", "3xx", "4xx", "5xx"];
-    classes.into_iter().zip(counts[1..].to_vec())
-}
+use crate::proxy::watching::classes;
 
 /// What is counted of all of it; nothing, where there is none.
 pub fn total(front: &Front) -> Value {
@@ -21,9 +16,11 @@ pub fn total(front: &Front) -> Value {
     let stats = gateway.stats();
     json!({
         "clients": stats.clients,
+        "max_clients": stats.max_clients,
         "accepted": stats.accepted,
+        "waited": stats.waited,
         "requests": stats.requests,
-        "answers": classes(&stats.answers).map(|(class, count)| (class.to_owned(), json!(count))).collect::<Map<_, _>>(),
+        "answers": replies(classes(&stats.answers)),
         "refused": stats.refused,
         "broken": stats.broken,
         "switched": stats.switched,
@@ -37,9 +34,8 @@ pub fn upstreams(front: &Front) -> Vec<Value> {
     };
     let (stats, routes) = (gateway.stats(), gateway.routes());
     let of = |stats: &UpstreamStats| {
-        let route = routes
-            .iter()
-            .find(|route| route.upstream.name == stats.name);
+        let mut routes = routes.iter();
+        let route = routes.find(|route| route.upstream.name == stats.name);
         upstream(stats, route, gateway, &front.reach)
     };
     plain(&stats).map(of).collect()
@@ -59,7 +55,7 @@ fn upstream(
     } = stats;
     let sum = |of: fn(&AddressStats) -> u64| addresses.iter().map(of).sum::<u64>();
     let (open, leased) = (sum(|one| one.open.into()), sum(|one| one.leased.into()));
-    let ready = web_ready(addresses, gateway.workers(), reach);
+    let ready = web_ready(stats, gateway.workers(), reach);
     let limit = route.map_or(0, |route| {
         let lanes = addresses.len() as u64 * gateway.workers() as u64;
         u64::from(route.upstream.max_connections) * lanes
@@ -78,7 +74,7 @@ fn upstream(
         "in_flight": sum(|one| one.in_flight.into()),
         "ejections": sum(|one| one.ejections),
         "sent_bytes": answers.sent_bytes,
-        "replies": classes(&answers.answers).map(|(class, count)| (class.to_owned(), json!(count))).collect::<Map<_, _>>(),
+        "replies": replies(classes(&answers.answers)),
         "times": times(&answers.times, answers.sum_us),
         "pool": {
             "open": open,
@@ -90,14 +86,14 @@ fn upstream(
             "connect_failures": sum(|one| one.connect_failures),
             "last_connect_error": last,
         },
-        "addresses": addresses.iter().map(|one| address(one, reach)).collect::<Vec<_>>(),
+        "addresses": addresses.iter().map(|one| address(one, reach.error(name, &one.url))).collect::<Vec<_>>(),
     })
 }
 
-fn address(one: &AddressStats, reach: &Reach) -> Value {
+fn address(one: &AddressStats, unreachable: Option<String>) -> Value {
     json!({
         "url": one.url,
-        "unreachable": reach.error(&one.url),
+        "unreachable": unreachable,
         "in_flight": one.in_flight,
         "requests": one.requests,
         "failures": one.failures,
@@ -110,15 +106,7 @@ fn address(one: &AddressStats, reach: &Reach) -> Value {
     })
 }
 
-/// A name, its type and help, and where it is read.
-type Figure = (
-    &'static str,
-    &'static str,
-    &'static str,
-    fn(&AddressStats) -> u64,
-);
-
-const FIGURES: [Figure; 9] = [
+const FIGURES: [Figure<AddressStats>; 9] = [
     (
         "http_upstream_requests_total",
         "counter",
@@ -187,6 +175,18 @@ pub fn metrics(page: &mut Page, front: &Front) {
         "Connections of clients of plain HTTP.",
         stats.clients,
     );
+    page.one(
+        "http_max_clients",
+        "gauge",
+        "The most at a time; more wait.",
+        stats.max_clients,
+    );
+    page.one(
+        "http_clients_waited_total",
+        "counter",
+        "Those that had to wait for another one to leave.",
+        stats.waited,
+    );
     let name = "http_requests_total";
     page.family(
         name,
@@ -225,21 +225,14 @@ pub fn metrics(page: &mut Page, front: &Front) {
 
 /// What the clients of each upstream were answered, and when.
 fn answers(page: &mut Page, stats: &GatewayStats) {
-    let name = "http_upstream_answers_total";
-    page.family(
-        name,
+    let answered = (
+        "http_upstream_answers_total",
         "counter",
         "Answers to the requests of an upstream by class of status, those of the proxy itself too.",
     );
-    for upstream in plain(stats) {
-        for (class, count) in classes(&upstream.answers.answers) {
-            page.value(
-                name,
-                &[("upstream", &upstream.name), ("class", class)],
-                count,
-            );
-        }
-    }
+    page.split(answered, "class", plain(stats), |upstream| {
+        (&*upstream.name, classes(&upstream.answers.answers))
+    });
     let name = "http_upstream_sent_bytes_total";
     page.family(
         name,

@@ -12,7 +12,7 @@ use crate::proxy::options::Upstream;
 use crate::proxy::session::OwnedChild;
 use crate::proxy::shared::SharedChild;
 use crate::proxy::state::{AppState, Counts};
-use crate::proxy::watching::{Meters, percentile};
+use crate::proxy::watching::{Classes, percentile};
 use crate::transport::LineCounters;
 
 /// A snapshot; its parts are read one after the other. The figures of a lone upstream are on top, too.
@@ -42,7 +42,7 @@ pub fn snapshot(front: &Front) -> Value {
         "ready": front.ready().err().map_or(json!(true), |reason| json!(reason)),
         "retiring": front.retiring().len(),
         "reloads": reloads(front),
-        "access_log_dropped": front.access.load().as_ref().map_or(0, |access| access.dropped()),
+        "access_log_dropped": front.lost_lines.count(),
         "upstreams": upstreams,
         "http": plain::total(front),
     });
@@ -53,8 +53,8 @@ pub fn snapshot(front: &Front) -> Value {
 }
 
 /// Replies by class of status.
-fn replies(meters: &Meters) -> Map<String, Value> {
-    let by_class = meters.by_class().into_iter();
+pub fn replies(by_class: Classes) -> Map<String, Value> {
+    let by_class = by_class.into_iter();
     by_class
         .map(|(class, count)| (class.to_owned(), json!(count)))
         .collect()
@@ -109,7 +109,7 @@ fn upstream(place: &Place) -> Map<String, Value> {
         "mode": options.mode.as_str(),
         "in_flight": meters.in_flight(),
         "sent_bytes": meters.sent_bytes(),
-        "replies": replies(meters),
+        "replies": replies(meters.by_class()),
         "times": times(&meters.times.counts(), meters.times.sum_us()),
         "elders": place.elders.iter().filter(|elder| !elder.is_closing()).count(),
         "requests": read(&state.counts.requests),

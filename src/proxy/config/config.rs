@@ -19,6 +19,8 @@ pub struct Config {
     pub admin: SocketAddr,
     /// How long a shutdown may take.
     pub drain: Duration,
+    /// How long `/readyz` says that the end comes before it begins, and everything is served as before.
+    pub drain_delay: Duration,
     /// Whether another process may listen on the same address, to take over from this one.
     pub reuse_port: bool,
     /// What is written of requests and events.
@@ -88,6 +90,7 @@ impl Config {
             listen: options.listen,
             admin: options.admin,
             drain: DRAIN,
+            drain_delay: Duration::ZERO,
             reuse_port: false,
             log: LogOptions::default(),
             upstreams: vec![UpstreamConfig {
@@ -99,21 +102,27 @@ impl Config {
             web_apart: false,
         }
     }
-}
 
-impl Config {
     /// Plain HTTP and nothing else, as flags name it.
     pub fn plain(web: GatewayOptions, admin: SocketAddr) -> Self {
         Self {
             listen: web.listen,
             admin,
             drain: DRAIN,
+            drain_delay: Duration::ZERO,
             reuse_port: false,
             log: LogOptions::default(),
             upstreams: Vec::new(),
             web: Some(web),
             web_apart: false,
         }
+    }
+
+    /// Refuses values that contradict each other.
+    pub(in crate::proxy) fn check(&self) -> Result<(), String> {
+        let mut upstreams = self.upstreams.iter();
+        upstreams.try_for_each(|upstream| upstream.options.check())?;
+        self.web.as_ref().map_or(Ok(()), GatewayOptions::check)
     }
 }
 

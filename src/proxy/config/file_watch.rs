@@ -23,7 +23,7 @@ pub struct FileWatch {
 type Mark = (u64, u64, u64, i64, i64);
 
 impl FileWatch {
-    /// Watches from now on.
+    /// Watches from now on: to be called before the file is read, so that no change is missed in between.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         let path = path.into();
         let seen = mark(&path);
@@ -33,6 +33,16 @@ impl FileWatch {
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Takes it for known as it is now; to be called before it is read for another reason.
+    pub fn look(&mut self) {
+        self.seen = mark(&self.path);
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_other(&self) -> bool {
+        mark(&self.path) != self.seen
     }
 
     /// Ends when the file is there and another than it was.

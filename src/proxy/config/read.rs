@@ -16,6 +16,8 @@ use crate::proxy::plain::{GatewayOptions, RouteOptions};
 pub struct Shared {
     /// Where clients connect.
     pub listen: SocketAddr,
+    /// Where those of plain HTTP do.
+    pub http: SocketAddr,
     /// Where the admin pages are.
     pub admin: SocketAddr,
     /// Hosts that are served beside the listening address.
@@ -60,8 +62,9 @@ fn top<'t>(document: &'t DeTable<'t>) -> (Config, Noted) {
             .map(|text| text.value.to_owned())
             .collect()
     };
-    let shared = Shared {
+    let mut shared = Shared {
         listen: top.address("listen").unwrap_or(local(8808)),
+        http: local(0),
         admin: top.address("admin").unwrap_or(local(8809)),
         hosts: owned(top.strings("allowed_hosts")),
         origins: owned(top.strings("allowed_origins")),
@@ -78,6 +81,7 @@ fn top<'t>(document: &'t DeTable<'t>) -> (Config, Noted) {
     }
     let mut web_apart = false;
     let gateway = web::gateway(&mut top, &mut noted, shared.listen, &mut web_apart);
+    shared.http = gateway.listen;
     if gateway.listen == shared.admin && gateway.listen.port() != 0 {
         let at = top.place("http");
         top.say(
@@ -93,6 +97,7 @@ fn top<'t>(document: &'t DeTable<'t>) -> (Config, Noted) {
         listen: shared.listen,
         admin: shared.admin,
         drain: top.time("drain").unwrap_or(DRAIN),
+        drain_delay: top.time("drain_delay").unwrap_or_default(),
         reuse_port: top.boolean("reuse_port").unwrap_or(false),
         log: log(&mut top, &mut noted),
         upstreams: Vec::new(),

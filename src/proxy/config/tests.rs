@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{AccessLog, Config, Mistake};
+use super::{AccessLog, Config, FileWatch, Mistake, parse_time};
 use crate::proxy::options::{Mode, Upstream};
 
 fn mistakes(text: &str) -> Vec<Mistake> {
@@ -298,4 +298,88 @@ fn a_share_of_requests_is_for_modes_that_use_a_child_again() {
         (options.max_uses, options.max_lifetime),
         (Some(3), Some(Duration::from_secs(3600)))
     );
+}
+
+#[test]
+fn a_time_that_nobody_means_is_a_mistake_where_it_stands() {
+    let site = "[[upstream]]\nname = \"a\"\nkind = \"http\"\nurl = \"http://127.0.0.1:3\"\n";
+    let cases = [
+        (format!("[http]\nclient_idle = \"9000h\"\n{site}"), (2, 15)),
+        (format!("{site}response_cap = \"9000h\"\n"), (5, 16)),
+        (format!("drain = \"9000h\"\n{site}"), (1, 9)),
+    ];
+    for (text, place) in cases {
+        let found = mistakes(&text);
+        assert_eq!(found.len(), 1, "{found:#?}");
+        assert_eq!((found[0].line, found[0].column), place, "{found:#?}");
+        assert!(found[0].text.contains("up to a year"), "{found:#?}");
+    }
+    assert_eq!(
+        parse_time("8784h"),
+        Ok(Duration::from_secs(366 * 24 * 3600))
+    );
+}
+
+#[test]
+fn an_upstream_that_is_this_proxy_or_is_there_twice_is_a_mistake_where_it_stands() {
+    let text = |listen: &str, urls: &str| {
+        format!(
+            "[http]\nlisten = \"{listen}\"\n[[upstream]]\nname = \"a\"\nkind = \"http\"\nurl = [{urls}]\n"
+        )
+    };
+    let wrong = [
+        (
+            "127.0.0.1:80",
+            "\"http://b\", \"http://127.0.0.1\"",
+            "in a circle",
+        ),
+        (
+            "127.0.0.1:81",
+            "\"http://b\", \"http://LOCALHOST:81\"",
+            "in a circle",
+        ),
+        (
+            "0.0.0.0:81",
+            "\"http://b\", \"http://127.0.0.1:81\"",
+            "in a circle",
+        ),
+        (
+            "[::]:81",
+            "\"http://b\", \"http://127.0.0.1:81\"",
+            "in a circle",
+        ),
+        ("127.0.0.1:81", "\"http://b\", \"http://B:80/\"", "twice"),
+    ];
+    for (listen, urls, part) in wrong {
+        let found = mistakes(&text(listen, urls));
+        assert_eq!(found.len(), 1, "{listen} {urls}: {found:#?}");
+        let place = (found[0].line, found[0].column);
+        assert_eq!(place, (6, 20), "{found:#?}");
+        assert!(found[0].text.contains(part), "{found:#?}");
+    }
+    for (listen, urls) in [
+        ("127.0.0.1:0", "\"http://127.0.0.1:1\""),
+        ("127.0.0.2:81", "\"http://127.0.0.1:81\""),
+        ("0.0.0.0:81", "\"http://10.0.0.1:81\", \"http://[::1]:81\""),
+        (
+            "127.0.0.1:81",
+            "\"http://127.0.0.1:82\", \"http://localhost\"",
+        ),
+    ] {
+        let read = Config::parse(&text(listen, urls));
+        assert!(read.is_ok(), "{listen} {urls}: {read:?}");
+    }
+}
+
+#[test]
+fn a_change_that_was_looked_at_is_none() {
+    let path = std::env::temp_dir().join(format!("plunge-look-{}.toml", std::process::id()));
+    std::fs::write(&path, "one").unwrap();
+    let mut watch = FileWatch::new(&path);
+    assert!(!watch.is_other());
+    std::fs::write(&path, "other").unwrap();
+    assert!(watch.is_other());
+    watch.look();
+    assert!(!watch.is_other());
+    std::fs::remove_file(&path).unwrap();
 }

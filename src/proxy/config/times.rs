@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-const WANTED: &str = "write a time above zero such as 250ms, 5s or 1m";
+use crate::proxy::options::LONGEST;
 
-/// Reads a time such as `5s`, `250ms`, `1m`, `2h`; a bare number is seconds.
+const WANTED: &str = "write a time above zero, up to a year, such as 250ms, 5s or 1m";
+
+/// Reads a time such as `5s`, `250ms`, `1m`, `2h`, up to a year; a bare number is seconds.
 ///
 /// # Errors
 ///
@@ -24,6 +26,6 @@ pub fn parse_time(text: &str) -> Result<Duration, String> {
     };
     Duration::try_from_secs_f64(seconds)
         .ok()
-        .filter(|time| !time.is_zero() && time.as_secs() < 1 << 31)
+        .filter(|time| !time.is_zero() && *time <= LONGEST)
         .ok_or_else(wrong)
 }

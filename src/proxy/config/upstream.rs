@@ -125,7 +125,7 @@ pub fn upstream(section: &mut Section<'_>, shared: &Shared) -> Read {
         |name| name.value.to_owned(),
     );
     let what = match kind {
-        Some(Kind::Http) => web::route(section, &name, &route)
+        Some(Kind::Http) => web::route(section, &name, &route, shared.http)
             .map(Box::new)
             .map(What::Http),
         _ => mcp(section, shared, kind).map(Box::new).map(What::Mcp),
@@ -179,34 +179,26 @@ fn route(section: &mut Section<'_>, kind: Option<Kind>) -> RouteMatch {
         route.path = String::from("/");
     }
     if let Some(path) = section.string("path") {
-        let plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#' | b'%');
-        let trimmed = path.value.trim_end_matches('/');
-        if !path.value.starts_with('/') || !path.value.bytes().all(plain) || trimmed.contains("//")
-        {
-            section.say(
+        match RouteMatch::trimmed(path.value) {
+            None => section.say(
                 path.at,
                 format!(
                     "`path`: \"{}\" is no path: write one such as \"/mcp\"",
                     path.value
                 ),
-            );
-        } else if kind == Some(Kind::Http) {
-            route.path = if trimmed.is_empty() { "/" } else { trimmed }.to_owned();
-        } else if trimmed.is_empty() {
-            section.say(
+            ),
+            Some("") if kind == Some(Kind::Http) => route.path = String::from("/"),
+            Some("") => section.say(
                 path.at,
                 "`path`: MCP is spoken at one path: write one such as \"/mcp\"",
-            );
-        } else {
-            route.path = trimmed.to_owned();
+            ),
+            Some(trimmed) => route.path = trimmed.to_owned(),
         }
     }
     if let Some(host) = section.string("host") {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
-        if host.value.is_empty() || !host.value.bytes().all(plain) {
+        route.host = RouteMatch::lowered(host.value);
+        if route.host.is_none() {
             section.say(host.at, format!("`host`: \"{}\" is no name of a host: write one without port, such as \"tools.example\"", host.value));
-        } else {
-            route.host = Some(host.value.to_ascii_lowercase());
         }
     }
     route

@@ -9,7 +9,7 @@ use toml::de::DeValue;
 use super::section::{Noted, Section};
 use crate::proxy::options::RouteMatch;
 use crate::proxy::plain::{
-    GatewayOptions, HostHeader, RouteOptions, UpstreamOptions, checked_host,
+    GatewayOptions, HostHeader, OWN, RouteOptions, UpstreamOptions, checked_host, is_own, is_same,
 };
 use crate::transport::http::{HttpTarget, TargetError};
 
@@ -64,20 +64,18 @@ pub fn gateway(
     options
 }
 
-/// One upstream of the gateway.
-pub fn route(section: &mut Section<'_>, name: &str, place: &RouteMatch) -> Option<RouteOptions> {
-    let mut targets = Vec::new();
+/// One upstream of the gateway, which listens there.
+pub fn route(
+    section: &mut Section<'_>,
+    name: &str,
+    place: &RouteMatch,
+    listen: SocketAddr,
+) -> Option<RouteOptions> {
     if !section.has("url") {
         let text = "this upstream has no `url`: write one such as \"http://127.0.0.1:3000\", or a list of them";
         section.say(section.at, text);
     }
-    for url in section.strings("url") {
-        match target(url.value) {
-            Ok(target) => targets.push(target),
-            Err(text) => section.say(url.at, format!("`url`: \"{}\": {text}", url.value)),
-        }
-    }
-    let mut upstream = UpstreamOptions::new(name, targets);
+    let mut upstream = UpstreamOptions::new(name, targets(section, listen));
     upstream.h2 = section.boolean("h2").unwrap_or(false);
     if let Some(read) = section.number("max_connections", 1..=65_535) {
         upstream.max_connections = u32::try_from(read.value).unwrap_or(u32::MAX);
@@ -112,6 +110,25 @@ fn times(section: &mut Section<'_>, upstream: &mut UpstreamOptions) {
     set("response_cap", &mut upstream.timeouts.response);
     set("call_timeout", &mut upstream.timeouts.overall);
     super::upstream::breaker(section, &mut upstream.breaker);
+}
+
+fn targets(section: &mut Section<'_>, listen: SocketAddr) -> Vec<HttpTarget> {
+    let mut targets: Vec<HttpTarget> = Vec::new();
+    for url in section.strings("url") {
+        let wrong = match target(url.value) {
+            Ok(target) if is_own(&target, listen) => String::from(OWN),
+            Ok(target) if targets.iter().any(|other| is_same(other, &target)) => {
+                String::from("is in the list twice: keep one")
+            }
+            Ok(target) => {
+                targets.push(target);
+                continue;
+            }
+            Err(text) => text,
+        };
+        section.say(url.at, format!("`url`: \"{}\": {wrong}", url.value));
+    }
+    targets
 }
 
 fn target(url: &str) -> Result<HttpTarget, String> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::reach::Reach;
 use super::status::ReloadStatus;
@@ -15,12 +15,15 @@ use crate::proxy::plain::GatewayView;
 use crate::proxy::server::StartError;
 use crate::proxy::state::{AppState, Counts};
 use crate::proxy::tasks::Tasks;
-use crate::proxy::watching::AccessWriter;
+use crate::proxy::watching::{AccessWriter, LostLines};
 use crate::sync::{Arc, ArcSwap, ArcSwapOption, AtomicBool, AtomicU64, Mutex, OnceLock, Ordering};
 use crate::{BoxError, CloseReport};
 
 /// How long an idle connection is given for a last request.
 const LAST_REQUEST: Duration = Duration::from_secs(2);
+
+/// How long the last lines of the access log may take.
+const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// How far a shutdown is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,6 +64,8 @@ pub struct Front {
     pub counts: Counts,
     /// Where a line for each request goes.
     pub access: ArcSwapOption<AccessWriter>,
+    /// What of it was dropped, before a reload too.
+    pub lost_lines: LostLines,
     /// How reloads went.
     pub reloads: ReloadStatus,
     /// One reload at a time.
@@ -72,6 +77,7 @@ pub struct Front {
     /// What is known of its addresses.
     pub reach: Reach,
     drain_ms: AtomicU64,
+    drain_delay_ms: AtomicU64,
 }
 
 impl Front {
@@ -81,7 +87,8 @@ impl Front {
     ///
     /// That of a pool's options; an access log that cannot be opened.
     pub fn new(config: Config) -> Result<Arc<Self>, BoxError> {
-        let access = AccessWriter::open(&config.log.access)
+        let lost_lines = LostLines::default();
+        let access = AccessWriter::open(&config.log.access, &lost_lines)
             .map_err(|error| format!("the access log cannot be opened: {error}"))?;
         let mut places = Vec::with_capacity(config.upstreams.len());
         let mut hosts = Vec::new();
@@ -105,12 +112,14 @@ impl Front {
             began: Instant::now(),
             counts: Counts::default(),
             access: ArcSwapOption::new(access),
+            lost_lines,
             reloads: ReloadStatus::default(),
             reloading: tokio::sync::Mutex::default(),
             retiring: Mutex::default(),
             web: OnceLock::new(),
             reach: Reach::default(),
             drain_ms: AtomicU64::new(milliseconds(config.drain)),
+            drain_delay_ms: AtomicU64::new(milliseconds(config.drain_delay)),
             config,
         }))
     }
@@ -205,8 +214,7 @@ impl Front {
         if let Some(gateway) = self.web.get() {
             let stats = gateway.stats();
             for upstream in web::plain(&stats) {
-                if let Err(reason) = web::ready(&upstream.addresses, gateway.workers(), &self.reach)
-                {
+                if let Err(reason) = web::ready(upstream, gateway.workers(), &self.reach) {
                     not_ready.push((upstream.name.clone(), reason));
                 }
             }
@@ -238,15 +246,28 @@ impl Front {
         Duration::from_millis(self.drain_ms.load(Ordering::Relaxed))
     }
 
-    /// Sets how long it may.
-    pub fn set_drain(&self, drain: Duration) {
-        // Relaxed: see `drain`.
-        self.drain_ms.store(milliseconds(drain), Ordering::Relaxed);
+    /// How long it is announced before.
+    pub fn drain_delay(&self) -> Duration {
+        // Relaxed: a number of its own.
+        Duration::from_millis(self.drain_delay_ms.load(Ordering::Relaxed))
     }
 
-    /// Says that the proxy drains, and ends the streams of sessions; requests are served as before.
-    pub fn leave(&self) {
+    /// Sets both.
+    pub fn set_drain(&self, drain: Duration, delay: Duration) {
+        // Relaxed, both: see `drain`.
+        self.drain_ms.store(milliseconds(drain), Ordering::Relaxed);
+        self.drain_delay_ms
+            .store(milliseconds(delay), Ordering::Relaxed);
+    }
+
+    /// Says that the proxy drains, while everything is served as before.
+    pub fn announce_end(&self) {
         self.draining.store(true, Ordering::Relaxed); // Relaxed: a flag of its own, for a page.
+    }
+
+    /// Says so, and ends the streams of sessions; requests are served as before.
+    pub fn leave(&self) {
+        self.announce_end();
         for state in self.states() {
             state.sessions.close_streams();
         }
@@ -286,6 +307,10 @@ impl Front {
         }
         self.phase.send_replace(Phase::Over);
         self.tasks.end().await;
+        if let Some(access) = self.access.load_full() {
+            // A disk that takes nothing is not waited for.
+            let _ = timeout(LAST_LINES, access.flushed()).await;
+        }
         (cut, report)
     }
 

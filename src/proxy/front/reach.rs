@@ -4,7 +4,7 @@
 //! with the first request that needs it, and so is its return; readiness knows of it.
 //! Cost: a connection to each address at the start, and one a second to those that could not be reached.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use tokio::net::TcpStream;
@@ -17,12 +17,13 @@ use crate::transport::http::HttpTarget;
 
 /// How often it is looked.
 const LOOK: Duration = Duration::from_secs(1);
-/// How long a connection may take.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What is known of the addresses.
 #[derive(Debug, Default)]
-pub struct Reach(Mutex<HashMap<String, Known>>);
+pub struct Reach(Mutex<HashMap<Address, Known>>);
+
+/// An upstream and the URL of one of its addresses. Two upstreams with one URL count their failures apart.
+type Address = (String, String);
 
 /// What is known of one.
 #[derive(Clone, Debug, Default)]
@@ -33,87 +34,130 @@ struct Known {
     error: Option<String>,
 }
 
+/// A look at one.
+struct Looked {
+    address: Address,
+    failures: u64,
+    error: Option<String>,
+}
+
 impl Reach {
     /// Why an address could not be reached, if it could not.
-    pub fn error(&self, url: &str) -> Option<String> {
-        self.0.lock().get(url)?.error.clone()
+    pub fn error(&self, upstream: &str, url: &str) -> Option<String> {
+        let address = (upstream.to_owned(), url.to_owned());
+        self.0.lock().get(&address)?.error.clone()
     }
 
     /// Whether an address has to be looked at: it is new, could not be reached, or failed somebody since.
-    fn is_due(&self, url: &str, failures: u64) -> bool {
+    fn is_due(&self, address: &Address, failures: u64) -> bool {
         let known = self.0.lock();
         known
-            .get(url)
+            .get(address)
             .is_none_or(|known| known.error.is_some() || known.failures != failures)
     }
 
     /// Notes a look; whether it changed what is known.
-    fn note(&self, url: &str, failures: u64, error: Option<String>) -> bool {
-        let now = Known { failures, error };
+    fn note(&self, looked: &Looked) -> bool {
+        let now = Known {
+            failures: looked.failures,
+            error: looked.error.clone(),
+        };
         let mut known = self.0.lock();
         let is_same = |before: &Known| before.error.is_some() == now.error.is_some();
-        let is_news = !known.get(url).map_or(now.error.is_none(), is_same);
-        known.insert(url.to_owned(), now);
+        let is_news = !known
+            .get(&looked.address)
+            .map_or(now.error.is_none(), is_same);
+        known.insert(looked.address.clone(), now);
         is_news
     }
 
     /// Forgets what is not served any more.
-    fn keep(&self, urls: &[&str]) {
-        self.0.lock().retain(|url, _| urls.contains(&&**url));
+    fn keep(&self, addresses: &HashSet<Address>) {
+        let mut known = self.0.lock();
+        known.retain(|address, _| addresses.contains(address));
     }
 }
 
-/// Looks after the addresses, for ever.
+/// Looks after the addresses, for ever. One that takes its time keeps no other from being looked at.
 pub async fn watch(front: Arc<Front>) {
+    let (mut looks, mut under_way) = (JoinSet::new(), HashSet::new());
     loop {
-        look(&front).await;
-        sleep(LOOK).await;
-    }
-}
-
-async fn look(front: &Front) {
-    let Some(gateway) = front.web.get() else {
-        return;
-    };
-    let stats = gateway.stats();
-    let mut looks = JoinSet::new();
-    let mut urls = Vec::new();
-    for upstream in web::plain(&stats) {
-        for address in &upstream.addresses {
-            urls.push(&*address.url);
-            if front.reach.is_due(&address.url, address.connect_failures) {
-                let (name, url) = (upstream.name.clone(), address.url.clone());
-                let failures = address.connect_failures;
-                looks.spawn(async move { (name, failures, dialled(&url).await, url) });
+        begin(&front, &mut looks, &mut under_way);
+        let pause = sleep(LOOK);
+        tokio::pin!(pause);
+        loop {
+            tokio::select! {
+                () = &mut pause => break,
+                Some(Ok(looked)) = looks.join_next() => {
+                    under_way.remove(&looked.address);
+                    note(&front, &looked);
+                }
             }
         }
     }
-    front.reach.keep(&urls);
-    while let Some(looked) = looks.join_next().await {
-        let Ok((name, failures, error, url)) = looked else {
-            continue;
-        };
-        if !front.reach.note(&url, failures, error.clone()) {
-            continue;
+}
+
+/// Begins to look at those that have to be looked at.
+fn begin(front: &Front, looks: &mut JoinSet<Looked>, under_way: &mut HashSet<Address>) {
+    let Some(gateway) = front.web.get() else {
+        return;
+    };
+    let (stats, routes) = (gateway.stats(), gateway.routes());
+    let mut addresses = HashSet::new();
+    for upstream in web::plain(&stats) {
+        let mut routes = routes.iter().map(|route| &route.upstream);
+        let options = routes.find(|options| options.name == upstream.name);
+        for one in &upstream.addresses {
+            let (address, failures) = (
+                (upstream.name.clone(), one.url.clone()),
+                one.connect_failures,
+            );
+            addresses.insert(address.clone());
+            if let Some(options) = options
+                && front.reach.is_due(&address, failures)
+                && under_way.insert(address.clone())
+            {
+                let patience = options.timeouts.connect;
+                looks.spawn(async move {
+                    let error = dialled(&address.1, patience).await;
+                    Looked {
+                        address,
+                        failures,
+                        error,
+                    }
+                });
+            }
         }
-        match error {
-            Some(error) => tracing::warn!(
-                "upstream `{name}`: {url} cannot be reached: {error}; start what listens there, or correct the address: it is tried again each second"
-            ),
-            None => tracing::warn!("upstream `{name}`: {url} can be reached again"),
-        }
+    }
+    front.reach.keep(&addresses);
+}
+
+fn note(front: &Front, looked: &Looked) {
+    if !front.reach.note(looked) {
+        return;
+    }
+    let (name, url) = &looked.address;
+    match &looked.error {
+        Some(error) => tracing::warn!(
+            "upstream `{name}`: {url} cannot be reached: {error}; start what listens there, or correct the address: it is tried again each second"
+        ),
+        None => tracing::warn!("upstream `{name}`: {url} can be reached again"),
     }
 }
 
-/// Why nobody takes a connection there, if nobody does.
-async fn dialled(url: &str) -> Option<String> {
+/// Why nobody takes a connection there in time, if nobody does.
+async fn dialled(url: &str, patience: Duration) -> Option<String> {
     let target = match HttpTarget::parse(url) {
         Ok(target) => target,
         Err(error) => return Some(error.to_string()),
     };
-    match timeout(PATIENCE, TcpStream::connect((target.host(), target.port()))).await {
+    match timeout(patience, TcpStream::connect((target.host(), target.port()))).await {
         Ok(Ok(_)) => None,
         Ok(Err(error)) => Some(error.to_string()),
-        Err(_) => Some(format!("no answer within {} s", PATIENCE.as_secs())),
+        Err(_) => Some(format!("no answer within {patience:?}")),
     }
 }
+
+#[cfg(test)]
+#[path = "reach_tests.rs"]
+mod tests;

@@ -63,7 +63,7 @@ impl Front {
     /// Dropped, nothing has changed, and what was started for it ends.
     pub async fn reload(self: &Arc<Self>, config: Config) -> Result<Reloaded, Vec<String>> {
         let _turn = self.reloading.lock().await;
-        let access = AccessWriter::open(&config.log.access)
+        let access = AccessWriter::open(&config.log.access, &self.lost_lines)
             .map_err(|error| vec![format!("the access log cannot be opened: {error}")])?;
         let before = self.places();
         let fresh = start_fresh(&before, &config.upstreams).await?;
@@ -81,7 +81,7 @@ impl Front {
         if config.reuse_port != self.config.reuse_port {
             reloaded.later.push("reuse_port");
         }
-        self.set_drain(config.drain);
+        self.set_drain(config.drain, config.drain_delay);
         Ok(reloaded)
     }
 

@@ -7,6 +7,7 @@ use hyper::header::{HOST, HeaderMap};
 
 use super::Place;
 use crate::proxy::endpoint::Spot;
+use crate::proxy::plain::bare_host;
 use crate::sync::Arc;
 
 /// All routes; replaced as a whole.
@@ -60,9 +61,5 @@ impl Table {
 /// The host that a request names, without its port.
 fn named_host(headers: &HeaderMap) -> &str {
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
-    let host = host.unwrap_or_default();
-    match host.rsplit_once(':') {
-        Some((bare, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => bare,
-        _ => host,
-    }
+    bare_host(host.unwrap_or_default())
 }

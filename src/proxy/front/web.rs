@@ -10,8 +10,8 @@ use super::Place;
 use super::reach::Reach;
 use crate::proxy::endpoint::Paths;
 use crate::proxy::plain::{
-    AddressStats, Gateway, GatewayOptions, GatewayReport, GatewayStats, RouteOptions,
-    UpstreamOptions, UpstreamStats,
+    Gateway, GatewayOptions, GatewayReport, GatewayStats, RouteOptions, UpstreamOptions,
+    UpstreamStats,
 };
 use crate::proxy::server::StartError;
 use crate::proxy::takeover;
@@ -151,16 +151,16 @@ pub fn plain(stats: &GatewayStats) -> impl Iterator<Item = &UpstreamStats> {
     upstreams.filter(|upstream| !upstream.name.starts_with(WITHIN))
 }
 
-/// Whether a request would be sent to one of these addresses, and somebody listens there.
+/// Whether a request would be sent to one of its addresses, and somebody listens there.
 ///
 /// # Errors
 ///
 /// Why not.
-pub fn ready(addresses: &[AddressStats], workers: usize, reach: &Reach) -> Result<(), String> {
+pub fn ready(upstream: &UpstreamStats, workers: usize, reach: &Reach) -> Result<(), String> {
     let mut reasons = Vec::new();
-    for address in addresses {
+    for address in &upstream.addresses {
         let url = &address.url;
-        match reach.error(url) {
+        match reach.error(&upstream.name, url) {
             Some(error) => reasons.push(format!("{url} cannot be reached: {error}")),
             None if (address.ejected_by as usize) < workers => return Ok(()),
             None => {

@@ -23,6 +23,7 @@ use super::exchange::{End, Side, exchange};
 use super::head::{Request, Terms, parse_request};
 use super::note::Note;
 use super::refusal::{self, Refusal};
+use super::seats;
 use super::shared::Rules;
 use super::upgrade::tunnel;
 use super::wire::{Inbox, Outbox, write_all};
@@ -86,12 +87,15 @@ pub async fn serve(stream: TcpStream, peer: SocketAddr, worker: Arc<Worker>) {
 impl Client {
     async fn serve(mut self) {
         let mut rules = self.worker.shared.rules();
+        self.patience.follow(rules.beat);
         loop {
             if !self.has_come(rules.client_idle).await {
                 return;
             }
             // As they are when a request comes, not when the one before it ended.
-            self.worker.shared.refresh(&mut rules);
+            if self.worker.shared.refresh(&mut rules) {
+                self.patience.follow(rules.beat);
+            }
             match self.turn(&rules).await {
                 Turn::Next => {}
                 Turn::Last => return self.shut().await,
@@ -123,11 +127,18 @@ impl Client {
             worker,
             ..
         } = self;
-        let due = Instant::now() + idle;
+        let begun = Instant::now();
+        let (due, seats) = (begun + idle, &worker.shared.seats);
         let mut reading = pin!(inbox.read(stream));
         let read = poll_fn(|context| match reading.as_mut().poll(context) {
             // What is here already is served before the end.
             Poll::Pending if worker.shared.is_closing() => Poll::Ready(Ok(0)),
+            // Looked at with each beat of the timer.
+            Poll::Pending
+                if seats.are_wanted() && begun.elapsed() >= seats::IDLE && seats.take_one() =>
+            {
+                Poll::Ready(Ok(0))
+            }
             polled => polled,
         });
         matches!(patience.until(due, read).await, Ok(Ok(1..)))

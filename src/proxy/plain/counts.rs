@@ -15,6 +15,8 @@ pub struct Counts {
     pub accepted: AtomicU64,
     /// Of these, open.
     pub clients: AtomicU64,
+    /// Those that had to wait for another one to leave.
+    pub waited: AtomicU64,
     /// Requests passed on or refused.
     pub requests: AtomicU64,
     /// Answers by the first digit of their status, refusals too.
@@ -58,6 +60,7 @@ impl Counts {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         sum.accepted += get(&self.accepted);
         sum.clients += get(&self.clients);
+        sum.waited += get(&self.waited);
         sum.requests += get(&self.requests);
         for (all, own) in sum.answers.iter_mut().zip(&self.answers) {
             *all += get(own);
@@ -76,6 +79,10 @@ pub struct GatewayStats {
     pub accepted: u64,
     /// Connections of clients that are open.
     pub clients: u64,
+    /// The most at a time.
+    pub max_clients: u64,
+    /// Those so far that had to wait for another one to leave.
+    pub waited: u64,
     /// Requests so far.
     pub requests: u64,
     /// Answers so far by the first digit of their status; the place 0 stays empty.

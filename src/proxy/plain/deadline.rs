@@ -1,6 +1,7 @@
 //! One timer a connection, for all limits of its life.
 //!
-//! Promise: a limit ends what it is set on, late by no more than the timer's own millisecond.
+//! Promise: a limit ends what it is set on, late by no more than the timer's own millisecond; one that is shorter than
+//! those before, too, once [`Patience::follow`] has heard of it.
 //! Cost: setting a limit is a store. The timer rings after the shortest of all limits and is only then set
 //! anew, for whatever is due by then: an exchange that ends in time never touches it.
 
@@ -31,6 +32,13 @@ impl Patience {
             beat,
             is_armed: false,
         }
+    }
+
+    /// From now on no limit is shorter than this.
+    pub fn follow(&mut self, beat: Duration) {
+        // What the timer is set to may be too late for the new ones: it is set anew.
+        self.is_armed &= beat >= self.beat;
+        self.beat = beat;
     }
 
     /// Waits for `task` until then.
@@ -70,3 +78,7 @@ impl Patience {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "deadline_tests.rs"]
+mod tests;

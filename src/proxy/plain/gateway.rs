@@ -222,6 +222,8 @@ impl Gateway {
     /// Puts other routes, limits and times in place of those there are. Address and threads stay as they are. Requests
     /// under way end as they began.
     ///
+    /// Without a route every request is 404.
+    ///
     /// # Errors
     ///
     /// [`GatewayError::Options`]; all stays as it was.
@@ -230,7 +232,7 @@ impl Gateway {
         options: &GatewayOptions,
         log: Option<Arc<AccessWriter>>,
     ) -> Result<(), GatewayError> {
-        options.check().map_err(GatewayError::Options)?;
+        options.check_running().map_err(GatewayError::Options)?;
         let _one = self.replacing.lock();
         // What can be refused comes first.
         let limited = self
@@ -239,17 +241,9 @@ impl Gateway {
             .set_max_connections(options.max_connections);
         limited.map_err(|error| GatewayError::Options(error.to_string()))?;
         self.put(&options.routes, |_, table| Rules::new(options, table, log));
-        let owed = self.shared.limit_clients(options.max_clients);
-        if let Ok(owed @ 1..) = u32::try_from(owed)
-            && let Some(home) = self.homes.first()
-        {
-            let clients = self.shared.clients.clone();
-            home.runtime.spawn(async move {
-                // The semaphore is never closed.
-                if let Ok(permits) = clients.acquire_many_owned(owed).await {
-                    permits.forget();
-                }
-            });
+        let limited = self.shared.seats.limit(options.max_clients);
+        if let Some(home) = self.homes.first() {
+            home.runtime.spawn(limited);
         }
         Ok(())
     }
@@ -315,6 +309,7 @@ impl GatewayView {
         let mut sum = GatewayStats::default();
         let counts = self.0.counts.iter();
         counts.for_each(|counts| counts.add_to(&mut sum));
+        sum.max_clients = self.0.seats.count() as u64;
         let upstreams = self.0.rules().routes.upstreams();
         sum.upstreams = upstreams.iter().map(|one| one.stats()).collect();
         sum

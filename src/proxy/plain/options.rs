@@ -1,10 +1,11 @@
 //! What a gateway is started with, and what of it can be changed under load.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
+use crate::proxy::options::{RouteMatch, check_times};
 use crate::resilience::{BreakerOptions, Timeouts};
 use crate::transport::http::HttpTarget;
 
@@ -23,7 +24,7 @@ pub struct GatewayOptions {
     pub pin_workers: bool,
     /// Connections to all upstreams together.
     pub max_connections: u32,
-    /// Connections of clients at a time; more wait to be taken.
+    /// Connections of clients at a time; more wait, and who is idle for a second makes room for them.
     pub max_clients: usize,
     /// What a request may be.
     pub limits: HeadLimits,
@@ -48,8 +49,8 @@ pub struct HeadLimits {
     pub max_target_bytes: usize,
     /// The longest body; longer is 413.
     pub max_body_bytes: u64,
-    /// Whether clients are proxies that may be believed: their `X-Forwarded-*` and `Forwarded` go on, and
-    /// the client's address is added to them. Else those fields are dropped.
+    /// Whether clients are proxies that may be believed: their `X-Forwarded-*`, `X-Real-IP` and `Forwarded` go on,
+    /// and the client's address is added to the first. Else those fields are dropped.
     pub trust_forwarded: bool,
 }
 
@@ -124,6 +125,12 @@ impl GatewayOptions {
     ///
     /// The text names the field and says what fits.
     pub fn check(&self) -> Result<(), String> {
+        self.check_running()?;
+        check_routes(&self.routes)
+    }
+
+    /// The same for what runs already: it may lead nowhere.
+    pub(in crate::proxy) fn check_running(&self) -> Result<(), String> {
         let times = [
             ("client_idle", self.client_idle),
             ("client_head", self.client_head),
@@ -134,15 +141,47 @@ impl GatewayOptions {
             return Err("max_connections and max_clients have to be at least 1".into());
         }
         self.limits.check()?;
-        check_routes(&self.routes)
+        for upstream in self.routes.iter().map(|route| &route.upstream) {
+            let own = upstream.targets.iter().find(|to| is_own(to, self.listen));
+            if let Some(own) = own {
+                return Err(format!("upstream `{}`: {own} {OWN}", upstream.name));
+            }
+        }
+        check_each(&self.routes)
     }
 }
 
-/// Refuses routes that contradict each other.
-pub(in crate::proxy) fn check_routes(routes: &[RouteOptions]) -> Result<(), String> {
-    if routes.is_empty() {
-        return Err("there is no route: name an upstream".into());
+/// What is said of an upstream that is the gateway itself.
+pub(in crate::proxy) const OWN: &str =
+    "is where this proxy listens: requests would run in a circle, so name a server";
+
+/// Whether a target is a gateway that listens there.
+pub(in crate::proxy) fn is_own(target: &HttpTarget, listen: SocketAddr) -> bool {
+    if listen.port() == 0 || target.port() != listen.port() {
+        return false;
     }
+    let (ip, everywhere) = (listen.ip().to_canonical(), listen.ip().is_unspecified());
+    match target.host().parse::<IpAddr>() {
+        Ok(to) => {
+            let to = to.to_canonical();
+            let is_here = to.is_loopback() || to.is_unspecified();
+            to == ip || everywhere && is_here && (ip.is_ipv6() || to.is_ipv4())
+        }
+        Err(_) => {
+            target.host().eq_ignore_ascii_case("localhost") && (everywhere || ip.is_loopback())
+        }
+    }
+}
+
+/// Refuses routes that contradict each other, or lead nowhere.
+pub(in crate::proxy) fn check_routes(routes: &[RouteOptions]) -> Result<(), String> {
+    match routes {
+        [] => Err("there is no route: name an upstream".into()),
+        routes => check_each(routes),
+    }
+}
+
+fn check_each(routes: &[RouteOptions]) -> Result<(), String> {
     for (at, route) in routes.iter().enumerate() {
         route.check()?;
         let same = |other: &&RouteOptions| other.host == route.host && other.prefix == route.prefix;
@@ -196,12 +235,28 @@ impl RouteOptions {
         }
     }
 
+    /// Requests for `[HOST][/PREFIX]`, as a command line says it.
+    ///
+    /// # Errors
+    ///
+    /// What to write instead.
+    pub fn at(place: &str, upstream: UpstreamOptions) -> Result<Self, String> {
+        let (host, prefix) = place.split_at(place.find('/').unwrap_or(place.len()));
+        let mut route = Self::new(upstream);
+        if !host.is_empty() {
+            route.host = Some(RouteMatch::lowered(host).ok_or_else(|| no_host(host))?);
+        }
+        if !prefix.is_empty() {
+            let trimmed = RouteMatch::trimmed(prefix).ok_or_else(|| no_prefix(prefix))?;
+            route.prefix = if trimmed.is_empty() { "/" } else { trimmed }.into();
+        }
+        Ok(route)
+    }
+
     fn check(&self) -> Result<(), String> {
-        if !self.prefix.starts_with('/') {
-            return Err(format!(
-                "the prefix `{}` has to begin with `/`",
-                self.prefix
-            ));
+        RouteMatch::trimmed(&self.prefix).ok_or_else(|| no_prefix(&self.prefix))?;
+        if let Some(host) = &self.host {
+            RouteMatch::lowered(host).ok_or_else(|| no_host(host))?;
         }
         if let HostHeader::Named(name) = &self.host_header
             && !name.bytes().all(|byte| byte.is_ascii_graphic())
@@ -210,6 +265,16 @@ impl RouteOptions {
         }
         self.upstream.check()
     }
+}
+
+fn no_prefix(prefix: &str) -> String {
+    format!(
+        "the prefix `{prefix}` is no path: it has to begin with `/`, with one slash at a time and without `?`, `#` and `%`"
+    )
+}
+
+fn no_host(host: &str) -> String {
+    format!("the host `{host}` is no name of a host: write one without port, such as example.org")
 }
 
 impl UpstreamOptions {
@@ -244,6 +309,16 @@ impl UpstreamOptions {
             return Err(format!(
                 "upstream `{name}`: {target}: https is spoken to MCP servers only: name an http URL, or put what ends TLS between"
             ));
+        }
+        for (at, target) in self.targets.iter().enumerate() {
+            if self.targets[..at]
+                .iter()
+                .any(|other| is_same(other, target))
+            {
+                return Err(format!(
+                    "upstream `{name}`: {target} is there twice: keep one"
+                ));
+            }
         }
         if self.max_connections == 0 {
             return Err(format!(
@@ -301,15 +376,7 @@ impl PartialEq for UpstreamOptions {
 
 impl Eq for UpstreamOptions {}
 
-fn check_times(times: &[(&str, Duration)]) -> Result<(), String> {
-    if let Some((name, _)) = times.iter().find(|(_, time)| time.is_zero()) {
-        return Err(format!("{name} is zero: give a time above zero"));
-    }
-    match times.iter().find(|(_, time)| *time > LONGEST) {
-        Some((name, _)) => Err(format!("{name} is over a year: give a shorter time")),
-        None => Ok(()),
-    }
+/// Whether both name the same address in the same way.
+pub(in crate::proxy) fn is_same(one: &HttpTarget, other: &HttpTarget) -> bool {
+    one.port() == other.port() && one.host().eq_ignore_ascii_case(other.host())
 }
-
-/// Longer than this is a mistake, and sums of such times stay within the clock.
-const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use super::connection::Pools;
 use super::counts::Counts;
 use super::options::{GatewayOptions, HeadLimits};
+use super::seats::Seats;
 use super::table::Table;
 use crate::proxy::watching::AccessWriter;
-use crate::sync::{Arc, ArcSwap, AtomicBool, AtomicU64, CachePadded, Mutex, Ordering};
+use crate::sync::{Arc, ArcSwap, AtomicBool, AtomicU64, CachePadded, Ordering};
 
 /// The state of a gateway.
 pub struct Shared {
@@ -19,21 +20,21 @@ pub struct Shared {
     pub pools: Pools,
     rules: ArcSwap<Rules>,
     number: AtomicU64,
-    beat_millis: AtomicU64,
     /// Each worker's counters.
     pub counts: Vec<Arc<CachePadded<Counts>>>,
     draining: AtomicBool,
     closing: AtomicBool,
     drain: watch::Sender<bool>,
     close: watch::Sender<bool>,
-    /// A permit for each client.
-    pub clients: Arc<Semaphore>,
-    max_clients: Mutex<usize>,
+    /// Room for clients.
+    pub seats: Seats,
 }
 
 /// What holds for requests that begin now; replaced as a whole.
 pub struct Rules {
     number: u64,
+    /// The shortest of all limits, or a little while: how often a connection's timer rings at least.
+    pub beat: Duration,
     /// Where they go.
     pub routes: Table,
     /// What they may be.
@@ -51,29 +52,31 @@ pub struct Rules {
 impl Rules {
     /// Those of these options, with these routes.
     pub fn new(options: &GatewayOptions, routes: Table, log: Option<Arc<AccessWriter>>) -> Self {
-        Self {
+        let rules = Self {
             number: 0,
+            beat: LONGEST_BEAT,
             routes,
             limits: options.limits.clone(),
             client_idle: options.client_idle,
             client_head: options.client_head,
             tunnel_idle: options.tunnel_idle,
             log,
-        }
+        };
+        rules.timed()
     }
 
     /// The same with other routes.
     pub fn rerouted(&self, routes: Table) -> Self {
-        Self {
+        let rules = Self {
             routes,
             limits: self.limits.clone(),
             log: self.log.clone(),
             ..*self
-        }
+        };
+        rules.timed()
     }
 
-    /// The shortest of all limits, in ms.
-    fn beat(&self) -> u64 {
+    fn timed(self) -> Self {
         let own = [self.client_idle, self.client_head, self.tunnel_idle];
         let upstreams = self.routes.upstreams();
         let theirs = upstreams.iter().flat_map(|upstream| {
@@ -81,23 +84,22 @@ impl Rules {
             [times.request, times.idle, times.response, times.overall]
         });
         let shortest = own.into_iter().chain(theirs).min().unwrap_or(LONGEST_BEAT);
-        shortest.min(LONGEST_BEAT).as_millis().max(1) as u64
+        let beat = shortest.clamp(SHORTEST_BEAT, LONGEST_BEAT);
+        Self { beat, ..self }
     }
 }
 
+const SHORTEST_BEAT: Duration = Duration::from_millis(1);
 const LONGEST_BEAT: Duration = Duration::from_secs(5);
 
 impl Shared {
     /// The state of some workers.
     pub fn new(options: GatewayOptions, pools: Pools, rules: Rules, workers: usize) -> Self {
-        let max_clients = options.max_clients.min(Semaphore::MAX_PERMITS);
         Self {
-            clients: Arc::new(Semaphore::new(max_clients)),
-            max_clients: Mutex::new(max_clients),
+            seats: Seats::new(options.max_clients),
             options,
             pools,
             number: AtomicU64::new(0),
-            beat_millis: AtomicU64::new(rules.beat()),
             rules: ArcSwap::from_pointee(rules),
             counts: (0..workers).map(|_| Arc::default()).collect(),
             draining: AtomicBool::new(false),
@@ -112,18 +114,18 @@ impl Shared {
         self.rules.load_full()
     }
 
-    /// Makes them those of now. Cost: one load of a line that nobody writes.
-    pub fn refresh(&self, rules: &mut Arc<Rules>) {
+    /// Makes them those of now; whether they are others. Cost: one load of a line that nobody writes.
+    pub fn refresh(&self, rules: &mut Arc<Rules>) -> bool {
         // Acquire: pairs with the Release in `replace`; the rules of this number are seen.
-        if self.number.load(Ordering::Acquire) != rules.number {
+        let is_other = self.number.load(Ordering::Acquire) != rules.number;
+        if is_other {
             *rules = self.rules();
         }
+        is_other
     }
 
     /// Puts others in their place; returns those of before. One caller at a time.
     pub fn replace(&self, rules: Rules) -> Arc<Rules> {
-        // Relaxed: for connections that begin after this.
-        self.beat_millis.fetch_min(rules.beat(), Ordering::Relaxed);
         let number = self.rules.load().number + 1;
         let before = self.rules.swap(Arc::new(Rules { number, ..rules }));
         // Release: pairs with the Acquire in `refresh`.
@@ -131,24 +133,9 @@ impl Shared {
         before
     }
 
-    /// Takes so many clients at a time from now on; those that are there stay. Returns how many permits have to be
-    /// taken away as they come back.
-    pub fn limit_clients(&self, count: usize) -> usize {
-        let count = count.min(Semaphore::MAX_PERMITS);
-        let before = std::mem::replace(&mut *self.max_clients.lock(), count);
-        match count.checked_sub(before) {
-            Some(more) => {
-                self.clients.add_permits(more);
-                0
-            }
-            None => before - count - self.clients.forget_permits(before - count),
-        }
-    }
-
-    /// How often a connection's timer rings at least.
+    /// How often a timer of a connection that begins now rings at least.
     pub fn beat(&self) -> Duration {
-        // Relaxed: a hint.
-        Duration::from_millis(self.beat_millis.load(Ordering::Relaxed))
+        self.rules.load().beat
     }
 
     /// Tells all workers to take no more clients, and to let those go that are there.

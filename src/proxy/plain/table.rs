@@ -85,7 +85,10 @@ impl Route {
     /// The path as the upstream sees it.
     pub fn rewritten<'a>(&self, path: &'a str) -> Cow<'a, str> {
         let prefix = &self.options.prefix;
-        let rest = path.strip_prefix(prefix.trim_end_matches('/'));
+        let rest = match path {
+            "*" => None,
+            path => path.strip_prefix(prefix.trim_end_matches('/')),
+        };
         match rest.filter(|_| self.options.strip_prefix) {
             None => Cow::Borrowed(path),
             Some(rest) if rest.starts_with('/') => Cow::Borrowed(rest),
@@ -110,7 +113,7 @@ fn goes_up(path: &str) -> bool {
 }
 
 /// A host without its port.
-fn bare(host: &str) -> &str {
+pub fn bare(host: &str) -> &str {
     match host.rsplit_once(':') {
         Some((bare, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => bare,
         _ => host,

@@ -11,16 +11,14 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 
 use super::client;
 use super::counts::Counts;
+use super::seats::Seat;
 use super::shared::Shared;
 use crate::proxy::takeover;
 use crate::sync::{Arc, CachePadded, Ordering};
-
-/// How long to wait after the system refused a connection.
-const REFUSED_PAUSE: Duration = Duration::from_millis(50);
 
 /// Where a worker is to be found.
 #[derive(Clone, Debug)]
@@ -36,11 +34,8 @@ pub struct Home {
 pub struct Gift {
     stream: std::net::TcpStream,
     peer: SocketAddr,
-    permit: Permit,
+    seat: Option<Seat>,
 }
-
-/// One of `max_clients`; those that come at the very end need none.
-type Permit = Option<OwnedSemaphorePermit>;
 
 /// One worker, as its connections see it.
 pub struct Worker {
@@ -117,30 +112,27 @@ impl Worker {
     async fn accept(self: &Arc<Self>, listener: TcpListener) {
         let mut draining = pin!(self.shared.until_draining());
         loop {
-            let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
+            let (stream, peer) = tokio::select! {
+                accepted = takeover::accept(&listener) => accepted,
                 () = &mut draining => break,
             };
-            match accepted {
-                Ok((stream, peer)) => {
-                    // Asked for only now: a worker to whom nobody comes holds no permit.
-                    let permit = tokio::select! {
+            // Asked for only now: a worker to whom nobody comes holds no seat.
+            let seat = match self.shared.seats.now() {
+                None => {
+                    Counts::count(&self.counts.waited);
+                    tokio::select! {
                         biased;
-                        // The semaphore is never closed.
-                        permit = self.shared.clients.clone().acquire_owned() => permit.ok(),
+                        seat = self.shared.seats.soon() => seat,
+                        // Who comes at the very end needs none.
                         () = &mut draining => None,
-                    };
-                    let is_over = permit.is_none();
-                    self.place(stream, peer, permit);
-                    if is_over {
-                        break;
                     }
                 }
-                Err(error) => {
-                    // Out of descriptors, or a client that left early: neither ends the proxy.
-                    tracing::warn!(%error, "a connection was not accepted");
-                    tokio::time::sleep(REFUSED_PAUSE).await;
-                }
+                seat => seat,
+            };
+            let is_over = seat.is_none();
+            self.place(stream, peer, seat);
+            if is_over {
+                break;
             }
         }
         let is_shared = self.shared.options.share_address;
@@ -153,25 +145,21 @@ impl Worker {
     }
 
     /// Gives a new client to the worker with the fewest.
-    fn place(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr, permit: Permit) {
+    fn place(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr, seat: Option<Seat>) {
         // Relaxed: an estimate.
         let clients = |at: &usize| self.shared.counts[*at].clients.load(Ordering::Relaxed);
         let fewest = (0..self.homes.len())
             .min_by_key(clients)
             .unwrap_or(self.index);
         if self.is_draining() || clients(&fewest) + 1 >= clients(&self.index) {
-            return self.keep(stream, peer, permit);
+            return self.keep(stream, peer, seat);
         }
         let Ok(stream) = stream.into_std() else {
             return;
         };
         let to = &self.shared.counts[fewest].clients;
         Counts::add(to);
-        let gift = Gift {
-            stream,
-            peer,
-            permit,
-        };
+        let gift = Gift { stream, peer, seat };
         match self.homes[fewest].gifts.send(gift) {
             Ok(()) => Counts::count(&self.counts.accepted),
             Err(back) => {
@@ -183,16 +171,16 @@ impl Worker {
         }
     }
 
-    fn keep(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr, permit: Permit) {
+    fn keep(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr, seat: Option<Seat>) {
         Counts::count(&self.counts.accepted);
         Counts::add(&self.counts.clients);
-        self.spawn(stream, peer, permit);
+        self.spawn(stream, peer, seat);
     }
 
     /// Serves a client that is counted already.
     fn adopt(self: &Arc<Self>, gift: Gift) {
         match TcpStream::from_std(gift.stream) {
-            Ok(stream) => self.spawn(stream, gift.peer, gift.permit),
+            Ok(stream) => self.spawn(stream, gift.peer, gift.seat),
             Err(error) => {
                 Counts::remove(&self.counts.clients);
                 tracing::warn!(%error, "a connection was not taken over");
@@ -200,10 +188,10 @@ impl Worker {
         }
     }
 
-    fn spawn(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr, permit: Permit) {
+    fn spawn(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr, seat: Option<Seat>) {
         let present = Present {
             worker: self.clone(),
-            _permit: permit,
+            _seat: seat,
         };
         let worker = self.clone();
         tokio::spawn(async move {
@@ -216,7 +204,7 @@ impl Worker {
 /// A client that is there.
 struct Present {
     worker: Arc<Worker>,
-    _permit: Permit,
+    _seat: Option<Seat>,
 }
 
 impl Drop for Present {

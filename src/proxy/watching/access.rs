@@ -1,6 +1,7 @@
 //! A JSON line for each request.
 //!
-//! Promise: no request waits for the disk; what does not fit into the queue is dropped and counted.
+//! Promise: no request waits for the disk; what does not fit into the queue, or cannot be written, is dropped and
+//! counted, and told of once each time it begins.
 //! Cost: off by default; on, one allocation for the line, one for its text, and a hand-over to a thread.
 
 use std::fs::OpenOptions;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::sync::oneshot;
 
 use super::Context;
 use crate::proxy::config::AccessLog;
@@ -21,8 +23,32 @@ const QUEUE: usize = 8192;
 
 /// Where the lines go.
 pub struct AccessWriter {
-    lines: Sender<String>,
-    dropped: AtomicU64,
+    queue: Sender<Said>,
+    lost: LostLines,
+}
+
+/// How many lines were dropped, whichever writer they were for.
+#[derive(Clone, Debug, Default)]
+pub struct LostLines(Arc<AtomicU64>);
+
+/// What the thread that writes is told.
+enum Said {
+    Line(String),
+    /// To say when all before it is written.
+    Flush(oneshot::Sender<()>),
+}
+
+impl LostLines {
+    /// How many.
+    pub fn count(&self) -> u64 {
+        // Relaxed: a count for a page.
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn add(&self) {
+        // Relaxed: as above.
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 impl AccessWriter {
@@ -31,7 +57,7 @@ impl AccessWriter {
     /// # Errors
     ///
     /// A file that cannot be opened, or a thread that cannot be started.
-    pub fn open(log: &AccessLog) -> io::Result<Option<Arc<Self>>> {
+    pub fn open(log: &AccessLog, lost: &LostLines) -> io::Result<Option<Arc<Self>>> {
         let out: Box<dyn Write + Send> = match log {
             AccessLog::Off => return Ok(None),
             AccessLog::Stdout => Box::new(io::stdout()),
@@ -40,50 +66,105 @@ impl AccessWriter {
                 Box::new(OpenOptions::new().append(true).create(true).open(path)?)
             }
         };
-        let (lines, mut queue) = channel(QUEUE);
+        Self::to(out, lost).map(Some)
+    }
+
+    pub(super) fn to(out: Box<dyn Write + Send>, lost: &LostLines) -> io::Result<Arc<Self>> {
+        let (sender, queue) = channel(QUEUE);
+        let drain = Drain {
+            out: BufWriter::new(out),
+            lost: lost.clone(),
+            is_failing: false,
+        };
         std::thread::Builder::new()
             .name(String::from("plunge-access"))
-            .spawn(move || drain(&mut queue, BufWriter::new(out)))?;
-        let dropped = AtomicU64::new(0);
-        Ok(Some(Arc::new(Self { lines, dropped })))
+            .spawn(move || drain.run(queue))?;
+        Ok(Arc::new(Self {
+            queue: sender,
+            lost: lost.clone(),
+        }))
     }
 
-    /// Lines that did not fit.
-    pub fn dropped(&self) -> u64 {
-        // Relaxed: a count for a page.
-        self.dropped.load(Ordering::Relaxed)
+    /// Ends when every line so far is written, or cannot be.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, the lines are written all the same.
+    pub async fn flushed(&self) {
+        let (done, written) = oneshot::channel();
+        if self.queue.send(Said::Flush(done)).await.is_ok() {
+            // The thread that writes answers, or is gone.
+            let _ = written.await;
+        }
     }
 
-    fn write(&self, line: String) {
-        if self.lines.try_send(line).is_err() {
-            // Relaxed: a count for a page.
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn write(&self, line: String) {
+        if self.queue.try_send(Said::Line(line)).is_err() {
+            self.lost.add();
         }
     }
 }
 
-/// Writes until nobody can send any more; what came together is flushed together.
-fn drain(queue: &mut Receiver<String>, mut out: BufWriter<Box<dyn Write + Send>>) {
-    loop {
-        let line = match queue.try_recv() {
-            Ok(line) => line,
-            Err(TryRecvError::Disconnected) => break,
-            Err(TryRecvError::Empty) => {
-                if let Err(error) = out.flush() {
-                    tracing::warn!(%error, "the access log cannot be written");
+/// The thread that writes.
+struct Drain {
+    out: BufWriter<Box<dyn Write + Send>>,
+    lost: LostLines,
+    is_failing: bool,
+}
+
+impl Drain {
+    /// Writes until nobody can send any more; what came together is flushed together.
+    fn run(mut self, mut queue: Receiver<Said>) {
+        loop {
+            let said = match queue.try_recv() {
+                Ok(said) => said,
+                Err(TryRecvError::Disconnected) => break,
+                Err(TryRecvError::Empty) => {
+                    self.flush();
+                    match queue.blocking_recv() {
+                        Some(said) => said,
+                        None => break,
+                    }
                 }
-                match queue.blocking_recv() {
-                    Some(line) => line,
-                    None => break,
+            };
+            match said {
+                Said::Line(line) => self.write(&line),
+                Said::Flush(done) => {
+                    self.flush();
+                    // Who asked may not wait any more.
+                    let _ = done.send(());
                 }
             }
-        };
-        if let Err(error) = out.write_all(line.as_bytes()) {
-            tracing::warn!(%error, "the access log cannot be written");
+        }
+        self.flush();
+    }
+
+    fn write(&mut self, line: &str) {
+        // It fails only where the buffer is full and cannot be emptied.
+        if let Err(error) = self.out.write_all(line.as_bytes()) {
+            self.lost.add();
+            self.fails(&error);
         }
     }
-    // Nobody is left to tell.
-    let _ = out.flush();
+
+    fn flush(&mut self) {
+        let is_proof = self.is_failing && !self.out.buffer().is_empty();
+        match self.out.flush() {
+            Err(error) => self.fails(&error),
+            Ok(()) if is_proof => {
+                self.is_failing = false;
+                tracing::warn!("the access log can be written again");
+            }
+            Ok(()) => {}
+        }
+    }
+
+    fn fails(&mut self, error: &io::Error) {
+        if !self.is_failing {
+            self.is_failing = true;
+            tracing::warn!(%error, "the access log cannot be written: lines are dropped and counted until it can");
+        }
+    }
 }
 
 /// What is known of a request so far.

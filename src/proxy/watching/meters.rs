@@ -7,6 +7,15 @@ use std::time::Duration;
 use super::Histogram;
 use crate::sync::{AtomicU64, Ordering};
 
+/// Counts by class of status, with the name of each.
+pub type Classes = [(&'static str, u64); 5];
+
+/// Of counts by the first digit of a status, those from `1xx` to `5xx`.
+pub fn classes(by_digit: &[u64; 6]) -> Classes {
+    let names = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+    std::array::from_fn(|at| (names[at], by_digit[at + 1]))
+}
+
 /// Counts and times.
 #[derive(Debug, Default)]
 pub struct Meters {
@@ -53,9 +62,9 @@ impl Meters {
     }
 
     /// Replies by class, from `1xx` to `5xx`.
-    pub fn by_class(&self) -> [(&'static str, u64); 5] {
-        let names = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+    pub fn by_class(&self) -> Classes {
         // Relaxed: a count for a page.
-        std::array::from_fn(|at| (names[at], self.by_class[at + 1].load(Ordering::Relaxed)))
+        let load = |at: usize| self.by_class[at].load(Ordering::Relaxed);
+        classes(&std::array::from_fn(load))
     }
 }

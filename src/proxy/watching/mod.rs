@@ -8,8 +8,8 @@ mod tally;
 mod tests;
 mod trace;
 
-pub use access::{AccessWriter, Asked, Line};
+pub use access::{AccessWriter, Asked, Line, LostLines};
 pub use histogram::{Histogram, add_alone, percentile};
-pub use meters::Meters;
+pub use meters::{Classes, Meters, classes};
 pub use tally::{Metered, Tally};
 pub use trace::{Context, TRACE, Trace};

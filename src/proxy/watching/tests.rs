@@ -1,10 +1,12 @@
 //! Counts, times and traces.
 
+use std::io::{self, Write};
 use std::time::Duration;
 
 use hyper::header::{HeaderMap, HeaderValue};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use super::{Histogram, Trace, percentile};
+use super::{AccessWriter, Histogram, LostLines, Trace, percentile};
 
 #[test]
 fn a_time_is_in_a_bucket_that_is_at_most_a_quarter_too_long() {
@@ -107,4 +109,73 @@ fn new_traces_differ() {
     let (one, other) = (Trace::of(&empty), Trace::of(&empty));
     assert_ne!(one.context().id(), other.context().id());
     assert_ne!(one.context().span(), other.context().span());
+}
+
+/// A disk that takes what it is asked to take only when it is let, and shows it.
+struct Disk {
+    lets: UnboundedReceiver<io::Result<()>>,
+    shows: UnboundedSender<Vec<u8>>,
+}
+
+impl Write for Disk {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // Where nobody is left to let it, it fails.
+        let full = || Err(io::ErrorKind::StorageFull.into());
+        self.lets.blocking_recv().unwrap_or_else(full)?;
+        let _ = self.shows.send(bytes.to_vec());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn an_access_log_is_flushed_when_its_lines_are_on_the_disk() {
+    let ((let_it, lets), (shows, mut shown)) = (unbounded_channel(), unbounded_channel());
+    let lost = LostLines::default();
+    let writer = AccessWriter::to(Box::new(Disk { lets, shows }), &lost).unwrap();
+    writer.write("one\n".into());
+    writer.write("two\n".into());
+    let mut flushed = Box::pin(writer.flushed());
+    assert!(futures::poll!(flushed.as_mut()).is_pending());
+    assert!(shown.try_recv().is_err());
+    // The first may have gone alone.
+    for _ in 0..2 {
+        let_it.send(Ok(())).unwrap();
+    }
+    flushed.await;
+    let written: Vec<u8> = std::iter::from_fn(|| shown.try_recv().ok())
+        .flatten()
+        .collect();
+    assert_eq!((&*written, lost.count()), (&b"one\ntwo\n"[..], 0));
+}
+
+#[tokio::test]
+async fn a_line_that_the_disk_does_not_take_is_counted() {
+    let ((let_it, lets), (shows, mut shown)) = (unbounded_channel(), unbounded_channel());
+    let lost = LostLines::default();
+    let writer = AccessWriter::to(Box::new(Disk { lets, shows }), &lost).unwrap();
+    drop(let_it);
+    let long = "x".repeat(100 << 10);
+    for _ in 0..3 {
+        writer.write(long.clone());
+    }
+    writer.flushed().await;
+    assert_eq!(lost.count(), 3);
+    assert!(shown.try_recv().is_err());
+    drop(writer);
+    let (shows, _) = unbounded_channel();
+    let again = AccessWriter::to(
+        Box::new(Disk {
+            lets: unbounded_channel().1,
+            shows,
+        }),
+        &lost,
+    )
+    .unwrap();
+    again.write(long);
+    again.flushed().await;
+    assert_eq!(lost.count(), 4, "of all writers together");
 }

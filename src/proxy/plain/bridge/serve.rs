@@ -26,6 +26,7 @@ use super::rewound::Rewound;
 use super::sieve::Sieve;
 use super::streams::Streams;
 use crate::proxy::plain::head::MOST_FIELDS;
+use crate::proxy::plain::seats;
 use crate::proxy::plain::wire::Inbox;
 use crate::proxy::plain::worker::Worker;
 use crate::sync::Arc;
@@ -182,7 +183,9 @@ async fn rests(worker: &Worker, pulse: &Pulse) {
     loop {
         let idle = worker.shared.rules().client_idle;
         sleep((idle / 4).clamp(Duration::from_millis(1), LOOK)).await;
-        if pulse.rests_for(idle) {
+        let seats = &worker.shared.seats;
+        let makes_room = || seats.are_wanted() && pulse.rests_for(seats::IDLE) && seats.take_one();
+        if pulse.rests_for(idle) || makes_room() {
             return;
         }
     }

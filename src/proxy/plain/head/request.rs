@@ -320,23 +320,23 @@ impl<'a> Read<'a> {
 
     fn write_forwarded(&self, headers: &[Header<'_>], terms: &Terms<'_, '_>, to: &mut Vec<u8>) {
         to.extend_from_slice(b"x-forwarded-for: ");
-        let mut said = (false, false);
+        let (mut has_proto, mut has_host) = (false, false);
         if terms.limits.trust_forwarded {
             for header in headers {
                 if is_for(header.name) {
                     to.extend_from_slice(header.value);
                     to.extend_from_slice(b", ");
                 }
-                said.0 |= header.name.eq_ignore_ascii_case("x-forwarded-proto");
-                said.1 |= header.name.eq_ignore_ascii_case("x-forwarded-host");
+                has_proto |= header.name.eq_ignore_ascii_case("x-forwarded-proto");
+                has_host |= header.name.eq_ignore_ascii_case("x-forwarded-host");
             }
         }
         to.extend_from_slice(terms.peer.as_bytes());
         to.extend_from_slice(b"\r\n");
-        if !said.0 {
+        if !has_proto {
             to.extend_from_slice(b"x-forwarded-proto: http\r\n");
         }
-        if !said.1 && !self.host.is_empty() {
+        if !has_host && !self.host.is_empty() {
             push_parts(to, b"x-forwarded-host", self.host.as_bytes());
         }
     }
