@@ -236,6 +236,14 @@ impl CircuitBreaker {
         }
     }
 
+    /// Whether a call would be rejected now.
+    pub fn rejects(&self, now: Instant) -> bool {
+        match self.state {
+            State::Closed => false,
+            State::Open { until } | State::HalfOpen { until } => now < until,
+        }
+    }
+
     /// The state now.
     pub fn state(&self) -> BreakerState {
         match self.state {

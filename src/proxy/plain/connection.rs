@@ -5,6 +5,7 @@
 //! Cost: a look is two loads.
 
 use std::hash::{Hash, Hasher};
+use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
@@ -78,7 +79,7 @@ fn keyed<T: Send + 'static>(max_connections: u32) -> KeyedOptions<Site, T> {
                 .runtime(site.runtime.clone())
                 .max_connections(site.max_connections)
                 .connect_timeout(site.times.connect)
-                .acquire_timeout(site.times.acquire.max(site.times.connect))
+                .acquire_timeout(site.times.patience())
                 .idle_timeout(site.times.idle)
         })
 }
@@ -86,11 +87,21 @@ fn keyed<T: Send + 'static>(max_connections: u32) -> KeyedOptions<Site, T> {
 /// The limits of a site's pool.
 #[derive(Clone, Copy, Debug)]
 pub struct SiteTimes {
-    pub connect: std::time::Duration,
-    pub acquire: std::time::Duration,
-    pub idle: std::time::Duration,
+    pub connect: Duration,
+    pub acquire: Duration,
+    pub idle: Duration,
     /// How long an upstream may say nothing.
-    pub silence: std::time::Duration,
+    pub silence: Duration,
+}
+
+/// So much longer than for a dial a request waits for a connection, so that it hears how the dial ended.
+const TO_HEAR: Duration = Duration::from_millis(100);
+
+impl SiteTimes {
+    /// How long a request waits for a connection.
+    pub fn patience(&self) -> Duration {
+        self.acquire.max(self.connect + TO_HEAR)
+    }
 }
 
 impl PartialEq for Site {

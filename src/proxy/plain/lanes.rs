@@ -1,7 +1,7 @@
 //! The ways to one upstream: a lane for each address and worker.
 //!
 //! Promise: a request goes to the address with the least in flight; one that fails in a row is left alone
-//! for a while, and then tried with one request.
+//! for a while, and then tried with one request, whose answer's head decides.
 //! Cost: a load for each address, two uncontended locked instructions, and a small lock of the worker's own
 //! at the end of an exchange.
 
@@ -44,7 +44,8 @@ pub struct Lane {
     /// Of those, the ones in h2 that are in use.
     pub sharing: Sharing,
     in_flight: AtomicU32,
-    is_ejected: AtomicBool,
+    /// Whether the breaker is not closed.
+    is_tripped: AtomicBool,
     breaker: Mutex<CircuitBreaker>,
     requests: AtomicU64,
     failures: AtomicU64,
@@ -109,7 +110,7 @@ impl Upstream {
             channels: pools.channels.handle(site(home, target)),
             sharing: Sharing::default(),
             in_flight: AtomicU32::new(0),
-            is_ejected: AtomicBool::new(false),
+            is_tripped: AtomicBool::new(false),
             breaker: Mutex::new(CircuitBreaker::new(options.breaker, now)),
             requests: AtomicU64::new(0),
             failures: AtomicU64::new(0),
@@ -224,10 +225,10 @@ impl Lane {
     fn record(&self, admission: Admission, outcome: Outcome) {
         let mut breaker = self.breaker.lock();
         breaker.record(admission, outcome, Instant::now());
-        let is_ejected = breaker.state() != BreakerState::Closed;
-        // Relaxed: for pages.
-        if is_ejected != self.is_ejected.load(Ordering::Relaxed) {
-            self.is_ejected.store(is_ejected, Ordering::Relaxed);
+        let is_tripped = breaker.state() != BreakerState::Closed;
+        // Relaxed, both: a word of the worker's own.
+        if is_tripped != self.is_tripped.load(Ordering::Relaxed) {
+            self.is_tripped.store(is_tripped, Ordering::Relaxed);
         }
     }
 
@@ -244,8 +245,10 @@ impl Lane {
         sum.in_flight += self.in_flight.load(Ordering::Relaxed);
         sum.requests += self.requests.load(Ordering::Relaxed);
         sum.failures += self.failures.load(Ordering::Relaxed);
-        sum.ejected_by += u32::from(self.is_ejected.load(Ordering::Relaxed));
-        sum.ejections += self.breaker.lock().times_opened();
+        let breaker = self.breaker.lock();
+        sum.ejected_by += u32::from(breaker.rejects(Instant::now()));
+        sum.ejections += breaker.times_opened();
+        drop(breaker);
         let pools = [
             self.connections.pool().map(|pool| pool.stats()),
             self.channels.pool().map(|pool| pool.stats()),
@@ -307,19 +310,34 @@ impl<U: Deref<Target = Upstream>> Flight<U> {
         bit(self.at)
     }
 
-    /// Notes an answer: one that says that the upstream cannot serve is a failure where another address may.
+    /// Notes an answer: one that says that the upstream cannot serve is a failure where another address may. Its head
+    /// decides whether an address that was left alone serves again: a stream may not end for hours.
     pub fn answered(&mut self, status: u16) {
-        let has_others = self.upstream.options.targets.len() > 1;
         self.outcome = match status {
-            502..=504 if has_others => Outcome::Failure,
+            502..=504 if self.has_others() => Outcome::Failure,
             _ => Outcome::Success,
         };
+        // Relaxed: as in `record`.
+        if self.lane().is_tripped.load(Ordering::Relaxed) {
+            self.lane().record(self.admission, self.outcome);
+        }
+    }
+
+    /// Notes that the upstream did not look at the request, which goes on: a failure where another address may.
+    pub fn refused(&mut self) {
+        if self.has_others() {
+            self.outcome = Outcome::Failure;
+        }
+    }
+
+    fn has_others(&self) -> bool {
+        self.upstream.options.targets.len() > 1
     }
 
     /// It cannot be reached: where there is another address, that one serves from now on.
     pub fn unreachable(&mut self) {
         self.outcome = Outcome::Failure;
-        if self.upstream.options.targets.len() > 1 {
+        if self.has_others() {
             self.lane()
                 .eject(self.admission, self.upstream.options.breaker.failures);
         }
