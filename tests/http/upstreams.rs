@@ -4,7 +4,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::fixture::{
-    Origin, Talk, addresses, ask, eventually, gateway, get, is_at_rest, options, status, upstream,
+    Origin, PATIENCE, Talk, addresses, ask, eventually, gateway, get, is_at_rest, options, status,
+    upstream,
 };
 use plunge::proxy::plain::Gateway;
 
@@ -101,7 +102,9 @@ fn an_upstream_that_nobody_listens_at_is_502_and_another_address_serves() {
     );
 
     let there = Origin::hello();
-    let both = Gateway::start(options(upstream(&[&gone, &there]))).unwrap();
+    let mut upstream = upstream(&[&gone, &there]);
+    upstream.breaker.cooldown = PATIENCE;
+    let both = Gateway::start(options(upstream)).unwrap();
     for _ in 0..40 {
         assert_eq!(status(&get(&both, "/")), 200);
     }
@@ -117,7 +120,9 @@ fn an_upstream_that_nobody_listens_at_is_502_and_another_address_serves() {
 fn an_address_that_says_it_cannot_serve_is_left_alone_where_there_is_another() {
     let sick = Origin::answering("HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n");
     let well = Origin::hello();
-    let gateway = Gateway::start(options(upstream(&[&sick, &well]))).unwrap();
+    let mut upstream = upstream(&[&sick, &well]);
+    upstream.breaker.cooldown = PATIENCE;
+    let gateway = Gateway::start(options(upstream)).unwrap();
     let statuses: Vec<u16> = (0..60).map(|_| status(&get(&gateway, "/"))).collect();
     assert!(
         statuses.iter().filter(|status| **status == 503).count() <= 12,

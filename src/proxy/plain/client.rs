@@ -20,8 +20,9 @@ use super::bridge;
 use super::connection::Connection;
 use super::counts::Counts;
 use super::deadline::Patience;
-use super::exchange::{End, Side, exchange};
+use super::exchange::{Answered, End, Side, exchange};
 use super::head::{Request, Terms, parse_request};
+use super::meter::Meter;
 use super::refusal::{self, Refusal};
 use super::shared::Rules;
 use super::upgrade::tunnel;
@@ -57,6 +58,17 @@ enum Turn {
     Gone,
     /// Others read on from here.
     Bridge(bridge::Dialect),
+}
+
+/// Counts an answer, or what there was of one.
+fn count(answered: &Answered, worker: &Worker, meter: &Meter, entry: Option<&mut Entry>) {
+    worker.counts.answer(answered.status);
+    meter.answered(answered.status, answered.time);
+    meter.sent(answered.bytes);
+    if let Some(entry) = entry {
+        entry.answered(answered.status, Some(answered.time));
+        entry.sent(answered.bytes);
+    }
 }
 
 /// Serves a connection to its end.
@@ -146,7 +158,8 @@ impl Client {
             Err(refusal) => {
                 Counts::count(&worker.counts.requests);
                 let mut entry = Entry::of_head(log, self.inbox.bytes(), None);
-                return self.refuse(refusal, false, entry.as_mut()).await;
+                let is_head = self.inbox.bytes().starts_with(b"HEAD ");
+                return self.refuse(refusal, is_head, entry.as_mut()).await;
             }
         };
         let upstream = &request.route.upstream;
@@ -167,13 +180,7 @@ impl Client {
         let meter = upstream.meter(worker.index);
         match exchange(&mut side, &request, &mut head, begun).await {
             End::Answered(answered) => {
-                worker.counts.answer(answered.status);
-                meter.answered(answered.status, answered.time);
-                meter.sent(answered.bytes);
-                if let Some(entry) = &mut entry {
-                    entry.answered(answered.status, Some(answered.time));
-                    entry.sent(answered.bytes);
-                }
+                count(&answered, &worker, meter, entry.as_mut());
                 match answered.keep_alive {
                     true => Turn::Next,
                     false if answered.is_whole && !request.keep_alive => Turn::Last,
@@ -196,8 +203,11 @@ impl Client {
                 Box::pin(self.switched(lease, said, idle)).await;
                 Turn::Gone
             }
-            End::Broken => {
+            End::Broken(heard) => {
                 Counts::count(&worker.counts.broken);
+                if let Some(heard) = heard {
+                    count(&heard, &worker, meter, entry.as_mut());
+                }
                 Turn::Gone
             }
         }

@@ -5,6 +5,8 @@
 //! it is never sent twice.
 //! Cost: a lease and its return, one read and one write on each side.
 
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
@@ -13,7 +15,7 @@ use tokio::time::Instant;
 use super::body::Body;
 use super::connection::Connection;
 use super::deadline::Patience;
-use super::head::{Client, Request};
+use super::head::{Client, Request, Response};
 use super::lanes::{Flight, Upstream};
 use super::moves::Moves;
 use super::refusal::{self, Refusal};
@@ -42,8 +44,8 @@ pub enum End {
     Switched(PoolConnection<Connection>, Inbox),
     /// The client gets this.
     Refused(Refusal),
-    /// In the middle of the answer: the client can only be cut off.
-    Broken,
+    /// In the middle of the answer, if one began: the client can only be cut off.
+    Broken(Option<Answered>),
 }
 
 /// What is known of an answer at its end.
@@ -95,14 +97,19 @@ pub async fn exchange(
         let Some(mut flight) = Upstream::pick(&upstream, side.worker.index, tried, now) else {
             return End::Refused(last);
         };
-        let mut lease = match lease(&mut flight, again).await {
-            Ok(lease) => lease,
-            Err(refusal) => {
+        let leased = leased(side, &mut flight, again, is_whole).await;
+        let (mut lease, has_waited) = match leased {
+            Ok(leased) => leased,
+            Err(None) => return End::Broken(None),
+            Err(Some(refusal)) => {
                 (last, tried) = (refusal, tried | flight.bit());
                 now = Instant::now();
                 continue;
             }
         };
+        if has_waited && !begin_anew(&mut deadline, limits) {
+            return End::Refused(refusal::LATE);
+        }
         lease.begin();
         let mut attempt = Attempt {
             side,
@@ -110,31 +117,27 @@ pub async fn exchange(
             limits,
             deadline: &mut deadline,
             moves: Moves::default(),
+            flight: &mut flight,
+            heard: None,
         };
         let mut from = Inbox::default();
         let tried_once = attempt
             .run(&mut lease, &mut from, head, &mut body, is_whole)
             .await;
         let (has_begun, is_sent) = (attempt.moves.has_begun(), attempt.moves.is_whole());
+        let heard = attempt.heard;
         match tried_once {
-            Ok(passed) if passed.response.status == 101 => {
-                flight.answered(101);
-                return End::Switched(lease, from);
-            }
             Ok(passed) => {
-                let response = passed.response;
-                flight.answered(response.status);
-                if response.reusable && is_sent && from.is_empty() {
-                    lease.rest();
-                }
-                return End::Answered(Answered::new(&passed, begun, is_sent));
+                let answered = Answered::new(&passed, begun, is_sent);
+                return given(&passed.response, lease, from, answered);
             }
             Err(fault) => {
                 let replayable = fault == Fault::Unsent
                     || (fault == Fault::Silent && is_whole && request.is_idempotent);
                 let once_more = replayable && lease.is_used() && !again && !has_begun;
                 if !once_more {
-                    return given_up(fault, has_begun, &mut flight);
+                    let heard = heard.map(|heard| Answered::new(&heard, begun, is_sent));
+                    return given_up(fault, has_begun, heard, &mut flight);
                 }
                 (again, now) = (true, Instant::now());
             }
@@ -142,14 +145,72 @@ pub async fn exchange(
     }
 }
 
-fn given_up(fault: Fault, begun: bool, flight: &mut Flight<&Upstream>) -> End {
+/// The end of an exchange whose answer was passed on.
+fn given(
+    response: &Response,
+    mut lease: PoolConnection<Connection>,
+    said: Inbox,
+    answered: Answered,
+) -> End {
+    if response.status == 101 {
+        return End::Switched(lease, said);
+    }
+    if response.reusable && answered.is_whole && said.is_empty() {
+        lease.rest();
+    }
+    End::Answered(answered)
+}
+
+fn given_up(
+    fault: Fault,
+    begun: bool,
+    heard: Option<Answered>,
+    flight: &mut Flight<&Upstream>,
+) -> End {
     if is_of_upstream(fault) {
         flight.failed();
     }
     match begun || fault == Fault::ClientGone {
-        true => End::Broken,
+        true => End::Broken(heard),
         false => End::Refused(refused(fault)),
     }
+}
+
+/// Leases a connection, for as long as the client of a request that is whole is there; whether it had to be waited for.
+///
+/// # Errors
+///
+/// What the client is told, if it is there.
+async fn leased(
+    side: &mut Side<'_>,
+    flight: &mut Flight<&Upstream>,
+    fresh: bool,
+    is_whole: bool,
+) -> Result<(PoolConnection<Connection>, bool), Option<Refusal>> {
+    let (mut leasing, mut has_waited) = (pin!(lease(flight, fresh)), false);
+    let noting = poll_fn(|context| {
+        let polled = leasing.as_mut().poll(context);
+        has_waited |= polled.is_pending();
+        polled
+    });
+    let leased = match is_whole {
+        true => {
+            let (mut client, _) = side.stream.split();
+            let says_more = !side.inbox.is_empty();
+            unless_gone(noting, &mut client, says_more)
+                .await
+                .map_err(|_| None)?
+        }
+        false => noting.await,
+    };
+    leased.map_err(Some).map(|lease| (lease, has_waited))
+}
+
+/// Gives the upstream its time from now on: what it took to get to it is not its own. `false`: nothing is left of the whole.
+fn begin_anew(deadline: &mut Deadline, limits: &Timeouts) -> bool {
+    let now = Instant::now();
+    deadline.again(limits, now);
+    !deadline.left(now).is_zero()
 }
 
 /// Leases a connection; a `fresh` one has served nobody.
@@ -173,11 +234,14 @@ async fn lease(
     }
 }
 
-/// What a client is told where no connection could be had.
+/// What a client is told where no connection could be had; nobody is to blame for [`refusal::BUSY`].
 pub fn no_connection(error: &AcquireError) -> Refusal {
     match error.kind() {
-        AcquireErrorKind::TimedOut(AcquirePhase::Connect) => refusal::LATE,
-        AcquireErrorKind::TimedOut(_) => refusal::BUSY,
+        // A dial that is under way may be another's, and end well: only one that failed says something.
+        AcquireErrorKind::TimedOut(AcquirePhase::Connect) if error.connect_error().is_some() => {
+            refusal::LATE
+        }
+        AcquireErrorKind::TimedOut(_) | AcquireErrorKind::TooManyWaiters => refusal::BUSY,
         _ => {
             tracing::debug!(%error, "no connection to an upstream");
             refusal::UNREACHABLE
@@ -204,15 +268,18 @@ fn is_of_upstream(fault: Fault) -> bool {
 }
 
 /// One way of a request to one connection.
-struct Attempt<'a, 's, 'r> {
+struct Attempt<'a, 's, 'r, 'u> {
     side: &'a mut Side<'s>,
     request: &'a Request<'r>,
     limits: &'a Timeouts,
     deadline: &'a mut Deadline,
     moves: Moves,
+    flight: &'a mut Flight<&'u Upstream>,
+    /// What there was of an answer.
+    heard: Option<Delivery>,
 }
 
-impl Attempt<'_, '_, '_> {
+impl Attempt<'_, '_, '_, '_> {
     async fn run(
         &mut self,
         lease: &mut Connection,
@@ -227,6 +294,8 @@ impl Attempt<'_, '_, '_> {
             limits,
             deadline,
             moves,
+            flight,
+            heard,
         } = self;
         let client = Client {
             is_head: request.is_head,
@@ -252,11 +321,24 @@ impl Attempt<'_, '_, '_> {
                 }
             }
             let to_client = &mut client_write;
-            let answering = answer(&mut upstream_read, from, to_client, client, moves, stays);
+            let heard = |delivery: Delivery| {
+                if heard.replace(delivery).is_none() {
+                    flight.answered(delivery.response.status);
+                }
+            };
+            let answering = answer(
+                &mut upstream_read,
+                from,
+                to_client,
+                client,
+                moves,
+                stays,
+                heard,
+            );
             match is_whole {
                 true => {
                     let says_more = !side.inbox.is_empty();
-                    unless_gone(answering, &mut client_read, says_more).await
+                    unless_gone(answering, &mut client_read, says_more).await?
                 }
                 false => {
                     let to = &mut upstream_write;

@@ -58,7 +58,7 @@ pub enum Fault {
 }
 
 /// Passes an answer on. The client keeps its connection if it asked for that, all of its request was sent when the
-/// answer's head came, and `stays` says so.
+/// answer's head came, and `stays` says so. `heard` is told of it when its head came, and as it goes.
 ///
 /// # Errors
 ///
@@ -70,6 +70,7 @@ pub async fn answer<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
     client: Client,
     moves: &Moves,
     stays: impl Fn() -> bool,
+    mut heard: impl FnMut(Delivery),
 ) -> Result<Delivery, Fault> {
     let (mut out, mut before) = (Outbox::take(), 0);
     let response = loop {
@@ -92,7 +93,12 @@ pub async fn answer<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
             None => flush(to, &mut out, moves).await?,
         }
     };
-    let head_at = Instant::now();
+    let mut delivery = Delivery {
+        response,
+        head_at: Instant::now(),
+        bytes: 0,
+    };
+    heard(delivery);
     moves.begin();
     let mut body = Body::new(response.framing, response.writing, u64::MAX);
     loop {
@@ -101,13 +107,11 @@ pub async fn answer<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
             .map_err(|_| Fault::BadAnswer)?;
         inbox.consume(used);
         flush(to, &mut out, moves).await?;
+        delivery.bytes = body.bytes;
         if body.is_done() {
-            return Ok(Delivery {
-                response,
-                head_at,
-                bytes: body.bytes,
-            });
+            return Ok(delivery);
         }
+        heard(delivery);
         match read(from, inbox, moves).await {
             Ok(1..) => {}
             Ok(0) => body.end(&mut out).map_err(|_| Fault::BadAnswer)?,
@@ -231,22 +235,24 @@ pub fn of_request(error: BodyError) -> Fault {
     }
 }
 
-/// Runs the answer of a request that is over, as long as its client is there: one that ended its side waits
+/// Does something for a request that is over, as long as its client is there: one that ended its side waits
 /// for nothing any more, and what the upstream does for it is stopped. One that has said more is not looked at.
 ///
 /// # Errors
 ///
-/// [`Fault`].
-pub async fn unless_gone(
-    answering: impl Future<Output = Result<Delivery, Fault>>,
+/// [`Fault::ClientGone`].
+pub async fn unless_gone<T>(
+    task: impl Future<Output = T>,
     client: &mut ReadHalf<'_>,
     mut says_more: bool,
-) -> Result<Delivery, Fault> {
-    let mut answering = pin!(answering);
+) -> Result<T, Fault> {
+    let mut task = pin!(task);
     poll_fn(|context| {
-        let answered = answering.as_mut().poll(context);
-        if answered.is_ready() || says_more {
-            return answered;
+        if let Poll::Ready(done) = task.as_mut().poll(context) {
+            return Poll::Ready(Ok(done));
+        }
+        if says_more {
+            return Poll::Pending;
         }
         // No call to the system while nothing was heard of the client.
         let mut byte = [0];
