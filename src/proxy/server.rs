@@ -198,7 +198,7 @@ impl Server {
         }
         let log = self.front.access.load_full();
         if let Err(error) = web.reload(options, &self.front.places(), log) {
-            // Checked as the file was read; without any route the old ones stay.
+            // Checked as the file was read.
             tracing::warn!(%error, "plain HTTP stays as it was");
         }
     }

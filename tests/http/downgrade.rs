@@ -101,6 +101,20 @@ async fn a_name_that_differs_by_an_underscore_stays_behind_in_h2_too() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_client_in_h2_says_of_itself_stays_behind() {
+    let (origin, gateway) = hello();
+    let address = gateway.address();
+    let mut request = request(address, none());
+    for name in ["x-forwarded-for", "x-forwarded-prefix", "x-real-ip"] {
+        let value = HeaderValue::from_static("1.2.3.4");
+        request.headers_mut().append(name, value);
+    }
+    let answer = client(address).await.send_request(request).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert!(!origin.last_head().contains("1.2.3.4"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_body_of_unknown_length_goes_on_whatever_the_method() {
     let (upstream, _) = echo(false).await;
     let gateway = Gateway::start(options(upstream)).unwrap();

@@ -85,6 +85,23 @@ impl Page {
             self.value(name, &[("upstream", &place.name)], of(place));
         }
     }
+
+    /// Some figures of each upstream, told apart by this label.
+    fn each_by<L: AsRef<str>, V: Display, F: IntoIterator<Item = (L, V)>>(
+        &mut self,
+        (name, kind, help): (&str, &str, &str),
+        places: &[Arc<Place>],
+        label: &str,
+        of: impl Fn(&Place) -> F,
+    ) {
+        self.family(name, kind, help);
+        for place in places {
+            for (text, value) in of(place) {
+                let labels = [("upstream", &*place.name), (label, text.as_ref())];
+                self.value(name, &labels, value);
+            }
+        }
+    }
 }
 
 fn process(page: &mut Page, front: &Front) {
@@ -146,20 +163,14 @@ fn process(page: &mut Page, front: &Front) {
 }
 
 fn requests(page: &mut Page, places: &[Arc<Place>]) {
-    page.family(
+    let answered = (
         "requests_total",
         "counter",
         "Requests that were answered, by class of status.",
     );
-    for place in places {
-        for (class, count) in place.state.meters.by_class() {
-            page.value(
-                "requests_total",
-                &[("upstream", &place.name), ("class", class)],
-                count,
-            );
-        }
-    }
+    page.each_by(answered, places, "class", |place| {
+        place.state.meters.by_class()
+    });
     let in_flight = (
         "requests_in_flight",
         "gauge",
@@ -278,18 +289,15 @@ fn guards(page: &mut Page, places: &[Arc<Place>]) {
         BreakerState::HalfOpen,
         BreakerState::Open,
     ];
-    page.family(
+    let breaker = (
         "breaker_state",
         "gauge",
         "1 for the state that the circuit breaker is in.",
     );
-    for place in places {
+    page.each_by(breaker, places, "state", |place| {
         let now = place.state.backend.guard.state();
-        for state in states {
-            let labels = [("upstream", &*place.name), ("state", state.as_str())];
-            page.value("breaker_state", &labels, u8::from(state == now));
-        }
-    }
+        states.map(|state| (state.as_str(), u8::from(state == now)))
+    });
     let opened = (
         "breaker_opened_total",
         "counter",
@@ -298,17 +306,15 @@ fn guards(page: &mut Page, places: &[Arc<Place>]) {
     page.each(opened, places, |place| {
         place.state.backend.guard.times_opened()
     });
-    page.family(
+    let recycled = (
         "recycled_total",
         "counter",
         "Children that had their share of requests or time, and were replaced or end with their session.",
     );
-    for place in places {
-        for (reason, count) in place.state.backend.recycled() {
-            let labels = [("upstream", &*place.name), ("reason", reason.as_str())];
-            page.value("recycled_total", &labels, count);
-        }
-    }
+    page.each_by(recycled, places, "reason", |place| {
+        let recycled = place.state.backend.recycled();
+        recycled.map(|(reason, count)| (reason.as_str(), count))
+    });
     let ready = (
         "upstream_ready",
         "gauge",

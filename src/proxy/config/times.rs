@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-const WANTED: &str = "write a time above zero such as 250ms, 5s or 1m";
+const WANTED: &str = "write a time above zero such as 250ms, 5s or 1m, a year at most";
+
+/// Longer than this is a mistake, and sums of such times stay within the clock.
+const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
 
 /// Reads a time such as `5s`, `250ms`, `1m`, `2h`; a bare number is seconds.
 ///
@@ -24,6 +27,6 @@ pub fn parse_time(text: &str) -> Result<Duration, String> {
     };
     Duration::try_from_secs_f64(seconds)
         .ok()
-        .filter(|time| !time.is_zero() && time.as_secs() < 1 << 31)
+        .filter(|time| !time.is_zero() && *time <= LONGEST)
         .ok_or_else(wrong)
 }

@@ -230,7 +230,7 @@ impl Gateway {
         options: &GatewayOptions,
         log: Option<Arc<AccessWriter>>,
     ) -> Result<(), GatewayError> {
-        options.check().map_err(GatewayError::Options)?;
+        options.check_change().map_err(GatewayError::Options)?;
         let _one = self.replacing.lock();
         // What can be refused comes first.
         let limited = self

@@ -124,6 +124,16 @@ impl GatewayOptions {
     ///
     /// The text names the field and says what fits.
     pub fn check(&self) -> Result<(), String> {
+        check_routes(&self.routes)?;
+        self.check_change()
+    }
+
+    /// Refuses what cannot be changed to; without a route nothing is found from then on.
+    ///
+    /// # Errors
+    ///
+    /// As [`check`](Self::check).
+    pub(in crate::proxy) fn check_change(&self) -> Result<(), String> {
         let times = [
             ("client_idle", self.client_idle),
             ("client_head", self.client_head),
@@ -134,15 +144,19 @@ impl GatewayOptions {
             return Err("max_connections and max_clients have to be at least 1".into());
         }
         self.limits.check()?;
-        check_routes(&self.routes)
+        check_each(&self.routes)
     }
 }
 
-/// Refuses routes that contradict each other.
+/// Refuses routes that contradict each other, and none.
 pub(in crate::proxy) fn check_routes(routes: &[RouteOptions]) -> Result<(), String> {
-    if routes.is_empty() {
-        return Err("there is no route: name an upstream".into());
+    match routes.is_empty() {
+        true => Err("there is no route: name an upstream".into()),
+        false => check_each(routes),
     }
+}
+
+fn check_each(routes: &[RouteOptions]) -> Result<(), String> {
     for (at, route) in routes.iter().enumerate() {
         route.check()?;
         let same = |other: &&RouteOptions| other.host == route.host && other.prefix == route.prefix;

@@ -1,8 +1,7 @@
 //! Which header fields go on, where hyper reads and writes them.
 
 use hyper::header::{
-    CONNECTION, CONTENT_LENGTH, COOKIE, FORWARDED, HeaderMap, HeaderName, HeaderValue, TE,
-    TRANSFER_ENCODING,
+    CONNECTION, CONTENT_LENGTH, COOKIE, HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING,
 };
 
 use crate::proxy::plain::head::{Field, field};
@@ -47,7 +46,9 @@ pub fn of_request(fields: &mut HeaderMap, peer: &str, host: &str, trust: bool, h
         fields.insert(TE, HeaderValue::from_static("trailers"));
     }
     if !trust {
-        for name in [FORWARDED, FOR, PROTO, FORWARDED_HOST] {
+        let is_said = |name: &&HeaderName| field(name.as_str()) == Field::Forwarded;
+        let gone: Vec<HeaderName> = fields.keys().filter(is_said).cloned().collect();
+        for name in gone {
             fields.remove(name);
         }
     }

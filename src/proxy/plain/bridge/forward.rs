@@ -55,6 +55,7 @@ pub async fn forward(visit: Visit<'_>) -> Response<Answer> {
     };
     let upstream = placed.as_ref().ok();
     let upstream = upstream.map(|placed| placed.route.upstream.clone());
+    let mut unanswered = Unanswered(Some(worker));
     let given = match placed {
         Ok(placed) => sent(request, peer, worker.index, &rules, placed, begun).await,
         Err(refusal) => Err(refusal),
@@ -66,6 +67,7 @@ pub async fn forward(visit: Visit<'_>) -> Response<Answer> {
             reply::own(refusal, is_head)
         }
     };
+    unanswered.0 = None;
     let (status, time) = (answer.status().as_u16(), begun.elapsed());
     worker.counts.answer(status);
     if let Some(upstream) = upstream {
@@ -84,6 +86,17 @@ pub async fn forward(visit: Visit<'_>) -> Response<Answer> {
         reply::close(&mut answer);
     }
     answer
+}
+
+/// A request that is given up, if it is dropped as such: its client left.
+struct Unanswered<'a>(Option<&'a Worker>);
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        if let Some(worker) = self.0 {
+            Counts::count(&worker.counts.broken);
+        }
+    }
 }
 
 /// The request's line in the log, if there is one.

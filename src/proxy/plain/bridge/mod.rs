@@ -19,6 +19,7 @@ mod send;
 mod serve;
 mod sieve;
 mod streams;
+mod tasks;
 mod upload;
 
 pub use channel::Channel;

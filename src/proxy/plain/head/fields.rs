@@ -1,7 +1,7 @@
 //! Header fields that mean something between two hops, and the lines they stand in.
 //!
 //! Promise: what belongs to one connection stays there, and so does what `Connection` names.
-//! Cost: a field that means nothing here is one comparison of lengths.
+//! Cost: a field that means nothing here is one comparison of lengths, and of a letter.
 
 use httparse::Header;
 
@@ -43,20 +43,19 @@ pub fn field(name: &str) -> Field {
         4 if is("host") => Field::Host,
         6 if is("expect") => Field::Expect,
         7 if is("upgrade") => Field::Upgrade,
-        9 if is("forwarded") => Field::Forwarded,
+        9 if is("forwarded") || is("x-real-ip") => Field::Forwarded,
         10 if is("connection") => Field::Connection,
         10 if is("keep-alive") => Field::Hop,
         10 if is("tracestate") => Field::TraceState,
         11 if is("traceparent") => Field::TraceParent,
         14 if is("content-length") => Field::ContentLength,
         14 if is("http2-settings") => Field::Hop,
-        15 if is("x-forwarded-for") => Field::Forwarded,
         16 if is("proxy-connection") => Field::Hop,
-        16 if is("x-forwarded-host") => Field::Forwarded,
         17 if is("transfer-encoding") => Field::TransferEncoding,
-        17 if is("x-forwarded-proto") => Field::Forwarded,
         19 if is("proxy-authorization") => Field::Hop,
         18 if is("proxy-authenticate") => Field::Hop,
+        // Whatever comes after that.
+        13.. if is("x-forwarded-") => Field::Forwarded,
         _ => return Field::Other,
     };
     match name.contains('_') {
