@@ -49,11 +49,11 @@ pub enum Words {
     /// The proxy's own.
     Own(Full<Bytes>),
     /// The upstream's.
-    Passed(Box<Passed>),
+    Download(Box<Download>),
 }
 
 /// An upstream's body.
-pub struct Passed {
+pub struct Download {
     body: Incoming,
     /// What of it was read and is still to be given.
     rest: Bytes,
@@ -106,7 +106,7 @@ impl Words {
     fn is_over(&self) -> bool {
         match self {
             Self::Own(own) => own.is_end_stream(),
-            Self::Passed(passed) => passed.is_read() && passed.rest.is_empty(),
+            Self::Download(theirs) => theirs.is_read() && theirs.rest.is_empty(),
         }
     }
 
@@ -114,15 +114,15 @@ impl Words {
     pub fn patience(&self) -> Option<Duration> {
         match self {
             Self::Own(_) => None,
-            Self::Passed(passed) => {
-                let idle = passed.flight.options().timeouts.idle;
+            Self::Download(theirs) => {
+                let idle = theirs.flight.options().timeouts.idle;
                 Some(idle.saturating_mul(2).min(LONGEST_PATIENCE))
             }
         }
     }
 }
 
-impl Passed {
+impl Download {
     /// A body that may stand still for as long as its upstream may be silent, of an answer to a request that `begun`
     /// then.
     pub fn new(
@@ -172,7 +172,7 @@ impl Passed {
                         is_upstreams = false;
                         "the answer took too long".into()
                     }
-                    _ => return Poll::Ready(Some(Ok(self.passed(frame)))),
+                    _ => return Poll::Ready(Some(Ok(self.first_of(frame)))),
                 }
             }
             Poll::Ready(None) => {
@@ -225,7 +225,8 @@ impl Passed {
         })
     }
 
-    fn passed(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
+    /// What of a frame goes on at once.
+    fn first_of(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
         match frame.into_data() {
             Ok(data) => {
                 let length = data.len() as u64;
@@ -244,7 +245,7 @@ impl Passed {
     }
 }
 
-impl Drop for Passed {
+impl Drop for Download {
     fn drop(&mut self) {
         // A request that is still on its way would be in the way of the next.
         let is_free = self.is_read() && self.upload.is_over();
@@ -267,7 +268,7 @@ impl Body for Answer {
         let this = self.get_mut();
         let polled = match &mut this.words {
             Words::Own(own) => Pin::new(own).poll_frame(context).map_err(Into::into),
-            Words::Passed(passed) => passed.poll_frame(context),
+            Words::Download(theirs) => theirs.poll_frame(context),
         };
         if let Some(standing) = &this.standing {
             standing.asked(polled.is_ready());
@@ -282,7 +283,7 @@ impl Body for Answer {
     fn is_end_stream(&self) -> bool {
         match &self.words {
             Words::Own(own) => own.is_end_stream(),
-            Words::Passed(passed) => passed.rest.is_empty() && passed.body.is_end_stream(),
+            Words::Download(theirs) => theirs.rest.is_empty() && theirs.body.is_end_stream(),
         }
     }
 
@@ -290,7 +291,7 @@ impl Body for Answer {
         match &self.words {
             Words::Own(own) => own.size_hint(),
             // Hyper asks before the first frame.
-            Words::Passed(passed) => passed.body.size_hint(),
+            Words::Download(theirs) => theirs.body.size_hint(),
         }
     }
 }

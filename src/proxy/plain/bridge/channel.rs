@@ -31,9 +31,6 @@ use crate::proxy::plain::relay::MAX_HEAD_BYTES;
 use crate::sync::{Arc, Mutex, Weak};
 use crate::{BoxError, PoolableResource};
 
-/// The body of a request on its way.
-pub type Outgoing = Upload;
-
 /// How often an upstream in h2 that has requests is asked for a sign of life, at least, and how long it may take to
 /// answer: a connection that died without a word would be shared for ever.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
@@ -50,24 +47,23 @@ pub struct Channel {
 /// What sends on it: one request at a time, or many.
 #[derive(Debug)]
 enum Sender {
-    One(http1::SendRequest<Outgoing>, Arc<Asked>),
-    Many(http2::SendRequest<Outgoing>, Weak<Link>),
+    One(http1::SendRequest<Upload>, Arc<Asked>),
+    Many(http2::SendRequest<Upload>, Weak<Link>),
 }
 
 /// What knows how many streams there may be; owned by the task that drives it, locked for a poll or a look.
-type Link = Mutex<http2::Connection<TokioIo<TcpStream>, Outgoing, Tasks>>;
+type Link = Mutex<http2::Connection<TokioIo<TcpStream>, Upload, Tasks>>;
 
 /// A way to send one request.
 pub enum Turn<'a> {
-    One(&'a mut http1::SendRequest<Outgoing>),
-    Many(http2::SendRequest<Outgoing>),
-    None,
+    One(&'a mut http1::SendRequest<Upload>),
+    Many(http2::SendRequest<Upload>),
 }
 
 /// A request that has no answer.
 pub enum Failed {
     /// Not a byte was written: here it is again.
-    Unsent(Box<Request<Outgoing>>),
+    Unsent(Box<Request<Upload>>),
     /// It may have been seen.
     Lost(hyper::Error),
 }
@@ -149,12 +145,11 @@ impl Channel {
         }
     }
 
-    /// A way for one request among others.
-    pub fn turn(&self) -> Turn<'static> {
+    /// A way for one request among others, of a connection that carries several.
+    pub fn turn(&self) -> Option<Turn<'static>> {
         match &self.sender {
-            // Of a connection that nobody has for himself.
-            Sender::One(..) => Turn::None,
-            Sender::Many(sender, _) => Turn::Many(sender.clone()),
+            Sender::One(..) => None,
+            Sender::Many(sender, _) => Some(Turn::Many(sender.clone())),
         }
     }
 
@@ -185,9 +180,8 @@ fn no_settings(error: Option<hyper::Error>) -> BoxError {
 
 impl Turn<'_> {
     /// Sends.
-    pub async fn send(self, request: Request<Outgoing>) -> Result<Response<Incoming>, Failed> {
+    pub async fn send(self, request: Request<Upload>) -> Result<Response<Incoming>, Failed> {
         let sent = match self {
-            Turn::None => return Err(Failed::Unsent(Box::new(request))),
             Turn::One(sender) => {
                 if sender.ready().await.is_err() {
                     return Err(Failed::Unsent(Box::new(request)));

@@ -7,11 +7,11 @@ use tokio::time::Instant;
 
 use super::body::{Answer, Words};
 use super::fields;
-use super::pass::{Given, pass};
 use super::place::{Placed, authority};
 use super::pulse::Busy;
 use super::reply;
 use super::requests::Refused;
+use super::tries::{Given, ask};
 use crate::proxy::plain::access::Entry;
 use crate::proxy::plain::counts::Counts;
 use crate::proxy::plain::refusal::Refusal;
@@ -61,7 +61,7 @@ pub async fn forward(visit: Visit<'_>) -> Response<Answer> {
         Err(refusal) => Err(refusal),
     };
     let answer = match given {
-        Ok(given) => reply::passed(given),
+        Ok(given) => reply::of_upstream(given),
         Err(refusal) => {
             Counts::count(&worker.counts.refused);
             reply::own(refusal, is_head)
@@ -136,5 +136,5 @@ async fn sent(
         fields::for_http1(&mut head.headers, body.is_end_stream());
     }
     placed.aim(&mut head)?;
-    pass(upstream, head, body, worker, limits.max_body_bytes, begun).await
+    ask(upstream, head, body, worker, limits.max_body_bytes, begun).await
 }

@@ -9,7 +9,6 @@ mod body;
 mod channel;
 mod fields;
 mod forward;
-mod pass;
 mod place;
 mod pulse;
 mod reply;
@@ -20,6 +19,7 @@ mod serve;
 mod sieve;
 mod streams;
 mod tasks;
+mod tries;
 mod upload;
 
 pub use channel::Channel;

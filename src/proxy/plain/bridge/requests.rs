@@ -146,7 +146,7 @@ impl Judge for Requests {
     }
 
     /// From here on the request itself is what is under way.
-    fn passed(&mut self) {
+    fn went_on(&mut self) {
         self.begun = None;
     }
 }

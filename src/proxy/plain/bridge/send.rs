@@ -12,7 +12,7 @@ use hyper::{Method, Request, Response};
 use tokio::time::{Instant, timeout_at};
 
 use super::body::Hold;
-use super::channel::{Failed, Outgoing, Turn};
+use super::channel::{Failed, Turn};
 use super::reply::is_clear;
 use super::upload::{Progress, Upload};
 use crate::proxy::plain::lanes::{Flight, Upstream};
@@ -23,7 +23,7 @@ use crate::sync::Arc;
 /// Why there is no answer.
 pub enum Missed {
     /// Not a byte was written.
-    Unsent(Box<Request<Outgoing>>),
+    Unsent(Box<Request<Upload>>),
     /// The upstream says that it did not look at it (RFC 9113, 8.7).
     Refused {
         /// Its body, if nothing of that was read.
@@ -32,7 +32,7 @@ pub enum Missed {
         is_leaving: bool,
     },
     /// Nothing to write to.
-    NoConnection(Refusal, Box<Request<Outgoing>>),
+    NoConnection(Refusal, Box<Request<Upload>>),
     /// It may have been seen; the connection had served before, and ended without an answer.
     Stale,
     /// It may have been seen.
@@ -44,7 +44,7 @@ pub enum Missed {
 /// Sends it; over a `fresh` connection, one that served nobody.
 pub async fn send(
     flight: &mut Flight<Arc<Upstream>>,
-    request: Request<Outgoing>,
+    request: Request<Upload>,
     fresh: bool,
     overall: Instant,
 ) -> Result<(Response<Incoming>, Hold), Missed> {
@@ -57,7 +57,10 @@ pub async fn send(
             Ok(lease) => lease,
             Err(refusal) => return Err(missed(refusal, request)),
         };
-        let answer = answer(lease.turn(), request, limit, overall, lease.is_used()).await?;
+        let Some(turn) = lease.turn() else {
+            return Err(Missed::Unsent(Box::new(request)));
+        };
+        let answer = answer(turn, request, limit, overall, lease.is_used()).await?;
         return Ok((answer, Hold::Shared { _lease: lease }));
     }
     let mut lease = match lease(&lane.channels, fresh).await {
@@ -71,7 +74,7 @@ pub async fn send(
 
 async fn answer(
     turn: Turn<'_>,
-    request: Request<Outgoing>,
+    request: Request<Upload>,
     limit: Duration,
     overall: Instant,
     used: bool,

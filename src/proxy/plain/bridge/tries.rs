@@ -40,8 +40,8 @@ pub struct Given {
     pub begun: Instant,
 }
 
-/// The state of a request that is passed on.
-struct Passing {
+/// What was tried for a request, and what may be.
+struct Tries {
     upstream: Arc<Upstream>,
     worker: usize,
     /// A second head, where there may be a second time.
@@ -60,8 +60,8 @@ struct Passing {
     fresh: bool,
 }
 
-/// Passes a request on to an upstream, with at most so many bytes of its body.
-pub async fn pass(
+/// Asks an upstream, with at most so many bytes of its body.
+pub async fn ask(
     upstream: Arc<Upstream>,
     head: Parts,
     body: Incoming,
@@ -70,7 +70,7 @@ pub async fn pass(
     begun: Instant,
 ) -> Result<Given, Refusal> {
     let is_bare = body.is_end_stream();
-    let mut passing = Passing {
+    let mut tries = Tries {
         spare: (is_bare || upstream.options.h2).then(|| head.clone()),
         is_replayable: is_bare && head.method.is_idempotent(),
         upstream,
@@ -82,12 +82,12 @@ pub async fn pass(
         again: 0,
         fresh: false,
     };
-    let overall = begun + passing.upstream.options.timeouts.overall;
+    let overall = begun + tries.upstream.options.timeouts.overall;
     let mut request = Request::from_parts(head, Upload::new(body, max_body_bytes));
     loop {
-        let mut flight = passing.flight().await?;
+        let mut flight = tries.flight().await?;
         let upload = request.body().progress();
-        match send(&mut flight, request, passing.fresh, overall).await {
+        match send(&mut flight, request, tries.fresh, overall).await {
             Ok((answer, hold)) => {
                 flight.answered(answer.status().as_u16());
                 return Ok(Given {
@@ -98,12 +98,12 @@ pub async fn pass(
                     begun,
                 });
             }
-            Err(missed) => request = passing.again(missed, &mut flight)?,
+            Err(missed) => request = tries.again(missed, &mut flight)?,
         }
     }
 }
 
-impl Passing {
+impl Tries {
     /// The way to an address; to one that refused the request only where no other is left, and not at once.
     async fn flight(&mut self) -> Result<Flight<Arc<Upstream>>, Refusal> {
         if let Some(flight) = self.pick(self.tried | self.refused) {
