@@ -1,7 +1,8 @@
 //! The heads of a client's requests in HTTP/1.1, read before hyper reads them.
 //!
 //! Promise: a head that did not pass, or did not come in time, is replaced by one that ends the connection, in its
-//! turn: answers to requests before it are not cut off. A connection on which a head was begun is not idle.
+//! turn: answers to requests before it are not cut off. A connection on which a head was begun is not idle. What asks an
+//! upstream in HTTP/1.1 for another protocol is told to ask on a connection of its own.
 //! Cost: a timer for a head that comes in parts.
 
 use std::future::Future;
@@ -119,6 +120,13 @@ impl Judge for Requests {
                     }
                 });
                 Ok(None)
+            }
+            // Hyper passes no other protocol on; a fresh connection, which goes there straight, does.
+            Ok(Some(request)) if request.upgrade && !request.route.upstream.options.h2 => {
+                self.begun = None;
+                let entry = Entry::of_head(rules.log.as_ref(), bytes, Some(&request));
+                let refused = self.verdict.refuses(refusal::MISDIRECTED, bytes, entry);
+                Ok(Some(refused))
             }
             Ok(Some(request)) => {
                 self.verdict.passes();
