@@ -230,7 +230,8 @@ async fn a_dial_that_fails_has_failed_for_all_who_waited_for_it() {
     // The system takes its connections, and nobody speaks on them.
     let (_deaf, mut upstream) = place("deaf").await;
     upstream.timeouts.connect = Duration::from_millis(200);
-    upstream.acquire_timeout = Duration::from_millis(200);
+    // The line has time for more than that dial.
+    upstream.acquire_timeout = PATIENCE;
     upstream.breaker.failures = 5;
     upstream.breaker.cooldown = PATIENCE;
     let gateway = Gateway::start(options(upstream)).unwrap();
