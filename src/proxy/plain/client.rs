@@ -157,7 +157,8 @@ impl Client {
             Err(refusal) => {
                 let entry = Entry::of_head(log, self.inbox.bytes(), None);
                 let mut note = Note::new(&worker.counts, None, entry, Instant::now());
-                return self.refuse(refusal, false, &mut note).await;
+                let is_head = self.inbox.bytes().starts_with(b"HEAD ");
+                return self.refuse(refusal, is_head, &mut note).await;
             }
         };
         let upstream = &request.route.upstream;

@@ -29,9 +29,10 @@ pub struct DialError {
 pub async fn dial(target: &Arc<HttpTarget>, limit: Duration) -> Result<TcpStream, DialError> {
     let failed = |source| DialError::new(target.clone(), source);
     let dialling = TcpStream::connect((target.host(), target.port()));
-    let late = |_| io::Error::new(io::ErrorKind::TimedOut, format!("no answer in {limit:?}"));
-    let dialled = timeout(limit, dialling).await.map_err(late);
-    let stream = dialled.and_then(|dialled| dialled).map_err(failed)?;
+    let Ok(dialled) = timeout(limit, dialling).await else {
+        return Err(DialError::late(target, limit));
+    };
+    let stream = dialled.map_err(failed)?;
     // Requests are written whole: waiting for more to send only delays them.
     let _ = stream.set_nodelay(true);
     Ok(stream)
@@ -40,6 +41,13 @@ pub async fn dial(target: &Arc<HttpTarget>, limit: Duration) -> Result<TcpStream
 impl DialError {
     fn new(target: Arc<HttpTarget>, source: io::Error) -> Self {
         Self { target, source }
+    }
+
+    /// Nothing was heard for so long.
+    pub fn late(target: &Arc<HttpTarget>, limit: Duration) -> Self {
+        let reason = format!("no answer in {limit:?}");
+        let source = io::Error::new(io::ErrorKind::TimedOut, reason);
+        Self::new(target.clone(), source)
     }
 
     /// Whether it is this machine that lacks something: descriptors, ports or memory.

@@ -191,7 +191,7 @@ async fn lease<'u>(
         Ok(Some(Ok(leased))) => Ok(leased),
         Ok(Some(Err(refusal))) => {
             if leasing::blames(refusal) {
-                flight.unreachable();
+                flight.unreachable(refusal);
             }
             Err(NoLease::Refused(refusal))
         }

@@ -15,6 +15,7 @@ use super::connection::{Connection, Pools, Site, SiteTimes};
 use super::counts::{Counts, UpstreamStats};
 use super::meter::Meter;
 use super::options::UpstreamOptions;
+use super::refusal::{self, Refusal};
 use super::sharing::Sharing;
 use super::worker::Home;
 use crate::KeyHandle;
@@ -322,12 +323,20 @@ impl<U: Deref<Target = Upstream>> Flight<U> {
         }
     }
 
-    /// It cannot be reached: where there is another address, that one serves from now on; else all who hear of it at one
-    /// moment are one failure.
-    pub fn unreachable(&mut self) {
-        match self.has_others() {
-            true => self.fail(Outcome::Failure, true),
-            false => self.fail(Outcome::Lost, false),
+    /// It did not look at the request, which goes on: a failure where another address may serve.
+    pub fn refused(&mut self) {
+        if self.has_others() {
+            self.failed();
+        }
+    }
+
+    /// It cannot be reached, which the client is told so: where there is another address, that one serves from now on.
+    /// Else those that were refused at one moment are one failure, and those that waited in vain one each.
+    pub fn unreachable(&mut self, refusal: Refusal) {
+        match refusal {
+            _ if self.has_others() => self.fail(Outcome::Failure, true),
+            refusal::LATE => self.fail(Outcome::Failure, false),
+            _ => self.fail(Outcome::Lost, false),
         }
     }
 
