@@ -348,7 +348,8 @@ fn change_of_fairness_against_put_and_wait() {
             let held = lease(&pool);
             let putting = thread::spawn(move || drop(held));
             let changing = on_a_thread(&pool, move |pool| {
-                pool.body().set_line(2, u32::MAX, after);
+                drop(pool.body().set_line(2, u32::MAX, after));
+                pool.body().settle();
             });
             drop(acquire(pool.body()).expect("served"));
             putting.join().unwrap();
