@@ -84,6 +84,11 @@ BUGS = {
         "put_and_wait_never_miss_each_other", "waiter and releaser both miss each other",
         "src/engine/idle.rs",
         "        if put {\n            fence_after_rmw();\n        }\n", ""),
+    "far-put-without-a-fence": (
+        "put_afar_and_wait_never_miss_each_other", "the same where all threads put to one stack",
+        "src/engine/idle.rs",
+        "        fence(Ordering::SeqCst);\n    }\n\n    /// Takes the id that is next in the shared part",
+        "    }\n\n    /// Takes the id that is next in the shared part"),
     "wait-without-a-fence": (
         "put_and_wait_never_miss_each_other", "a waiter's second look is older than its place in the gate",
         "src/engine/wait.rs",

@@ -75,14 +75,16 @@ impl<T, H: Host<T>> Body<T, H> {
     }
 
     /// Changes how many may be open. A raised limit is a put; above a lowered one, connections are
-    /// retired as they come back.
-    pub(crate) fn set_limit(&self, limit: u32) {
+    /// retired as they come back. Whoever got something is woken as the result is dropped.
+    pub(crate) fn set_limit(&self, limit: u32) -> Wakes {
         self.capacity.set_limit(limit.min(self.ceiling()));
         // SeqCst: between the limit and the look at the line; pairs with the fence in `Wait::enlist`,
         // after which a waiter reads the capacity.
         fence_after_rmw();
         self.refresh_inspect();
-        self.grant(&mut Wakes::default());
+        let mut wakes = Wakes::default();
+        self.grant(&mut wakes);
+        wakes
     }
 
     /// The highest limit that can be set.
@@ -90,18 +92,22 @@ impl<T, H: Host<T>> Body<T, H> {
         u32::try_from(self.slots.len()).unwrap_or(u32::MAX)
     }
 
-    /// Changes who is served first, and how many may wait and be dialled.
-    pub(crate) fn set_line(&self, max_connecting: u32, max_waiters: u32, fairness: Fairness) {
+    /// Changes who is served first, and how many may wait and be dialled. Wakes as `set_limit` does; the caller has
+    /// what is idle [settled](Self::settle) after it.
+    pub(crate) fn set_line(
+        &self,
+        max_connecting: u32,
+        max_waiters: u32,
+        fairness: Fairness,
+    ) -> Wakes {
         // Relaxed: a setting on its own; the line below applies it to those who wait.
         self.patience.store(patience(fairness), Relaxed);
-        let ((), mut wakes) = self.line(|list, wakes| {
+        let ((), wakes) = self.line(|list, wakes| {
             list.max_connecting = max_connecting;
             list.max_waiters = max_waiters;
             list.grant(self.free_permits(), wakes);
         });
-        self.settle_into(&mut wakes);
-        // Last: wakers are code of others, and may panic.
-        drop(wakes);
+        wakes
     }
 
     /// Sets `inspect` while more are open than may be, clears it after.
@@ -216,16 +222,22 @@ impl<T, H: Host<T>> Body<T, H> {
         }
     }
 
-    /// Starts a new generation: connections of older ones are retired as they are taken or put.
+    /// Starts a new generation: connections of older ones are retired as they are taken or put, and none that was
+    /// opened for a newer one, which somebody else may have started meanwhile.
     pub(crate) fn evict_all(&self) -> u32 {
         // SeqCst: ordered before the look at the slots; see `install`.
         let generation = self.generation.fetch_add(1, SeqCst).wrapping_add(1);
         fence(SeqCst);
         self.tenants()
-            .filter(|tenant| tenant.slot.generation() != generation)
+            .filter(|tenant| is_older(tenant.slot.generation(), generation))
             .for_each(|tenant| _ = tenant.doom());
         generation
     }
+}
+
+/// Whether one generation began before another, less than half of them ago.
+fn is_older(one: u32, than: u32) -> bool {
+    than.wrapping_sub(one).cast_signed() > 0
 }
 
 /// A connection as it is seen by whoever does not hold it.

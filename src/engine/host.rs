@@ -11,11 +11,11 @@ pub(crate) trait Host<T>: Send + Sync + Sized + 'static {
     /// Why a waiter gets no connection; a copy goes to each waiter concerned.
     type Failure: Clone + Send + 'static;
 
-    /// Reads the clock. Never called on a hit.
+    /// Reads the clock. Never called on a hit; called under the line's lock, and must not panic.
     fn now(&self) -> Tick;
 
     /// Whether a connection may go back as it is: healthy, and no hook wants to see it.
-    /// Called at every release.
+    /// Called at every release, unless [`keeps_all`](Self::keeps_all) says that there is nothing to ask.
     fn keeps(&self, value: &T) -> bool;
 
     /// Whether it [keeps](Self::keeps) every connection without a look at it.

@@ -189,11 +189,11 @@ impl IdleSet {
 
 #[inline(always)]
 fn take_hot(place: &AtomicU32) -> Option<SlotId> {
-    // SeqCst: a waiter looks here after it raised the gate and fenced; pairs with `put`.
+    // SeqCst: a waiter looks here after it raised the gate and fenced; pairs with `put_near`.
     if place.load(Ordering::SeqCst) == 0 {
         return None;
     }
-    // Acquire: pairs with the exchange in `put`; the taker sees the slot as it was left.
+    // Acquire: pairs with the exchange in `put_near`; the taker sees the slot as it was left.
     SlotId::from_word(place.swap(0, Ordering::Acquire))
 }
 

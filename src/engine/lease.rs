@@ -173,7 +173,7 @@ impl<T, H: Host<T>> Lease<T, H> {
 }
 
 impl<T, H: Host<T>> Lease<T, H> {
-    /// Whether the connection may go back without a look at anything but the lease itself.
+    /// Whether the connection may go back, by the lease, the gate and the tick: without a question to the host.
     #[inline(always)]
     fn is_untroubled(&self, tick: Tick) -> bool {
         self.body().gate.peek().is_quiet()
@@ -191,8 +191,7 @@ impl<T, H: Host<T>> Lease<T, H> {
 
     /// Asks whether the connection may go back, or for an index of this thread.
     #[inline(never)]
-    fn drop_asking(slot: NonNull<Slot<T, H>>, tick: Tick) {
-        let lease = Self(slot);
+    fn drop_asking(lease: Self, tick: Tick) {
         if !lease.body().host().keeps(lease.value()) {
             return H::returned(lease);
         }
@@ -205,15 +204,16 @@ impl<T, H: Host<T>> Drop for Lease<T, H> {
     /// What is not the usual case is the tail of this: so the usual case saves no registers for it.
     #[inline(always)]
     fn drop(&mut self) {
-        let slot = self.0;
+        // The lease that is dropped, as a value; `self` is not looked at after any of these calls.
+        let lease = || Self(self.0);
         // First, while nothing is at hand that its call, made after any panic, would have to save.
         if std::thread::panicking() {
-            return H::returned(Self(slot));
+            return H::returned(lease());
         }
         let body = self.body();
         let tick = body.tick.load();
         if !self.is_untroubled(tick) {
-            return H::returned(Self(slot));
+            return H::returned(lease());
         }
         if body.host().keeps_all()
             && let Some(thread) = known_thread_index()
@@ -226,6 +226,6 @@ impl<T, H: Host<T>> Drop for Lease<T, H> {
                 Body::publish_near(Arc::as_ptr(body), self.slot().id(), thread, hazard)
             };
         }
-        Self::drop_asking(slot, tick);
+        Self::drop_asking(lease(), tick);
     }
 }

@@ -1,7 +1,7 @@
 //! Waiting in line, as a future.
 //!
 //! Promise: dropped at any time, it leaves the line and passes on what it was handed or granted.
-//! Cost: no allocation; the node lives in the future and is built when the wait begins.
+//! Cost: no allocation but the box of a failure; the node lives in the future and is built when the wait begins.
 
 use std::future::Future;
 use std::marker::PhantomPinned;

@@ -72,7 +72,7 @@ impl<T: Send + 'static> Bell for Body<T> {
         let doomed = !self.is_forked() && self.doom(stay);
         if doomed {
             self.host().counters.seen_dying.add(1);
-            self.host().maintenance.suspect();
+            self.host().maintenance.suspect(self.host().clock.now());
         }
         doomed
     }

@@ -61,7 +61,7 @@ impl<T: Send + 'static> Grave<T> {
 
 impl<T: Send + 'static> Drop for Grave<T> {
     fn drop(&mut self) {
-        // Relaxed: a number for the statistics.
+        // Relaxed: published by the permit, which is given back after it; see `retire::is_over_limit`.
         self.body
             .host()
             .maintenance

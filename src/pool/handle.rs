@@ -115,7 +115,8 @@ impl<T: Send + 'static> Pool<T> {
     /// # Cost
     ///
     /// A hit is two locked instructions with the release: no lock, no allocation, no clock. A wait
-    /// takes a short lock and arms one timer, and allocates nothing.
+    /// takes a short lock, arms one timer if it lasts beyond a tick, and allocates nothing, unless a dial fails: then
+    /// each that waited for it is told by a small box.
     #[inline]
     #[track_caller]
     pub fn acquire(

@@ -86,10 +86,23 @@ impl<T: Send + 'static> Maintenance<T> {
     }
 
     /// Asks for upkeep at once: something was doomed, or the settings changed.
-    pub(crate) fn request(&self) {
+    pub(crate) fn request(&self, now: Tick) {
         // Relaxed: the wake-up that follows synchronizes.
         self.requested.store(true, Ordering::Relaxed);
+        self.expect(now);
+    }
+
+    /// Wakes the shift; if nobody drives its runtime any more, the next miss after a grace replaces it.
+    fn expect(&self, now: Tick) {
+        let mut desk = self.desk.lock();
+        self.hurry(&mut desk, now);
+        drop(desk);
         self.wake();
+    }
+
+    fn hurry(&self, desk: &mut Desk<T>, now: Tick) {
+        let due = desk.due.min(now);
+        self.set_due(desk, due);
     }
 
     pub(super) fn take_request(&self) -> bool {
@@ -98,10 +111,10 @@ impl<T: Send + 'static> Maintenance<T> {
     }
 
     /// An idle connection was found dead or was doomed: has the others looked at soon.
-    pub(crate) fn suspect(&self) {
+    pub(crate) fn suspect(&self, now: Tick) {
         // Relaxed: the wake-up that follows synchronizes. A crowd that finds many dead wakes once.
         if !self.has_suspicion() && !self.suspicion.swap(true, Ordering::Relaxed) {
-            self.wake();
+            self.expect(now);
         }
     }
 
@@ -117,12 +130,12 @@ impl<T: Send + 'static> Maintenance<T> {
 
     /// Whether a task attends.
     pub(crate) fn is_attended(&self) -> bool {
-        let running = self.desk.lock().running;
-        if !running {
-            // Relaxed: whoever starts the next shift asks to be watched again.
+        let desk = self.desk.lock();
+        if !desk.running {
+            // Relaxed, under the lock: the next shift begins under it, and asks after that to be watched again.
             self.watched.store(false, Ordering::Relaxed);
         }
-        running
+        desk.running
     }
 
     /// Whether the last look around is longer ago than a tick and `more`.
@@ -194,8 +207,7 @@ impl<T: Send + 'static> Maintenance<T> {
             // Relaxed: a number for the statistics.
             self.closing.fetch_add(1, Ordering::Relaxed);
             desk.graveyard.push((value, permit));
-            let due = desk.due.min(now);
-            self.set_due(&mut desk, due);
+            self.hurry(&mut desk, now);
             drop(desk);
             self.wake();
         } else {
@@ -216,8 +228,7 @@ impl<T: Send + 'static> Maintenance<T> {
             // Relaxed: a number for the statistics.
             self.recycling.fetch_add(1, Ordering::Relaxed);
             desk.recycle.push(lease);
-            let due = desk.due.min(now);
-            self.set_due(&mut desk, due);
+            self.hurry(&mut desk, now);
             drop(desk);
             self.wake();
         } else {
@@ -299,9 +310,12 @@ pub(crate) fn ensure<T: Send + 'static>(body: &Arc<Body<T>>, now: Tick) -> Resul
 /// Sets the clock going, if somebody is there to keep it going.
 pub(crate) fn wake_clock<T: Send + 'static>(body: &Body<T>, now: Tick) {
     let maintenance = &body.host().maintenance;
-    let desk = maintenance.desk.lock();
+    let mut desk = maintenance.desk.lock();
     // Under the lock: a shift that ends puts the clock to sleep under it, too.
     let woken = desk.running && body.tick().wake(now);
+    if woken {
+        maintenance.hurry(&mut desk, now);
+    }
     drop(desk);
     if woken {
         maintenance.wake();

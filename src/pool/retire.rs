@@ -103,7 +103,16 @@ pub(crate) fn is_wanted<T: Send + 'static>(body: &Body<T>, lease: &Lease<T>) -> 
     if lease.is_doomed() || std::thread::panicking() || gate.has(GateWord::CLOSED) {
         return false;
     }
-    !(gate.has(GateWord::INSPECT) && body.is_over_limit())
+    !(gate.has(GateWord::INSPECT) && is_over_limit(body))
+}
+
+/// Whether more stay open than may: what is being closed goes anyway, and keeps its permit meanwhile.
+pub(crate) fn is_over_limit<T: Send + 'static>(body: &Body<T>) -> bool {
+    // In this order, which the permit that is given back keeps (SeqCst, after the count fell): one whose close ends
+    // between the two looks makes one more go, and never leaves one too many.
+    let capacity = body.capacity();
+    let (_, closing) = body.host().maintenance.in_care();
+    capacity.open().saturating_sub(closing) > capacity.limit()
 }
 
 /// The time now; sees to it that somebody advances it from here on.

@@ -122,11 +122,18 @@ impl<T: Send + 'static> Shared<T> {
 
     /// Puts the settings in force that are the latest now.
     pub(crate) fn apply_tuning(&self, body: &Body<T>) {
-        let _one_at_a_time = self.tuner.lock();
-        let tuning = self.tuning();
-        self.prepare_hits(&tuning);
-        body.set_limit(tuning.max_connections);
-        body.set_line(tuning.max_connecting, tuning.max_waiters, tuning.fairness);
+        // Both end after the lock: wakers, and the hooks of settings that were replaced meanwhile, are code of others.
+        let (tuning, _wakes);
+        {
+            let _one_at_a_time = self.tuner.lock();
+            tuning = self.tuning();
+            self.prepare_hits(&tuning);
+            let limit = body.set_limit(tuning.max_connections);
+            let line = body.set_line(tuning.max_connecting, tuning.max_waiters, tuning.fairness);
+            _wakes = (limit, line);
+        }
+        // May retire a connection, which is code of others, too.
+        body.settle();
     }
 
     /// Sets what a hit needs to know of the settings.
@@ -227,7 +234,7 @@ impl<T: Send + 'static> Shared<T> {
     pub(crate) fn found_dead(&self) {
         self.counters.found_dead.add(1);
         if self.tests_health {
-            self.maintenance.suspect();
+            self.maintenance.suspect(self.clock.now());
         }
     }
 

@@ -187,8 +187,9 @@ impl<T: Send + 'static> Pool<T> {
             }
         }
         shared.apply_tuning(body);
-        let _ = maintenance::ensure(body, body.host().clock.now());
-        shared.maintenance.request();
+        let now = shared.clock.now();
+        let _ = maintenance::ensure(body, now);
+        shared.maintenance.request(now);
         Ok(())
     }
 
@@ -200,8 +201,9 @@ impl<T: Send + 'static> Pool<T> {
             return;
         }
         body.evict_all();
-        let _ = maintenance::ensure(body, body.host().clock.now());
-        body.host().maintenance.request();
+        let now = body.host().clock.now();
+        let _ = maintenance::ensure(body, now);
+        body.host().maintenance.request(now);
     }
 
     /// Hands nothing out until [`resume`](Self::resume); callers wait, within their time-outs.

@@ -63,9 +63,9 @@ fn lifetime(limit: Duration, created: Tick, number: u32) -> Duration {
     limit - (limit / 10).mul_f64((hash % 1024) as f64 / 1024.0)
 }
 
-/// Retires idle connections while more are open than may be.
+/// Retires idle connections while more stay open than may.
 fn shrink<T: Send + 'static>(body: &Body<T>) {
-    while body.is_over_limit() {
+    while retire::is_over_limit(body) {
         match body.take_idle() {
             Some(lease) => retire::bury(lease),
             None => return,

@@ -68,6 +68,32 @@ async fn a_close_reports_what_does_not_close() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_limit_lowered_by_one_closes_one_that_is_idle() {
+    let (_theatre, pool) = company(Closing::Awaited(Gate::Never));
+    drop([
+        pool.acquire().await.unwrap(),
+        pool.acquire().await.unwrap(),
+        pool.acquire().await.unwrap(),
+    ]);
+    pool.tune(|tuning| tuning.max_connections = 2).unwrap();
+    until("something is closed", || pool.stats().closing > 0).await;
+    let stats = pool.stats();
+    assert_eq!((stats.idle, stats.closing), (2, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_lowered_by_one_closes_one_that_comes_back() {
+    let (_theatre, pool) = company(Closing::Awaited(Gate::Never));
+    let held = pool.acquire().await.unwrap();
+    let returned = [pool.acquire().await.unwrap(), pool.acquire().await.unwrap()];
+    pool.tune(|tuning| tuning.max_connections = 2).unwrap();
+    drop(returned);
+    let stats = pool.stats();
+    assert_eq!((stats.leased, stats.idle, stats.closing), (1, 1, 1));
+    drop(held);
+}
+
+#[tokio::test(start_paused = true)]
 async fn two_closes_at_once_both_return() {
     let (theatre, pool) = well();
     let held = pool.acquire().await.unwrap();

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use plunge::{AcquireErrorKind, Plain, Pool, PoolHooks, PoolOptions, PoolStats, Verdict};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::support::{Gate, Gates, HookGate, Theatre, burst, paused, plain, settled};
+use crate::support::{Gate, Gates, HookGate, Theatre, burst, paused, plain, settled, until};
 
 static POOL: LazyLock<Pool<Plain<u64>>> = LazyLock::new(|| {
     let options = PoolOptions::new().max_connections(2);
@@ -227,6 +227,29 @@ fn wait_beside_a_clock_that_stands(panics: bool) {
 fn a_waker_that_panics_stops_the_clock_of_no_other_pool() {
     wait_beside_a_clock_that_stands(true);
     wait_beside_a_clock_that_stands(false);
+}
+
+#[test]
+fn what_a_runtime_that_stands_left_undone_is_done_by_the_next() {
+    let pool = plain(PoolOptions::new().max_connections(3));
+    let first = paused();
+    first.block_on(async {
+        drop([
+            pool.acquire().await.unwrap(),
+            pool.acquire().await.unwrap(),
+            pool.acquire().await.unwrap(),
+        ]);
+        // Nothing is left to do: maintenance sleeps until it is asked.
+        tokio::time::sleep(Duration::from_secs(3_600)).await;
+    });
+    // Not driven from here on, and not gone.
+    let _stands = first;
+    paused().block_on(async {
+        pool.tune(|tuning| tuning.max_connections = 2).unwrap();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        pool.tune(|tuning| tuning.max_waiters = 9).unwrap();
+        until("one is closed", || pool.stats().idle == 2).await;
+    });
 }
 
 #[test]

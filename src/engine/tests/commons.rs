@@ -159,7 +159,7 @@ fn refused_claim_is_seen_by_nobody() {
         let (_commons, hungry, _other) = two_pools(1);
         let tuner = {
             let hungry = hungry.clone();
-            thread::spawn(move || hungry.body().set_limit(0))
+            thread::spawn(move || drop(hungry.body().set_limit(0)))
         };
         give_up(hungry.body());
         tuner.join().unwrap();

@@ -331,10 +331,10 @@ fn a_suspended_pool_keeps_what_comes_back_until_it_is_resumed() {
 #[test]
 fn a_raised_limit_is_a_put() {
     let pool = pool(2, 0, Fairness::Fifo);
-    pool.body().set_limit(1);
+    drop(pool.body().set_limit(1));
     in_line!(pool: _first bell, _second other);
     assert_eq!(open_and_pending(&pool), (1, 1));
-    pool.body().set_limit(2);
+    drop(pool.body().set_limit(2));
     assert_eq!(bell.rung() + other.rung(), 1);
 }
 

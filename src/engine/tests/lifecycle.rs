@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use super::models::{Pool, acquire, assert_all_idle, give_up, lease, model, wait};
 use super::stage::{
-    Item, Stage, TestBody, TestTicket, close, finish_dial, open, pool, pool_ordered,
+    Item, TestBody, TestLease, TestTicket, close, finish_dial, open, pool, pool_ordered,
 };
 use crate::engine::gate::GateWord;
-use crate::engine::{Fairness, IdleOrder, Lease, Queue, Wait, WaitError};
+use crate::engine::{Fairness, IdleOrder, Queue, Wait, WaitError};
 use crate::sync::Arc;
 use crate::sync::story::{block_on, thread};
 use crate::time::Tick;
@@ -26,14 +26,17 @@ fn on_a_thread(pool: &Pool, deed: impl FnOnce(&Pool) + 'static) -> thread::JoinH
 }
 
 /// Waits, and finishes the dials that are asked for meanwhile.
-fn acquire_dialling(body: &Arc<TestBody>) -> Lease<Item, Stage> {
+fn wait_dialling(body: &Arc<TestBody>) -> Result<TestLease, WaitError<u32>> {
     let mut waiting = Box::pin(wait(body));
-    let served = block_on(poll_fn(|context| {
+    block_on(poll_fn(|context| {
         let polled = waiting.as_mut().poll(context);
         finish_dial(body);
         polled
-    }));
-    served.expect("dialled")
+    }))
+}
+
+fn acquire_dialling(body: &Arc<TestBody>) -> TestLease {
+    wait_dialling(body).expect("dialled")
 }
 
 fn asked(pool: &Pool) -> TestTicket {
@@ -42,11 +45,11 @@ fn asked(pool: &Pool) -> TestTicket {
 }
 
 /// Keeps what it looks at.
-fn keep(lease: Lease<Item, Stage>) -> Option<Lease<Item, Stage>> {
+fn keep(lease: TestLease) -> Option<TestLease> {
     Some(lease)
 }
 
-fn retire(lease: Lease<Item, Stage>) -> Option<Lease<Item, Stage>> {
+fn retire(lease: TestLease) -> Option<TestLease> {
     drop(lease.retire());
     None
 }
@@ -56,9 +59,9 @@ fn retire(lease: Lease<Item, Stage>) -> Option<Lease<Item, Stage>> {
 fn raised_limit_reaches_who_waits() {
     model(3, || {
         let pool = pool(2, 1, Fairness::Fifo);
-        pool.body().set_limit(1);
+        drop(pool.body().set_limit(1));
         let held = lease(&pool);
-        let raising = on_a_thread(&pool, |pool| pool.body().set_limit(2));
+        let raising = on_a_thread(&pool, |pool| drop(pool.body().set_limit(2)));
         drop(acquire_dialling(pool.body()));
         raising.join().unwrap();
         drop(held);
@@ -76,7 +79,7 @@ fn limit_lowered_while_a_permit_is_claimed() {
             let pool = pool.clone();
             thread::spawn(move || TestBody::claim_permit(pool.body()))
         };
-        pool.body().set_limit(1);
+        drop(pool.body().set_limit(1));
         let before = pool.body().capacity().open();
         let permit = claiming.join().unwrap();
         let after = pool.body().capacity().open();
@@ -107,7 +110,7 @@ fn limit_lowered_while_one_is_retired_leaves_the_gate_right() {
         let held = lease(&pool);
         held.doom();
         let retiring = thread::spawn(move || drop(held));
-        pool.body().set_limit(1);
+        drop(pool.body().set_limit(1));
         retiring.join().unwrap();
         assert_all_idle(&pool, 1);
     });
@@ -118,8 +121,8 @@ fn limit_lowered_while_one_is_retired_leaves_the_gate_right() {
 fn two_limits_at_once_leave_the_gate_right() {
     model(3, || {
         let pool = pool(2, 2, Fairness::Fifo);
-        let lowering = on_a_thread(&pool, |pool| pool.body().set_limit(1));
-        pool.body().set_limit(2);
+        let lowering = on_a_thread(&pool, |pool| drop(pool.body().set_limit(1)));
+        drop(pool.body().set_limit(2));
         lowering.join().unwrap();
         let body = pool.body();
         assert_eq!(body.gate().has(GateWord::INSPECT), body.is_over_limit());
@@ -131,7 +134,7 @@ fn two_limits_at_once_leave_the_gate_right() {
 fn limit_set_during_a_close_opens_nothing() {
     model(3, || {
         let pool = pool(2, 1, Fairness::Fifo);
-        let raising = on_a_thread(&pool, |pool| pool.body().set_limit(2));
+        let raising = on_a_thread(&pool, |pool| drop(pool.body().set_limit(2)));
         close(pool.body());
         raising.join().unwrap();
         assert!(pool.body().capacity().is_closed());
@@ -348,7 +351,8 @@ fn change_of_fairness_against_put_and_wait() {
             let held = lease(&pool);
             let putting = thread::spawn(move || drop(held));
             let changing = on_a_thread(&pool, move |pool| {
-                pool.body().set_line(2, u32::MAX, after);
+                drop(pool.body().set_line(2, u32::MAX, after));
+                pool.body().settle();
             });
             drop(acquire(pool.body()).expect("served"));
             putting.join().unwrap();
@@ -374,5 +378,34 @@ fn end_of_a_pause_reaches_who_waits() {
         drop(acquire_dialling(pool.body()));
         failing.join().unwrap();
         assert_all_idle(&pool, 1);
+    });
+}
+
+/// Would catch: the failure of a dial is written to a place in line that its waiter reads or leaves just then.
+#[test]
+fn failure_reaches_who_waits_beside_one_who_gives_up() {
+    model(3, || {
+        let pool = pool(1, 0, Fairness::Fifo);
+        give_up(pool.body());
+        let ticket = asked(&pool);
+        let failing = thread::spawn(move || {
+            let pause = ticket.fail(Some(7), Tick::NEVER);
+            let over = pause.and_then(|pause| pause.over());
+            if let Some(ticket) = over.and_then(TestTicket::unless_surplus) {
+                drop(ticket.serve(Item, START));
+            }
+        });
+        let leaving = on_a_thread(&pool, |pool| give_up(pool.body()));
+        let end = wait_dialling(pool.body());
+        assert!(
+            matches!(end, Ok(_) | Err(WaitError::Failed(7))),
+            "neither served nor told"
+        );
+        drop(end);
+        failing.join().unwrap();
+        leaving.join().unwrap();
+        finish_dial(pool.body());
+        let open = pool.body().capacity().open();
+        assert_all_idle(&pool, open);
     });
 }

@@ -2,8 +2,8 @@
 
 use std::task::Poll;
 
-use super::stage::{Item, Stage, TestBody, TestLease, close, finish_dial, pool};
-use crate::engine::{Fairness, Handle, Queue, Wait, WaitError};
+use super::stage::{Item, Stage, TestBody, TestLease, close, finish_dial, pool, pool_ordered};
+use crate::engine::{Fairness, Handle, IdleOrder, Queue, Wait, WaitError};
 use crate::sync::Arc;
 use crate::sync::story::{Builder, block_on, thread};
 use crate::time::Tick;
@@ -53,8 +53,18 @@ pub(super) fn assert_all_idle(pool: &Pool, count: u32) {
 /// Would catch: `put` finds no waiter, the waiter finds no connection, and both go to sleep.
 #[test]
 fn put_and_wait_never_miss_each_other() {
-    model(3, || {
-        let pool = pool(1, 1, Fairness::Fifo);
+    put_and_wait(IdleOrder::Affine);
+}
+
+/// Would catch: the same where a put goes to the part that all threads share.
+#[test]
+fn put_afar_and_wait_never_miss_each_other() {
+    put_and_wait(IdleOrder::Lifo);
+}
+
+fn put_and_wait(order: IdleOrder) {
+    model(3, move || {
+        let pool = pool_ordered(order, 1, 1, Fairness::Fifo);
         let held = lease(&pool);
         let putter = thread::spawn(move || drop(held));
         drop(acquire(pool.body()).expect("served"));
@@ -72,7 +82,7 @@ fn lowered_limit_against_create() {
         give_up(pool.body());
         let ticket = pool.body().host().dials.lock().pop().expect("asked for");
         let dialling = thread::spawn(move || drop(ticket.serve(Item, Tick::from_millis(0))));
-        pool.body().set_limit(1);
+        drop(pool.body().set_limit(1));
         drop(held);
         dialling.join().unwrap();
         while pool.body().is_over_limit() {

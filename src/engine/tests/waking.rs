@@ -99,7 +99,7 @@ fn poll_new(mut wait: InLine<'_>) -> (Poll<Result<(), WaitError<u32>>>, InLine<'
 fn one_who_was_first_is_in_line_again_though_the_line_is_full() {
     let pool = pool(1, 1, Fairness::Fifo);
     let body = pool.body();
-    body.set_line(1, 1, Fairness::Fifo);
+    drop(body.set_line(1, 1, Fairness::Fifo));
     let held = body.take_quiet();
     let (first, first_in_line) = poll_new(Box::pin(wait(body)));
     let (newcomer, _refused) = poll_new(Box::pin(wait(body)));
