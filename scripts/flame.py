@@ -47,7 +47,7 @@ def draw(title, root):
     found = list(boxes(root, 0, 0, root[0]))
     rows = max((box[0] for box in found), default=0) + 1
     height = rows * ROW + 40
-    print(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="monospace" font-size="11">')
+    print(f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}" font-family="monospace" font-size="11">')
     print("<style>svg{background:#fff;color:#222}rect{stroke:#fff;stroke-width:.5}text{fill:#222;pointer-events:none}"
           "@media(prefers-color-scheme:dark){svg{background:#12161b}.t{fill:#eee}rect{stroke:#12161b}}</style>")
     print(f'<text class="t" x="4" y="18">{html.escape(title)}: {root[0]:,.0f} in all</text>')

@@ -116,7 +116,8 @@ fn usage(unknown: &str) -> String {
 }
 
 /// What a bar says of a case, for each side that the cores were on; nothing where it is of another case
-/// or somebody did not play. Of fewer rounds of both than blocks make a group, a bar is neither reached nor missed.
+/// or somebody did not play. Of fewer rounds of both than blocks make a group, and of blocks whose cores were not their own, a bar is
+/// neither reached nor missed.
 pub fn judge(bar: &Bar, case: &Case, played: &Played) -> Vec<String> {
     if bar.case != case.name {
         return Vec::new();
@@ -153,6 +154,7 @@ fn verdict(bar: &Bar, group: &Group) -> Option<String> {
         ),
     };
     let verdict = match reached >= bar.at_least {
+        _ if matches!(group.side, Side::Crowded | Side::Mixed) => "not judged, others were at work",
         _ if shared < LEAST => "too few blocks to tell",
         true => "reached",
         false => "MISSED",
@@ -174,7 +176,7 @@ mod tests {
     use super::super::{Distance, Tally};
     use super::*;
 
-    fn row(name: &'static str, rounds: usize) -> Row {
+    fn row(name: &'static str, rounds: usize, kept_off: f64) -> Row {
         let near = Distance {
             before: Some(50.0),
             after: Some(50.0),
@@ -182,6 +184,7 @@ mod tests {
         let outcome = |round| Outcome {
             round,
             distance: Some(near),
+            kept_off,
             ..Outcome::alone(Duration::from_millis(1), Tally::new())
         };
         Row {
@@ -191,21 +194,27 @@ mod tests {
         }
     }
 
-    fn verdicts(ours: usize, theirs: usize) -> Vec<String> {
+    fn verdicts(ours: usize, theirs: usize, kept_off: f64) -> Vec<String> {
         let bar = Bar {
             case: "64_over_8",
             against: "them",
             measure: Measure::Speed,
             at_least: 2.0,
         };
-        let rows = vec![row("us", ours), row("them", theirs)];
+        let rows = vec![row("us", ours, kept_off), row("them", theirs, kept_off)];
         let case = Case::named(bar.case).unwrap();
         judge(&bar, case, &Played { rows })
     }
 
     #[test]
     fn a_bar_is_judged_by_three_rounds_of_both_and_more() {
-        assert!(verdicts(3, 3)[0].ends_with("seen 1.00: MISSED"));
-        assert!(verdicts(4, 2)[0].ends_with("seen 1.00: too few blocks to tell"));
+        assert!(verdicts(3, 3, 0.0)[0].ends_with("seen 1.00: MISSED"));
+        assert!(verdicts(4, 2, 0.0)[0].ends_with("seen 1.00: too few blocks to tell"));
+    }
+
+    #[test]
+    fn a_bar_is_not_judged_where_others_had_a_core() {
+        let said = &verdicts(9, 9, 0.2)[0];
+        assert!(said.ends_with("seen 1.00: not judged, others were at work"));
     }
 }

@@ -61,6 +61,7 @@ fn block(case: &str, subject: &str, outcome: &Outcome) -> Block {
         cores: outcome.side().name().to_owned(),
         before_ns: outcome.distance.and_then(|distance| distance.before),
         after_ns: outcome.distance.and_then(|distance| distance.after),
+        kept_off: (outcome.kept_off * 1e3).round() / 1e3,
         waits: match outcome.waits.is_empty() {
             true => Vec::new(),
             false => PERCENTILES.map(at).to_vec(),

@@ -143,6 +143,9 @@ pub struct Block {
     /// The same, after it.
     #[serde(default)]
     pub after_ns: Option<f64>,
+    /// The part of their time for which its threads were without a core that somebody else had.
+    #[serde(default)]
+    pub kept_off: f64,
     /// Percentile and nanoseconds; empty where the case measures no waits.
     pub waits: Vec<(f64, u64)>,
 }

@@ -182,6 +182,7 @@ mod tests {
             cores: cores.to_owned(),
             before_ns: None,
             after_ns: None,
+            kept_off: 0.0,
             waits: Vec::new(),
         })
     }
