@@ -206,7 +206,8 @@ async fn leased(
     leased.map_err(Some).map(|lease| (lease, has_waited))
 }
 
-/// Gives the upstream its time from now on: what it took to get to it is not its own. `false`: nothing is left of the whole.
+/// Gives the upstream its time from now on: what it took to get to it is not its own. `false`: nothing is left of the
+/// whole.
 fn begin_anew(deadline: &mut Deadline, limits: &Timeouts) -> bool {
     let now = Instant::now();
     deadline.again(limits, now);
