@@ -1,6 +1,6 @@
 //! Upstreams in h2 that die, or say that they did not look at a request.
 
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -250,6 +250,7 @@ async fn an_upstream_that_goes_away_from_everybody_is_not_asked_for_ever() {
     let origin = Origin::scripted(|talk, _| {
         if head(talk).is_some() {
             talk.say(GO_AWAY);
+            talk.stream.shutdown(Shutdown::Write).unwrap();
             while talk.bytes(1).is_some() {}
         }
     });

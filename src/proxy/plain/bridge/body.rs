@@ -214,7 +214,7 @@ impl Download {
         length.is_none() || length == self.left || self.body.is_end_stream()
     }
 
-    /// Since when the upstream is waited for: from here on, if its last frame was only just asked to be followed. What its
+    /// Since when the upstream is waited for: from here on, if the frame after its last was not asked for yet. What its
     /// client took to do that is not its own silence.
     fn silent_since(&mut self) -> Instant {
         *self.silent_since.get_or_insert_with(|| {

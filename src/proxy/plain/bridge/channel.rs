@@ -1,8 +1,8 @@
 //! A connection to an upstream that hyper speaks on, as a pooled value.
 //!
 //! Promise: of HTTP/1.1, it is unhealthy from the first byte of a request to the last of its answer; of h2,
-//! it carries many requests and is healthy until it ends. One in h2 is there when its upstream has said how many streams
-//! it allows: requests that are sent before that may be too many, and be refused.
+//! it carries many requests and is healthy until it ends. One in h2 is there when its upstream has said how many
+//! streams it allows: requests that are sent before that may be too many, and be refused.
 //! Cost: a look is two loads; a task a connection.
 
 use std::error::Error;

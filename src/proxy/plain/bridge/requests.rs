@@ -1,8 +1,8 @@
 //! The heads of a client's requests in HTTP/1.1, read before hyper reads them.
 //!
 //! Promise: a head that did not pass, or did not come in time, is replaced by one that ends the connection, in its
-//! turn: answers to requests before it are not cut off. A connection on which a head was begun is not idle. What asks an
-//! upstream in HTTP/1.1 for another protocol is told to ask on a connection of its own.
+//! turn: answers to requests before it are not cut off. A connection on which a head was begun is not idle. What asks
+//! an upstream in HTTP/1.1 for another protocol is told to ask on a connection of its own.
 //! Cost: a timer for a head that comes in parts.
 
 use std::future::Future;
