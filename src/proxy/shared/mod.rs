@@ -12,6 +12,8 @@ mod questions;
 mod renewal;
 mod resources;
 mod router;
+#[cfg(test)]
+mod router_tests;
 mod starting;
 mod subscription;
 #[cfg(test)]
