@@ -224,6 +224,15 @@ impl ServeOptions {
         })
     }
 
+    /// Subscriptions that one shared child may have open. Over HTTP each has a connection; a child that leaves has
+    /// its own as long as its successor has others.
+    pub(super) fn listening(&self) -> usize {
+        match self.upstream {
+            Upstream::Stdio(_) => MAX_LISTENING,
+            Upstream::Http(_) => (REMOTE_LISTENING / (2 * self.children().max(1))).max(1) as usize,
+        }
+    }
+
     /// How high the limit on children may be set while they are served.
     pub(super) fn ceiling(&self) -> u32 {
         self.children().max(CEILING)
@@ -315,5 +324,9 @@ impl ServeOptions {
 const CEILING: u32 = 256;
 /// Longer than this is a mistake, and sums of such times stay within the clock.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
+/// Subscriptions on one child: they last, so they take no place of a request.
+pub(super) const MAX_LISTENING: usize = 10_000;
+/// The most connections for subscriptions to an upstream over HTTP.
+pub(super) const REMOTE_LISTENING: u32 = 4096;
 /// What the numbers of rewritten ids have room for.
 pub(super) const MAX_IN_FLIGHT: usize = 1024;

@@ -131,7 +131,14 @@ impl Backend {
                 }
                 let patience = self.options.get().request_timeout;
                 let line = wire::single_line(exchange.body.clone());
-                child.write(line, patience).await?;
+                let written = child.write(line, patience).await;
+                if let (Err(_), wire::Kind::Response { id, .. }) =
+                    (&written, &exchange.message.kind)
+                    && let Some(id) = id.and_then(RequestId::from_raw)
+                {
+                    child.routes.ask_again(id); // its client may send the answer again
+                }
+                written?;
                 if let Some(id) = cancelled {
                     child.cancelled(&id);
                 }
@@ -223,7 +230,7 @@ fn subscribes(message: &Envelope<'_>) -> Option<bool> {
 fn refuse_what_others_would_see(way: &Way, exchange: &Exchange<'_>) -> Result<(), Fault> {
     let method = exchange.message.method().unwrap_or_default();
     match (way, method) {
-        (Way::Exclusive(_), "subscriptions/listen") => {
+        (Way::Exclusive(_) | Way::Oneshot(_), "subscriptions/listen") => {
             let text = "a subscription would keep a server process from everybody else; it is offered in `stateless` mode";
             Err(Fault::new(Code::NotOffered, text))
         }

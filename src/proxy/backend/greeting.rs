@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::calls::{Exchange, no_session};
+use super::calls::Exchange;
 use super::{Backend, Way};
 use crate::proxy::call::{Flight, Owner, Step};
 use crate::proxy::http::{Version, answered_version, wanted_version};
@@ -69,11 +69,8 @@ impl Backend {
         id: &RawId,
         exchange: &Exchange<'_>,
     ) -> Result<(Bytes, Version), Fault> {
-        let (hello, subscribes) = match &self.way {
-            Way::Exclusive(children) => (children.hello().await?, false),
-            Way::Shared(group) => (group.hello().await?, group.shares_resources()),
-            Way::Session(_) | Way::Oneshot(_) => return Err(no_session()),
-        };
+        let hello = self.hello().await?;
+        let subscribes = matches!(&self.way, Way::Shared(group) if group.shares_resources());
         let version = hello.agree(wanted_version(exchange.message.params));
         Ok((hello.answer(id, version, subscribes)?, version))
     }

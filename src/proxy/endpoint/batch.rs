@@ -74,6 +74,8 @@ pub async fn begin_batch(
         let text = "`initialize` cannot be part of a batch";
         return Err(Fault::new(Code::BadMessage, text));
     }
+    let asks = |message: &wire::Envelope<'_>| matches!(message.kind, Kind::Request { .. });
+    let is_asked = messages.iter().any(asks);
     let mut calls = Vec::new();
     for (item, message) in items.iter().zip(&messages) {
         // An array holds answers only: what comes before them goes to the session's stream.
@@ -94,10 +96,21 @@ pub async fn begin_batch(
                 let call = state.backend.call(id, &exchange).await;
                 calls.push((RawId::new(id), call));
             }
-            _ => state.backend.tell(&exchange).await.map_err(untold)?,
+            _ => match state.backend.tell(&exchange).await {
+                Ok(()) => {}
+                // What is asked is answered, whatever becomes of the rest; but nothing is, where all is over.
+                Err(fault) if is_asked && (!is_over(&fault) || !calls.is_empty()) => {
+                    tracing::debug!(reason = fault.message, "a message of a batch was not taken");
+                }
+                Err(fault) => return Err(untold(fault)),
+            },
         }
     }
     Ok((!calls.is_empty()).then_some(Batch(calls)))
+}
+
+fn is_over(fault: &Fault) -> bool {
+    matches!(fault.code, Code::ChildDied | Code::SessionEnded)
 }
 
 impl Batch {

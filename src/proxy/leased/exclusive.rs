@@ -16,7 +16,7 @@ use crate::proxy::options::ServeOptions;
 use crate::proxy::peer::{PeerSource, none_free};
 use crate::proxy::session::SessionTable;
 use crate::proxy::shared::{
-    ChildRouter, Era, EraMemory, Handshaken, Hello, Refused, Request, SharedChild,
+    ChildRouter, EraMemory, Handshaken, Hello, Refused, Request, SharedChild,
 };
 use crate::proxy::wire::{Code, Fault, RequestId};
 use crate::resilience::Deadline;
@@ -51,7 +51,7 @@ impl Exclusive {
         let options = live.get();
         let factory = {
             let (source, live, audience) = (source.clone(), live.clone(), audience.clone());
-            let eras = Arc::new(EraMemory::new(Era::Unknown));
+            let eras = Arc::new(EraMemory::unknown());
             move || {
                 let (source, options) = (source.clone(), live.whole());
                 let (limits, audience, eras) = (options.timeouts(), audience.clone(), eras.clone());
@@ -173,13 +173,18 @@ impl Exclusive {
     ///
     /// As [`call`](Self::call).
     pub async fn hello(&self) -> Result<Arc<Hello>, Fault> {
-        if let Some(hello) = self.hello.get() {
-            return Ok(hello.clone());
+        if let Some(hello) = self.known() {
+            return Ok(hello);
         }
         let patience = self.options.get().acquire_timeout;
         let lease = self.pool.acquire_timeout(self.patience(patience));
         let hello = lease.await.map_err(none_free)?.hello.clone();
         Ok(self.hello.get_or_init(|| hello).clone())
+    }
+
+    /// The same, if some child said it.
+    pub fn known(&self) -> Option<Arc<Hello>> {
+        self.hello.get().cloned()
     }
 
     /// Passes a cancellation on to the child that has the request.

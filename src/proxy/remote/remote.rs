@@ -123,12 +123,16 @@ impl RemoteWriter {
 
     /// Begins a request or ends one; gives back what has to be told.
     fn ready(&self, line: Bytes) -> Result<Option<Outgoing>, Fault> {
-        if self.core.is_over() {
-            return Err(self.core.gone());
-        }
         let Some(message) = Outgoing::read(line, &self.core.source.tools) else {
             return Err(Fault::new(Code::BadMessage, "this is no JSON-RPC message"));
         };
+        if self.core.is_over() {
+            // A session that was forgotten keeps what is under way, until that is cancelled.
+            if let What::Cancelled(Some(id)) = &message.what {
+                self.core.give_up(id);
+            }
+            return Err(self.core.gone());
+        }
         match &message.what {
             What::Request { id, .. } => {
                 let id = id.clone();

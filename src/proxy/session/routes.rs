@@ -38,9 +38,20 @@ pub struct Routes {
 struct Tables {
     /// Oldest first; few, so a scan is faster than a hash.
     flights: Vec<Entry>,
-    /// Ids of the child's own requests that the client has not answered.
-    asked: Vec<RequestId>,
+    /// The child's own requests that the client has not answered.
+    asked: Vec<Question>,
     end: Option<Fault>,
+}
+
+/// A request of the child.
+#[derive(Debug)]
+struct Question {
+    id: RequestId,
+    since: Instant,
+    /// It waits for a stream that would bring it.
+    is_kept: bool,
+    /// The clocks of requests stand still for it.
+    stops_clocks: bool,
 }
 
 #[derive(Debug)]
@@ -102,7 +113,7 @@ impl Routes {
             flight: flight.clone(),
             deadline,
         };
-        if !tables.asked.is_empty() {
+        if tables.is_asking() {
             entry.deadline.pause(Instant::now());
         }
         tables.flights.push(entry);
@@ -119,7 +130,7 @@ impl Routes {
     /// Whether the child waits for an answer with this id; it does no longer afterwards.
     pub fn take_asked(&self, id: &RequestId) -> bool {
         let mut tables = self.tables.lock();
-        let Some(at) = tables.asked.iter().position(|asked| asked == id) else {
+        let Some(at) = tables.asked.iter().position(|asked| asked.id == *id) else {
             return false;
         };
         tables.asked.swap_remove(at);
@@ -128,27 +139,28 @@ impl Routes {
         true
     }
 
+    /// The child waits for this answer after all: it was taken, and could not be written.
+    pub fn ask_again(&self, id: RequestId) {
+        self.tables.lock().ask(id);
+    }
+
     /// Takes out the requests whose time is over. While the child waits for its client only their
-    /// whole time runs.
+    /// whole time runs: not for longer than a call may take, nor for a question that nobody was there to hear.
     pub fn expired(&self, now: Instant) -> Vec<Arc<Flight>> {
         let mut tables = self.tables.lock();
-        if tables
-            .flights
-            .iter()
-            .all(|entry| entry.deadline.expires() > now)
-        {
-            return Vec::new();
+        let is_asking = tables.is_asking();
+        let is_over = |entry: &mut Entry| entry.deadline.expires() <= now;
+        let expired: Vec<_> = tables.flights.extract_if(.., is_over).collect();
+        if is_asking && tables.give_up_questions(&self.limits, &self.outbox, now) {
+            tables.resume(&self.limits);
         }
-        let is_asking = !tables.asked.is_empty();
-        let expired = tables
-            .flights
-            .extract_if(.., |entry| entry.deadline.expires() <= now);
+        drop(tables);
+        let expired = expired.into_iter().map(|entry| entry.flight);
         expired
-            .map(|entry| {
+            .inspect(|flight| {
                 if is_asking {
-                    entry.flight.excuse(); // its client was slow to answer, not the child
+                    flight.excuse(); // its client was slow to answer, not the child
                 }
-                entry.flight
             })
             .collect()
     }
@@ -229,22 +241,23 @@ impl Routes {
     }
 
     /// A message that names no request: it goes with the only request in flight if it may belong to
-    /// it, else to the session's own stream.
-    fn on_unnamed(&self, line: Bytes, may_relate: bool) {
+    /// it, else to the session's own stream. `false`: it waits for one.
+    fn on_unnamed(&self, line: Bytes, may_relate: bool) -> bool {
         let (sole, oldest) = self.candidates(may_relate);
         let line = match sole.map_or(Err(line.clone()), |flight| flight.relate(line)) {
-            Ok(()) => return,
+            Ok(()) => return true,
             Err(line) => line,
         };
         let line = match self.outbox.send_now(line) {
-            Ok(()) => return,
+            Ok(()) => return true,
             Err(line) => line,
         };
         let line = match oldest.map_or(Err(line.clone()), |flight| flight.relate(line)) {
-            Ok(()) => return,
+            Ok(()) => return true,
             Err(line) => line,
         };
         self.outbox.send(line);
+        false
     }
 
     fn candidates(&self, may_relate: bool) -> (Option<Arc<Flight>>, Option<Arc<Flight>>) {
@@ -277,18 +290,15 @@ impl Routes {
         let Some(id) = RequestId::from_raw(id) else {
             return;
         };
-        let mut tables = self.tables.lock();
-        if tables.asked.len() >= MAX_ASKED {
-            // The oldest is given up: a late answer to it is dropped.
-            tables.asked.remove(0);
+        // Before it can be answered.
+        self.tables.lock().ask(id.clone());
+        if !self.on_unnamed(line, true) {
+            let mut tables = self.tables.lock();
+            let asked = tables.asked.iter_mut().find(|asked| asked.id == id);
+            if let Some(asked) = asked {
+                asked.is_kept = true;
+            }
         }
-        tables.asked.push(id);
-        let now = Instant::now();
-        for entry in &mut tables.flights {
-            entry.deadline.pause(now);
-        }
-        drop(tables);
-        self.on_unnamed(line, true);
     }
 
     fn on_notification(&self, line: Bytes, message: &Envelope<'_>, method: &str) {
@@ -304,18 +314,56 @@ impl Routes {
                 {
                     self.take_asked(&id);
                 }
-                self.on_unnamed(line, true);
+                _ = self.on_unnamed(line, true);
             }
-            "notifications/message" => self.on_unnamed(line, true),
-            _ => self.on_unnamed(line, false),
+            "notifications/message" => _ = self.on_unnamed(line, true),
+            _ => _ = self.on_unnamed(line, false),
         }
     }
 }
 
 impl Tables {
+    /// Whether its client is asked for something that may take it long.
+    fn is_asking(&self) -> bool {
+        self.asked.iter().any(|asked| asked.stops_clocks)
+    }
+
+    /// Notes a question, and stops the clocks.
+    fn ask(&mut self, id: RequestId) {
+        if self.asked.len() >= MAX_ASKED {
+            // The oldest is given up: a late answer to it is dropped.
+            self.asked.remove(0);
+        }
+        let now = Instant::now();
+        self.asked.push(Question {
+            id,
+            since: now,
+            is_kept: false,
+            stops_clocks: true,
+        });
+        for entry in &mut self.flights {
+            entry.deadline.pause(now);
+        }
+    }
+
+    /// Has no clock stand still any more for what is not answered; tells whether there was such a question. A late
+    /// answer is taken all the same.
+    fn give_up_questions(&mut self, limits: &Timeouts, outbox: &Outbox, now: Instant) -> bool {
+        let mut given_up = false;
+        for asked in self.asked.iter_mut().filter(|asked| asked.stops_clocks) {
+            let age = now.saturating_duration_since(asked.since);
+            let is_unheard = asked.is_kept && age >= limits.request && !outbox.has_stream();
+            if is_unheard || age >= limits.overall {
+                asked.stops_clocks = false;
+                given_up = true;
+            }
+        }
+        given_up
+    }
+
     /// Lets the clocks go on, once nobody is asked for anything.
     fn resume(&mut self, limits: &Timeouts) {
-        if self.asked.is_empty() {
+        if !self.is_asking() {
             let now = Instant::now();
             for entry in &mut self.flights {
                 entry.deadline.resume(limits, now);

@@ -194,6 +194,7 @@ impl SharedChild {
             },
             Err(fault) => {
                 self.router.flights.take(own);
+                self.router.freed.notify_one();
                 Ok(Err(fault))
             }
         }
@@ -215,19 +216,20 @@ impl SharedChild {
         self.router.freed.notify_one();
     }
 
-    /// Cancels the request that this owner sent with this id; `false` if it is not on this child.
+    /// Cancels the requests that this owner sent with this id; `false` if there is none on this child.
     pub fn cancel(&self, owner: Owner, request: &RequestId) -> bool {
-        let Some((own, flight)) = self.router.flights.take_owned(owner, request) else {
-            return false;
-        };
-        self.router.stain();
-        self.tell_cancelled(own, "cancelled by the client");
-        flight.fail(Fault::new(
-            Code::Cancelled,
-            "the request was cancelled by its client",
-        ));
-        self.router.freed.notify_one();
-        true
+        let taken = self.router.flights.take_owned(owner, request);
+        let is_here = !taken.is_empty();
+        for (own, flight) in taken {
+            self.router.stain();
+            self.tell_cancelled(own, "cancelled by the client");
+            flight.fail(Fault::new(
+                Code::Cancelled,
+                "the request was cancelled by its client",
+            ));
+            self.router.freed.notify_one();
+        }
+        is_here
     }
 
     /// Ends the requests whose time is over and tells the child so.

@@ -1,10 +1,12 @@
-//! Which revision the children of a group speak: asked for once, then known.
+//! Which revision the children of a group speak: remembered of what one answered, and forgotten when a start fails.
 //!
-//! | memory    | a start sends                              | leaves for                            |
-//! |-----------|--------------------------------------------|---------------------------------------|
-//! | `Legacy`  | `initialize`                               |                                       |
-//! | `Unknown` | `server/discover`, and `initialize` if no modern answer comes | `Modern`, `Legacy` |
-//! | `Modern`  | `server/discover`                          |                                       |
+//! | memory    | a start sends                                              | leaves for                               |
+//! |-----------|------------------------------------------------------------|------------------------------------------|
+//! | `Unknown` | `server/discover`, and `initialize` where no modern answer comes | `Modern`, `Legacy`: by the one that was answered |
+//! | `Legacy`  | `initialize`                                               | `Unknown`: it failed                     |
+//! | `Modern`  | `server/discover`, and `initialize` where it is answered as of old | `Legacy`; `Unknown`: it failed   |
+//!
+//! A start that fails says nothing for ever: the server may have been killed, be on its way up, or be another one.
 
 use crate::sync::{AtomicU32, Ordering};
 
@@ -21,18 +23,33 @@ pub enum Era {
 
 /// The memory, shared by the starts of a group.
 #[derive(Debug)]
-pub struct EraMemory(AtomicU32);
+pub struct EraMemory {
+    known: AtomicU32,
+    /// Nobody asks: a handshake is what is wanted.
+    is_fixed: bool,
+}
 
 impl EraMemory {
-    /// Begins with this.
-    pub fn new(era: Era) -> Self {
-        Self(AtomicU32::new(era as u32))
+    /// Nothing is known yet.
+    pub fn unknown() -> Self {
+        Self {
+            known: AtomicU32::new(Era::Unknown as u32),
+            is_fixed: false,
+        }
+    }
+
+    /// Each start shakes hands.
+    pub fn handshakes() -> Self {
+        Self {
+            known: AtomicU32::new(Era::Legacy as u32),
+            is_fixed: true,
+        }
     }
 
     /// What is known.
     pub fn get(&self) -> Era {
         // Relaxed: a hint for the next start; each start finds out by itself what it speaks to.
-        match self.0.load(Ordering::Relaxed) {
+        match self.known.load(Ordering::Relaxed) {
             known if known == Era::Legacy as u32 => Era::Legacy,
             known if known == Era::Modern as u32 => Era::Modern,
             _ => Era::Unknown,
@@ -41,7 +58,9 @@ impl EraMemory {
 
     /// Keeps what a start found out.
     pub fn set(&self, era: Era) {
-        // Relaxed: see `get`.
-        self.0.store(era as u32, Ordering::Relaxed);
+        if !self.is_fixed {
+            // Relaxed: see `get`.
+            self.known.store(era as u32, Ordering::Relaxed);
+        }
     }
 }

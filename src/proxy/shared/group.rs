@@ -65,6 +65,7 @@ pub struct Group {
     pub(super) guard: Arc<Guard>,
     pub(super) affinity: Option<Arc<Affinity>>,
     audience: Arc<SessionTable>,
+    eras: Arc<EraMemory>,
 }
 
 impl Group {
@@ -84,22 +85,23 @@ impl Group {
         let freed = Arc::new(Notify::new());
         let stateless = options.mode == Mode::Stateless;
         let affinity = stateless.then(|| Arc::new(Affinity::default()));
+        let eras = Arc::new(match stateless {
+            true => EraMemory::unknown(),
+            false => EraMemory::handshakes(),
+        });
         let factory = {
             let (source, live, audience) = (source.clone(), live.clone(), audience.clone());
             let (freed, affinity) = (freed.clone(), affinity.clone());
-            let eras = Arc::new(EraMemory::new(if stateless {
-                Era::Unknown
-            } else {
-                Era::Legacy
-            }));
+            let eras = eras.clone();
             move || {
                 let (source, options, eras) = (source.clone(), live.whole(), eras.clone());
                 let (limit, limits) = (options.max_in_flight, options.timeouts());
+                let listening = options.listening();
                 let (audience, freed, affinity) =
                     (audience.clone(), freed.clone(), affinity.clone());
                 let router = move || {
                     let router = ChildRouter::new(limit, limits, audience.clone(), freed.clone());
-                    router.noting(affinity.clone())
+                    router.noting(affinity.clone()).listening_to(listening)
                 };
                 async move { Handshaken::start(&source, router, &options, &eras).await }
             }
@@ -124,6 +126,7 @@ impl Group {
             guard: guard.clone(),
             affinity,
             audience: audience.clone(),
+            eras,
         }))
     }
 
@@ -166,6 +169,7 @@ impl Group {
                     },
                     true,
                 ),
+                None if flight.manner == Manner::Listening => (self.ready_to_tell().await?, false),
                 None => (self.ready().await?, false),
             };
             let most = self.options.get().max_uses.filter(|_| !anyway);
@@ -213,11 +217,15 @@ impl Group {
     ///
     /// As [`call`](Self::call).
     pub async fn hello(self: &Arc<Self>) -> Result<Arc<Hello>, Fault> {
-        let known = self.least_busy().map(|child| child.hello().clone());
-        match known {
+        match self.known() {
             Some(hello) => Ok(hello),
             None => Ok(self.ready().await?.child.hello().clone()),
         }
+    }
+
+    /// The same, if some child is there.
+    pub fn known(&self) -> Option<Arc<Hello>> {
+        self.least_busy().map(|child| child.hello().clone())
     }
 
     /// A child with room; waits for one if there is none.
@@ -226,6 +234,19 @@ impl Group {
             return Ok(child);
         }
         self.ready_slow().await
+    }
+
+    /// The child that tells the fewest, once one is there.
+    async fn ready_to_tell(self: &Arc<Self>) -> Result<Picked, Fault> {
+        let picked = self.ready().await?;
+        let children = self.children.lock();
+        let may = |child: &&Arc<SharedChild>| child.is_alive() && !child.is_worn();
+        let quietest = children.iter().filter(may);
+        let child = quietest.min_by_key(|child| child.listening()).cloned();
+        Ok(child.map_or(picked, |child| Picked {
+            child,
+            anyway: false,
+        }))
     }
 
     #[cold]
@@ -310,6 +331,12 @@ impl Group {
             .cloned()
     }
 
+    /// Lets all children go, and has the next one asked anew which revision it speaks.
+    pub fn reconsider(&self) {
+        self.eras.set(Era::Unknown);
+        self.dismiss_all();
+    }
+
     /// Tells when subscriptions are to end.
     pub fn closing(&self) -> watch::Receiver<u64> {
         self.audience.listeners.closing()
@@ -355,8 +382,9 @@ impl Group {
 
     /// Passes a cancellation on to the child that has the request.
     pub fn cancel(&self, owner: Owner, request: &RequestId) {
-        let children = self.children();
-        let _ = children.iter().any(|child| child.cancel(owner, request));
+        for child in self.children() {
+            child.cancel(owner, request); // an id that was used twice may be on several
+        }
     }
 
     /// Ends overdue requests, lets dead children go and replaces them.

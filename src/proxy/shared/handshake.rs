@@ -4,7 +4,7 @@
 //! leaves no process.
 
 use crate::sync::Arc;
-use std::time::Duration;
+use std::pin::Pin;
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -47,21 +47,27 @@ impl Handshaken {
         options: &ServeOptions,
         eras: &EraMemory,
     ) -> Result<Self, BoxError> {
-        let asks = eras.get() == Era::Unknown;
-        match Self::start_one(source, router(), options, eras).await {
-            Err(_) if asks && eras.get() == Era::Legacy => {
-                Self::start_one(source, router(), options, eras).await
-            }
-            started => started,
+        let era = eras.get();
+        let mut started = Self::start_one(source, router(), options, era).await;
+        if let Err(Failed { bore: false, .. }) = started
+            && era == Era::Unknown
+        {
+            started = Self::start_one(source, router(), options, Era::Legacy).await;
         }
+        eras.set(match &started {
+            Ok(started) if started.hello.is_modern => Era::Modern,
+            Ok(_) => Era::Legacy,
+            Err(_) => Era::Unknown,
+        });
+        started.map_err(|failed| failed.error)
     }
 
     async fn start_one(
         source: &PeerSource,
         router: ChildRouter,
         options: &ServeOptions,
-        eras: &EraMemory,
-    ) -> Result<Self, BoxError> {
+        era: Era,
+    ) -> Result<Self, Failed> {
         let peer = source.open().await?;
         let router = Arc::new(router);
         // In this order: a child that is dead already takes the writer away when it is attached.
@@ -72,16 +78,7 @@ impl Handshaken {
             router: &router,
             options,
         };
-        let era = eras.get();
-        let discovered = match era {
-            Era::Legacy => None,
-            Era::Unknown => start.discover(options.connect_timeout / 2, eras).await?,
-            Era::Modern => start.discover(options.connect_timeout, eras).await?,
-        };
-        let hello = match discovered {
-            Some(hello) => hello,
-            None => start.initialize().await?,
-        };
+        let hello = start.greet(era).await?;
         if !hello.is_modern {
             router.set_legacy();
         } else if era == Era::Unknown && hello.offers_tools() {
@@ -96,6 +93,19 @@ impl Handshaken {
     }
 }
 
+/// Why a child did not start.
+struct Failed {
+    error: BoxError,
+    /// It was not `server/discover` that it went down with.
+    bore: bool,
+}
+
+impl From<BoxError> for Failed {
+    fn from(error: BoxError) -> Self {
+        Self { error, bore: true }
+    }
+}
+
 /// A child that is asked.
 struct Start<'a> {
     peer: &'a Peer,
@@ -104,34 +114,62 @@ struct Start<'a> {
 }
 
 impl Start<'_> {
-    /// What it says to `server/discover`; `None` if nothing that the revision without sessions would.
-    async fn discover(
+    /// Asks it who it is, as this is known of children before it.
+    async fn greet(&self, era: Era) -> Result<Hello, Failed> {
+        let patience = match era {
+            Era::Legacy => return Ok(self.initialize().await?),
+            Era::Unknown => self.options.connect_timeout / 2,
+            Era::Modern => self.options.connect_timeout,
+        };
+        let mut discovers = std::pin::pin!(self.discover());
+        match timeout(patience, discovers.as_mut()).await {
+            Ok(Ok(Some(hello))) => Ok(hello),
+            Ok(Ok(None)) => Ok(self.initialize().await?),
+            Ok(Err(gone)) => Err(Failed {
+                error: gone.message.into(),
+                bore: false,
+            }),
+            Err(_) => Ok(self.greet_slow(discovers).await?),
+        }
+    }
+
+    /// A child that says nothing yet: it knows no such question, or is slow to come up. What it answers well first
+    /// counts.
+    async fn greet_slow(
         &self,
-        patience: Duration,
-        eras: &EraMemory,
-    ) -> Result<Option<Hello>, BoxError> {
-        let asked = timeout(patience, self.ask(discover)).await;
-        let mut found = match asked {
-            Ok(Ok(answer)) => Hello::discovered(&answer),
-            // An older server over HTTP may refuse the request as a whole.
-            Ok(Err(fault)) if fault.code == Code::UpstreamRefused => None,
-            Ok(Err(gone)) => {
-                // It does not bear the question: the next start does not ask.
-                eras.set(Era::Legacy);
-                return Err(gone.message.into());
+        mut discovers: Pin<&mut impl Future<Output = Result<Option<Hello>, Fault>>>,
+    ) -> Result<Hello, BoxError> {
+        let mut initializes = std::pin::pin!(self.initialize());
+        tokio::select! {
+            discovered = discovers.as_mut() => {
+                let Ok(Some(hello)) = discovered else {
+                    return initializes.await;
+                };
+                // It answers the other one as well, and what nobody waits for would be held against it.
+                let _ = timeout(self.options.connect_timeout / 4, initializes).await;
+                Ok(hello)
             }
-            Err(_) => None,
+            initialized = initializes.as_mut() => match initialized {
+                Ok(hello) => Ok(hello),
+                Err(refused) => match discovers.await {
+                    Ok(Some(hello)) => Ok(hello),
+                    _ => Err(refused),
+                },
+            },
+        }
+    }
+
+    /// What it says to `server/discover`; `None`: it answers as older servers do.
+    async fn discover(&self) -> Result<Option<Hello>, Fault> {
+        let found = match self.ask(discover).await {
+            Ok(answer) => Hello::discovered(&answer),
+            // An older server over HTTP may refuse the request as a whole.
+            Err(fault) if fault.code == Code::UpstreamRefused => None,
+            Err(gone) => return Err(gone),
         };
         // Where each request has a child of its own a handshake serves clients of both kinds.
-        if self.options.mode == Mode::Exclusive {
-            found = found.filter(|hello| !hello.knows_older());
-        }
-        eras.set(if found.is_some() {
-            Era::Modern
-        } else {
-            Era::Legacy
-        });
-        Ok(found)
+        let is_exclusive = self.options.mode == Mode::Exclusive;
+        Ok(found.filter(|hello| !is_exclusive || !hello.knows_older()))
     }
 
     /// Learns which arguments of tools go into heads, before the first call may come.
@@ -171,7 +209,7 @@ impl Start<'_> {
         let id = self
             .router
             .flights
-            .insert(&flight, self.patient())
+            .insert_beyond(&flight, self.patient())
             .map_err(|_| Fault::new(Code::ChildDied, "the server process ended at once"))?;
         let asked = Asked(self.router, id);
         let mut call = Call::new(flight);

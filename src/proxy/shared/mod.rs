@@ -1,9 +1,11 @@
 //! Children that serve everybody: few processes, many requests in flight on each.
 
 mod affinity;
+mod asking;
 mod child;
 mod counted;
 mod era;
+mod errand;
 mod flights;
 mod group;
 mod handshake;
@@ -18,7 +20,7 @@ mod tests;
 mod wear;
 
 pub use child::{Request, SharedChild};
-pub use era::{Era, EraMemory};
+pub use era::EraMemory;
 pub use flights::Refused;
 pub use group::Group;
 pub use handshake::Handshaken;

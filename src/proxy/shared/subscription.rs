@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep};
 use super::child::Request;
 use super::group::Group;
 use crate::proxy::call::{Answer, Call, Flight, Step};
+use crate::proxy::seed::seed;
 use crate::proxy::wire::{self, Code, Fault, Kind, subscription::Known};
 use crate::resilience::{Backoff, Deadline};
 use crate::sync::Arc;
@@ -93,10 +94,7 @@ impl Subscription {
 
     /// Brings what its children say until it is over.
     async fn follow(self, mut call: Call) {
-        let mut seed = [0_u8; 8];
-        // Without random numbers all come back after the same pauses.
-        let _ = getrandom::fill(&mut seed);
-        let mut pauses = Backoff::new(PAUSES.0, PAUSES.1, u64::from_ne_bytes(seed));
+        let mut pauses = Backoff::new(PAUSES.0, PAUSES.1, seed());
         let mut known = Known::default();
         loop {
             let fault = match call.step().await {

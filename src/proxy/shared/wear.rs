@@ -119,7 +119,7 @@ impl Wear {
     }
 
     fn stage_of_uses(&self, uses: u64, most: u64) -> Stage {
-        let early = most / 5 - most / 10 * u64::from(self.part) / u64::from(PARTS);
+        let early = most / 5 - (most / 10).saturating_mul(self.part.into()) / u64::from(PARTS);
         stage(uses, most - early, most)
     }
 }
