@@ -1,9 +1,11 @@
 //! Children that serve everybody: few processes, many requests in flight on each.
 
 mod affinity;
+mod asking;
 mod child;
 mod counted;
 mod era;
+mod errand;
 mod flights;
 mod group;
 mod handshake;
