@@ -22,6 +22,7 @@ mod options;
 mod peer;
 pub mod plain;
 mod remote;
+mod seed;
 mod server;
 mod session;
 mod shared;

@@ -240,12 +240,12 @@ impl ServeOptions {
         })
     }
 
-    /// How many subscriptions an upstream over HTTP has at a time, each of which holds a connection as long as it
-    /// lasts; `None`: they hold none.
-    pub(super) fn listening(&self) -> Option<usize> {
+    /// Subscriptions that one shared child may have open. Over HTTP each has a connection; a child that leaves has
+    /// its own as long as its successor has others.
+    pub(super) fn listening(&self) -> usize {
         match self.upstream {
-            Upstream::Http(_) => Some(self.max_in_flight.saturating_mul(LISTENING)),
-            Upstream::Stdio(_) => None,
+            Upstream::Stdio(_) => MAX_LISTENING,
+            Upstream::Http(_) => (REMOTE_LISTENING / (2 * self.children().max(1))).max(1) as usize,
         }
     }
 
@@ -336,8 +336,6 @@ impl ServeOptions {
     }
 }
 
-/// Subscriptions with an upstream over HTTP for each request that may be in flight in a session with it.
-const LISTENING: usize = 4;
 /// Refuses times that are none, or that nobody means.
 pub(super) fn check_times(times: &[(&str, Duration)]) -> Result<(), String> {
     if let Some((name, _)) = times.iter().find(|(_, time)| time.is_zero()) {
@@ -353,5 +351,9 @@ pub(super) fn check_times(times: &[(&str, Duration)]) -> Result<(), String> {
 const CEILING: u32 = 256;
 /// Longer than this is a mistake, and sums of such times stay within the clock.
 pub(super) const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
+/// Subscriptions on one child: they last, so they take no place of a request.
+pub(super) const MAX_LISTENING: usize = 10_000;
+/// The most connections for subscriptions to an upstream over HTTP.
+pub(super) const REMOTE_LISTENING: u32 = 4096;
 /// What the numbers of rewritten ids have room for.
 pub(super) const MAX_IN_FLIGHT: usize = 1024;

@@ -104,6 +104,11 @@ impl AppState {
         }
     }
 
+    /// Subscriptions of clients without sessions, whoever tells them.
+    pub fn listening(&self) -> usize {
+        self.sessions.listeners.len() + self.backend.listening()
+    }
+
     /// Whether it is shutting down.
     pub fn is_closing(&self) -> bool {
         *self.closing.borrow()

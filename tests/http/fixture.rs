@@ -94,6 +94,8 @@ impl Talk {
 pub struct Origin {
     pub address: SocketAddr,
     pub connections: Arc<AtomicUsize>,
+    /// Those whose script is done.
+    pub ended: Arc<AtomicUsize>,
     pub heads: Arc<Mutex<Vec<String>>>,
 }
 
@@ -103,16 +105,22 @@ impl Origin {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
         let (connections, script) = (Arc::new(AtomicUsize::new(0)), Arc::new(script));
-        let count = connections.clone();
+        let ended = Arc::<AtomicUsize>::default();
+        let (count, ends) = (connections.clone(), ended.clone());
         thread::spawn(move || {
             for stream in listener.incoming() {
                 let (number, script) = (count.fetch_add(1, Ordering::SeqCst), script.clone());
-                thread::spawn(move || script(&mut Talk::new(stream.unwrap()), number));
+                let ends = ends.clone();
+                thread::spawn(move || {
+                    script(&mut Talk::new(stream.unwrap()), number);
+                    ends.fetch_add(1, Ordering::SeqCst);
+                });
             }
         });
         Self {
             address,
             connections,
+            ended,
             heads: Arc::default(),
         }
     }
@@ -141,6 +149,11 @@ impl Origin {
 
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
+    }
+
+    /// Connections whose script is done, and that are closed.
+    pub fn ended(&self) -> usize {
+        self.ended.load(Ordering::SeqCst)
     }
 
     /// The head that came last.

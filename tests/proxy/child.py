@@ -9,7 +9,7 @@ import time
 
 lock = threading.Lock()
 cancelled, count, asked = [], 0, {}
-wishes, subscribed = [], set()
+wishes, subscribed, held = [], set(), []
 
 
 def send(message):
@@ -24,6 +24,10 @@ def raw(line):
 
 def text(message_id, value):
     send({"id": message_id, "result": {"content": [{"type": "text", "text": value if isinstance(value, str) else json.dumps(value)}]}})
+
+
+def updated(uri):
+    send({"method": "notifications/resources/updated", "params": {"uri": uri, "by": os.getpid()}})
 
 
 def call(message_id, name, arguments, meta):
@@ -52,8 +56,12 @@ def call(message_id, name, arguments, meta):
         text(message_id, wishes)
     elif name == "update":
         if arguments.get("whole", arguments["uri"]) in subscribed:
-            send({"method": "notifications/resources/updated", "params": {"uri": arguments["uri"], "by": os.getpid()}})
+            updated(arguments["uri"])
         text(message_id, "updated")
+    elif name == "release":
+        while held:
+            send(held.pop(0))
+        text(message_id, "released")
     elif name == "noise":
         for line in (b"plain words", b"\xff\xfe\x00", b"", b"{\"broken\":", b"[1,2]", b'{"jsonrpc":"2.0","id":424242,"result":{}}'):
             raw(line)
@@ -71,7 +79,7 @@ def call(message_id, name, arguments, meta):
         pass
     elif name == "cancelled":
         text(message_id, cancelled)
-    elif name == "late":
+    elif name == "late":  # reads nothing meanwhile: its time is what the test is about
         time.sleep(arguments["ms"] / 1000)
         text(message_id, "late")
     elif name == "sleep":
@@ -81,6 +89,8 @@ def call(message_id, name, arguments, meta):
     elif name == "endless":
         def tick(step=0):
             send({"method": "notifications/progress", "params": {"progressToken": meta.get("progressToken"), "progress": step}})
+            if arguments.get("uri") in subscribed:
+                updated(arguments["uri"])
             threading.Timer(0.02, tick, (step + 1,)).start()
         tick()
     elif name == "die":
@@ -105,6 +115,10 @@ def modern(message):
     method, message_id, params = message["method"], message["id"], message.get("params") or {}
     name = params.get("name")
     if method == "server/discover":
+        for mark in (flag.removeprefix("frail:") for flag in sys.argv if flag.startswith("frail:")):
+            if os.path.exists(mark):
+                os.remove(mark)
+                os._exit(5)
         send({"id": message_id, "result": {"resultType": "complete", "supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}},
                                            "ttlMs": 1000, "cacheScope": "public"}})
     elif method == "subscriptions/listen":
@@ -146,26 +160,42 @@ def modern(message):
 
 
 def wish(message_id, method, uri):
-    """Subscribes, or no more. `slow:` takes its time, `refused:` is an error, `once:` is one the first time."""
+    """Subscribes, or no more. `refused:` is an error, `once:` is one the first time; the first answer of `once:` and
+    `held:` waits for a release. `deaf:` is told of for ever. `mute:` is not answered by who makes the file."""
     first = [method, uri] not in wishes
     wishes.append([method, uri])
-    if uri.startswith(("slow:", "once:")):
-        time.sleep(0.1)
+    answer = {"id": message_id, "result": {}}
     if method == "unsubscribe":
-        subscribed.discard(uri)
+        if not uri.startswith("deaf:"):
+            subscribed.discard(uri)
     elif uri.startswith("die:"):
         os._exit(3)
     elif uri.startswith("refused:") or (uri.startswith("once:") and first):
-        send({"id": message_id, "error": {"code": -32002, "message": "no such resource"}})
-        return
+        answer = {"id": message_id, "error": {"code": -32002, "message": "no such resource"}}
     else:
         subscribed.add(uri)
-    send({"id": message_id, "result": {}})
+    if uri.startswith("mute:") and method == "subscribe" and not os.path.exists(uri.removeprefix("mute:")):
+        open(uri.removeprefix("mute:"), "w").close()
+    elif uri.startswith(("held:", "once:")) and first:
+        held.append(answer)
+    else:
+        send(answer)
+
+
+def lines(flags):
+    """The lines of the input; `late`: none before the second one is there."""
+    held = []
+    for line in sys.stdin.buffer:
+        held.append(line)
+        if "late" not in flags or len(held) > 1:
+            yield from held
+            held.clear()
+            flags = []
 
 
 def main():
     flags = sys.argv[1:]
-    for line in sys.stdin.buffer:
+    for line in lines(flags):
         message = json.loads(line)
         method, message_id, params = message.get("method"), message.get("id"), message.get("params") or {}
         if "modern" in flags and message_id is not None and method is not None:

@@ -9,6 +9,7 @@ use hyper::{HeaderMap, Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 
 use crate::fixture::PATIENCE;
 
@@ -175,6 +176,20 @@ impl Client {
 
     pub async fn call(&self, id: impl Into<Value>, name: &str, arguments: Value) -> Reply {
         self.post(&tool(id, name, arguments)).await
+    }
+
+    /// A call that its child never answers.
+    pub fn hang(&self, id: u32) -> JoinHandle<Reply> {
+        let client = self.clone();
+        tokio::spawn(async move { client.call(id, "hang", json!({})).await })
+    }
+
+    /// Takes a request back.
+    pub async fn cancel(&self, id: u32) -> Reply {
+        let named = json!({"requestId": id});
+        let cancelled = "notifications/cancelled";
+        self.post(&json!({"jsonrpc": "2.0", "method": cancelled, "params": named}))
+            .await
     }
 
     pub async fn send(&self, method: Method, body: impl Into<Bytes>) -> Reply {

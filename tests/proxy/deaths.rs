@@ -6,9 +6,8 @@ use plunge::proxy::Mode;
 use serde_json::json;
 
 use crate::client::tool;
-use crate::fixture::{
-    self, eventually, marker, options, processes, script, start, start_with, stats,
-};
+use crate::fixture::{eventually, marker, options, processes, script, start, start_with, stats};
+use crate::program::Program;
 
 #[tokio::test]
 async fn a_death_in_mid_call_is_a_typed_error_and_the_next_session_works() {
@@ -82,13 +81,8 @@ async fn a_shared_childs_death_fails_what_is_in_flight_and_the_next_call_gets_a_
 
 #[tokio::test]
 async fn readiness_is_gone_with_the_last_child_that_could_serve() {
-    let folder = std::env::temp_dir().join(marker("ready"));
-    std::fs::create_dir(&folder).unwrap();
-    let program = folder.join("server");
-    std::os::unix::fs::symlink(fixture::python(), &program).unwrap();
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/proxy/child.py");
-    let command = plunge::transport::Command::new(&program).arg(script);
-    let (server, client) = start_with(options(command, Mode::Shared)).await;
+    let program = Program::new("ready");
+    let (server, client) = start_with(options(program.command(&[]), Mode::Shared)).await;
     let ready = async || {
         let admin = crate::client::Client::new(server.admin_address());
         admin
@@ -98,7 +92,7 @@ async fn readiness_is_gone_with_the_last_child_that_could_serve() {
             .as_u16()
     };
     assert_eq!(ready().await, 200);
-    std::fs::remove_dir_all(&folder).unwrap();
+    program.take_away();
     assert_eq!(client.call(1, "die", json!({})).await.kind(), "child_died");
     let refused = client.call(2, "echo", json!({})).await;
     assert_eq!(

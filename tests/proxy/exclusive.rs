@@ -68,10 +68,7 @@ async fn who_finds_every_child_taken_waits_in_line_and_then_comes_back_later() {
     options.acquire_timeout = Duration::from_millis(300);
     let (server, client) = start_with(options).await;
     let session = client.begin().await;
-    let hanging = tokio::spawn({
-        let session = session.clone();
-        async move { session.call(1, "hang", json!({})).await }
-    });
+    let hanging = session.hang(1);
     in_flight(&server, 1).await;
     let refused = client.call(2, "echo", json!({})).await;
     assert_eq!(
@@ -79,7 +76,7 @@ async fn who_finds_every_child_taken_waits_in_line_and_then_comes_back_later() {
         (503, "busy")
     );
     assert_eq!(refused.headers["retry-after"], "1");
-    session.post(&json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}})).await;
+    session.cancel(1).await;
     assert_eq!(hanging.await.unwrap().kind(), "cancelled");
     let mut status = 503;
     while status == 503 {

@@ -109,7 +109,7 @@ pub async fn eventually(what: &str, mut so: impl FnMut() -> bool) {
             begun.elapsed() < PATIENCE,
             "{what}: not within {PATIENCE:?}"
         );
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        tokio::time::sleep(Duration::from_millis(5)).await; // between two looks
     }
 }
 

@@ -1,65 +1,168 @@
-//! Subscriptions with a server over HTTP: each holds a connection, and none that a call needs.
+//! `subscriptions/listen` of revision 2026-07-28: who listens, for what, until when.
 
-use std::time::Instant;
-
-use plunge::proxy::{Mode, ServeOptions};
-use serde_json::json;
+use plunge::proxy::Mode;
+use serde_json::{Value, json};
 
 use crate::client::{modern, modern_tool};
-use crate::fixture::{PATIENCE, http_options, start_with};
-use crate::upstream::{Act, Stage};
+use crate::fixture::{PATIENCE, options, start, start_with};
+use crate::modern::stateless;
+use crate::program::Program;
 
-/// Subscriptions for each request that may be in flight.
-const PLACES: u32 = 4;
+const TAG: &str = "io.modelcontextprotocol/subscriptionId";
 
-/// A server of 2026-07-28 that acknowledges each subscription and says no more.
-async fn silent() -> Stage {
-    Stage::open(|seen| {
-        let tag = json!({"io.modelcontextprotocol/subscriptionId": seen.body["id"]});
-        let acknowledged = json!({"jsonrpc": "2.0", "method": "notifications/subscriptions/acknowledged",
-            "params": {"_meta": tag, "notifications": {}}});
-        match seen.asks() {
-            "server/discover" => Some(Act::json(seen.result(json!({"resultType": "complete",
-                "supportedVersions": ["2026-07-28"], "capabilities": {}})))),
-            "subscriptions/listen" => Some(Act::Stream(format!("data: {acknowledged}\n\n"), false)),
-            _ => None,
-        }
-    })
-    .await
+#[tokio::test]
+async fn two_clients_with_one_id_listen_and_each_sees_its_own_tag() {
+    let (_server, client) = start_with(stateless(1, &["modern"])).await;
+    let listen = |id: Value| {
+        modern(
+            id,
+            "subscriptions/listen",
+            json!({"notifications": {"toolsListChanged": true}}),
+        )
+    };
+    let (mut one, mut other) = (
+        client.stream_modern(&listen(json!(1))).await,
+        client.stream_modern(&listen(json!("1"))).await,
+    );
+    for (events, id) in [(&mut one, json!(1)), (&mut other, json!("1"))] {
+        let acknowledged = events.next().await.unwrap();
+        assert_eq!(
+            acknowledged["method"],
+            "notifications/subscriptions/acknowledged"
+        );
+        assert_eq!(acknowledged["params"]["_meta"][TAG], id);
+    }
+    client
+        .post_modern(&modern_tool(1, "publish", json!({})))
+        .await;
+    for (events, id) in [(&mut one, json!(1)), (&mut other, json!("1"))] {
+        let changed = events.next().await.unwrap();
+        assert_eq!(
+            (&changed["method"], &changed["params"]["_meta"][TAG]),
+            (&json!("notifications/tools/list_changed"), &id)
+        );
+    }
+    client
+        .post_modern(&modern_tool(1, "unlisten", json!({})))
+        .await;
+    for (events, id) in [(&mut one, json!(1)), (&mut other, json!("1"))] {
+        let ended = events.next().await.unwrap();
+        assert_eq!((&ended["id"], &ended["result"]["_meta"][TAG]), (&id, &id));
+        assert!(events.next().await.is_none());
+    }
 }
 
 #[tokio::test]
-async fn subscriptions_take_no_connection_of_a_call_and_leave_their_places() {
-    for mode in [Mode::Stateless, Mode::Session] {
-        let stage = silent().await;
-        let options = ServeOptions {
-            max_connections: Some(1),
-            max_in_flight: 1,
-            ..http_options(stage.address, mode)
-        };
-        let (_server, client) = start_with(options).await;
-        let listen = |id: u32| modern(id, "subscriptions/listen", json!({}));
-        let mut open = Vec::new();
-        for id in 0..PLACES {
-            let mut events = client.stream_modern(&listen(id)).await;
-            let said = events.next().await.unwrap();
-            assert_eq!(
-                said["method"], "notifications/subscriptions/acknowledged",
-                "{mode:?}"
-            );
-            open.push(events);
+async fn changes_of_a_server_with_a_handshake_come_to_those_who_listen_for_them() {
+    for mode in [Mode::Shared, Mode::Stateless, Mode::Exclusive] {
+        let (_server, client) = start(mode).await;
+        let wants =
+            json!({"notifications": {"toolsListChanged": true, "resourceSubscriptions": ["a:b"]}});
+        let mut events = client
+            .stream_modern(&modern("l", "subscriptions/listen", wants))
+            .await;
+        assert_eq!(
+            events.next().await.unwrap()["params"]["notifications"],
+            json!({"toolsListChanged": true})
+        );
+        client
+            .post_modern(&modern_tool(3, "changed", json!({})))
+            .await;
+        let changed = events.next().await.unwrap();
+        assert_eq!(changed["method"], "notifications/tools/list_changed");
+        assert_eq!(changed["params"]["_meta"][TAG], "l");
+    }
+}
+
+#[tokio::test]
+async fn a_subscription_outlives_its_child_and_all_of_it_is_told_once() {
+    let (_server, client) = start_with(stateless(1, &["modern"])).await;
+    let wants =
+        json!({"notifications": {"toolsListChanged": true, "resourceSubscriptions": ["a:b"]}});
+    let mut events = client
+        .stream_modern(&modern("mine", "subscriptions/listen", wants))
+        .await;
+    let mut told = async || {
+        let event = events.next().await.unwrap();
+        assert_eq!(event["params"]["_meta"][TAG], "mine", "{event}");
+        event["method"].as_str().unwrap().to_owned()
+    };
+    let (changed, updated) = (
+        "notifications/tools/list_changed",
+        "notifications/resources/updated",
+    );
+    assert_eq!(told().await, "notifications/subscriptions/acknowledged");
+    for _ in 0..2 {
+        let died = client.post_modern(&modern_tool(1, "die", json!({}))).await;
+        assert_eq!(died.kind(), "child_died");
+        assert_eq!([told().await, told().await], [changed, updated]);
+        client
+            .post_modern(&modern_tool(2, "publish", json!({})))
+            .await;
+        assert_eq!(told().await, changed);
+    }
+    client
+        .post_modern(&modern_tool(3, "unlisten", json!({})))
+        .await;
+    assert_eq!(events.next().await.unwrap()["id"], "mine");
+    assert!(events.next().await.is_none());
+}
+
+#[tokio::test]
+async fn a_subscription_with_a_server_that_does_not_come_back_ends_by_name() {
+    let program = Program::new("unsubscribed");
+    let command = program.command(&["modern"]);
+    let (_server, client) = start_with(options(command, Mode::Stateless)).await;
+    let mut events = client
+        .stream_modern(&modern("mine", "subscriptions/listen", json!({})))
+        .await;
+    assert!(events.next().await.is_some());
+    program.take_away();
+    client.post_modern(&modern_tool(1, "die", json!({}))).await;
+    let end = events.next().await.unwrap();
+    assert_eq!(
+        (&end["id"], &end["error"]["data"]["kind"]),
+        (&json!("mine"), &json!("no_child"))
+    );
+    assert!(events.next().await.is_none());
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_its_subscription_ends_it_at_the_child() {
+    let (server, client) = start_with(stateless(1, &["modern"])).await;
+    let mut events = client
+        .stream_modern(&modern("mine", "subscriptions/listen", json!({})))
+        .await;
+    assert!(events.next().await.is_some());
+    drop(events);
+    let begun = std::time::Instant::now();
+    loop {
+        let told = client
+            .post_modern(&modern_tool(1, "cancelled", json!({})))
+            .await;
+        if told.text().contains("the client went away") {
+            break;
         }
-        let refused = client.post_modern(&listen(PLACES)).await;
-        let got = (refused.status.as_u16(), refused.kind());
-        assert_eq!(got, (503, "busy".into()), "{mode:?}");
-        for id in 0..3 {
-            let called = client.post_modern(&modern_tool(id, "any", json!({}))).await;
-            assert_eq!(called.text(), "called", "{mode:?}");
-        }
-        open.pop();
-        let begun = Instant::now();
-        while client.headed(&listen(9)).stream(&listen(9)).await.status != 200 {
-            assert!(begun.elapsed() < PATIENCE, "its place is free: {mode:?}");
-        }
+        assert!(begun.elapsed() < PATIENCE, "{told:?}");
+    }
+    drop(server);
+}
+
+#[tokio::test]
+async fn a_shutdown_ends_subscriptions_in_order() {
+    for flags in [&["modern"][..], &[]] {
+        let (server, client) = start_with(stateless(1, flags)).await;
+        let mut events = client
+            .stream_modern(&modern("mine", "subscriptions/listen", json!({})))
+            .await;
+        assert!(events.next().await.is_some());
+        let shutdown = tokio::spawn(server.shutdown(PATIENCE));
+        let end = events.next().await.unwrap();
+        assert_eq!(
+            (&end["id"], &end["result"]["resultType"]),
+            (&json!("mine"), &json!("complete"))
+        );
+        assert!(events.next().await.is_none());
+        assert_eq!(shutdown.await.unwrap().cut, 0);
     }
 }

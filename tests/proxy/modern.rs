@@ -9,7 +9,7 @@ use crate::fixture::{
     eventually, in_flight, marker, options, processes, script, start, start_with,
 };
 
-fn stateless(children: u32, flags: &[&str]) -> ServeOptions {
+pub fn stateless(children: u32, flags: &[&str]) -> ServeOptions {
     ServeOptions {
         max_connections: Some(children),
         min_idle: children,
@@ -171,49 +171,6 @@ async fn what_a_client_carries_back_leads_to_the_child_that_made_it() {
 }
 
 #[tokio::test]
-async fn two_clients_with_one_id_listen_and_each_sees_its_own_tag() {
-    let (_server, client) = start_with(stateless(1, &["modern"])).await;
-    let listen = |id: Value| {
-        modern(
-            id,
-            "subscriptions/listen",
-            json!({"notifications": {"toolsListChanged": true}}),
-        )
-    };
-    const TAG: &str = "io.modelcontextprotocol/subscriptionId";
-    let (mut one, mut other) = (
-        client.stream_modern(&listen(json!(1))).await,
-        client.stream_modern(&listen(json!("1"))).await,
-    );
-    for (events, id) in [(&mut one, json!(1)), (&mut other, json!("1"))] {
-        let acknowledged = events.next().await.unwrap();
-        assert_eq!(
-            acknowledged["method"],
-            "notifications/subscriptions/acknowledged"
-        );
-        assert_eq!(acknowledged["params"]["_meta"][TAG], id);
-    }
-    client
-        .post_modern(&modern_tool(1, "publish", json!({})))
-        .await;
-    for (events, id) in [(&mut one, json!(1)), (&mut other, json!("1"))] {
-        let changed = events.next().await.unwrap();
-        assert_eq!(
-            (&changed["method"], &changed["params"]["_meta"][TAG]),
-            (&json!("notifications/tools/list_changed"), &id)
-        );
-    }
-    client
-        .post_modern(&modern_tool(1, "unlisten", json!({})))
-        .await;
-    for (events, id) in [(&mut one, json!(1)), (&mut other, json!("1"))] {
-        let ended = events.next().await.unwrap();
-        assert_eq!((&ended["id"], &ended["result"]["_meta"][TAG]), (&id, &id));
-        assert!(events.next().await.is_none());
-    }
-}
-
-#[tokio::test]
 async fn closing_a_stream_cancels_the_request() {
     for mode in [Mode::Stateless, Mode::Session] {
         let mut options = stateless(1, &["modern"]);
@@ -310,31 +267,6 @@ async fn a_server_with_a_handshake_serves_clients_without_one_where_children_are
 }
 
 #[tokio::test]
-async fn changes_of_a_server_with_a_handshake_come_to_those_who_listen_for_them() {
-    for mode in [Mode::Shared, Mode::Stateless, Mode::Exclusive] {
-        let (_server, client) = start(mode).await;
-        let wants =
-            json!({"notifications": {"toolsListChanged": true, "resourceSubscriptions": ["a:b"]}});
-        let mut events = client
-            .stream_modern(&modern("l", "subscriptions/listen", wants))
-            .await;
-        assert_eq!(
-            events.next().await.unwrap()["params"]["notifications"],
-            json!({"toolsListChanged": true})
-        );
-        client
-            .post_modern(&modern_tool(3, "changed", json!({})))
-            .await;
-        let changed = events.next().await.unwrap();
-        assert_eq!(changed["method"], "notifications/tools/list_changed");
-        assert_eq!(
-            changed["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"],
-            "l"
-        );
-    }
-}
-
-#[tokio::test]
 async fn where_children_belong_to_sessions_a_server_with_a_handshake_is_not_shared() {
     for flags in [&[][..], &["strict"], &["mute"]] {
         let mark = marker("not-shared");
@@ -410,104 +342,6 @@ async fn a_client_with_a_handshake_is_refused_by_name_where_the_server_knows_non
         reply.json()["error"]["data"]["supported"],
         json!(["2026-07-28"])
     );
-}
-
-#[tokio::test]
-async fn a_subscription_outlives_its_child_and_all_of_it_is_told_once() {
-    const TAG: &str = "io.modelcontextprotocol/subscriptionId";
-    let (_server, client) = start_with(stateless(1, &["modern"])).await;
-    let wants =
-        json!({"notifications": {"toolsListChanged": true, "resourceSubscriptions": ["a:b"]}});
-    let mut events = client
-        .stream_modern(&modern("mine", "subscriptions/listen", wants))
-        .await;
-    let mut told = async || {
-        let event = events.next().await.unwrap();
-        assert_eq!(event["params"]["_meta"][TAG], "mine", "{event}");
-        event["method"].as_str().unwrap().to_owned()
-    };
-    let (changed, updated) = (
-        "notifications/tools/list_changed",
-        "notifications/resources/updated",
-    );
-    assert_eq!(told().await, "notifications/subscriptions/acknowledged");
-    for _ in 0..2 {
-        let died = client.post_modern(&modern_tool(1, "die", json!({}))).await;
-        assert_eq!(died.kind(), "child_died");
-        assert_eq!([told().await, told().await], [changed, updated]);
-        client
-            .post_modern(&modern_tool(2, "publish", json!({})))
-            .await;
-        assert_eq!(told().await, changed);
-    }
-    client
-        .post_modern(&modern_tool(3, "unlisten", json!({})))
-        .await;
-    assert_eq!(events.next().await.unwrap()["id"], "mine");
-    assert!(events.next().await.is_none());
-}
-
-#[tokio::test]
-async fn a_subscription_with_a_server_that_does_not_come_back_ends_by_name() {
-    let folder = std::env::temp_dir().join(marker("unsubscribed"));
-    std::fs::create_dir(&folder).unwrap();
-    let program = folder.join("server");
-    std::os::unix::fs::symlink(crate::fixture::python(), &program).unwrap();
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/proxy/child.py");
-    let command = plunge::transport::Command::new(&program).args([script, "modern"]);
-    let (_server, client) = start_with(options(command, Mode::Stateless)).await;
-    let mut events = client
-        .stream_modern(&modern("mine", "subscriptions/listen", json!({})))
-        .await;
-    assert!(events.next().await.is_some());
-    std::fs::remove_dir_all(&folder).unwrap();
-    client.post_modern(&modern_tool(1, "die", json!({}))).await;
-    let end = events.next().await.unwrap();
-    assert_eq!(
-        (&end["id"], &end["error"]["data"]["kind"]),
-        (&json!("mine"), &json!("no_child"))
-    );
-    assert!(events.next().await.is_none());
-}
-
-#[tokio::test]
-async fn a_client_that_leaves_its_subscription_ends_it_at_the_child() {
-    let (server, client) = start_with(stateless(1, &["modern"])).await;
-    let mut events = client
-        .stream_modern(&modern("mine", "subscriptions/listen", json!({})))
-        .await;
-    assert!(events.next().await.is_some());
-    drop(events);
-    let begun = std::time::Instant::now();
-    loop {
-        let told = client
-            .post_modern(&modern_tool(1, "cancelled", json!({})))
-            .await;
-        if told.text().contains("the client went away") {
-            break;
-        }
-        assert!(begun.elapsed() < crate::fixture::PATIENCE, "{told:?}");
-    }
-    drop(server);
-}
-
-#[tokio::test]
-async fn a_shutdown_ends_subscriptions_in_order() {
-    for flags in [&["modern"][..], &[]] {
-        let (server, client) = start_with(stateless(1, flags)).await;
-        let mut events = client
-            .stream_modern(&modern("mine", "subscriptions/listen", json!({})))
-            .await;
-        assert!(events.next().await.is_some());
-        let shutdown = tokio::spawn(server.shutdown(crate::fixture::PATIENCE));
-        let end = events.next().await.unwrap();
-        assert_eq!(
-            (&end["id"], &end["result"]["resultType"]),
-            (&json!("mine"), &json!("complete"))
-        );
-        assert!(events.next().await.is_none());
-        assert_eq!(shutdown.await.unwrap().cut, 0);
-    }
 }
 
 #[tokio::test]

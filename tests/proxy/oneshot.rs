@@ -6,8 +6,10 @@ use plunge::proxy::{Mode, ServeOptions};
 use plunge::transport::Command;
 use serde_json::json;
 
-use crate::client::{initialize, request};
-use crate::fixture::{eventually, marker, options, processes, python, start_with, stats};
+use crate::client::{initialize, modern, request};
+use crate::fixture::{
+    eventually, in_flight, marker, options, processes, python, start_with, stats,
+};
 
 /// Answers its one line with what it got, then does what the line asks.
 const PROGRAM: &str = r#"
@@ -107,4 +109,27 @@ async fn what_dies_is_a_typed_error_and_what_lingers_is_ended() {
     // The last one lingers still, and this process is its keeper.
     server.shutdown(Duration::from_secs(10)).await;
     assert!(processes(&mark).is_empty());
+}
+
+#[tokio::test]
+async fn a_client_without_a_session_that_leaves_ends_its_process_and_none_may_listen() {
+    let mark = marker("oneshot-left");
+    let mut options = oneshot(&mark, 1);
+    options.min_idle = 0;
+    let (server, client) = start_with(options).await;
+    let waiting = tokio::spawn({
+        let client = client.clone();
+        async move { client.post_modern(&modern(1, "hang", json!({}))).await }
+    });
+    in_flight(&server, 1).await;
+    waiting.abort();
+    eventually("its process is gone", || processes(&mark).is_empty()).await;
+    let listens = modern(2, "subscriptions/listen", json!({}));
+    let refused = client.post_modern(&listens).await;
+    assert_eq!(
+        (&refused.json()["error"]["code"], refused.kind().as_str()),
+        (&json!(-32601), "not_offered")
+    );
+    let served = client.post_modern(&modern(3, "any", json!({}))).await;
+    assert!(served.json()["result"]["pid"].is_u64(), "{served:?}");
 }

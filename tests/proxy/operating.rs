@@ -9,9 +9,10 @@ use hyper::Method;
 use plunge::proxy::{Config, Server};
 use serde_json::{Value, json};
 
-use crate::client::Client;
+use crate::client::{Client, modern};
 use crate::configuration::{ANY, scripted};
-use crate::fixture::{PATIENCE, marker};
+use crate::fixture::{PATIENCE, marker, start_with, stats};
+use crate::subscribing::{agreed, one_child};
 
 async fn open(text: &str) -> Server {
     let config = Config::parse(text).expect("no mistakes");
@@ -96,6 +97,33 @@ async fn metrics_count_what_happened_in_the_format_of_prometheus() {
     );
     assert_eq!(of("plunge_ready"), 1.0);
     assert!(of("plunge_sent_bytes_total{upstream=\"metered\"}") > 100.0);
+    check_format(&text);
+}
+
+#[tokio::test]
+async fn figures_say_who_is_told_of_changes() {
+    let (server, client) = start_with(one_child()).await;
+    let (one, other) = (client.begin().await, client.begin().await);
+    agreed(&one, "subscribe", "a").await;
+    agreed(&other, "subscribe", "a").await;
+    agreed(&other, "subscribe", "b").await;
+    let listen = modern("l", "subscriptions/listen", json!({}));
+    let mut events = client.stream_modern(&listen).await;
+    assert!(events.next().await.is_some());
+    let subscribed = &stats(server.admin_address()).await["subscribed"];
+    let expected = json!({"resources": 2, "subscriptions": 3, "untold": 0, "listening": 1});
+    assert_eq!(*subscribed, expected);
+    let text = page(&server, "/metrics").await.2;
+    let figures = [
+        ("subscribed_resources", 2.0),
+        ("resource_subscriptions", 3.0),
+        ("untold_resources", 0.0),
+        ("listening", 1.0),
+    ];
+    for (name, expected) in figures {
+        let labelled = format!("plunge_{name}{{upstream=\"mcp\"}}");
+        assert_eq!(figure(&text, &labelled), expected, "{name}");
+    }
     check_format(&text);
 }
 

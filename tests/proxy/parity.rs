@@ -1,76 +1,14 @@
 //! One client over standard input and output gets what it would get over HTTP.
 
-use plunge::proxy::{Mode, ServeOptions, Server, forward};
+use plunge::proxy::{Mode, ServeOptions, Server};
 use serde_json::{Value, json};
-use tokio::io::{
-    AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream, Lines, ReadHalf, WriteHalf, duplex,
-    split,
-};
-use tokio::task::JoinHandle;
+use tokio::io::AsyncWriteExt;
 
 use crate::client::{Client, initialize, modern, modern_tool, request, tool};
 use crate::fixture::{
     PATIENCE, http_options, in_flight, marker, options, processes, script, start_with,
 };
-
-/// A client of `plunge forward`.
-struct Forwarded {
-    input: WriteHalf<DuplexStream>,
-    lines: Lines<BufReader<ReadHalf<DuplexStream>>>,
-    running: JoinHandle<()>,
-}
-
-impl Forwarded {
-    fn start(options: ServeOptions) -> Self {
-        let (ours, theirs) = duplex(1 << 16);
-        let (read, write) = split(theirs);
-        let running = tokio::spawn(async move {
-            forward(options, read, write, PATIENCE).await.unwrap();
-        });
-        let (read, input) = split(ours);
-        Self {
-            input,
-            lines: BufReader::new(read).lines(),
-            running,
-        }
-    }
-
-    async fn tell(&mut self, line: &str) {
-        self.input.write_all(line.as_bytes()).await.unwrap();
-        self.input.write_all(b"\n").await.unwrap();
-    }
-
-    /// The next line.
-    async fn message(&mut self) -> Value {
-        let line = tokio::time::timeout(PATIENCE, self.lines.next_line()).await;
-        let line = line.expect("a line in time").unwrap().expect("a line");
-        serde_json::from_str(&line).unwrap()
-    }
-
-    /// The next line that answers something.
-    async fn answer(&mut self) -> Value {
-        loop {
-            let message = self.message().await;
-            if message.get("method").is_none() {
-                return message;
-            }
-        }
-    }
-
-    async fn ask(&mut self, message: &Value) -> Value {
-        self.tell(&message.to_string()).await;
-        self.answer().await
-    }
-
-    /// The end of the input; everything that was under way has been answered then.
-    async fn end(mut self) {
-        self.input.shutdown().await.unwrap();
-        tokio::time::timeout(PATIENCE, self.running)
-            .await
-            .expect("its end in time")
-            .unwrap();
-    }
-}
+use crate::forwarded::Forwarded;
 
 /// A client over HTTP that keeps its session.
 struct Served {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use hyper::Method;
 use plunge::proxy::{Mode, ServeOptions, Server};
-use plunge::resilience::ProbeOptions;
+use plunge::resilience::{BreakerOptions, ProbeOptions};
 use plunge::transport::Command;
 use serde_json::json;
 
@@ -54,6 +54,11 @@ async fn a_server_over_http_that_went_away_is_noticed_without_a_call_and_so_is_i
 async fn where_no_child_is_kept_none_has_to_be_there() {
     let options = ServeOptions {
         min_idle: 0,
+        breaker: BreakerOptions {
+            failures: 1000,
+            least_calls: 1000,
+            ..BreakerOptions::default()
+        },
         ..options(script("plunge-test", &[]), Mode::Shared)
     };
     let (server, client) = start_with(options).await;

@@ -11,6 +11,7 @@ use crate::client::{Client, modern, modern_tool, tool};
 use crate::fixture::{
     eventually, in_flight, marker, options, processes, python, script, start_with, stats,
 };
+use crate::program::Program;
 
 async fn pid(client: &Client) -> String {
     let reply = client.call(1, "pid", json!({})).await;
@@ -142,26 +143,20 @@ async fn an_idle_exclusive_child_that_is_old_enough_is_replaced() {
 
 #[tokio::test]
 async fn a_child_whose_successor_does_not_start_serves_on() {
-    let folder = std::env::temp_dir().join(marker("no-successor"));
-    std::fs::create_dir(&folder).unwrap();
-    let program = folder.join("server");
-    std::os::unix::fs::symlink(python(), &program).unwrap();
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/proxy/child.py");
-    let command = plunge::transport::Command::new(&program).arg(path);
+    let program = Program::new("no-successor");
     let options = ServeOptions {
         max_connections: Some(1),
         max_uses: Some(3),
-        ..options(command, Mode::Shared)
+        ..options(program.command(&[]), Mode::Shared)
     };
     let (_server, client) = start_with(options).await;
-    std::fs::rename(&program, folder.join("away")).unwrap();
+    program.take_away();
     let first = pid(&client).await;
     for _ in 0..10 {
         assert_eq!(pid(&client).await, first);
     }
-    std::fs::rename(folder.join("away"), &program).unwrap();
+    program.bring_back();
     while pid(&client).await == first {}
-    std::fs::remove_dir_all(&folder).unwrap();
 }
 
 #[tokio::test]
@@ -276,24 +271,15 @@ async fn a_child_that_makes_way_and_hangs_is_given_up_while_clients_come_back_to
 
 #[tokio::test]
 async fn a_child_serves_on_while_its_successor_hangs_in_its_start() {
-    use std::os::unix::fs::PermissionsExt;
-    let folder = std::env::temp_dir().join(marker("stuck-successor"));
-    std::fs::create_dir(&folder).unwrap();
-    let program = folder.join("server");
-    std::os::unix::fs::symlink(python(), &program).unwrap();
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/proxy/child.py");
-    let command = plunge::transport::Command::new(&program).arg(path);
+    let program = Program::new("stuck-successor");
     let options = ServeOptions {
         max_connections: Some(1),
         max_uses: Some(1),
         connect_timeout: Duration::from_secs(4),
-        ..options(command, Mode::Shared)
+        ..options(program.command(&[]), Mode::Shared)
     };
     let (_server, client) = start_with(options).await;
-    let stuck = folder.join("stuck");
-    std::fs::write(&stuck, "#!/bin/sh\nexec sleep 1000\n").unwrap();
-    std::fs::set_permissions(&stuck, std::fs::Permissions::from_mode(0o755)).unwrap();
-    std::fs::rename(&stuck, &program).unwrap();
+    program.replace("#!/bin/sh\nexec sleep 1000\n");
     let mut callers = tokio::task::JoinSet::new();
     for _ in 0..8 {
         let client = client.clone();
@@ -301,7 +287,6 @@ async fn a_child_serves_on_while_its_successor_hangs_in_its_start() {
     }
     let pids = callers.join_all().await;
     assert!(pids.iter().all(|pid| *pid == pids[0]), "{pids:?}");
-    std::fs::remove_dir_all(&folder).unwrap();
 }
 
 #[tokio::test]
@@ -339,17 +324,12 @@ async fn a_cancellation_finds_a_child_that_makes_way() {
     };
     let (server, client) = start_with(options).await;
     let session = client.begin().await;
-    let hanging = tokio::spawn({
-        let session = session.clone();
-        async move { session.call(1, "hang", json!({})).await }
-    });
+    let hanging = session.hang(1);
     in_flight(&server, 1).await;
     for id in 2..8 {
         assert_eq!(session.post(&tool(id, "echo", json!({}))).await.status, 200);
     }
     in_flight(&server, 1).await;
-    session
-        .post(&json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}}))
-        .await;
+    session.cancel(1).await;
     assert_eq!(hanging.await.unwrap().kind(), "cancelled");
 }

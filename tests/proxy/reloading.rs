@@ -356,7 +356,6 @@ async fn the_command_takes_a_file_over_when_it_changes_and_on_a_hangup() {
                 return;
             }
             assert!(begun.elapsed() < PATIENCE, "{what}: {upstreams} {reloads}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
     fs::write(&file.0, format!("{ANY}{one}{two}")).unwrap();

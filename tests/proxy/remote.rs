@@ -1,19 +1,18 @@
-//! MCP servers over HTTP behind the proxy: sessions, streams that break, refusals, questions.
+//! MCP servers over HTTP behind the proxy: sessions, refusals, questions, heads.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::Method;
 use plunge::proxy::{Mode, ServeOptions, Server, Upstream};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::client::{Client, modern, modern_tool, request, tool};
-use crate::fixture::{eventually, http_options, in_flight, start_with};
-use crate::upstream::{Act, Seen, Stage, usual};
+use crate::fixture::{eventually, http_options, start_with};
+use crate::upstream::{Act, Seen, Stage, message};
 
 /// Streams come back at once.
-fn quick(stage: &Stage, mode: Mode) -> ServeOptions {
+pub fn quick(stage: &Stage, mode: Mode) -> ServeOptions {
     let mut options = http_options(stage.address, mode);
     if let Upstream::Http(upstream) = &mut options.upstream {
         upstream.reconnect.base = Duration::from_millis(2);
@@ -25,16 +24,8 @@ fn quick(stage: &Stage, mode: Mode) -> ServeOptions {
     options
 }
 
-async fn before(stage: &Stage, mode: Mode) -> (Server, Client) {
+pub async fn before(stage: &Stage, mode: Mode) -> (Server, Client) {
     start_with(quick(stage, mode)).await
-}
-
-fn message(data: &Value) -> String {
-    format!("data: {data}\n\n")
-}
-
-fn log(text: &str) -> Value {
-    json!({"jsonrpc": "2.0", "method": "notifications/message", "params": {"data": text}})
 }
 
 #[tokio::test]
@@ -113,132 +104,6 @@ async fn a_shared_session_that_the_upstream_forgot_is_replaced_unseen() {
 }
 
 #[tokio::test]
-async fn an_answer_whose_stream_broke_goes_on_behind_its_last_event() {
-    let stage = Stage::open(|seen| {
-        match (
-            seen.method.as_str(),
-            seen.asks(),
-            seen.header("last-event-id"),
-        ) {
-            ("POST", "tools/call", _) => Some(Act::Stream(
-                format!("retry: 1\nid: a-1\n{}", message(&log("first"))),
-                true,
-            )),
-            ("GET", _, Some("a-1")) if seen.nth == 2 => Some(Act::status(503)),
-            ("GET", _, Some("a-1")) => {
-                let answer = json!({"jsonrpc": "2.0", "id": 7, "result": {}});
-                let events = [
-                    format!("id: a-1\n{}", message(&log("first"))),
-                    format!("id: a-2\n{}", message(&log("second"))),
-                    format!("id: a-3\n{}", message(&answer)),
-                ];
-                Some(Act::Stream(events.concat(), true))
-            }
-            _ => None,
-        }
-    })
-    .await;
-    let (_server, client) = before(&stage, Mode::Session).await;
-    let session = client.begin().await;
-    // The session's own stream was refused: what has an id is the request's.
-    let own = |seen: &Seen| seen.method == "GET" && seen.header("last-event-id").is_none();
-    eventually("its own stream was asked for", || {
-        stage.seen(own).len() == 1
-    })
-    .await;
-    let mut events = session.stream(&tool(7, "any", json!({}))).await;
-    let mut said = Vec::new();
-    while let Some(message) = events.next().await {
-        said.push(message);
-    }
-    assert_eq!(said[..2], [log("first"), log("second")]);
-    assert_eq!((said.len(), &said[2]["id"]), (3, &json!(7)));
-    assert_eq!(
-        stage.seen(|seen| seen.asks() == "tools/call").len(),
-        1,
-        "asked once"
-    );
-}
-
-#[tokio::test]
-async fn a_call_whose_stream_broke_into_a_session_that_is_forgotten_ends_at_once() {
-    let stage = Stage::open(|seen| {
-        if seen.header("mcp-session-id") != Some("s-0") {
-            return None;
-        }
-        match (seen.method.as_str(), seen.asks()) {
-            ("POST", "tools/call") => {
-                Some(Act::Stream("retry: 1\nid: a-1\ndata:\n\n".into(), true))
-            }
-            ("GET", _) if seen.header("last-event-id").is_some() => Some(Act::status(404)),
-            _ => None,
-        }
-    })
-    .await;
-    let (server, client) = before(&stage, Mode::Shared).await;
-    let call = client.call(1, "any", json!({}));
-    let reply = tokio::time::timeout(Duration::from_secs(10), call).await;
-    assert_eq!(reply.expect("it is told").kind(), "child_died");
-    assert_eq!(client.call(2, "any", json!({})).await.text(), "called");
-    in_flight(&server, 0).await;
-}
-
-#[tokio::test]
-async fn a_stream_without_ids_that_broke_is_a_typed_error_and_the_session_goes_on() {
-    let stage = Stage::open(|seen| {
-        let breaks = seen.body["params"]["name"] == "break";
-        breaks.then(|| Act::Stream(message(&log("first")), true))
-    })
-    .await;
-    let (_server, mut client) = before(&stage, Mode::Session).await;
-    client.accept = "application/json";
-    let session = client.begin().await;
-    let reply = session.call(1, "break", json!({})).await;
-    assert_eq!(reply.kind(), "child_died");
-    assert_eq!(session.call(2, "any", json!({})).await.text(), "called");
-}
-
-#[tokio::test]
-async fn the_sessions_own_stream_comes_back_and_brings_each_message_once() {
-    let stage = Stage::open(|seen| {
-        if seen.method != "GET" {
-            return None;
-        }
-        Some(match seen.nth {
-            0 => Act::status(503),
-            1 => Act::Stream(format!("retry: 1\nid: 1\n{}", message(&log("1"))), true),
-            2 => Act::Drop,
-            3 => Act::status(500),
-            4 => Act::Stream(
-                format!(
-                    "id: 2\n{}: comment\n\nid: 3\n{}",
-                    message(&log("2")),
-                    message(&log("3"))
-                ),
-                true,
-            ),
-            _ => Act::Stream(String::new(), false),
-        })
-    })
-    .await;
-    let (_server, client) = before(&stage, Mode::Session).await;
-    let session = client.begin().await;
-    let mut events = session.listen().await;
-    for text in ["1", "2", "3"] {
-        assert_eq!(events.next().await.unwrap(), log(text));
-    }
-    let asked = |seen: &Seen| seen.method == "GET";
-    eventually("it stands", || stage.seen(asked).len() == 6).await;
-    let behind: Vec<_> = stage
-        .seen(asked)
-        .iter()
-        .map(|seen| seen.header("last-event-id").map(str::to_owned))
-        .collect();
-    let wanted = [None, None, Some("1"), Some("1"), Some("1"), Some("3")];
-    assert_eq!(behind, wanted.map(|id| id.map(str::to_owned)));
-}
-
-#[tokio::test]
 async fn a_question_of_the_upstream_reaches_the_client_and_its_answer_the_upstream() {
     let stage = Stage::open(|seen| {
         let asks = seen.asks() == "tools/call";
@@ -312,52 +177,6 @@ async fn refusals_of_the_upstream_go_on_with_their_status_and_its_trouble_is_502
 }
 
 #[tokio::test]
-async fn an_upstream_that_is_down_is_a_typed_refusal_until_it_is_up() {
-    let stage = Stage::open(|_| None).await;
-    let options = quick(&stage, Mode::Shared);
-    let address = stage.address;
-    drop(stage);
-    let (_server, client) = start_with(options).await;
-    let reply = client.call(1, "any", json!({})).await;
-    assert_eq!(
-        (reply.status.as_u16(), reply.kind().as_str()),
-        (503, "no_child")
-    );
-    let stage = Stage::open_at(address, |seen| Some(usual(seen))).await;
-    let begun = std::time::Instant::now();
-    while client.call(2, "any", json!({})).await.status != 200 {
-        assert!(begun.elapsed() < crate::fixture::PATIENCE);
-    }
-    drop(stage);
-}
-
-#[tokio::test]
-async fn an_upstream_that_says_nothing_keeps_no_connection_of_a_call_that_timed_out() {
-    let stage = Stage::open(|seen| {
-        let hangs = matches!(seen.asks(), "tools/call" | "notifications/cancelled");
-        hangs.then_some(Act::Silence)
-    })
-    .await;
-    let mut options = quick(&stage, Mode::Session);
-    options.response_timeout = Duration::from_millis(100);
-    let (server, client) = start_with(options).await;
-    let session = client.begin().await;
-    for id in 0..2 {
-        let reply = session.call(id, "any", json!({})).await;
-        assert_eq!(reply.kind(), "timed_out");
-    }
-    assert_eq!(stage.seen(|seen| seen.asks() == "tools/call").len(), 2);
-    let begun = std::time::Instant::now();
-    loop {
-        let figures = crate::fixture::stats(server.admin_address()).await;
-        if figures["connections_upstream"]["leased"] == 0 {
-            break;
-        }
-        assert!(begun.elapsed() < crate::fixture::PATIENCE, "{figures}");
-    }
-}
-
-#[tokio::test]
 async fn clients_without_sessions_reach_an_upstream_without_them_with_the_heads_that_it_asks_for() {
     let stage = Stage::open(|seen| {
         Some(match seen.asks() {
@@ -395,212 +214,6 @@ async fn clients_without_sessions_reach_an_upstream_without_them_with_the_heads_
 }
 
 #[tokio::test]
-async fn a_subscription_whose_stream_broke_is_asked_for_again_and_all_of_it_told_once() {
-    const TAG: &str = "io.modelcontextprotocol/subscriptionId";
-    let asked = AtomicUsize::new(0);
-    let stage = Stage::open(move |seen| {
-        let tag = json!({TAG: seen.body["id"]});
-        let tell = |method: &str, params: Value| {
-            message(&json!({"jsonrpc": "2.0", "method": format!("notifications/{method}"), "params": params}))
-        };
-        let agreed = json!({"toolsListChanged": true, "resourceSubscriptions": ["a:b"]});
-        let acknowledged = tell(
-            "subscriptions/acknowledged",
-            json!({"_meta": tag, "notifications": agreed}),
-        );
-        let listens = seen.asks() == "subscriptions/listen";
-        let nth = asked.fetch_add(usize::from(listens), Ordering::Relaxed);
-        Some(match (seen.asks(), nth) {
-            ("server/discover", _) => Act::json(seen.result(json!({"resultType": "complete",
-                "supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}}))),
-            ("subscriptions/listen", nth) if nth < 2 => {
-                let change = tell("tools/list_changed", json!({"_meta": tag, "nth": nth}));
-                Act::Stream(format!("{acknowledged}{change}"), true)
-            }
-            ("subscriptions/listen", 2) => Act::status(503),
-            ("subscriptions/listen", _) => {
-                let end = message(&seen.result(json!({"resultType": "complete"})));
-                Act::Stream(format!("{acknowledged}{end}"), false)
-            }
-            _ => return None,
-        })
-    })
-    .await;
-    let (_server, client) = before(&stage, Mode::Stateless).await;
-    let wants =
-        json!({"notifications": {"toolsListChanged": true, "resourceSubscriptions": ["a:b"]}});
-    let listen = modern("mine", "subscriptions/listen", wants);
-    let mut events = client.stream_modern(&listen).await;
-    let mut told = Vec::new();
-    let end = loop {
-        let event = events.next().await.unwrap();
-        let Some(method) = event["method"].as_str() else {
-            break event;
-        };
-        assert_eq!(event["params"]["_meta"][TAG], "mine");
-        told.push(method.trim_start_matches("notifications/").to_owned());
-    };
-    assert_eq!(end["id"], "mine");
-    let (changed, updated) = ("tools/list_changed", "resources/updated");
-    let again = [changed, updated];
-    let expected = ["subscriptions/acknowledged", changed];
-    let expected = [&expected[..], &again, &[changed], &again].concat();
-    assert_eq!(told, expected);
-}
-
-/// A call of each of so many clients, all of which the upstream has.
-async fn under_way(
-    client: &Client,
-    stage: &Stage,
-    count: u32,
-) -> tokio::task::JoinSet<crate::client::Reply> {
-    let mut calls = tokio::task::JoinSet::new();
-    for id in 0..count {
-        let client = client.clone();
-        calls.spawn(async move { client.call(id, "wait", json!({})).await });
-    }
-    let waits = |seen: &Seen| seen.body["params"]["name"] == "wait";
-    eventually("all are under way", || {
-        stage.seen(waits).len() >= count as usize
-    })
-    .await;
-    calls
-}
-
-#[tokio::test]
-async fn an_upstream_that_goes_under_many_calls_and_is_back_at_once_is_one_failure() {
-    let waits = |seen: &Seen| (seen.body["params"]["name"] == "wait").then_some(Act::Silence);
-    let stage = Stage::open(waits).await;
-    let mut options = quick(&stage, Mode::Shared);
-    options.breaker.failures = 3;
-    let (server, client) = start_with(options).await;
-    for _ in 0..4 {
-        let calls = under_way(&client, &stage, 16).await;
-        stage.cut();
-        for reply in calls.join_all().await {
-            assert_eq!(reply.kind(), "child_died");
-        }
-        assert_eq!(client.call(99, "any", json!({})).await.text(), "called");
-        stage.forget();
-    }
-    let figures = crate::fixture::stats(server.admin_address()).await;
-    assert_eq!(figures["upstream"]["times_opened"], 0, "{figures}");
-}
-
-#[tokio::test]
-async fn a_call_that_finds_an_upstream_restarting_waits_for_it() {
-    for mode in [Mode::Shared, Mode::Session] {
-        let stage = Stage::open(|_| None).await;
-        let (server, client) = before(&stage, mode).await;
-        let client = client.begin().await;
-        assert_eq!(client.call(1, "any", json!({})).await.text(), "called");
-        let address = stage.address;
-        drop(stage);
-        let call = tokio::spawn({
-            let client = client.clone();
-            async move { client.call(2, "any", json!({})).await }
-        });
-        // It was refused a connection at least once.
-        let figures = async || crate::fixture::stats(server.admin_address()).await;
-        while figures().await["connections_upstream"]["connect_failures"] == 0 {}
-        let _stage = Stage::open_at(address, |_| None).await;
-        assert_eq!(call.await.unwrap().text(), "called", "{mode:?}");
-    }
-}
-
-#[tokio::test]
-async fn a_session_that_the_upstream_forgot_under_many_calls_costs_none_of_them() {
-    let asked = AtomicUsize::new(0);
-    let stage = Stage::open(move |seen| {
-        if seen.asks() != "tools/call" || seen.header("mcp-session-id") != Some("s-0") {
-            return None;
-        }
-        // One after the other learns it.
-        let nth = asked.fetch_add(1, Ordering::Relaxed);
-        std::thread::sleep(Duration::from_millis(nth as u64 % 4));
-        Some(Act::status(404))
-    })
-    .await;
-    let (server, client) = before(&stage, Mode::Shared).await;
-    let mut calls = tokio::task::JoinSet::new();
-    for id in 0..16 {
-        let client = client.clone();
-        calls.spawn(async move { client.call(id, "any", json!({})).await });
-    }
-    for reply in calls.join_all().await {
-        assert_eq!(reply.json()["error"], Value::Null, "{reply:?}");
-    }
-    let figures = crate::fixture::stats(server.admin_address()).await;
-    assert_eq!(figures["upstream"]["times_opened"], 0);
-}
-
-#[tokio::test]
-async fn sessions_that_an_upstream_forgot_under_long_calls_keep_no_new_one_away() {
-    let asked = AtomicUsize::new(0);
-    let stage = Stage::open(move |seen| match seen.body["params"]["name"].as_str() {
-        Some("hold") => Some(Act::Silence),
-        // Each first time, and not where it is sent again.
-        Some("forget") => asked
-            .fetch_add(1, Ordering::Relaxed)
-            .is_multiple_of(2)
-            .then(|| Act::status(404)),
-        _ => None,
-    })
-    .await;
-    let options = ServeOptions {
-        max_connections: Some(1),
-        connect_timeout: Duration::from_secs(2),
-        ..quick(&stage, Mode::Shared)
-    };
-    let (_server, client) = start_with(options).await;
-    let mut held = Vec::new();
-    for nth in 1..=3 {
-        let holder = client.clone();
-        held.push(tokio::spawn(async move {
-            holder.call(1, "hold", json!({})).await
-        }));
-        let holds = |seen: &Seen| seen.body["params"]["name"] == "hold";
-        eventually("it is under way", || stage.seen(holds).len() == nth).await;
-        assert_eq!(client.call(2, "forget", json!({})).await.text(), "called");
-    }
-    let oldest = held.remove(0).await.unwrap();
-    assert_eq!(oldest.kind(), "child_died", "it made room");
-    assert!(!held.last().unwrap().is_finished());
-    held.iter().for_each(|held| held.abort());
-}
-
-#[tokio::test]
-async fn events_without_an_id_behind_one_that_comes_again_are_passed_on() {
-    let stage = Stage::open(|seen| {
-        let answer = json!({"jsonrpc": "2.0", "id": 7, "result": {}});
-        match (seen.asks(), seen.header("last-event-id")) {
-            ("tools/call", _) => Some(Act::Stream(
-                format!("retry: 1\nid: a-1\n{}", message(&log("first"))),
-                true,
-            )),
-            (_, Some("a-1")) => {
-                let events = [
-                    format!("id: a-1\n{}", message(&log("first"))),
-                    message(&log("second")),
-                    message(&log("third")),
-                    message(&answer),
-                ];
-                Some(Act::Stream(events.concat(), true))
-            }
-            _ => None,
-        }
-    })
-    .await;
-    let (_server, client) = before(&stage, Mode::Session).await;
-    let session = client.begin().await;
-    let mut events = session.stream(&tool(7, "any", json!({}))).await;
-    for text in ["first", "second", "third"] {
-        assert_eq!(events.next().await.unwrap(), log(text));
-    }
-    assert_eq!(events.next().await.unwrap()["id"], 7);
-}
-
-#[tokio::test]
 async fn heads_of_arguments_go_on_as_they_came_where_the_tool_is_not_known() {
     let stage = Stage::open(|seen| {
         Some(match seen.asks() {
@@ -624,4 +237,93 @@ async fn heads_of_arguments_go_on_as_they_came_where_the_tool_is_not_known() {
     assert_eq!(called.header("mcp-param-region"), Some("us"));
     assert_eq!(called.header("x-other"), None);
     assert_eq!(called.header("authorization"), Some("Bearer of"), "its own");
+}
+
+#[tokio::test]
+async fn an_answer_to_a_question_that_was_not_taken_may_be_sent_again() {
+    let tried = std::sync::atomic::AtomicUsize::new(0);
+    let stage = Stage::open(move |seen| {
+        let question = json!({"jsonrpc": "2.0", "id": "why", "method": "sampling/createMessage", "params": {}});
+        let is_answer = seen.body["id"] == "why";
+        match seen.asks() {
+            "tools/call" => Some(Act::Stream(message(&question), false)),
+            _ if is_answer && tried.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0 => {
+                Some(Act::status(503))
+            }
+            _ => None,
+        }
+    })
+    .await;
+    let (_server, client) = before(&stage, Mode::Session).await;
+    let session = client.begin().await;
+    let mut events = session.stream(&tool(1, "ask", json!({}))).await;
+    assert_eq!(events.next().await.unwrap()["id"], "why");
+    let answer = json!({"jsonrpc": "2.0", "id": "why", "result": {"said": 1}});
+    assert_eq!(session.post(&answer).await.status, 502);
+    assert_eq!(session.post(&answer).await.status, 202);
+    assert_eq!(stage.seen(|seen| seen.body == answer).len(), 2);
+    assert_eq!(session.post(&answer).await.status, 202, "it is late");
+    assert_eq!(stage.seen(|seen| seen.body == answer).len(), 2);
+}
+
+#[tokio::test]
+async fn a_batch_is_answered_though_a_notification_in_it_was_refused() {
+    let refused = |seen: &Seen| seen.asks() == "notifications/refused";
+    let stage = Stage::open(move |seen| refused(seen).then(|| Act::status(400))).await;
+    let (_server, client) = before(&stage, Mode::Session).await;
+    let session = client.begin_at("2025-03-26").await;
+    let note = json!({"jsonrpc": "2.0", "method": "notifications/refused"});
+    let call = |id: u32| tool(id, "any", json!({}));
+    let reply = session.post(&json!([note, call(1), note, call(2)])).await;
+    assert_eq!(reply.status, 200, "{reply:?}");
+    let answers = reply.json();
+    assert_eq!(
+        (&answers[0]["id"], &answers[1]["id"]),
+        (&json!(1), &json!(2))
+    );
+    assert_eq!(stage.seen(refused).len(), 2);
+    let alone = session.post(&json!([note])).await;
+    assert_eq!(
+        (alone.status.as_u16(), alone.kind().as_str()),
+        (400, "upstream_refused")
+    );
+}
+
+#[tokio::test]
+async fn subscriptions_have_a_bound_and_leave_calls_their_connections() {
+    let stage = Stage::open(|seen| {
+        Some(match seen.asks() {
+            "server/discover" => Act::json(seen.result(json!({"resultType": "complete",
+                "supportedVersions": ["2026-07-28"], "capabilities": {}}))),
+            "subscriptions/listen" => {
+                let tag = json!({"io.modelcontextprotocol/subscriptionId": seen.body["id"]});
+                let acknowledged = "notifications/subscriptions/acknowledged";
+                let params = json!({"_meta": tag, "notifications": {}});
+                let told = json!({"jsonrpc": "2.0", "method": acknowledged, "params": params});
+                Act::Stream(message(&told), false)
+            }
+            _ => return None,
+        })
+    })
+    .await;
+    let options = ServeOptions {
+        max_connections: Some(1024), // two subscriptions for each
+        max_in_flight: 1,
+        ..quick(&stage, Mode::Stateless)
+    };
+    let (_server, client) = start_with(options).await;
+    let listen = |id: u32| modern(id, "subscriptions/listen", json!({"notifications": {}}));
+    let mut open = Vec::new();
+    for id in 0..2 {
+        let mut events = client.stream_modern(&listen(id)).await;
+        assert!(events.next().await.unwrap()["method"].is_string());
+        open.push(events);
+    }
+    let refused = client.post_modern(&listen(2)).await;
+    assert_eq!(
+        (refused.status.as_u16(), refused.kind().as_str()),
+        (503, "busy")
+    );
+    let served = client.post_modern(&modern_tool(3, "any", json!({}))).await;
+    assert_eq!(served.text(), "called");
 }

@@ -6,8 +6,9 @@ use plunge::proxy::{Mode, ServeOptions};
 use plunge::resilience::{BreakerOptions, ProbeOptions};
 use serde_json::json;
 
-use crate::client::{request, tool};
-use crate::fixture::{self, eventually, marker, options, processes, script, start_with, stats};
+use crate::client::{initialize, modern_tool, request, tool};
+use crate::fixture::{PATIENCE, eventually, marker, options, processes, script, start_with, stats};
+use crate::program::Program;
 
 /// Options under which a child that hangs is given up in a moment.
 fn impatient(mark: &str, mode: Mode) -> ServeOptions {
@@ -134,22 +135,17 @@ async fn a_request_that_changes_nothing_is_sent_again_when_its_child_dies() {
 
 #[tokio::test]
 async fn an_upstream_that_only_fails_is_left_alone_and_tried_by_one_probe() {
-    let folder = std::env::temp_dir().join(marker("breaker"));
-    std::fs::create_dir(&folder).unwrap();
-    let program = folder.join("server");
-    std::os::unix::fs::symlink(fixture::python(), &program).unwrap();
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/proxy/child.py");
-    let command = plunge::transport::Command::new(&program).arg(script);
+    let program = Program::new("breaker");
     let options = ServeOptions {
         breaker: BreakerOptions {
             failures: 3,
             cooldown: Duration::from_millis(1500),
             ..BreakerOptions::default()
         },
-        ..options(command, Mode::Shared)
+        ..options(program.command(&[]), Mode::Shared)
     };
     let (server, client) = start_with(options).await;
-    std::fs::rename(&program, folder.join("away")).unwrap();
+    program.take_away();
     let mut kinds = Vec::new();
     while kinds.last().map(String::as_str) != Some("circuit_open") {
         let name = if kinds.is_empty() { "die" } else { "echo" };
@@ -169,21 +165,20 @@ async fn an_upstream_that_only_fails_is_left_alone_and_tried_by_one_probe() {
         (&upstream["breaker"], &upstream["times_opened"]),
         (&json!("open"), &json!(1))
     );
-    std::fs::rename(folder.join("away"), &program).unwrap();
+    program.bring_back();
+    let begun = std::time::Instant::now();
     let reply = loop {
         let reply = client.call(2, "echo", json!({})).await;
         if reply.status == 200 {
             break reply;
         }
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert!(begun.elapsed() < PATIENCE, "{reply:?}");
     };
     assert_eq!(reply.json()["id"], 2);
     assert_eq!(
         stats(server.admin_address()).await["upstream"]["breaker"],
         "closed"
     );
-    drop(server);
-    std::fs::remove_dir_all(&folder).unwrap();
 }
 
 #[tokio::test]
@@ -212,36 +207,6 @@ async fn a_child_that_dies_is_one_failure_however_many_requests_it_had() {
         stats(server.admin_address()).await["upstream"]["times_opened"],
         0
     );
-}
-
-/// A program that can be taken away and brought back, in a folder of its own.
-struct Program {
-    folder: std::path::PathBuf,
-}
-
-impl Program {
-    fn new(test: &str) -> Self {
-        let folder = std::env::temp_dir().join(marker(test));
-        std::fs::create_dir(&folder).unwrap();
-        let program = Self { folder };
-        std::os::unix::fs::symlink(fixture::python(), program.path()).unwrap();
-        program
-    }
-
-    fn path(&self) -> std::path::PathBuf {
-        self.folder.join("server")
-    }
-
-    fn command(&self) -> plunge::transport::Command {
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/proxy/child.py");
-        plunge::transport::Command::new(self.path()).arg(script)
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.folder);
-    }
 }
 
 fn soon_open(command: plunge::transport::Command, mode: Mode) -> ServeOptions {
@@ -316,9 +281,9 @@ async fn calls_of_sessions_that_time_out_count_and_a_client_that_is_slow_to_answ
 #[tokio::test]
 async fn starts_that_fail_are_not_made_good_by_sessions_that_work() {
     let program = Program::new("starts-fail");
-    let (_server, client) = start_with(soon_open(program.command(), Mode::Session)).await;
+    let (_server, client) = start_with(soon_open(program.command(&[]), Mode::Session)).await;
     let session = client.begin().await;
-    std::fs::remove_file(program.path()).unwrap();
+    program.take_away();
     let mut kinds = Vec::new();
     while kinds.last().map(String::as_str) != Some("circuit_open") {
         assert!(kinds.len() < 10, "{kinds:?}");
@@ -348,4 +313,26 @@ async fn that_every_child_has_a_session_is_no_failure_of_the_server() {
     }
     let upstream = &stats(server.admin_address()).await["upstream"];
     assert_eq!(upstream["times_opened"], 0);
+}
+
+#[tokio::test]
+async fn starts_that_fail_open_the_breaker_for_clients_without_a_handshake_too() {
+    for mode in [Mode::Stateless, Mode::Exclusive, Mode::Shared] {
+        let program = Program::new(&format!("modern-starts-{}", mode.as_str()));
+        let mut options = soon_open(program.command(&[]), mode);
+        options.max_connections = Some(1);
+        let (server, client) = start_with(options).await;
+        program.take_away();
+        let begun = std::time::Instant::now();
+        let call = modern_tool(1, "die", json!({}));
+        while client.post_modern(&call).await.kind() != "circuit_open" {
+            assert!(begun.elapsed() < PATIENCE, "{mode:?}");
+        }
+        if mode != Mode::Exclusive {
+            // There it is known what to answer.
+            let refused = client.post(&initialize("2025-11-25")).await;
+            assert_eq!(refused.kind(), "circuit_open", "{mode:?}");
+        }
+        drop(server);
+    }
 }

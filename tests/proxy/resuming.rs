@@ -1,13 +1,10 @@
-//! Streams that break and come back, and the transport of revision 2024-11-05.
+//! Streams that break and come back.
 
-use hyper::Method;
 use plunge::proxy::Mode;
 use serde_json::json;
 
-use crate::client::{Client, initialize, tool};
-use crate::fixture::{
-    eventually, in_flight, marker, options, processes, script, start, start_with,
-};
+use crate::client::{Client, tool};
+use crate::fixture::start;
 
 fn progress(id: u32, steps: u32) -> serde_json::Value {
     let mut message = tool(id, "progress", json!({"steps": steps}));
@@ -140,66 +137,5 @@ async fn an_id_of_another_session_or_of_nothing_opens_a_new_stream() {
                 break;
             }
         }
-    }
-}
-
-#[tokio::test]
-async fn the_old_transport_answers_on_its_stream_in_every_mode() {
-    for mode in [Mode::Session, Mode::Shared, Mode::Exclusive] {
-        let mark = marker("old-transport");
-        let (server, client) = start_with(options(script(&mark, &[]), mode)).await;
-        let mut events = client.listen_at("/sse").await;
-        let endpoint = events.next_event().await.unwrap();
-        assert_eq!(endpoint.event.as_deref(), Some("endpoint"));
-        let path = endpoint.data.unwrap();
-        assert!(path.starts_with('/'), "of the same origin: {path}");
-        let post = async |message: serde_json::Value| {
-            let reply = client
-                .open(Method::POST, &path, message.to_string().into())
-                .await;
-            assert_eq!(reply.status(), 202);
-        };
-        post(initialize("2024-11-05")).await;
-        let answer = loop {
-            let message = events.next().await.unwrap();
-            if message["id"] == 0 {
-                break message;
-            }
-        };
-        assert_eq!(answer["result"]["protocolVersion"], "2024-11-05");
-        post(json!({"jsonrpc": "2.0", "method": "notifications/initialized"})).await;
-        post(tool("x", "echo", json!({"a": 1}))).await;
-        assert_eq!(events.next().await.unwrap()["id"], "x");
-        post(tool("y", "hang", json!({}))).await;
-        in_flight(&server, 1).await;
-        drop(events);
-        if mode == Mode::Session {
-            // The one that is kept ready for the next session stays.
-            eventually("its child goes with the stream", || {
-                processes(&mark).len() == 1
-            })
-            .await;
-        }
-        let gone = client.open(
-            Method::POST,
-            &path,
-            tool(1, "echo", json!({})).to_string().into(),
-        );
-        eventually_gone(gone, &client, &path).await;
-    }
-}
-
-async fn eventually_gone(
-    first: impl Future<Output = hyper::Response<hyper::body::Incoming>>,
-    client: &Client,
-    path: &str,
-) {
-    let mut status = first.await.status();
-    let begun = std::time::Instant::now();
-    while status != 404 {
-        assert!(begun.elapsed() < crate::fixture::PATIENCE);
-        tokio::task::yield_now().await;
-        let body = tool(1, "echo", json!({})).to_string();
-        status = client.open(Method::POST, path, body.into()).await.status();
     }
 }

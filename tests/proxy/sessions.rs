@@ -119,10 +119,7 @@ async fn a_session_end_is_told_to_its_waiting_requests() {
     let (server, client) = start(Mode::Session).await;
     let session = client.begin().await;
     let mut stream = session.listen().await;
-    let waiting = tokio::spawn({
-        let session = session.clone();
-        async move { session.call(1, "hang", json!({})).await }
-    });
+    let waiting = session.hang(1);
     in_flight(&server, 1).await;
     session.send(Method::DELETE, "").await;
     assert_eq!(waiting.await.unwrap().kind(), "session_ended");
@@ -146,10 +143,7 @@ async fn a_session_that_nobody_uses_ends_and_its_child_too() {
 async fn a_cancelled_request_ends_and_the_child_is_told_by_the_relayed_message() {
     let (server, client) = start(Mode::Session).await;
     let session = client.begin().await;
-    let waiting = tokio::spawn({
-        let session = session.clone();
-        async move { session.call(1, "hang", json!({})).await }
-    });
+    let waiting = session.hang(1);
     in_flight(&server, 1).await;
     let cancel = json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1, "reason": "enough"}});
     assert_eq!(session.post(&cancel).await.status, 202);

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::client::{request, tool};
 use crate::fixture::{
-    eventually, in_flight, marker, options, processes, script, start, start_with,
+    PATIENCE, eventually, in_flight, marker, options, processes, script, start, start_with,
 };
 
 fn with_token(mut message: Value, token: Value) -> Value {
@@ -112,27 +112,21 @@ async fn a_cancellation_reaches_only_the_senders_own_request() {
     options.max_connections = Some(1);
     let (server, client) = start_with(options).await;
     let (one, other) = (client.begin().await, client.begin().await);
-    let hang = |session: &crate::client::Client| {
-        let session = session.clone();
-        tokio::spawn(async move { session.call(1, "hang", json!({})).await })
-    };
-    let (first, second) = (hang(&one), hang(&other));
+    let (first, second) = (one.hang(1), other.hang(1));
     in_flight(&server, 2).await;
-    let cancel =
-        json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}});
     assert_eq!(
-        client.post(&cancel).await.status,
+        client.cancel(1).await.status,
         202,
         "outside a session it names nobody"
     );
-    assert_eq!(other.post(&cancel).await.status, 202);
+    assert_eq!(other.cancel(1).await.status, 202);
     assert_eq!(second.await.unwrap().kind(), "cancelled");
     in_flight(&server, 1).await;
     let told = one.call(2, "cancelled", json!({})).await.text();
     let told: Vec<Value> = serde_json::from_str(&told).unwrap();
     assert_eq!(told.len(), 1);
     assert_ne!(told[0]["requestId"], 1, "the child sees its own ids");
-    assert_eq!(one.post(&cancel).await.status, 202);
+    assert_eq!(one.cancel(1).await.status, 202);
     assert_eq!(first.await.unwrap().kind(), "cancelled");
 }
 
@@ -216,10 +210,7 @@ async fn a_full_child_makes_requests_wait_and_then_come_back_later() {
     options.acquire_timeout = std::time::Duration::from_millis(300);
     let (server, client) = start_with(options).await;
     let session = client.begin().await;
-    let hanging = tokio::spawn({
-        let session = session.clone();
-        async move { session.call(1, "hang", json!({})).await }
-    });
+    let hanging = session.hang(1);
     in_flight(&server, 1).await;
     let refused = client.call(2, "echo", json!({})).await;
     assert_eq!(
@@ -231,7 +222,7 @@ async fn a_full_child_makes_requests_wait_and_then_come_back_later() {
         let client = client.clone();
         async move { client.call(3, "echo", json!({})).await }
     });
-    session.post(&json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}})).await;
+    session.cancel(1).await;
     hanging.await.unwrap();
     assert_eq!(waiting.await.unwrap().status, 200);
 }
@@ -256,4 +247,20 @@ async fn as_many_children_as_asked_for_are_kept_ready() {
     let dying = client.call(1, "die", json!({})).await;
     assert_eq!(dying.kind(), "child_died");
     eventually("three serve again", || processes(&mark).len() == 3).await;
+}
+
+#[tokio::test]
+async fn a_cancellation_of_an_id_that_was_used_twice_ends_both_requests() {
+    let mut options = options(script("plunge-test", &[]), Mode::Shared);
+    options.max_connections = Some(1);
+    let (server, client) = start_with(options).await;
+    let session = client.begin().await;
+    let both = [session.hang(1), session.hang(1)];
+    in_flight(&server, 2).await;
+    session.cancel(1).await;
+    for hanging in both {
+        let reply = tokio::time::timeout(PATIENCE, hanging).await;
+        assert_eq!(reply.expect("its end").unwrap().kind(), "cancelled");
+    }
+    in_flight(&server, 0).await;
 }

@@ -7,15 +7,27 @@ use plunge::proxy::{Mode, ServeOptions, Server};
 use serde_json::{Value, json};
 
 use crate::client::{Client, Events, Reply, initialize, request};
-use crate::fixture::{PATIENCE, options, script, start_with, stats};
+use crate::fixture::{PATIENCE, in_flight, options, script, start_with, stats};
 
 const CHANGED: &str = "notifications/tools/list_changed";
-const UPDATED: &str = "notifications/resources/updated";
+pub const UPDATED: &str = "notifications/resources/updated";
 
-fn one_child() -> ServeOptions {
+pub fn one_child() -> ServeOptions {
     ServeOptions {
         max_connections: Some(1),
         ..options(script("plunge-test", &["resources"]), Mode::Shared)
+    }
+}
+
+/// Waits until sessions are subscribed so often.
+async fn subscribed(server: &Server, count: u64) {
+    let begun = Instant::now();
+    loop {
+        let subscribed = &stats(server.admin_address()).await["subscribed"];
+        if subscribed["subscriptions"] == count {
+            return;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{count}: {subscribed}");
     }
 }
 
@@ -23,7 +35,7 @@ async fn start() -> (Server, Client) {
     start_with(one_child()).await
 }
 
-async fn wish(session: &Client, what: &str, uri: &str) -> Reply {
+pub async fn wish(session: &Client, what: &str, uri: &str) -> Reply {
     let method = format!("resources/{what}");
     session
         .post(&request(7, &method, json!({"uri": uri})))
@@ -31,20 +43,20 @@ async fn wish(session: &Client, what: &str, uri: &str) -> Reply {
 }
 
 /// Subscribes, or takes it back, and is told that this is so.
-async fn agreed(session: &Client, what: &str, uri: &str) {
+pub async fn agreed(session: &Client, what: &str, uri: &str) {
     let reply = wish(session, what, uri).await;
     let expected = json!({"jsonrpc": "2.0", "id": 7, "result": {}});
     assert_eq!(reply.json(), expected, "{what} {uri}");
 }
 
 /// What the child was asked for so far.
-async fn wishes(client: &Client) -> Value {
+pub async fn wishes(client: &Client) -> Value {
     let reply = client.call(1, "wishes", json!({})).await;
     serde_json::from_str(&reply.text()).unwrap()
 }
 
 /// Waits until the child was asked for exactly this.
-async fn asked(client: &Client, expected: Value) {
+pub async fn asked(client: &Client, expected: Value) {
     let begun = Instant::now();
     loop {
         let reply = client.call(1, "wishes", json!({})).await;
@@ -59,12 +71,18 @@ async fn asked(client: &Client, expected: Value) {
     }
 }
 
-async fn update(client: &Client, uri: &str) {
+pub async fn update(client: &Client, uri: &str) {
     let reply = client.call(2, "update", json!({"uri": uri})).await;
     assert_eq!(reply.text(), "updated");
 }
 
-async fn is_told(stream: &mut Events, uri: &str) {
+/// Has the child answer what it held back.
+async fn release(client: &Client) {
+    let reply = client.call(2, "release", json!({})).await;
+    assert_eq!(reply.text(), "released");
+}
+
+pub async fn is_told(stream: &mut Events, uri: &str) {
     let message = stream.next().await.unwrap();
     assert_eq!(
         (&message["method"], &message["params"]["uri"]),
@@ -73,7 +91,7 @@ async fn is_told(stream: &mut Events, uri: &str) {
 }
 
 /// The next message is this change of a list: nothing came before it.
-async fn is_told_of_a_list(client: &Client, streams: &mut [&mut Events]) {
+pub async fn is_told_of_a_list(client: &Client, streams: &mut [&mut Events]) {
     client.call(3, "changed", json!({})).await;
     for stream in streams {
         assert_eq!(stream.next().await.unwrap()["method"], CHANGED);
@@ -120,14 +138,17 @@ async fn two_sessions_on_a_resource_are_one_subscription_that_ends_with_the_last
 
 #[tokio::test]
 async fn sessions_that_subscribe_at_once_have_the_child_asked_once() {
-    let (_server, client) = start().await;
+    let (server, client) = start().await;
     let mut asking = tokio::task::JoinSet::new();
     for _ in 0..12 {
         let session = client.begin().await;
-        asking.spawn(async move { agreed(&session, "subscribe", "slow:a").await });
+        asking.spawn(async move { agreed(&session, "subscribe", "held:a").await });
     }
+    subscribed(&server, 12).await;
+    asked(&client, json!([["subscribe", "held:a"]])).await;
+    release(&client).await;
     asking.join_all().await;
-    assert_eq!(wishes(&client).await, json!([["subscribe", "slow:a"]]));
+    assert_eq!(wishes(&client).await, json!([["subscribe", "held:a"]]));
 }
 
 #[tokio::test]
@@ -153,11 +174,16 @@ async fn a_refusal_of_the_child_is_passed_on_and_leaves_nothing_behind() {
 
 #[tokio::test]
 async fn who_waited_for_an_answer_that_was_a_refusal_asks_again() {
-    let (_server, client) = start().await;
+    let (server, client) = start().await;
     let (one, other) = (client.begin().await, client.begin().await);
-    let (first, second) = tokio::join!(
+    let (first, second, ()) = tokio::join!(
         wish(&one, "subscribe", "once:a"),
-        wish(&other, "subscribe", "once:a")
+        wish(&other, "subscribe", "once:a"),
+        async {
+            subscribed(&server, 2).await;
+            asked(&client, json!([["subscribe", "once:a"]])).await;
+            release(&client).await;
+        }
     );
     let refused = [first, second].map(|reply| reply.json()["error"].is_object());
     assert!(refused[0] != refused[1], "{refused:?}");
@@ -337,4 +363,26 @@ async fn only_sessions_of_shared_children_are_offered_it() {
             assert_eq!(reply.json()["error"]["code"], -32601, "{mode:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_death_under_many_subscriptions_is_one_failure() {
+    let (server, client) = start().await;
+    let session = client.begin().await;
+    let mut asking = tokio::task::JoinSet::new();
+    let ask = |uri: String| {
+        let session = session.clone();
+        async move { wish(&session, "subscribe", &uri).await }
+    };
+    for number in 0..11 {
+        asking.spawn(ask(format!("held:{number}")));
+    }
+    in_flight(&server, 11).await;
+    asking.spawn(ask("die:a".to_owned()));
+    for reply in asking.join_all().await {
+        assert_eq!(reply.kind(), "child_died");
+    }
+    let upstream = stats(server.admin_address()).await["upstream"].clone();
+    assert_eq!(upstream["times_opened"], 0, "{upstream}");
+    agreed(&session, "subscribe", "a").await;
 }

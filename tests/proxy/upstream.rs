@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 /// One request.
@@ -45,6 +46,8 @@ pub enum Act {
     Drop,
     /// Nothing, until the client leaves.
     Silence,
+    /// The same, as soon as there is a permit for it.
+    After(Arc<Semaphore>, Box<Act>),
 }
 
 impl Act {
@@ -55,6 +58,11 @@ impl Act {
     pub fn status(status: u16) -> Self {
         Self::Say(status, "x-none: none", String::new())
     }
+}
+
+/// A message as an event.
+pub fn message(data: &Value) -> String {
+    format!("data: {data}\n\n")
 }
 
 type Play = dyn Fn(&Seen) -> Option<Act> + Send + Sync;
@@ -155,8 +163,13 @@ async fn serve(mut stream: TcpStream, play: Arc<Play>, kept: Arc<Mutex<Vec<Seen>
                 .count();
             kept.push(seen.clone());
         }
-        match play(&seen).unwrap_or_else(|| usual(&seen)) {
-            Act::Drop => return,
+        let mut act = play(&seen).unwrap_or_else(|| usual(&seen));
+        while let Act::After(permits, then) = act {
+            permits.acquire().await.unwrap().forget();
+            act = *then;
+        }
+        match act {
+            Act::Drop | Act::After(..) => return,
             Act::Silence => {
                 let _ = stream.read(&mut [0; 1]).await;
                 return;

@@ -9,6 +9,7 @@ use std::fmt::{Display, Write};
 use super::plain;
 use crate::PoolStats;
 use crate::proxy::front::{Front, Place};
+use crate::proxy::session::Extent;
 use crate::resilience::BreakerState;
 use crate::sync::Arc;
 
@@ -21,6 +22,7 @@ pub fn page(front: &Front) -> String {
     let places = front.places();
     process(&mut page, front);
     requests(&mut page, &places);
+    subscriptions(&mut page, &places);
     pools(&mut page, &places);
     guards(&mut page, &places);
     plain::metrics(&mut page, front);
@@ -197,6 +199,47 @@ fn requests(page: &mut Page, places: &[Arc<Place>]) {
         page.histogram(name, &place.name, &times.counts(), times.sum_us());
     }
 }
+
+/// Who is told of changes.
+fn subscriptions(page: &mut Page, places: &[Arc<Place>]) {
+    let extents: Vec<(&Place, Extent)> = places
+        .iter()
+        .filter_map(|place| Some((&**place, place.state.backend.extent()?)))
+        .collect();
+    for (name, help, of) in EXTENT_FIGURES {
+        page.family(name, "gauge", help);
+        for (place, extent) in &extents {
+            page.value(name, &[("upstream", &place.name)], of(extent));
+        }
+    }
+    let listening = (
+        "listening",
+        "gauge",
+        "Open `subscriptions/listen` of clients without sessions.",
+    );
+    page.each(listening, places, |place| place.state.listening());
+}
+
+/// A name, its help, and where it is read.
+type ExtentFigure = (&'static str, &'static str, fn(&Extent) -> usize);
+
+const EXTENT_FIGURES: [ExtentFigure; 3] = [
+    (
+        "subscribed_resources",
+        "Resources of shared children that sessions are subscribed to.",
+        |extent| extent.resources,
+    ),
+    (
+        "resource_subscriptions",
+        "Subscriptions of sessions to them.",
+        |extent| extent.subscriptions,
+    ),
+    (
+        "untold_resources",
+        "Resources among them that no child tells of now.",
+        |extent| extent.untold,
+    ),
+];
 
 const POOL_FIGURES: [Figure<PoolStats>; 7] = [
     (

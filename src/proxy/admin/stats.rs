@@ -117,6 +117,7 @@ fn upstream(place: &Place) -> Map<String, Value> {
         "sessions": state.sessions.len(),
         "upstream": state.backend.guard.snapshot(),
         "recycled": recycled(state),
+        "subscribed": subscribed(state),
         "pool": pool_figures(&pool),
         "connections_upstream": state.backend.source.connections().as_ref().map(pool_figures),
         "children": children,
@@ -126,6 +127,17 @@ fn upstream(place: &Place) -> Map<String, Value> {
         Value::Object(figures) => figures,
         _ => Map::new(),
     }
+}
+
+/// Who is told of changes: sessions by resource, where children are shared, and those who listen without a session.
+fn subscribed(state: &AppState) -> Value {
+    let extent = state.backend.extent();
+    json!({
+        "resources": extent.map(|extent| extent.resources),
+        "subscriptions": extent.map(|extent| extent.subscriptions),
+        "untold": extent.map(|extent| extent.untold),
+        "listening": state.listening(),
+    })
 }
 
 /// Children that were replaced though they worked, by reason.

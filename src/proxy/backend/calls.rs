@@ -121,24 +121,24 @@ impl Backend {
                     .session
                     .and_then(|session| session.child())
                     .ok_or_else(no_session)?;
-                let mut answered = None;
-                if let wire::Kind::Response { id, .. } = exchange.message.kind {
-                    answered = id.and_then(RequestId::from_raw);
-                    let is_asked = |id: &RequestId| child.routes.take_asked(id);
-                    if !answered.as_ref().is_some_and(is_asked) {
-                        // Late, or answered before: the child does not wait for it.
-                        return Ok(());
-                    }
+                if let wire::Kind::Response { id, .. } = &exchange.message.kind
+                    && !id
+                        .and_then(RequestId::from_raw)
+                        .is_some_and(|id| child.routes.take_asked(&id))
+                {
+                    // Late, or answered before: the child does not wait for it.
+                    return Ok(());
                 }
                 let patience = self.options.get().request_timeout;
                 let line = wire::single_line(exchange.body.clone());
-                if let Err(fault) = child.write(line, patience).await {
-                    if let Some(id) = answered {
-                        // The client may send it again; a child that is gone waits for nothing.
-                        child.routes.ask_again(id);
-                    }
-                    return Err(fault);
+                let written = child.write(line, patience).await;
+                if let (Err(_), wire::Kind::Response { id, .. }) =
+                    (&written, &exchange.message.kind)
+                    && let Some(id) = id.and_then(RequestId::from_raw)
+                {
+                    child.routes.ask_again(id); // its client may send the answer again
                 }
+                written?;
                 if let Some(id) = cancelled {
                     child.cancelled(&id);
                 }

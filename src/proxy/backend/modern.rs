@@ -104,7 +104,7 @@ impl Backend {
         let hello = match (&self.way, &self.beside) {
             (Way::Shared(group), _) => self.hello_of(group).await,
             (Way::Exclusive(children), _) => self.hello_of_one(children).await,
-            (Way::Session(_), Some(beside)) => match beside.group.known_hello() {
+            (Way::Session(_), Some(beside)) => match beside.group.known() {
                 Some(hello) => Ok(hello),
                 None => self.asked(beside.hello()).await,
             },
@@ -116,7 +116,7 @@ impl Backend {
 
     /// What shared children say of themselves.
     pub(super) async fn hello_of(&self, group: &Arc<Group>) -> Result<Arc<Hello>, Fault> {
-        match group.known_hello() {
+        match group.known() {
             Some(hello) => Ok(hello),
             None => self.asked(group.hello()).await,
         }
@@ -124,7 +124,7 @@ impl Backend {
 
     /// What children say of themselves that have a request at a time.
     pub(super) async fn hello_of_one(&self, children: &Exclusive) -> Result<Arc<Hello>, Fault> {
-        match children.known_hello() {
+        match children.known() {
             Some(hello) => Ok(hello),
             None => self.asked(children.hello()).await,
         }

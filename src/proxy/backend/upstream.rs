@@ -11,7 +11,7 @@ use crate::proxy::leased::{Exclusive, Oneshot};
 use crate::proxy::live::Live;
 use crate::proxy::options::{Mode, ServeOptions};
 use crate::proxy::peer::PeerSource;
-use crate::proxy::session::{Nursery, SessionTable};
+use crate::proxy::session::{Extent, Nursery, SessionTable};
 use crate::proxy::shared::{Group, Wanted};
 use crate::proxy::tasks::Tasks;
 use crate::proxy::wire::Fault;
@@ -163,6 +163,25 @@ impl Backend {
             Recycled::Uses => (reason, count),
             Recycled::Lifetime => (reason, count + outlived),
         })
+    }
+
+    /// How much sessions are subscribed to on shared children; `None`: what they subscribe to is not this proxy's.
+    pub fn extent(&self) -> Option<Extent> {
+        match &self.way {
+            Way::Shared(group) => group.extent(),
+            Way::Session(_) | Way::Exclusive(_) | Way::Oneshot(_) => None,
+        }
+    }
+
+    /// Subscriptions of clients without sessions that are open on children.
+    pub fn listening(&self) -> usize {
+        let group = match (&self.way, &self.beside) {
+            (Way::Shared(group), _) => Some(group),
+            (_, Some(beside)) => Some(&beside.group),
+            _ => None,
+        };
+        let children = group.map(|group| group.children()).unwrap_or_default();
+        children.iter().map(|child| child.listening()).sum()
     }
 
     /// Ends overdue requests, gives up children that are dead or hang.

@@ -60,6 +60,8 @@ pub struct Flight {
     pub manner: Manner,
     inbox: Inbox<Result<Answer, Fault>>,
     ticket: Option<Ticket>,
+    /// The client's request that this one is sent for: its end is reported as that one's.
+    front: Option<Arc<Flight>>,
     hold: Mutex<Hold>,
 }
 
@@ -131,6 +133,22 @@ impl Flight {
             manner,
             inbox: Inbox::default(),
             ticket,
+            front: None,
+            hold: Mutex::new(Hold::Nothing),
+        })
+    }
+
+    /// A request of the proxy's own that is sent for a client's.
+    pub fn behind(front: &Arc<Self>) -> Arc<Self> {
+        Arc::new(Self {
+            id: front.id.clone(),
+            token: None,
+            owner: front.owner,
+            takes_stream: false,
+            manner: Manner::Legacy,
+            inbox: Inbox::default(),
+            ticket: None,
+            front: Some(front.clone()),
             hold: Mutex::new(Hold::Nothing),
         })
     }
@@ -182,15 +200,20 @@ impl Flight {
     }
 
     fn report(&self, outcome: Outcome) {
-        if let Some(ticket) = &self.ticket {
+        if let Some(ticket) = self.ticket() {
             ticket.end(outcome);
         }
     }
 
     fn report_fault(&self, fault: &Fault) -> bool {
-        self.ticket
-            .as_ref()
-            .is_some_and(|ticket| ticket.fail(fault))
+        self.ticket().is_some_and(|ticket| ticket.fail(fault))
+    }
+
+    fn ticket(&self) -> Option<&Ticket> {
+        match &self.front {
+            None => self.ticket.as_ref(),
+            Some(front) => front.ticket.as_ref(),
+        }
     }
 
     /// Whether somebody still waits for it.

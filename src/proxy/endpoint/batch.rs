@@ -14,7 +14,7 @@ use crate::proxy::call::{Call, Manner, Step};
 use crate::proxy::http::{self, Accepts, Reply, Version};
 use crate::proxy::session::Session;
 use crate::proxy::state::AppState;
-use crate::proxy::wire::{self, Code, Envelope, Fault, Kind, RawId};
+use crate::proxy::wire::{self, Code, Fault, Kind, RawId};
 use crate::resilience::Deadline;
 
 /// Messages that one batch may have.
@@ -45,7 +45,7 @@ pub async fn batch(
 ///
 /// # Errors
 ///
-/// As [`batch`]; where none of them expects an answer, also that one could not be passed on.
+/// As [`batch`].
 pub async fn begin_batch(
     state: &AppState,
     session: Option<&Arc<Session>>,
@@ -74,8 +74,8 @@ pub async fn begin_batch(
         let text = "`initialize` cannot be part of a batch";
         return Err(Fault::new(Code::BadMessage, text));
     }
-    let is_request = |message: &Envelope<'_>| matches!(message.kind, Kind::Request { .. });
-    let asks = messages.iter().any(is_request);
+    let asks = |message: &wire::Envelope<'_>| matches!(message.kind, Kind::Request { .. });
+    let is_asked = messages.iter().any(asks);
     let mut calls = Vec::new();
     for (item, message) in items.iter().zip(&messages) {
         // An array holds answers only: what comes before them goes to the session's stream.
@@ -96,17 +96,21 @@ pub async fn begin_batch(
                 let call = state.backend.call(id, &exchange).await;
                 calls.push((RawId::new(id), call));
             }
-            _ => match state.backend.tell(&exchange).await.map_err(untold) {
+            _ => match state.backend.tell(&exchange).await {
                 Ok(()) => {}
-                // Who asks gets answers: nobody asked for this, and what was begun goes on.
-                Err(fault) if asks => {
-                    tracing::debug!(text = fault.message, "a notification was not passed on");
+                // What is asked is answered, whatever becomes of the rest; but nothing is, where all is over.
+                Err(fault) if is_asked && (!is_over(&fault) || !calls.is_empty()) => {
+                    tracing::debug!(reason = fault.message, "a message of a batch was not taken");
                 }
-                Err(fault) => return Err(fault),
+                Err(fault) => return Err(untold(fault)),
             },
         }
     }
     Ok((!calls.is_empty()).then_some(Batch(calls)))
+}
+
+fn is_over(fault: &Fault) -> bool {
+    matches!(fault.code, Code::ChildDied | Code::SessionEnded)
 }
 
 impl Batch {

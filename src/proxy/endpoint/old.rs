@@ -15,7 +15,7 @@ use super::route::ended;
 use crate::proxy::backend::Exchange;
 use crate::proxy::call::{Call, Manner, Step};
 use crate::proxy::http::{self, Accepts, EventStream, Reply, Source, Version};
-use crate::proxy::session::{Session, SessionTable};
+use crate::proxy::session::{Debt, Session, SessionTable};
 use crate::proxy::state::AppState;
 use crate::proxy::wire::{self, Code, Fault, Kind, RawId};
 use crate::resilience::Deadline;
@@ -117,21 +117,22 @@ async fn request(state: &AppState, session: &Arc<Session>, id: &str, exchange: &
         }
         return;
     }
+    let debt = session.outbox().owe();
     match state.backend.call(id, exchange).await {
-        Ok(call) => state.tasks.spawn(pump(call, session.clone())),
+        Ok(call) => state.tasks.spawn(pump(call, debt)),
         Err(refused) => fault(refused),
     }
 }
 
-/// Brings what the call brings to the stream.
-async fn pump(mut call: Call, session: Arc<Session>) {
+/// Brings what the call brings to the stream, which stays for that where the session ends meanwhile.
+async fn pump(mut call: Call, debt: Debt) {
     loop {
         let (message, over) = match call.step().await {
             Step::Related(message) => (message, false),
             Step::Answer { message, .. } => (message, true),
             Step::Fault(fault) => (fault.to_json(Some(call.id().as_bytes())).into(), true),
         };
-        session.outbox().send(message);
+        debt.send(message);
         if over {
             return;
         }

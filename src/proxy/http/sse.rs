@@ -13,6 +13,7 @@ use bytes::Bytes;
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::proxy::call::{Call, Inbox, Item, Step};
+use crate::proxy::seed::seed;
 use crate::proxy::session::{EventId, Outbox, Reader};
 use crate::sync::Arc;
 
@@ -43,10 +44,7 @@ pub fn encode(message: &[u8], id: Option<EventId>) -> Bytes {
 /// What comes first on a session's stream: when to come back, and for clients that know of it an event
 /// without a message, which gives them an id to come back with.
 fn opening(id: EventId, primes: bool) -> Bytes {
-    let mut random = [0_u8; 8];
-    // Without random numbers all clients get the same pause.
-    let _ = getrandom::fill(&mut random);
-    let pause = RETRY_MS.0 + u64::from_ne_bytes(random) % RETRY_MS.1;
+    let pause = RETRY_MS.0 + seed() % RETRY_MS.1;
     if primes {
         format!("id: {id}\nretry: {pause}\ndata: \n\n").into()
     } else {

@@ -175,24 +175,24 @@ impl Exclusive {
         self.pool.wait_ready().await.map_err(none_free)
     }
 
-    /// What the children said of themselves, once one did.
-    pub fn known_hello(&self) -> Option<Arc<Hello>> {
-        self.hello.get().cloned()
-    }
-
     /// What the children say of themselves.
     ///
     /// # Errors
     ///
     /// As [`call`](Self::call).
     pub async fn hello(&self) -> Result<Arc<Hello>, Fault> {
-        if let Some(hello) = self.known_hello() {
+        if let Some(hello) = self.known() {
             return Ok(hello);
         }
         let patience = self.options.get().acquire_timeout;
         let lease = self.pool.acquire_timeout(self.patience(patience));
         let hello = lease.await.map_err(none_free)?.hello.clone();
         Ok(self.hello.get_or_init(|| hello).clone())
+    }
+
+    /// The same, if some child said it.
+    pub fn known(&self) -> Option<Arc<Hello>> {
+        self.hello.get().cloned()
     }
 
     /// Passes a cancellation on to the child that has the request.

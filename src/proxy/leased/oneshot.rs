@@ -1,8 +1,8 @@
 //! `oneshot` mode: a child for each request, which answers it and exits.
 //!
 //! Promise: a child sees one request and the end of its input; it is never used again and always reaped.
-//! That it exits after its answer is success. At most as many run as children are allowed; who comes then
-//! waits in the pool's line. In the revision without sessions a client that goes away ends its child.
+//! That it exits after its answer is success; where its client has no session, and goes away, it is ended. At most as many run as children are allowed; who comes then
+//! waits in the pool's line.
 
 use std::time::Duration;
 
@@ -52,18 +52,18 @@ impl Oneshot {
         let child = Arc::new(self.nursery.take().await?.without_answers());
         // Before the write: dropped in the middle of it, the request still ends and lets go.
         flight.hold(Box::new(self.busy.enter(&child)));
-        let is_modern = flight.manner.is_modern();
+        let (id, is_modern) = (flight.id.value(), flight.manner.is_modern());
         let mut call = child.call(flight, line, deadline, 1).await?;
-        child.finish();
-        if is_modern {
-            // Not the child itself: its end would wait for that of the call.
+        if let (Some(id), true) = (id, is_modern) {
             let child = Arc::downgrade(&child);
             call.or_else(move || {
+                // With its request it goes.
                 if let Some(child) = child.upgrade() {
-                    child.give_up();
+                    child.cancelled(&id);
                 }
             });
         }
+        child.finish();
         Ok(call)
     }
 

@@ -14,6 +14,7 @@ use super::core::{Core, Place};
 use super::head::{self, Media};
 use super::outgoing::Outgoing;
 use super::subscription;
+use crate::proxy::seed::seed;
 use crate::proxy::wire::{self, Code, Fault, RequestId, subscription::Known};
 use crate::transport::http::{HttpBody, HttpRequest};
 use crate::transport::sse::{Reconnect, SseEvent, SseParser};
@@ -141,12 +142,8 @@ pub fn pass_on(core: &Core, text: Bytes, id: Option<&RequestId>, greets: bool) -
 impl<'a> Follower<'a> {
     /// A stream that was never open.
     pub fn new(core: &'a Core, id: Option<&'a RequestId>, greets: bool) -> Self {
-        let mut random = [0_u8; 8];
-        // Without random numbers all streams come back after the same pauses.
-        let _ = getrandom::fill(&mut random);
-        let seed = u64::from_ne_bytes(random);
         Self {
-            policy: Reconnect::new(core.source.reconnect, seed),
+            policy: Reconnect::new(core.source.reconnect, seed()),
             core,
             id,
             greets,

@@ -98,6 +98,13 @@ impl Listeners {
         }
     }
 
+    /// Those whom the proxy itself tells, now.
+    pub fn len(&self) -> usize {
+        let told = self.told.lock();
+        let open = told.iter().filter(|one| one.inbox.strong_count() > 0);
+        open.count()
+    }
+
     /// Tells when every subscription is to end: with its next change.
     pub fn closing(&self) -> watch::Receiver<u64> {
         self.closes.subscribe()

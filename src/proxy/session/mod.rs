@@ -19,9 +19,9 @@ mod tests;
 
 pub use listeners::Listeners;
 pub use nursery::Nursery;
-pub use outbox::Outbox;
+pub use outbox::{Debt, Outbox};
 pub use owned::{OwnedChild, cancellation};
 pub use replay::{EventId, Reader, Replay};
 pub use session::Session;
-pub use subscribers::{Holder, Pauses, Subscribers, Topic};
+pub use subscribers::{Extent, Pauses, Said, Subscribers, Topic};
 pub use table::SessionTable;

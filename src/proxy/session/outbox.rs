@@ -33,7 +33,12 @@ struct State {
     /// How often what waited was handed to a stream.
     handed: u64,
     closed: bool,
+    /// Those who have something to say yet.
+    debts: usize,
 }
+
+/// The right to say something though it is closed: until the last of them is dropped its streams stay open.
+pub struct Debt(Outbox);
 
 impl Outbox {
     /// One that takes nothing.
@@ -101,7 +106,7 @@ impl Outbox {
             return;
         }
         state.bytes += message.len();
-        state.waiting.push_back(message);
+        state.waiting.push_back(alone(message));
         while state.waiting.len() > MAX_WAITING || state.bytes > MAX_WAITING_BYTES {
             let Some(oldest) = state.waiting.pop_front() else {
                 return;
@@ -129,17 +134,65 @@ impl Outbox {
         self.state.lock().closed
     }
 
-    /// Ends the streams and takes nothing more.
+    /// Takes nothing more and ends the streams, once those who have something to say have said it.
     pub fn close(&self) {
         let mut state = self.state.lock();
         state.closed = true;
         state.bytes = 0;
         let waiting = mem::take(&mut state.waiting);
-        let streams = mem::take(&mut state.streams);
+        let streams = state.last_streams();
         drop(state);
         drop(waiting);
-        for stream in streams {
-            stream.finish(());
+        end(streams);
+    }
+
+    /// Keeps its streams open for one more answer.
+    pub fn owe(&self) -> Debt {
+        self.state.lock().debts += 1;
+        Debt(self.clone())
+    }
+}
+
+impl Debt {
+    /// Says it.
+    pub fn send(&self, message: Bytes) {
+        self.0.send(message);
+    }
+}
+
+impl Drop for Debt {
+    fn drop(&mut self) {
+        let mut state = self.0.state.lock();
+        state.debts -= 1;
+        let streams = state.last_streams();
+        drop(state);
+        end(streams);
+    }
+}
+
+impl State {
+    /// The streams, if it is closed and nobody has anything to say any more.
+    fn last_streams(&mut self) -> Vec<Arc<Inbox<()>>> {
+        match self.closed && self.debts == 0 {
+            true => mem::take(&mut self.streams),
+            false => Vec::new(),
         }
+    }
+}
+
+/// Outside the lock: it wakes tasks.
+fn end(streams: Vec<Arc<Inbox<()>>>) {
+    for stream in streams {
+        stream.finish(());
+    }
+}
+
+/// A message that is kept for long, in memory of its own where it is small: as a piece of what was read with it, it
+/// would keep all of that.
+pub(super) fn alone(message: Bytes) -> Bytes {
+    const SMALL: usize = 16 << 10;
+    match message.len() {
+        0..=SMALL => Bytes::copy_from_slice(&message),
+        _ => message,
     }
 }

@@ -1,7 +1,7 @@
 //! What a session's child asked its client and has no answer to yet.
 //!
-//! Promise: so many are kept, the oldest go first; one that nobody answers is given up after a while. One that
-//! waits for a stream counts as seen once a stream brought it.
+//! Promise: so many are kept, the oldest go first; one that nobody answers is waited for no longer than a while, and
+//! taken all the same if its answer comes. One that waits for a stream counts as seen once a stream brought it.
 //! Cost: a look at each of a few.
 
 use tokio::time::Instant;
@@ -21,7 +21,8 @@ struct Question {
     id: RequestId,
     /// It waits for a stream, unless what waited was handed out since this count.
     waits: Option<u64>,
-    until: Instant,
+    /// Until when it is waited for; `None`: no longer.
+    until: Option<Instant>,
 }
 
 impl Questions {
@@ -31,6 +32,7 @@ impl Questions {
             // Given up: a late answer to it is dropped.
             self.0.remove(0);
         }
+        let until = Some(until);
         self.0.push(Question { id, waits, until });
     }
 
@@ -46,21 +48,23 @@ impl Questions {
         asked.map(|asked| asked.waits = None).is_some()
     }
 
-    /// Gives up those whose time is over; tells whether there were any.
+    /// Waits no longer for those whose time is over; tells whether there were any.
     pub fn give_up(&mut self, now: Instant) -> bool {
-        let before = self.0.len();
-        self.0.retain(|asked| asked.until > now);
-        self.0.len() < before
+        let mut given_up = false;
+        for asked in &mut self.0 {
+            given_up |= asked.until.take_if(|until| *until <= now).is_some();
+        }
+        given_up
     }
 
-    /// Whether the client can see one of them.
+    /// Whether the client can see one of them that is waited for.
     pub fn are_seen(&self, outbox: &Outbox) -> bool {
         if self.0.is_empty() {
             return false;
         }
         let handed = outbox.handed();
-        let is_seen = |asked: &Question| asked.waits.is_none_or(|waits| handed > waits);
-        self.0.iter().any(is_seen)
+        let mut awaited = self.0.iter().filter(|asked| asked.until.is_some());
+        awaited.any(|asked| asked.waits.is_none_or(|waits| handed > waits))
     }
 
     /// Whether there are none.

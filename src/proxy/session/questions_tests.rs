@@ -83,7 +83,10 @@ async fn a_question_that_is_not_answered_in_the_time_of_a_call_is_given_up() {
         "it was held up until now"
     );
     assert!(ends_after(&routes, SILENCE).await);
-    assert!(!routes.take_asked(&RequestId::Integer(5)));
+    assert!(
+        routes.take_asked(&RequestId::Integer(5)),
+        "a late answer is taken"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -11,6 +11,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 
 use super::Outbox;
+use super::outbox::alone;
 use crate::proxy::http::Source;
 use crate::sync::{Arc, Mutex};
 
@@ -190,7 +191,7 @@ impl State {
             return;
         }
         self.bytes += message.len();
-        self.events.push_back((self.last, message));
+        self.events.push_back((self.last, alone(message)));
         while self.events.len() > MAX_EVENTS || (self.bytes > MAX_BYTES && self.events.len() > 1) {
             if let Some((_, oldest)) = self.events.pop_front() {
                 self.bytes -= oldest.len();

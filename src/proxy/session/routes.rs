@@ -136,7 +136,7 @@ impl Routes {
     }
 
     /// Takes out the requests whose time is over. While the child waits for its client only their
-    /// whole time runs; a question that is as old as that is given up.
+    /// whole time runs; for a question that is as old as that they wait no longer.
     pub fn expired(&self, now: Instant) -> Vec<Arc<Flight>> {
         let mut tables = self.tables.lock();
         let mut is_asking = false;
@@ -156,15 +156,15 @@ impl Routes {
         {
             return Vec::new();
         }
-        let expired = tables
-            .flights
-            .extract_if(.., |entry| entry.deadline.expires() <= now);
+        let is_over = |entry: &mut Entry| entry.deadline.expires() <= now;
+        let expired: Vec<_> = tables.flights.extract_if(.., is_over).collect();
+        drop(tables);
+        let expired = expired.into_iter().map(|entry| entry.flight);
         expired
-            .map(|entry| {
+            .inspect(|flight| {
                 if is_asking {
-                    entry.flight.excuse(); // its client was slow to answer, not the child
+                    flight.excuse(); // its client was slow to answer, not the child
                 }
-                entry.flight
             })
             .collect()
     }

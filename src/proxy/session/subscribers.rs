@@ -1,9 +1,9 @@
-//! Which sessions are subscribed to which resource on shared children, and which child was asked for it.
+//! Which sessions are subscribed to which resource on shared children, and which child tells of it.
 //!
-//! Promise: a change is told to the sessions that subscribed to this very name, once each, and to nobody else, for a
-//! name may be what one client alone knows; the end of a
-//! session takes back what it had; the table is bounded. What is asked of children for a resource is asked one
-//! after the other, by whoever has its turn.
+//! Promise: a change is told to the sessions that subscribed to this very name, and to nobody else, for a
+//! name may be what one client alone knows. One child's word counts at a time, whoever else tells of it: so a change
+//! comes once. The end of a session takes back what it had; the table is bounded. What is asked of children for a
+//! resource is asked one after the other, by whoever has its turn.
 //! Cost: one lock for each change, subscription and end of a session; nothing for other messages.
 
 use std::collections::{HashMap, HashSet};
@@ -11,6 +11,7 @@ use std::collections::{HashMap, HashSet};
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use super::table::shrink;
 use super::{Outbox, Session};
 use crate::proxy::wire::{Code, Fault};
 use crate::resilience::Backoff;
@@ -45,25 +46,47 @@ struct Table {
 
 struct Entry {
     topic: Arc<Topic>,
-    told: Vec<Told>,
-    holder: Option<Holder>,
+    /// By the session's key.
+    told: HashMap<u64, Told>,
+    /// The child that agreed to tell of it, and whose word counts.
+    holder: Option<u64>,
+    /// The one that is being asked to. Its word counts where nobody else's does: it may tell before its answer is seen.
+    asked: Option<u64>,
+    /// Those that may tell of it, too, until they were asked not to.
+    others: Vec<u64>,
+    /// Another one is not asked before.
+    until: Option<Instant>,
 }
 
 /// A session that is told.
 struct Told {
-    key: u64,
     /// Its latest request for it: an earlier one that fails does not take it off.
     claim: u64,
+    /// It was told that this is so: a later request that is not answered does not take it off.
+    is_agreed: bool,
     outbox: Outbox,
 }
 
-/// The child that was asked for a resource.
+/// What a child said that was asked for a resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Holder {
-    /// Its key.
-    pub child: u64,
-    /// Whether it agreed; else it may have.
-    pub is_sure: bool,
+pub enum Said {
+    /// It tells of it.
+    Yes,
+    /// It does not, or was not asked after all.
+    No,
+    /// Nothing in time: it may.
+    Nothing,
+}
+
+/// How much there is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Extent {
+    /// Resources that somebody is subscribed to.
+    pub resources: usize,
+    /// Subscriptions of sessions to them.
+    pub subscriptions: usize,
+    /// Resources among them that no child tells of now.
+    pub untold: usize,
 }
 
 /// A resource that somebody is subscribed to.
@@ -78,8 +101,6 @@ pub struct Topic {
 pub struct Pauses {
     /// The pauses.
     pub backoff: Backoff,
-    /// Not before.
-    pub until: Option<Instant>,
     /// When one that was asked again agreed.
     pub agreed: Option<Instant>,
 }
@@ -118,23 +139,42 @@ impl Subscribers {
             return None;
         }
         let entry = table.entries.get_mut(uri)?;
-        entry.told.retain(|told| told.key != key);
+        entry.told.remove(&key);
         entry.told.is_empty().then(|| entry.topic.clone())
     }
 
-    /// Takes a session off a resource, unless it asked for it again since this request.
-    pub fn leave_claim(&self, key: u64, uri: &str, claim: u64) {
+    /// Takes a session off a resource, unless it asked for it again since this request; where this one was not
+    /// refused, but failed, it stays as far as it was on it before.
+    pub fn leave_claim(&self, key: u64, uri: &str, claim: u64, is_refused: bool) {
         let mut table = self.table.lock();
         let Some(entry) = table.entries.get_mut(uri) else {
             return;
         };
-        let before = entry.told.len();
-        entry
-            .told
-            .retain(|told| (told.key, told.claim) != (key, claim));
-        if entry.told.len() < before {
+        let told = entry.told.get(&key);
+        if told.is_some_and(|told| told.claim == claim && (is_refused || !told.is_agreed)) {
+            entry.told.remove(&key);
             table.forget_mine(key, uri);
         }
+    }
+
+    /// Notes that the session is told that it is on it.
+    pub fn agree(&self, topic: &Arc<Topic>, key: u64) {
+        self.with(topic, |entry| {
+            if let Some(told) = entry.told.get_mut(&key) {
+                told.is_agreed = true;
+            }
+        });
+    }
+
+    /// Whether another child is to be asked later.
+    pub fn is_early(&self, topic: &Arc<Topic>, now: Instant) -> bool {
+        self.with(topic, |entry| entry.is_early(now))
+            .unwrap_or(false)
+    }
+
+    /// Has no other child asked for it before that.
+    pub fn pause(&self, topic: &Arc<Topic>, until: Option<Instant>) {
+        self.with(topic, |entry| entry.until = until);
     }
 
     /// Takes a session off everything.
@@ -142,79 +182,185 @@ impl Subscribers {
         let mut table = self.table.lock();
         for uri in table.mine.remove(&key).unwrap_or_default() {
             if let Some(entry) = table.entries.get_mut(&uri) {
-                entry.told.retain(|told| told.key != key);
+                entry.told.remove(&key);
             }
         }
     }
 
-    /// Tells those who are subscribed to this resource; `false`: nobody is.
-    pub fn tell(&self, uri: &str, message: &Bytes) -> bool {
+    /// Gives back the room that a crowd needed.
+    pub fn shrink(&self) {
+        let mut table = self.table.lock();
+        shrink(&mut table.entries);
+        shrink(&mut table.mine);
+        for entry in table.entries.values_mut() {
+            shrink(&mut entry.told);
+        }
+    }
+
+    /// Tells those who are subscribed to this resource what a child says; `false`: nobody is, or its word does not count.
+    pub fn tell(&self, uri: &str, child: u64, message: &Bytes) -> bool {
         if uri.len() > MAX_URI {
             return false;
         }
-        let told: Vec<Outbox> = {
+        let told = {
             let table = self.table.lock();
-            if table.entries.is_empty() {
-                return false;
-            }
-            let told = table.entries.get(uri).map(|entry| &entry.told);
-            let told = told.into_iter().flatten();
-            told.map(|told| told.outbox.clone()).collect()
+            let entry = table.entries.get(uri);
+            entry
+                .filter(|entry| entry.heeds(child))
+                .map(Entry::outboxes)
         };
-        for outbox in &told {
-            outbox.send(message.clone());
-        }
+        let told = told.unwrap_or_default();
+        send(&told, message);
         !told.is_empty()
+    }
+
+    /// Tells them what no child said.
+    pub fn announce(&self, topic: &Arc<Topic>, message: &Bytes) {
+        let told = self.with(topic, |entry| entry.outboxes());
+        send(&told.unwrap_or_default(), message);
     }
 
     /// Whether the session is still under this topic.
     pub fn is_in(&self, topic: &Arc<Topic>, key: u64) -> bool {
-        self.with(topic, |entry| entry.told.iter().any(|told| told.key == key))
+        self.with(topic, |entry| entry.told.contains_key(&key))
             .unwrap_or(false)
     }
 
-    /// Whether nobody is.
-    pub fn is_vacant(&self, topic: &Arc<Topic>) -> bool {
-        self.with(topic, |entry| entry.told.is_empty())
-            .unwrap_or(true)
-    }
-
-    /// The child that was asked for it.
-    pub fn holder(&self, topic: &Arc<Topic>) -> Option<Holder> {
+    /// The child that tells of it.
+    pub fn holder(&self, topic: &Arc<Topic>) -> Option<u64> {
         self.with(topic, |entry| entry.holder)?
     }
 
-    /// Notes the child that was asked for it; returns the one before. For who has the turn.
-    pub fn hold(&self, topic: &Arc<Topic>, holder: Option<Holder>) -> Option<Holder> {
-        self.with(topic, |entry| std::mem::replace(&mut entry.holder, holder))?
+    /// Those that may tell of it, too.
+    pub fn others(&self, topic: &Arc<Topic>) -> Vec<u64> {
+        self.with(topic, |entry| entry.others.clone())
+            .unwrap_or_default()
+    }
+
+    /// Notes that a child is being asked for it. For who has the turn.
+    pub fn ask(&self, topic: &Arc<Topic>, child: u64) {
+        self.with(topic, |entry| entry.asked = Some(child));
+    }
+
+    /// Notes what the child said; returns the one that told of it before, if that is another. For who has the turn.
+    pub fn answered(&self, topic: &Arc<Topic>, child: u64, said: Said) -> Option<u64> {
+        self.with(topic, |entry| {
+            entry.asked = None;
+            match said {
+                Said::No => None,
+                Said::Nothing => {
+                    entry.suspect(child);
+                    None
+                }
+                Said::Yes => {
+                    entry.others.retain(|other| *other != child);
+                    let before = entry.holder.replace(child);
+                    let before = before.filter(|before| *before != child);
+                    before.inspect(|before| entry.suspect(*before))
+                }
+            }
+        })?
+    }
+
+    /// Where nobody is left, has the child that tells of it be one of those that need not; whether that is so.
+    pub fn release(&self, topic: &Arc<Topic>) -> bool {
+        let released = self.with(topic, |entry| {
+            let is_vacant = entry.told.is_empty();
+            if is_vacant && let Some(holder) = entry.holder.take() {
+                entry.suspect(holder);
+            }
+            is_vacant
+        });
+        released.unwrap_or(true)
+    }
+
+    /// Notes that a child does not tell of it any more, as far as that can be known. For who has the turn.
+    pub fn acquit(&self, topic: &Arc<Topic>, child: u64) {
+        self.with(topic, |entry| entry.others.retain(|other| *other != child));
     }
 
     /// Lets a topic go that has neither session nor child. For who has the turn.
     pub fn forget(&self, topic: &Arc<Topic>) {
-        let is_over = |entry: &mut Entry| entry.told.is_empty() && entry.holder.is_none();
+        let is_over = |entry: &mut Entry| {
+            entry.told.is_empty() && entry.holder.is_none() && entry.others.is_empty()
+        };
         let mut table = self.table.lock();
         if table.entry(topic).is_some_and(is_over) {
             table.entries.remove(&topic.uri);
         }
     }
 
-    /// Topics whose child has to be told that nobody is left, or is none of `serving` any more.
-    pub fn due(&self, serving: impl Fn() -> Vec<u64>) -> Vec<Arc<Topic>> {
+    /// Topics that some child has to be asked for, or not to tell of; the more urgent ones last.
+    pub fn due(&self, serving: &[u64], now: Instant) -> Vec<Arc<Topic>> {
         let table = self.table.lock();
-        if table.entries.is_empty() {
-            return Vec::new();
+        let (mut due, mut lost) = (Vec::new(), Vec::new());
+        for entry in table.entries.values() {
+            let is_vacant = entry.told.is_empty();
+            if !is_vacant && !entry.is_early(now) && entry.is_lost(serving) {
+                lost.push(entry.topic.clone());
+            } else if is_vacant || !entry.others.is_empty() {
+                due.push(entry.topic.clone());
+            }
         }
-        let serving = serving();
-        let is_lost = |holder: Holder| holder.is_sure && !serving.contains(&holder.child);
+        due.append(&mut lost);
+        due
+    }
+
+    /// Whether there is nothing.
+    pub fn is_empty(&self) -> bool {
+        self.table.lock().entries.is_empty()
+    }
+
+    /// How much there is; a look at every resource.
+    pub fn extent(&self, serving: &[u64]) -> Extent {
+        let table = self.table.lock();
+        let mut extent = Extent::default();
         let entries = table.entries.values();
-        entries
-            .filter(|entry| entry.told.is_empty() || entry.holder.is_some_and(is_lost))
-            .map(|entry| entry.topic.clone())
-            .collect()
+        for entry in entries.filter(|entry| !entry.told.is_empty()) {
+            extent.resources += 1;
+            extent.subscriptions += entry.told.len();
+            extent.untold += usize::from(entry.holder.is_none() || entry.is_lost(serving));
+        }
+        extent
     }
 
     fn with<R>(&self, topic: &Arc<Topic>, look: impl FnOnce(&mut Entry) -> R) -> Option<R> {
         self.table.lock().entry(topic).map(look)
+    }
+}
+
+impl Entry {
+    /// Whether this child's word counts.
+    fn heeds(&self, child: u64) -> bool {
+        self.holder.or(self.asked) == Some(child)
+    }
+
+    /// Whether the child that told of it serves no more.
+    fn is_lost(&self, serving: &[u64]) -> bool {
+        self.holder.is_some_and(|holder| !serving.contains(&holder))
+    }
+
+    fn is_early(&self, now: Instant) -> bool {
+        self.until.is_some_and(|until| now < until)
+    }
+
+    /// Has a child asked not to tell of it.
+    fn suspect(&mut self, child: u64) {
+        if self.holder != Some(child) && !self.others.contains(&child) {
+            self.others.push(child);
+        }
+    }
+
+    fn outboxes(&self) -> Vec<Outbox> {
+        let told = self.told.values();
+        told.map(|told| told.outbox.clone()).collect()
+    }
+}
+
+/// Outside the lock: it wakes tasks.
+fn send(told: &[Outbox], message: &Bytes) {
+    for outbox in told {
+        outbox.send(message.clone());
     }
 }
 
@@ -248,25 +394,24 @@ impl Table {
         let entry = self.entries.entry(uri.clone()).or_insert_with(|| {
             let pauses = Pauses {
                 backoff,
-                until: None,
                 agreed: None,
             };
             let turn = Arc::new(tokio::sync::Mutex::new(pauses));
             Entry {
                 topic: Arc::new(Topic { uri, turn }),
-                told: Vec::new(),
+                told: HashMap::new(),
                 holder: None,
+                asked: None,
+                others: Vec::new(),
+                until: None,
             }
         });
-        let key = session.key;
-        match entry.told.iter_mut().find(|told| told.key == key) {
-            Some(told) => told.claim = claim,
-            None => entry.told.push(Told {
-                key,
-                claim,
-                outbox: session.outbox().clone(),
-            }),
-        }
+        let told = entry.told.entry(session.key).or_insert_with(|| Told {
+            claim,
+            is_agreed: false,
+            outbox: session.outbox().clone(),
+        });
+        told.claim = claim;
         (entry.topic.clone(), claim)
     }
 

@@ -6,7 +6,7 @@
 use crate::sync::Arc;
 use crate::sync::{AtomicU64, AtomicUsize, Ordering};
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hash, RandomState};
 use std::time::Duration;
 
 use crate::sync::Mutex;
@@ -18,7 +18,7 @@ use crate::proxy::http::{ToolHeaders, Version};
 use crate::proxy::wire::{Code, Fault};
 
 const SHARDS: usize = 16;
-/// Places of a shard that are kept though nobody is there.
+/// Places of a table that are kept though nobody is there.
 const KEPT_ROOM: usize = 64;
 
 type Shard = Mutex<HashMap<Box<str>, Arc<Session>>>;
@@ -137,13 +137,9 @@ impl SessionTable {
             self.end(&id);
         }
         for shard in &self.shards {
-            let mut sessions = shard.lock();
-            // What a crowd needed is given back once it left; some room stays for those who come next.
-            if sessions.capacity() > KEPT_ROOM && sessions.len() < sessions.capacity() / 4 {
-                let room = (sessions.len() * 2).max(KEPT_ROOM);
-                sessions.shrink_to(room);
-            }
+            shrink(&mut *shard.lock());
         }
+        self.subscribers.shrink();
     }
 
     /// Ends requests whose time is over, and gives up children that show no sign of life; says how many.
@@ -220,6 +216,14 @@ impl SessionTable {
 
     fn now_ms(&self) -> u64 {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// Gives back what a crowd needed once it left; some room stays for those who come next.
+pub fn shrink<K: Eq + Hash, V>(map: &mut HashMap<K, V>) {
+    if map.capacity() > KEPT_ROOM && map.len() < map.capacity() / 4 {
+        let room = (map.len() * 2).max(KEPT_ROOM);
+        map.shrink_to(room);
     }
 }
 

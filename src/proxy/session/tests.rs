@@ -208,7 +208,8 @@ async fn a_death_reaches_every_request_and_what_comes_after_it() {
 #[tokio::test(start_paused = true)]
 async fn no_request_times_out_while_the_child_waits_for_its_client() {
     let routes = Routes::new(limits());
-    let _call = fly(&routes, "1", None, true);
+    let _stream = routes.outbox.open().unwrap();
+    let _call = fly(&routes, "1", None, false);
     routes.on_line(Bytes::from_static(
         br#"{"jsonrpc":"2.0","id":5,"method":"elicitation/create"}"#,
     ));
@@ -290,7 +291,7 @@ async fn all_sessions_have_so_many_resources_and_their_ends_make_room() {
     assert_eq!(enter(&table, one, "more").err(), Some(Code::Busy));
     assert!(enter(&table, one, "9999").is_ok(), "it is there");
     table.end(&sessions[1].id);
-    let vacant = table.subscribers.due(Vec::new);
+    let vacant = table.subscribers.due(&[], Instant::now());
     assert_eq!(vacant.len(), 250, "their child is to be told");
     for topic in &vacant {
         table.subscribers.forget(topic);
@@ -302,24 +303,80 @@ async fn all_sessions_have_so_many_resources_and_their_ends_make_room() {
 async fn a_session_that_is_over_subscribes_to_nothing_and_a_topic_stays_while_a_child_has_it() {
     let table = SessionTable::new(2);
     let session = table.begin(Version::LATEST, None).unwrap();
-    let topic = enter(&table, &session, "a").unwrap();
-    let holder = Holder {
-        child: 1,
-        is_sure: true,
-    };
-    table.subscribers.hold(&topic, Some(holder));
-    assert!(table.subscribers.due(|| vec![1]).is_empty());
+    let (topic, subscribers) = (enter(&table, &session, "a").unwrap(), &table.subscribers);
+    subscribers.answered(&topic, 1, Said::Yes);
+    assert!(subscribers.due(&[1], Instant::now()).is_empty());
     assert_eq!(
-        table.subscribers.due(|| vec![2]).len(),
+        subscribers.due(&[2], Instant::now()).len(),
         1,
         "its child is gone"
     );
+    assert!(!subscribers.release(&topic), "a session is left");
     table.end(&session.id);
     assert_eq!(enter(&table, &session, "b").err(), Some(Code::SessionEnded));
-    table.subscribers.forget(&topic);
-    assert_eq!(table.subscribers.holder(&topic), Some(holder));
-    table.subscribers.hold(&topic, None);
-    table.subscribers.forget(&topic);
-    assert!(table.subscribers.due(Vec::new).is_empty());
-    assert!(!table.subscribers.tell("a", &Bytes::from_static(b"{}")));
+    subscribers.forget(&topic);
+    assert_eq!(subscribers.holder(&topic), Some(1));
+    assert!(subscribers.release(&topic));
+    subscribers.forget(&topic);
+    assert_eq!(
+        subscribers.due(&[1], Instant::now()).len(),
+        1,
+        "its child is to be told"
+    );
+    subscribers.acquit(&topic, 1);
+    subscribers.forget(&topic);
+    assert!(subscribers.is_empty());
+    assert!(!subscribers.tell("a", 1, &Bytes::from_static(b"{}")));
+}
+
+#[tokio::test]
+async fn one_childs_word_counts_at_a_time_whatever_others_tell() {
+    let table = SessionTable::new(1);
+    let session = table.begin(Version::LATEST, None).unwrap();
+    let (topic, subscribers) = (enter(&table, &session, "a").unwrap(), &table.subscribers);
+    let heeded = || {
+        let tells = |child: &u64| subscribers.tell("a", *child, &Bytes::from_static(b"{}"));
+        (1..=3).filter(tells).collect::<Vec<_>>()
+    };
+    assert!(heeded().is_empty(), "nobody was asked");
+    subscribers.ask(&topic, 1);
+    assert_eq!(heeded(), [1], "it may tell before its answer is seen");
+    assert_eq!(subscribers.answered(&topic, 1, Said::Nothing), None);
+    assert!(heeded().is_empty(), "its answer was not seen");
+    subscribers.ask(&topic, 2);
+    assert_eq!(heeded(), [2]);
+    assert_eq!(subscribers.answered(&topic, 2, Said::Yes), None);
+    assert_eq!((heeded(), subscribers.others(&topic)), (vec![2], vec![1]));
+    subscribers.ask(&topic, 3);
+    assert_eq!(heeded(), [2], "the one that was asked before still tells");
+    assert_eq!(subscribers.answered(&topic, 3, Said::No), None);
+    assert_eq!(subscribers.answered(&topic, 1, Said::Yes), Some(2));
+    assert_eq!((heeded(), subscribers.others(&topic)), (vec![1], vec![2]));
+    let extent = Extent {
+        resources: 1,
+        subscriptions: 1,
+        untold: 0,
+    };
+    assert_eq!(subscribers.extent(&[1]), extent);
+    assert_eq!(subscribers.extent(&[2]).untold, 1);
+    subscribers.agree(&topic, session.key);
+    let again = subscribers.enter(&session, "a", Backoff::new(SILENCE, SILENCE, 1));
+    let claim = again.unwrap().1;
+    subscribers.leave_claim(session.key, "a", claim, false);
+    assert!(subscribers.is_in(&topic, session.key), "as before");
+    subscribers.leave_claim(session.key, "a", claim, true);
+    assert!(!subscribers.is_in(&topic, session.key), "it was refused");
+    table.end(&session.id);
+    assert_eq!(subscribers.extent(&[1]), Extent::default());
+}
+
+#[test]
+fn what_is_kept_for_a_stream_keeps_nothing_of_what_was_read_with_it() {
+    let read = Bytes::from(vec![b' '; 64 << 10]);
+    let (outbox, replay) = (Outbox::default(), Replay::default());
+    outbox.send(read.slice(..100));
+    assert!(read.is_unique());
+    let source = Source::Session(outbox.open().unwrap());
+    let _reader = replay.begin(source, Some(read.slice(100..200)));
+    assert!(read.is_unique());
 }

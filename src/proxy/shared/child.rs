@@ -193,9 +193,8 @@ impl SharedChild {
                 })),
             },
             Err(fault) => {
-                if self.router.flights.take(own).is_some() {
-                    self.router.freed.notify_one();
-                }
+                self.router.flights.take(own);
+                self.router.freed.notify_one();
                 Ok(Err(fault))
             }
         }
@@ -217,9 +216,11 @@ impl SharedChild {
         self.router.freed.notify_one();
     }
 
-    /// Cancels what this owner sent with this id.
-    pub fn cancel(&self, owner: Owner, request: &RequestId) {
-        for (own, flight) in self.router.flights.take_owned(owner, request) {
+    /// Cancels the requests that this owner sent with this id; `false` if there is none on this child.
+    pub fn cancel(&self, owner: Owner, request: &RequestId) -> bool {
+        let taken = self.router.flights.take_owned(owner, request);
+        let is_here = !taken.is_empty();
+        for (own, flight) in taken {
             self.router.stain();
             self.tell_cancelled(own, "cancelled by the client");
             flight.fail(Fault::new(
@@ -228,6 +229,7 @@ impl SharedChild {
             ));
             self.router.freed.notify_one();
         }
+        is_here
     }
 
     /// Ends the requests whose time is over and tells the child so.

@@ -7,7 +7,7 @@
 //! |-----------|--------------------------------------------|-----------------------------------------------------|
 //! | `Unknown` | `server/discover`, and `initialize` if no modern answer comes | `Modern`: that came; `Legacy`: `initialize` was answered, for a while only where the question was not |
 //! | `Modern`  | `server/discover`, and `initialize` if that is answered otherwise | `Legacy`: both were answered so  |
-//! | `Legacy`  | `initialize`                               | `Unknown`: that failed, or the while is over        |
+//! | `Legacy`  | `initialize`; nothing where that is not wanted | `Unknown`: that failed, or the while is over    |
 
 use std::time::Duration;
 
@@ -17,6 +17,8 @@ use crate::sync::Mutex;
 
 /// How long a supposition is kept, the first time and at most; doubled each time.
 const WHILE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(60 * 60));
+/// How long a handshake is known of where nobody wants one, and no start can disprove it.
+const UNWANTED: Duration = Duration::from_secs(300);
 
 /// What is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,8 +90,9 @@ impl EraMemory {
 
     /// Keeps what an answer proved, or forgets what one disproved.
     pub fn set(&self, era: Era) {
+        let is_unwanted = era == Era::Legacy && self.wanted == Wanted::Modern;
         let mut known = self.known.lock();
-        (known.era, known.until) = (era, None);
+        (known.era, known.until) = (era, is_unwanted.then(|| Instant::now() + UNWANTED));
         if era != Era::Unknown {
             known.pause = WHILE.0;
         }
@@ -122,13 +125,18 @@ mod tests {
 
     #[test]
     fn what_was_proven_is_kept_until_it_is_disproved() {
-        let (eras, now) = (EraMemory::new(Wanted::Modern), Instant::now());
+        let (eras, now) = (EraMemory::new(Wanted::Any), Instant::now());
         assert_eq!(eras.get(now), Era::Unknown);
         eras.suppose_legacy(now);
         for era in [Era::Legacy, Era::Modern, Era::Unknown] {
             eras.set(era);
             assert_eq!(eras.get(now + 10 * WHILE.1), era);
         }
+        let beside = EraMemory::new(Wanted::Modern);
+        beside.set(Era::Legacy);
+        assert_eq!(beside.get(now), Era::Legacy);
+        let later = Instant::now() + UNWANTED;
+        assert_eq!(beside.get(later), Era::Unknown, "it may be another server");
         let older = EraMemory::new(Wanted::Legacy);
         older.set(Era::Unknown);
         assert_eq!(older.get(now), Era::Legacy, "nothing else is asked for");

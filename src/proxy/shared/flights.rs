@@ -10,7 +10,7 @@ use crate::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::proxy::call::{Flight, Manner, Owner};
-use crate::proxy::options::MAX_IN_FLIGHT;
+use crate::proxy::options::{MAX_IN_FLIGHT, MAX_LISTENING};
 use crate::proxy::wire::{Code, Fault, RequestId};
 use crate::resilience::{Deadline, Timeouts};
 
@@ -24,9 +24,6 @@ const INDEX_BITS: u32 = 14;
 /// Children written in languages whose numbers are floats keep 53 bits.
 const ID_LIMIT: u64 = 1 << 53;
 
-/// Subscriptions on one child: they last, so they take no place of a request.
-const MAX_LISTENING: usize = 10_000;
-
 const _: () = assert!(MAX_IN_FLIGHT + MAX_LISTENING <= 1 << INDEX_BITS);
 
 /// The table.
@@ -36,6 +33,7 @@ pub struct Flights {
     count: AtomicUsize,
     listening: AtomicUsize,
     limit: AtomicUsize,
+    most_listening: usize,
 }
 
 #[derive(Debug, Default)]
@@ -76,7 +74,14 @@ impl Flights {
             count: AtomicUsize::new(0),
             listening: AtomicUsize::new(0),
             limit: AtomicUsize::new(limit.min(MAX_IN_FLIGHT)),
+            most_listening: MAX_LISTENING,
         }
+    }
+
+    /// Takes no more subscriptions than this.
+    pub fn listening_to(mut self, most: usize) -> Self {
+        self.most_listening = most.min(MAX_LISTENING);
+        self
     }
 
     /// Enters a request and names the id that the child is to see.
@@ -86,31 +91,36 @@ impl Flights {
     /// [`Refused`].
     pub fn insert(&self, flight: &Arc<Flight>, deadline: Deadline) -> Result<u64, Refused> {
         let mut table = self.table.lock();
-        table.check_open()?;
         if listens(flight) {
-            if self.listening() >= MAX_LISTENING {
-                let text = format!("{MAX_LISTENING} subscriptions are open; end one");
+            let most = self.most_listening;
+            if self.listening() >= most {
+                let text = format!("{most} subscriptions are open on a server process; end one");
                 return Err(Refused::Never(Fault::new(Code::Busy, text)));
             }
-        } else if !self.has_room() {
+        } else if !self.has_room() && table.end.is_none() {
             return Err(Refused::Full);
         }
-        Ok(self.enter(&mut table, flight, deadline))
+        self.enter(&mut table, flight, deadline)
     }
 
-    /// Enters a question of the proxy itself, for which there is always a place.
+    /// The same for a question of the proxy's own, which comes before there are requests, and may be beside another.
     ///
     /// # Errors
     ///
     /// [`Refused::Over`].
-    pub fn insert_own(&self, flight: &Arc<Flight>, deadline: Deadline) -> Result<u64, Refused> {
-        let mut table = self.table.lock();
-        table.check_open()?;
-        Ok(self.enter(&mut table, flight, deadline))
+    pub fn insert_beyond(&self, flight: &Arc<Flight>, deadline: Deadline) -> Result<u64, Refused> {
+        self.enter(&mut self.table.lock(), flight, deadline)
     }
 
-    #[inline]
-    fn enter(&self, table: &mut Table, flight: &Arc<Flight>, deadline: Deadline) -> u64 {
+    fn enter(
+        &self,
+        table: &mut Table,
+        flight: &Arc<Flight>,
+        deadline: Deadline,
+    ) -> Result<u64, Refused> {
+        if let Some(fault) = &table.end {
+            return Err(Refused::Over(fault.clone()));
+        }
         let index = table.free.pop().unwrap_or_else(|| {
             table.slots.push(Slot {
                 uses: 0,
@@ -130,7 +140,7 @@ impl Flights {
         });
         let id = slot.uses << INDEX_BITS | index as u64;
         self.shift(flight, 1);
-        id
+        Ok(id)
     }
 
     /// Takes a request out.
@@ -165,7 +175,7 @@ impl Flights {
         flights.next().is_none().then(|| first.flight.clone())
     }
 
-    /// Takes out what this owner sent with this id: more than one request, where it used the id again.
+    /// Takes out the requests that this owner sent with this id: it may have used it twice.
     pub fn take_owned(&self, owner: Owner, request: &RequestId) -> Vec<(u64, Arc<Flight>)> {
         let mine = |entry: &Entry| {
             entry.flight.owner == owner && entry.flight.id.value().as_ref() == Some(request)
@@ -225,7 +235,6 @@ impl Flights {
         self.count.load(Ordering::Relaxed)
     }
 
-    #[must_use = "who took a request out has to end it"]
     fn take_where(&self, which: impl Fn(&Entry) -> bool) -> Vec<(u64, Arc<Flight>)> {
         let mut table = self.table.lock();
         let mut taken = Vec::new();
@@ -257,13 +266,6 @@ fn listens(flight: &Flight) -> bool {
 }
 
 impl Table {
-    fn check_open(&self) -> Result<(), Refused> {
-        match &self.end {
-            Some(fault) => Err(Refused::Over(fault.clone())),
-            None => Ok(()),
-        }
-    }
-
     fn slot(&mut self, id: u64) -> Option<&mut Slot> {
         let slot = self.slots.get_mut(index_of(id))?;
         (slot.uses == id >> INDEX_BITS).then_some(slot)

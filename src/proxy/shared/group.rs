@@ -11,7 +11,7 @@ use crate::sync::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::sync::Mutex;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::affinity::Affinity;
@@ -66,8 +66,6 @@ pub struct Group {
     pub(super) affinity: Option<Arc<Affinity>>,
     audience: Arc<SessionTable>,
     eras: Arc<EraMemory>,
-    /// Places of subscriptions, where each holds a connection.
-    listening: Option<Arc<Semaphore>>,
 }
 
 impl Group {
@@ -96,11 +94,12 @@ impl Group {
             move || {
                 let (source, options, eras) = (source.clone(), live.whole(), eras.clone());
                 let (limit, limits) = (options.max_in_flight, options.timeouts());
+                let listening = options.listening();
                 let (audience, freed, affinity) =
                     (audience.clone(), freed.clone(), affinity.clone());
                 let router = move || {
                     let router = ChildRouter::new(limit, limits, audience.clone(), freed.clone());
-                    router.noting(affinity.clone())
+                    router.noting(affinity.clone()).listening_to(listening)
                 };
                 async move { Handshaken::start(&source, router, &options, &eras).await }
             }
@@ -126,9 +125,6 @@ impl Group {
             affinity,
             audience: audience.clone(),
             eras,
-            listening: options
-                .listening()
-                .map(|most| Arc::new(Semaphore::new(most))),
         }))
     }
 
@@ -147,25 +143,6 @@ impl Group {
             return subscribe(self, flight, request.line.clone()).await;
         }
         self.call_child(flight, request, deadline).await
-    }
-
-    /// A place for one more subscription, until the drop; `None`: it needs none.
-    ///
-    /// # Errors
-    ///
-    /// [`Code::Busy`].
-    pub(super) fn place_to_listen(&self) -> Result<Option<OwnedSemaphorePermit>, Fault> {
-        let Some(places) = &self.listening else {
-            return Ok(None);
-        };
-        let place = places.clone().try_acquire_owned();
-        place.map(Some).map_err(|_| {
-            let most = self.options.get().listening().unwrap_or_default();
-            let text = format!(
-                "{most} subscriptions are open, each with a connection to the server; end one or try again later"
-            );
-            Fault::new(Code::Busy, text)
-        })
     }
 
     /// Sends anything to one child.
@@ -190,6 +167,7 @@ impl Group {
                     },
                     true,
                 ),
+                None if flight.manner == Manner::Listening => (self.ready_to_tell().await?, false),
                 None => (self.ready().await?, false),
             };
             let most = self.options.get().max_uses.filter(|_| !anyway);
@@ -231,21 +209,21 @@ impl Group {
         alive.find(|child| child.key() == key)
     }
 
-    /// What the children that serve say of themselves.
-    pub fn known_hello(&self) -> Option<Arc<Hello>> {
-        Some(self.least_busy()?.hello().clone())
-    }
-
-    /// The same, once one serves.
+    /// What the children say of themselves, once one serves.
     ///
     /// # Errors
     ///
     /// As [`call`](Self::call).
     pub async fn hello(self: &Arc<Self>) -> Result<Arc<Hello>, Fault> {
-        match self.known_hello() {
+        match self.known() {
             Some(hello) => Ok(hello),
             None => Ok(self.ready().await?.child.hello().clone()),
         }
+    }
+
+    /// The same, if some child is there.
+    pub fn known(&self) -> Option<Arc<Hello>> {
+        self.least_busy().map(|child| child.hello().clone())
     }
 
     /// Whether the server is known to speak revisions with a handshake only.
@@ -259,6 +237,19 @@ impl Group {
             return Ok(child);
         }
         self.ready_slow().await
+    }
+
+    /// The child that tells the fewest, once one is there.
+    async fn ready_to_tell(self: &Arc<Self>) -> Result<Picked, Fault> {
+        let picked = self.ready().await?;
+        let children = self.children.lock();
+        let may = |child: &&Arc<SharedChild>| child.is_alive() && !child.is_worn();
+        let quietest = children.iter().filter(may);
+        let child = quietest.min_by_key(|child| child.listening()).cloned();
+        Ok(child.map_or(picked, |child| Picked {
+            child,
+            anyway: false,
+        }))
     }
 
     #[cold]
@@ -389,7 +380,7 @@ impl Group {
     /// Passes a cancellation on to the child that has the request.
     pub fn cancel(&self, owner: Owner, request: &RequestId) {
         for child in self.children() {
-            child.cancel(owner, request);
+            child.cancel(owner, request); // an id that was used twice may be on several
         }
     }
 

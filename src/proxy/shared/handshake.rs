@@ -280,7 +280,7 @@ impl Start<'_> {
         let id = self
             .router
             .flights
-            .insert_own(&flight, self.patient())
+            .insert_beyond(&flight, self.patient())
             .map_err(|_| Fault::new(Code::ChildDied, "the server process ended at once"))?;
         let asked = Asked(self.router, id);
         let mut call = Call::new(flight);

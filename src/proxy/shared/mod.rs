@@ -1,9 +1,11 @@
 //! Children that serve everybody: few processes, many requests in flight on each.
 
 mod affinity;
+mod asking;
 mod child;
 mod counted;
 mod era;
+mod errand;
 mod flights;
 mod group;
 mod handshake;
@@ -12,6 +14,8 @@ mod questions;
 mod renewal;
 mod resources;
 mod router;
+#[cfg(test)]
+mod router_tests;
 mod starting;
 mod subscription;
 #[cfg(test)]

@@ -76,6 +76,12 @@ impl ChildRouter {
         self
     }
 
+    /// Takes no more subscriptions than this.
+    pub fn listening_to(mut self, most: usize) -> Self {
+        self.flights = self.flights.listening_to(most);
+        self
+    }
+
     /// Keeps what a list of tools says that the proxy asked for itself.
     pub fn note_tools(&self, result: &str) {
         self.audience.tools.note(result);
@@ -252,8 +258,9 @@ impl ChildRouter {
                 }
             }
             "notifications/resources/updated" => {
+                let subscribers = &self.audience.subscribers;
                 let uri = wire::resource_uri(message.params);
-                if !uri.is_some_and(|uri| self.audience.subscribers.tell(&uri, &line)) {
+                if !uri.is_some_and(|uri| subscribers.tell(&uri, self.key, &line)) {
                     self.drop_line();
                 }
             }

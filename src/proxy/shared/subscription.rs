@@ -4,18 +4,17 @@
 //! the client sees one acknowledgement, and is told once that all it subscribed to may have changed. It ends
 //! when its client leaves, when the server answers it, in order with the proxy, or with the fault of a server that
 //! does not come back.
-//! Cost: a task and a second flight a subscription; with an upstream over HTTP a connection, of which there are so
-//! many for subscriptions alone.
+//! Cost: a task and a second flight a subscription; with an upstream over HTTP a connection.
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep};
 
 use super::child::Request;
 use super::group::Group;
 use crate::proxy::call::{Answer, Call, Flight, Step};
+use crate::proxy::seed::seed;
 use crate::proxy::wire::{self, Code, Fault, Kind, subscription::Known};
 use crate::resilience::{Backoff, Deadline};
 use crate::sync::Arc;
@@ -31,15 +30,13 @@ struct Subscription {
     /// The client's side.
     front: Arc<Flight>,
     line: Bytes,
-    /// Kept from child to child.
-    _place: Option<OwnedSemaphorePermit>,
 }
 
 /// Begins a subscription; the call waits for what any of its children say.
 ///
 /// # Errors
 ///
-/// As [`Group::call`], of the first child; [`Code::Busy`] where there is no place for one more.
+/// As [`Group::call`], of the first child.
 ///
 /// # Cancel safety
 ///
@@ -49,7 +46,6 @@ pub async fn subscribe(group: &Arc<Group>, front: Arc<Flight>, line: Bytes) -> R
         group: group.clone(),
         front: front.clone(),
         line,
-        _place: group.place_to_listen()?,
     };
     let mut closing = group.closing();
     let first = subscription.send().await?;
@@ -98,10 +94,7 @@ impl Subscription {
 
     /// Brings what its children say until it is over.
     async fn follow(self, mut call: Call) {
-        let mut seed = [0_u8; 8];
-        // Without random numbers all come back after the same pauses.
-        let _ = getrandom::fill(&mut seed);
-        let mut pauses = Backoff::new(PAUSES.0, PAUSES.1, u64::from_ne_bytes(seed));
+        let mut pauses = Backoff::new(PAUSES.0, PAUSES.1, seed());
         let mut known = Known::default();
         loop {
             let fault = match call.step().await {

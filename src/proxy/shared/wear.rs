@@ -119,9 +119,7 @@ impl Wear {
     }
 
     fn stage_of_uses(&self, uses: u64, most: u64) -> Stage {
-        let (tenth, part, parts) = (most / 10, u64::from(self.part), u64::from(PARTS));
-        // The whole first: a limit may be of any size.
-        let early = most / 5 - (tenth / parts * part + tenth % parts * part / parts);
+        let early = most / 5 - (most / 10).saturating_mul(self.part.into()) / u64::from(PARTS);
         stage(uses, most - early, most)
     }
 }

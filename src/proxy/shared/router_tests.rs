@@ -1,0 +1,29 @@
+//! What of an upstream over HTTP is a sign of life.
+
+use tokio::sync::Notify;
+
+use super::router::ChildRouter;
+use crate::proxy::peer::PeerSink;
+use crate::proxy::session::SessionTable;
+use crate::proxy::wire::{Code, Fault, RequestId};
+use crate::resilience::Timeouts;
+use crate::sync::Arc;
+
+#[test]
+fn a_refusal_is_a_sign_of_life_and_that_nobody_is_there_is_none() {
+    let audience = Arc::new(SessionTable::new(1));
+    let router = ChildRouter::new(1, Timeouts::default(), audience, Arc::new(Notify::new()));
+    for (code, is_sign) in [
+        (Code::UpstreamRefused, true),
+        (Code::UpstreamFailed, true),
+        (Code::SessionEnded, true),
+        (Code::NoChild, false),
+        (Code::ChildDied, false),
+        // No connection was free here: that says nothing against the upstream.
+        (Code::Busy, true),
+    ] {
+        let ping = RequestId::from_raw("\"plunge-ping\"").unwrap();
+        router.on_fault(&ping, Fault::new(code, "said"));
+        assert_eq!(router.was_heard(), is_sign, "{code:?}");
+    }
+}

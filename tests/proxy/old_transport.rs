@@ -1,0 +1,212 @@
+//! The transport of revision 2024-11-05: answers, and what else there is to tell, come on one stream.
+
+use hyper::Method;
+use plunge::proxy::{Mode, ServeOptions, Server};
+use serde_json::{Value, json};
+
+use crate::client::{Client, Events, initialize, request, tool};
+use crate::fixture::{
+    PATIENCE, eventually, in_flight, marker, options, processes, script, start_with,
+};
+use crate::subscribing::{agreed, asked, is_told, one_child, update, wishes};
+
+/// A session of it.
+struct Old {
+    client: Client,
+    /// Where it posts.
+    path: String,
+    events: Events,
+}
+
+impl Old {
+    async fn open(client: &Client) -> Self {
+        let mut events = client.listen_at("/sse").await;
+        let endpoint = events.next_event().await.unwrap();
+        assert_eq!(endpoint.event.as_deref(), Some("endpoint"));
+        let path = endpoint.data.unwrap();
+        assert!(path.starts_with('/'), "of the same origin: {path}");
+        let client = client.clone();
+        Self {
+            client,
+            path,
+            events,
+        }
+    }
+
+    /// Opens one and shakes hands.
+    async fn begin(client: &Client) -> Self {
+        let mut old = Self::open(client).await;
+        let hello = old.ask(initialize("2024-11-05")).await;
+        assert_eq!(hello["result"]["protocolVersion"], "2024-11-05");
+        old.post(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"}))
+            .await;
+        old
+    }
+
+    async fn post(&self, message: &Value) {
+        assert_eq!(post(&self.client, &self.path, message).await, 202);
+    }
+
+    /// Posts a request and waits for its answer; what comes before that is left out.
+    async fn ask(&mut self, message: Value) -> Value {
+        self.post(&message).await;
+        loop {
+            let told = self.events.next().await.unwrap();
+            if told["id"] == message["id"] {
+                return told;
+            }
+        }
+    }
+
+    async fn wish(&mut self, what: &str, uri: &str) -> Value {
+        let method = format!("resources/{what}");
+        self.ask(request(7, &method, json!({"uri": uri}))).await
+    }
+}
+
+async fn post(client: &Client, path: &str, message: &Value) -> u16 {
+    let reply = client
+        .open(Method::POST, path, message.to_string().into())
+        .await;
+    reply.status().as_u16()
+}
+
+#[tokio::test]
+async fn the_old_transport_answers_on_its_stream_in_every_mode() {
+    for mode in [Mode::Session, Mode::Shared, Mode::Exclusive] {
+        let mark = marker("old-transport");
+        let (server, client) = start_with(options(script(&mark, &[]), mode)).await;
+        let mut old = Old::begin(&client).await;
+        let echoed = old.ask(tool("x", "echo", json!({"a": 1}))).await;
+        assert_eq!(echoed["result"]["content"][0]["text"], "{\"a\": 1}");
+        old.post(&tool("y", "hang", json!({}))).await;
+        in_flight(&server, 1).await;
+        let Old { path, events, .. } = old;
+        drop(events);
+        if mode == Mode::Session {
+            // The one that is kept ready for the next session stays.
+            eventually("its child goes with the stream", || {
+                processes(&mark).len() == 1
+            })
+            .await;
+        }
+        let begun = std::time::Instant::now();
+        while post(&client, &path, &tool(1, "echo", json!({}))).await != 404 {
+            assert!(begun.elapsed() < PATIENCE, "{mode:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn progress_and_questions_come_on_the_stream_too_and_answers_are_posted() {
+    let (_server, client) = start_with(options(script("plunge-test", &[]), Mode::Session)).await;
+    let mut old = Old::begin(&client).await;
+    let mut slow = tool(1, "progress", json!({"steps": 2}));
+    slow["params"]["_meta"] = json!({"progressToken": "t"});
+    old.post(&slow).await;
+    let mut steps = Vec::new();
+    loop {
+        let told = old.events.next().await.unwrap();
+        if told["id"] == 1 {
+            break;
+        }
+        if told["method"] == "notifications/progress" {
+            assert_eq!(told["params"]["progressToken"], "t");
+            steps.push(told["params"]["progress"].clone());
+        }
+    }
+    assert_eq!(steps, [0, 1]);
+    old.post(&tool(2, "ask", json!({"id": "why"}))).await;
+    let asked = old.events.next().await.unwrap();
+    assert_eq!(
+        (&asked["id"], &asked["method"]),
+        (&json!("why"), &json!("sampling/createMessage"))
+    );
+    old.post(&json!({"jsonrpc": "2.0", "id": "why", "result": {"said": 1}}))
+        .await;
+    assert_eq!(old.events.next().await.unwrap()["id"], 2);
+}
+
+#[tokio::test]
+async fn a_death_is_told_on_the_stream_and_ends_a_session_with_a_child_of_its_own() {
+    for (mode, then) in [(Mode::Session, 404), (Mode::Shared, 202)] {
+        let (_server, client) = start_with(options(script("plunge-test", &[]), mode)).await;
+        let mut old = Old::begin(&client).await;
+        let died = old.ask(tool(1, "die", json!({}))).await;
+        assert_eq!(died["error"]["data"]["kind"], "child_died", "{mode:?}");
+        let next = post(&client, &old.path, &tool(2, "echo", json!({}))).await;
+        assert_eq!(next, then, "{mode:?}");
+        if then == 202 {
+            assert!(old.events.next().await.unwrap()["result"].is_object());
+        } else {
+            assert!(old.events.next().await.is_none(), "the session is over");
+        }
+    }
+}
+
+#[tokio::test]
+async fn resources_are_subscribed_to_as_over_the_newer_transport_until_the_stream_ends() {
+    let (_server, client) = start_with(one_child()).await;
+    let (mut one, mut other) = (Old::begin(&client).await, Old::begin(&client).await);
+    let newer = client.begin().await;
+    let mut stream = newer.listen().await;
+    agreed(&newer, "subscribe", "a").await;
+    for old in [&mut one, &mut other] {
+        assert_eq!(old.wish("subscribe", "a").await["result"], json!({}));
+    }
+    let refused = one.wish("subscribe", "refused:a").await;
+    assert_eq!(refused["error"]["code"], -32002);
+    assert_eq!(other.wish("unsubscribe", "a").await["result"], json!({}));
+    update(&client, "a").await;
+    is_told(&mut stream, "a").await;
+    is_told(&mut one.events, "a").await;
+    client.call(3, "changed", json!({})).await;
+    let changed = "notifications/tools/list_changed";
+    for events in [&mut stream, &mut one.events, &mut other.events] {
+        assert_eq!(
+            events.next().await.unwrap()["method"],
+            changed,
+            "nothing before"
+        );
+    }
+    let so_far = json!([["subscribe", "a"], ["subscribe", "refused:a"]]);
+    assert_eq!(wishes(&client).await, so_far);
+    assert_eq!(newer.send(Method::DELETE, "").await.status, 200);
+    drop(one);
+    let ended = json!([
+        ["subscribe", "a"],
+        ["subscribe", "refused:a"],
+        ["unsubscribe", "a"]
+    ]);
+    asked(&client, ended).await;
+}
+
+#[tokio::test]
+async fn a_session_ends_with_its_stream_in_mid_request_and_leaves_no_figure_behind() {
+    let (server, client): (Server, Client) = start_with(ServeOptions {
+        max_connections: Some(1),
+        ..options(script("plunge-test", &["resources"]), Mode::Shared)
+    })
+    .await;
+    let mut all = Vec::new();
+    for _ in 0..10 {
+        let mut old = Old::begin(&client).await;
+        old.wish("subscribe", "a").await;
+        all.push(old);
+    }
+    let figures = async || crate::fixture::stats(server.admin_address()).await;
+    let now = figures().await;
+    assert_eq!(
+        (&now["sessions"], &now["subscribed"]["subscriptions"]),
+        (&json!(10), &json!(10))
+    );
+    all.clear();
+    let begun = std::time::Instant::now();
+    loop {
+        let now = figures().await;
+        if (&now["sessions"], &now["subscribed"]["resources"]) == (&json!(0), &json!(0)) {
+            return;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{now}");
+    }
+}

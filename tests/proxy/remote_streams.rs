@@ -1,0 +1,228 @@
+//! Streams of MCP servers over HTTP that break: what goes on behind them, what is told, what ends.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use plunge::proxy::Mode;
+use serde_json::{Value, json};
+
+use crate::client::{modern, tool};
+use crate::fixture::{eventually, in_flight};
+use crate::remote::before;
+use crate::upstream::{Act, Seen, Stage, message};
+
+const TAG: &str = "io.modelcontextprotocol/subscriptionId";
+
+fn log(text: &str) -> Value {
+    json!({"jsonrpc": "2.0", "method": "notifications/message", "params": {"data": text}})
+}
+
+#[tokio::test]
+async fn an_answer_whose_stream_broke_goes_on_behind_its_last_event() {
+    let stage = Stage::open(|seen| {
+        match (
+            seen.method.as_str(),
+            seen.asks(),
+            seen.header("last-event-id"),
+        ) {
+            ("POST", "tools/call", _) => Some(Act::Stream(
+                format!("retry: 1\nid: a-1\n{}", message(&log("first"))),
+                true,
+            )),
+            ("GET", _, Some("a-1")) if seen.nth == 2 => Some(Act::status(503)),
+            ("GET", _, Some("a-1")) => {
+                let answer = json!({"jsonrpc": "2.0", "id": 7, "result": {}});
+                let events = [
+                    format!("id: a-1\n{}", message(&log("first"))),
+                    format!("id: a-2\n{}", message(&log("second"))),
+                    format!("id: a-3\n{}", message(&answer)),
+                ];
+                Some(Act::Stream(events.concat(), true))
+            }
+            _ => None,
+        }
+    })
+    .await;
+    let (_server, client) = before(&stage, Mode::Session).await;
+    let session = client.begin().await;
+    // The session's own stream was refused: what has an id is the request's.
+    let own = |seen: &Seen| seen.method == "GET" && seen.header("last-event-id").is_none();
+    eventually("its own stream was asked for", || {
+        stage.seen(own).len() == 1
+    })
+    .await;
+    let mut events = session.stream(&tool(7, "any", json!({}))).await;
+    let mut said = Vec::new();
+    while let Some(message) = events.next().await {
+        said.push(message);
+    }
+    assert_eq!(said[..2], [log("first"), log("second")]);
+    assert_eq!((said.len(), &said[2]["id"]), (3, &json!(7)));
+    assert_eq!(
+        stage.seen(|seen| seen.asks() == "tools/call").len(),
+        1,
+        "asked once"
+    );
+}
+
+#[tokio::test]
+async fn a_call_whose_stream_broke_into_a_session_that_is_forgotten_ends_at_once() {
+    let stage = Stage::open(|seen| {
+        if seen.header("mcp-session-id") != Some("s-0") {
+            return None;
+        }
+        match (seen.method.as_str(), seen.asks()) {
+            ("POST", "tools/call") => {
+                Some(Act::Stream("retry: 1\nid: a-1\ndata:\n\n".into(), true))
+            }
+            ("GET", _) if seen.header("last-event-id").is_some() => Some(Act::status(404)),
+            _ => None,
+        }
+    })
+    .await;
+    let (server, client) = before(&stage, Mode::Shared).await;
+    let call = client.call(1, "any", json!({}));
+    let reply = tokio::time::timeout(Duration::from_secs(10), call).await;
+    assert_eq!(reply.expect("it is told").kind(), "child_died");
+    assert_eq!(client.call(2, "any", json!({})).await.text(), "called");
+    in_flight(&server, 0).await;
+}
+
+#[tokio::test]
+async fn a_stream_without_ids_that_broke_is_a_typed_error_and_the_session_goes_on() {
+    let stage = Stage::open(|seen| {
+        let breaks = seen.body["params"]["name"] == "break";
+        breaks.then(|| Act::Stream(message(&log("first")), true))
+    })
+    .await;
+    let (_server, mut client) = before(&stage, Mode::Session).await;
+    client.accept = "application/json";
+    let session = client.begin().await;
+    let reply = session.call(1, "break", json!({})).await;
+    assert_eq!(reply.kind(), "child_died");
+    assert_eq!(session.call(2, "any", json!({})).await.text(), "called");
+}
+
+#[tokio::test]
+async fn the_sessions_own_stream_comes_back_and_brings_each_message_once() {
+    let stage = Stage::open(|seen| {
+        if seen.method != "GET" {
+            return None;
+        }
+        Some(match seen.nth {
+            0 => Act::status(503),
+            1 => Act::Stream(format!("retry: 1\nid: 1\n{}", message(&log("1"))), true),
+            2 => Act::Drop,
+            3 => Act::status(500),
+            4 => Act::Stream(
+                format!(
+                    "id: 2\n{}: comment\n\nid: 3\n{}",
+                    message(&log("2")),
+                    message(&log("3"))
+                ),
+                true,
+            ),
+            _ => Act::Stream(String::new(), false),
+        })
+    })
+    .await;
+    let (_server, client) = before(&stage, Mode::Session).await;
+    let session = client.begin().await;
+    let mut events = session.listen().await;
+    for text in ["1", "2", "3"] {
+        assert_eq!(events.next().await.unwrap(), log(text));
+    }
+    let asked = |seen: &Seen| seen.method == "GET";
+    eventually("it stands", || stage.seen(asked).len() == 6).await;
+    let behind: Vec<_> = stage
+        .seen(asked)
+        .iter()
+        .map(|seen| seen.header("last-event-id").map(str::to_owned))
+        .collect();
+    let wanted = [None, None, Some("1"), Some("1"), Some("1"), Some("3")];
+    assert_eq!(behind, wanted.map(|id| id.map(str::to_owned)));
+}
+
+#[tokio::test]
+async fn a_subscription_whose_stream_broke_is_asked_for_again_and_all_of_it_told_once() {
+    let asked = AtomicUsize::new(0);
+    let stage = Stage::open(move |seen| {
+        let tag = json!({TAG: seen.body["id"]});
+        let tell = |method: &str, params: Value| {
+            message(&json!({"jsonrpc": "2.0", "method": format!("notifications/{method}"), "params": params}))
+        };
+        let agreed = json!({"toolsListChanged": true, "resourceSubscriptions": ["a:b"]});
+        let acknowledged = tell(
+            "subscriptions/acknowledged",
+            json!({"_meta": tag, "notifications": agreed}),
+        );
+        let listens = seen.asks() == "subscriptions/listen";
+        let nth = asked.fetch_add(usize::from(listens), Ordering::Relaxed);
+        Some(match (seen.asks(), nth) {
+            ("server/discover", _) => Act::json(seen.result(json!({"resultType": "complete",
+                "supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}}))),
+            ("subscriptions/listen", nth) if nth < 2 => {
+                let change = tell("tools/list_changed", json!({"_meta": tag, "nth": nth}));
+                Act::Stream(format!("{acknowledged}{change}"), true)
+            }
+            ("subscriptions/listen", 2) => Act::status(503),
+            ("subscriptions/listen", _) => {
+                let end = message(&seen.result(json!({"resultType": "complete"})));
+                Act::Stream(format!("{acknowledged}{end}"), false)
+            }
+            _ => return None,
+        })
+    })
+    .await;
+    let (_server, client) = before(&stage, Mode::Stateless).await;
+    let wants =
+        json!({"notifications": {"toolsListChanged": true, "resourceSubscriptions": ["a:b"]}});
+    let listen = modern("mine", "subscriptions/listen", wants);
+    let mut events = client.stream_modern(&listen).await;
+    let mut told = Vec::new();
+    let end = loop {
+        let event = events.next().await.unwrap();
+        let Some(method) = event["method"].as_str() else {
+            break event;
+        };
+        assert_eq!(event["params"]["_meta"][TAG], "mine");
+        told.push(method.trim_start_matches("notifications/").to_owned());
+    };
+    assert_eq!(end["id"], "mine");
+    let (changed, updated) = ("tools/list_changed", "resources/updated");
+    let again = [changed, updated];
+    let expected = ["subscriptions/acknowledged", changed];
+    let expected = [&expected[..], &again, &[changed], &again].concat();
+    assert_eq!(told, expected);
+}
+
+#[tokio::test]
+async fn events_without_an_id_behind_one_that_comes_again_are_passed_on() {
+    let stage = Stage::open(|seen| {
+        let answer = json!({"jsonrpc": "2.0", "id": 7, "result": {}});
+        match (seen.asks(), seen.header("last-event-id")) {
+            ("tools/call", _) => Some(Act::Stream(
+                format!("retry: 1\nid: a-1\n{}", message(&log("first"))),
+                true,
+            )),
+            (_, Some("a-1")) => {
+                let events = [
+                    format!("id: a-1\n{}", message(&log("first"))),
+                    message(&log("second")),
+                    message(&log("third")),
+                    message(&answer),
+                ];
+                Some(Act::Stream(events.concat(), true))
+            }
+            _ => None,
+        }
+    })
+    .await;
+    let (_server, client) = before(&stage, Mode::Session).await;
+    let session = client.begin().await;
+    let mut events = session.stream(&tool(7, "any", json!({}))).await;
+    for text in ["first", "second", "third"] {
+        assert_eq!(events.next().await.unwrap(), log(text));
+    }
+    assert_eq!(events.next().await.unwrap()["id"], 7);
+}

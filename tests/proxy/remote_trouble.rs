@@ -1,0 +1,182 @@
+//! MCP servers over HTTP that are down, restart, hang, or forget their sessions.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use plunge::proxy::{Mode, ServeOptions};
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+
+use crate::client::{Client, Reply};
+use crate::fixture::{PATIENCE, eventually, start_with, stats};
+use crate::remote::{before, quick};
+use crate::upstream::{Act, Seen, Stage, usual};
+
+#[tokio::test]
+async fn an_upstream_that_is_down_is_a_typed_refusal_until_it_is_up() {
+    let stage = Stage::open(|_| None).await;
+    let options = quick(&stage, Mode::Shared);
+    let address = stage.address;
+    drop(stage);
+    let (_server, client) = start_with(options).await;
+    let reply = client.call(1, "any", json!({})).await;
+    assert_eq!(
+        (reply.status.as_u16(), reply.kind().as_str()),
+        (503, "no_child")
+    );
+    let stage = Stage::open_at(address, |seen| Some(usual(seen))).await;
+    let begun = std::time::Instant::now();
+    while client.call(2, "any", json!({})).await.status != 200 {
+        assert!(begun.elapsed() < PATIENCE);
+    }
+    drop(stage);
+}
+
+#[tokio::test]
+async fn an_upstream_that_says_nothing_keeps_no_connection_of_a_call_that_timed_out() {
+    let stage = Stage::open(|seen| {
+        let hangs = matches!(seen.asks(), "tools/call" | "notifications/cancelled");
+        hangs.then_some(Act::Silence)
+    })
+    .await;
+    let mut options = quick(&stage, Mode::Session);
+    options.response_timeout = Duration::from_millis(100);
+    let (server, client) = start_with(options).await;
+    let session = client.begin().await;
+    for id in 0..2 {
+        let reply = session.call(id, "any", json!({})).await;
+        assert_eq!(reply.kind(), "timed_out");
+    }
+    assert_eq!(stage.seen(|seen| seen.asks() == "tools/call").len(), 2);
+    let begun = std::time::Instant::now();
+    loop {
+        let figures = stats(server.admin_address()).await;
+        if figures["connections_upstream"]["leased"] == 0 {
+            break;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{figures}");
+    }
+}
+
+/// A call of each of so many clients, all of which the upstream has.
+async fn under_way(client: &Client, stage: &Stage, count: u32) -> tokio::task::JoinSet<Reply> {
+    let mut calls = tokio::task::JoinSet::new();
+    for id in 0..count {
+        let client = client.clone();
+        calls.spawn(async move { client.call(id, "wait", json!({})).await });
+    }
+    let waits = |seen: &Seen| seen.body["params"]["name"] == "wait";
+    eventually("all are under way", || {
+        stage.seen(waits).len() >= count as usize
+    })
+    .await;
+    calls
+}
+
+#[tokio::test]
+async fn an_upstream_that_goes_under_many_calls_and_is_back_at_once_is_one_failure() {
+    let waits = |seen: &Seen| (seen.body["params"]["name"] == "wait").then_some(Act::Silence);
+    let stage = Stage::open(waits).await;
+    let mut options = quick(&stage, Mode::Shared);
+    options.breaker.failures = 3;
+    let (server, client) = start_with(options).await;
+    for _ in 0..4 {
+        let calls = under_way(&client, &stage, 16).await;
+        stage.cut();
+        for reply in calls.join_all().await {
+            assert_eq!(reply.kind(), "child_died");
+        }
+        assert_eq!(client.call(99, "any", json!({})).await.text(), "called");
+        stage.forget();
+    }
+    let figures = stats(server.admin_address()).await;
+    assert_eq!(figures["upstream"]["times_opened"], 0, "{figures}");
+}
+
+#[tokio::test]
+async fn a_call_that_finds_an_upstream_restarting_waits_for_it() {
+    for mode in [Mode::Shared, Mode::Session] {
+        let stage = Stage::open(|_| None).await;
+        let (server, client) = before(&stage, mode).await;
+        let client = client.begin().await;
+        assert_eq!(client.call(1, "any", json!({})).await.text(), "called");
+        let address = stage.address;
+        drop(stage);
+        let call = tokio::spawn({
+            let client = client.clone();
+            async move { client.call(2, "any", json!({})).await }
+        });
+        // It was refused a connection at least once.
+        let figures = async || stats(server.admin_address()).await;
+        while figures().await["connections_upstream"]["connect_failures"] == 0 {}
+        let _stage = Stage::open_at(address, |_| None).await;
+        assert_eq!(call.await.unwrap().text(), "called", "{mode:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_the_upstream_forgot_under_many_calls_costs_none_of_them() {
+    let learns = Arc::new(Semaphore::new(0));
+    let called = |seen: &Seen| seen.asks() == "tools/call";
+    let forgotten = move |seen: &Seen| called(seen) && seen.header("mcp-session-id") == Some("s-0");
+    let stage = Stage::open({
+        let learns = learns.clone();
+        move |seen| forgotten(seen).then(|| Act::After(learns.clone(), Act::status(404).into()))
+    })
+    .await;
+    let (server, client) = before(&stage, Mode::Shared).await;
+    let mut calls = tokio::task::JoinSet::new();
+    for id in 0..16 {
+        let client = client.clone();
+        calls.spawn(async move { client.call(id, "any", json!({})).await });
+    }
+    eventually("all are called", || stage.seen(called).len() == 16).await;
+    for nth in 1..=stage.seen(forgotten).len() {
+        learns.add_permits(1); // one after the other learns it
+        eventually("it is called again", || {
+            stage.seen(called).len() == 16 + nth
+        })
+        .await;
+    }
+    for reply in calls.join_all().await {
+        assert_eq!(reply.json()["error"], Value::Null, "{reply:?}");
+    }
+    let figures = stats(server.admin_address()).await;
+    assert_eq!(figures["upstream"]["times_opened"], 0);
+}
+
+#[tokio::test]
+async fn sessions_that_an_upstream_forgot_under_long_calls_keep_no_new_one_away() {
+    let asked = AtomicUsize::new(0);
+    let stage = Stage::open(move |seen| match seen.body["params"]["name"].as_str() {
+        Some("hold") => Some(Act::Silence),
+        // Each first time, and not where it is sent again.
+        Some("forget") => asked
+            .fetch_add(1, Ordering::Relaxed)
+            .is_multiple_of(2)
+            .then(|| Act::status(404)),
+        _ => None,
+    })
+    .await;
+    let options = ServeOptions {
+        max_connections: Some(1),
+        connect_timeout: Duration::from_secs(2),
+        ..quick(&stage, Mode::Shared)
+    };
+    let (_server, client) = start_with(options).await;
+    let mut held = Vec::new();
+    for nth in 1..=3 {
+        let holder = client.clone();
+        held.push(tokio::spawn(async move {
+            holder.call(1, "hold", json!({})).await
+        }));
+        let holds = |seen: &Seen| seen.body["params"]["name"] == "hold";
+        eventually("it is under way", || stage.seen(holds).len() == nth).await;
+        assert_eq!(client.call(2, "forget", json!({})).await.text(), "called");
+    }
+    let oldest = held.remove(0).await.unwrap();
+    assert_eq!(oldest.kind(), "child_died", "it made room");
+    assert!(!held.last().unwrap().is_finished());
+    held.iter().for_each(|held| held.abort());
+}
