@@ -166,3 +166,19 @@ async fn a_program_that_is_missing_or_says_no_is_named_at_the_start() {
     assert!(error.to_string().contains("not today"), "{error}");
     eventually("no child is left", || processes(&mark).is_empty()).await;
 }
+
+#[tokio::test]
+async fn a_child_that_hangs_in_its_start_is_given_up_in_its_time() {
+    let program = Program::new("hangs-at-start");
+    let mut options = options(program.command(&[]), Mode::Shared);
+    (options.max_connections, options.connect_timeout) = (Some(1), Duration::from_secs(3));
+    let (_server, client) = start_with(options).await;
+    program.replace("#!/bin/sh\nexec sleep 1000\n");
+    assert_eq!(client.call(1, "die", json!({})).await.kind(), "child_died");
+    let refused = client.call(2, "echo", json!({})).await;
+    assert_eq!(
+        (refused.status.as_u16(), refused.kind().as_str()),
+        (503, "no_child")
+    );
+    assert!(refused.headers.contains_key("retry-after"));
+}

@@ -139,3 +139,28 @@ async fn an_id_of_another_session_or_of_nothing_opens_a_new_stream() {
         }
     }
 }
+
+#[tokio::test]
+async fn what_is_kept_of_streams_has_bounds_and_who_comes_back_behind_them_begins_anew() {
+    let (_server, client) = start(Mode::Shared).await;
+    let session = client.begin().await;
+    let read = async |message: &serde_json::Value| {
+        let mut events = session.stream(message).await;
+        while events.next().await.is_some() {}
+    };
+    read(&progress(1, 300)).await;
+    let mut late = after(&session, "1-100").listen().await;
+    assert_eq!(late.next().await.unwrap()["params"]["progress"], 100);
+    drop(late);
+    let begins_anew = async |id: &str| {
+        let mut events = after(&session, id).listen().await;
+        session.call(9, "changed", json!({})).await;
+        let first = events.next().await.unwrap();
+        assert_eq!(first["method"], "notifications/tools/list_changed", "{id}");
+    };
+    begins_anew("1-10").await;
+    for id in 2..18 {
+        read(&progress(id, 1)).await;
+    }
+    begins_anew("1-299").await;
+}
