@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use super::{Asked, Context, Entry};
 use crate::proxy::config::AccessLog;
-use crate::proxy::watching::{AccessWriter, LostLines};
+use crate::proxy::watching::{AccessCounts, AccessWriter};
+use crate::sync::Arc;
 
 #[tokio::test]
 async fn an_answer_does_not_begin_after_its_end_whenever_its_line_was_begun() {
     let path = std::env::temp_dir().join(format!("plunge-entry-{}.log", std::process::id()));
     let log = AccessLog::File(path.clone());
-    let writer = AccessWriter::open(&log, &LostLines::default())
-        .unwrap()
-        .unwrap();
+    let counts = Arc::<AccessCounts>::default();
+    let writer = AccessWriter::open(&log, &counts).unwrap().unwrap();
     let asked = Asked {
         method: "GET",
         host: None,
@@ -23,7 +23,7 @@ async fn an_answer_does_not_begin_after_its_end_whenever_its_line_was_begun() {
     let mut entry = Entry::new(&writer, &asked);
     entry.answered(200, Some(Duration::from_secs(1)));
     drop(entry);
-    writer.flushed().await;
+    counts.settle().await;
     let line = std::fs::read_to_string(&path).unwrap();
     std::fs::remove_file(&path).unwrap();
     let line: serde_json::Value = serde_json::from_str(&line).unwrap();
