@@ -161,7 +161,7 @@ impl Server {
     pub async fn reload(&self, config: Config) -> Result<Reloaded, Vec<String>> {
         let web = config.web.clone();
         let is_new = self.mcp.is_none() && !config.upstreams.is_empty();
-        let mut reloaded = match config.check() {
+        let mut reloaded = match self.check(&config) {
             Ok(()) => self.front.reload(config).await,
             Err(wrong) => Err(vec![wrong]),
         };
@@ -178,7 +178,19 @@ impl Server {
         reloaded
     }
 
-    /// Every reason for which it fails was asked for before: see [`Config::check`].
+    /// Refuses what cannot be served here.
+    fn check(&self, config: &Config) -> Result<(), String> {
+        config.check()?;
+        match (&self.web, &config.web) {
+            (Some(web), Some(options)) => {
+                let checked = web.gateway().check(&options.routes);
+                checked.map_err(|error| error.to_string())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Every reason for which it fails was asked for before, by `check`.
     fn reload_web(
         &self,
         options: Option<GatewayOptions>,
@@ -191,20 +203,28 @@ impl Server {
             return Ok(());
         };
         let started = web.gateway().options();
-        if options.is_none() && !web.is_within() {
-            done.later
-                .push("http.listen, where every request is 404 now,");
-        }
-        let options = options.unwrap_or_else(|| GatewayOptions {
-            routes: Vec::new(),
-            ..started.clone()
-        });
-        if options.listen != started.listen {
-            done.later.push("http.listen");
-        }
-        if (options.workers, options.pin_workers) != (started.workers, started.pin_workers) {
-            done.later.push("http.workers and http.pin_workers");
-        }
+        let options = match options {
+            Some(options) => {
+                if options.listen != started.listen {
+                    done.later.push("http.listen");
+                }
+                let threads = (options.workers, options.pin_workers);
+                if threads != (started.workers, started.pin_workers) {
+                    done.later.push("http.workers and http.pin_workers");
+                }
+                options
+            }
+            None => {
+                if !web.is_within() {
+                    done.later
+                        .push("http.listen, where every request is 404 now,");
+                }
+                GatewayOptions {
+                    routes: Vec::new(),
+                    ..web.gateway().in_force()
+                }
+            }
+        };
         let log = self.front.access.load_full();
         web.reload(options, &self.front.places(), log)
     }

@@ -1,16 +1,18 @@
 //! As many clients as may come, and one more.
 
+use std::sync::Mutex;
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use plunge::proxy::plain::Gateway;
 
-use crate::fixture::{Origin, Talk, eventually, options, status, upstream};
+use crate::fixture::{Origin, Talk, options, status, upstream};
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
 
-fn crowded(origin: &Origin) -> Gateway {
+fn crowded(origin: &Origin, clients: usize) -> Gateway {
     let mut options = options(upstream(&[origin]));
-    options.max_clients = 1;
+    options.max_clients = clients;
     // How often a connection looks at its limits.
     options.client_head = Duration::from_millis(100);
     Gateway::start(options).unwrap()
@@ -19,7 +21,7 @@ fn crowded(origin: &Origin) -> Gateway {
 #[test]
 fn who_is_idle_makes_room_for_who_waits() {
     let origin = Origin::hello();
-    let gateway = crowded(&origin);
+    let gateway = crowded(&origin, 1);
     let mut first = Talk::to(gateway.address());
     first.say(GET);
     assert_eq!(status(&first.head().unwrap()), 200);
@@ -33,24 +35,31 @@ fn who_is_idle_makes_room_for_who_waits() {
 }
 
 #[test]
-fn who_is_busy_makes_no_room_and_who_waits_is_counted() {
-    let origin = Origin::scripted(|talk, number| {
-        talk.head();
-        talk.say("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhe");
-        // The first one never gets the rest.
-        if number > 0 {
+fn who_is_busy_stays_where_who_is_idle_makes_room() {
+    let (finish, finished) = channel::<()>();
+    let finished = Mutex::new(finished);
+    let origin = Origin::scripted(move |talk, _| {
+        while let Some(head) = talk.head() {
+            talk.say("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhe");
+            if head.starts_with("GET /slow") {
+                let _ = finished.lock().unwrap().recv();
+            }
             talk.say("llo");
         }
-        talk.rest();
     });
-    let gateway = crowded(&origin);
-    let mut first = Talk::to(gateway.address());
-    first.say(GET);
-    assert_eq!(status(&first.head().unwrap()), 200);
-    let mut second = Talk::to(gateway.address());
-    second.say(GET);
-    eventually("it waits", || gateway.stats().waited == 1);
-    assert_eq!(gateway.stats().clients, 1);
-    drop(first);
-    assert_eq!(status(&second.head().unwrap()), 200);
+    let gateway = crowded(&origin, 2);
+    let mut busy = Talk::to(gateway.address());
+    busy.say("GET /slow HTTP/1.1\r\nhost: a\r\n\r\n");
+    busy.head().unwrap();
+    let mut idle = Talk::to(gateway.address());
+    idle.say(GET);
+    idle.head().unwrap();
+    idle.bytes(5).unwrap();
+    let mut waiting = Talk::to(gateway.address());
+    waiting.say(GET);
+    assert_eq!(status(&waiting.head().unwrap()), 200);
+    assert_eq!(idle.rest(), "");
+    finish.send(()).unwrap();
+    assert_eq!(busy.bytes(5).unwrap(), b"hello");
+    assert_eq!(gateway.stats().waited, 1);
 }

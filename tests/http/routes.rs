@@ -2,6 +2,7 @@
 
 use crate::fixture::{Origin, Talk, ask, get, options, status, upstream};
 use plunge::proxy::plain::{Gateway, GatewayError, RouteOptions};
+use plunge::transport::http::HttpTarget;
 
 fn named(text: &str) -> Origin {
     Origin::answering(format!(
@@ -116,6 +117,12 @@ fn other_routes_hold_from_the_next_request_on_and_what_is_the_same_keeps_its_con
     assert_eq!(one.connections(), 1, "its connection stayed");
     let refused = gateway.replace(&[]).unwrap_err();
     assert!(matches!(refused, GatewayError::Options(_)), "{refused}");
+    turn("/", b"one");
+    let mut circle = route(&one, None, "/");
+    circle.upstream.targets =
+        vec![HttpTarget::parse(&format!("http://{}", gateway.address())).unwrap()];
+    let refused = gateway.replace(&[circle]).unwrap_err().to_string();
+    assert!(refused.contains("in a circle"), "{refused}");
     turn("/", b"one");
     gateway.replace(&[route(&two, None, "/")]).unwrap();
     turn("/", b"two");

@@ -32,7 +32,8 @@ async fn nowhere() -> SocketAddr {
     listener.local_addr().unwrap()
 }
 
-/// The lines of an access log, once two are there.
+/// The lines of an access log, once two are there, in the order in which they were asked: a line is written after its
+/// answer, and a client may ask again meanwhile.
 async fn two_lines(path: &Path) -> Vec<Value> {
     let lines = || -> Vec<Value> {
         let text = fs::read_to_string(path).unwrap_or_default();
@@ -42,7 +43,13 @@ async fn two_lines(path: &Path) -> Vec<Value> {
             .collect()
     };
     eventually("both are written", || lines().len() == 2).await;
-    let found = lines();
+    let mut found = lines();
+    found.sort_by(|one, other| {
+        one["time"]
+            .as_f64()
+            .partial_cmp(&other["time"].as_f64())
+            .unwrap()
+    });
     let _ = fs::remove_file(path);
     found
 }

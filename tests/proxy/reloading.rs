@@ -262,6 +262,12 @@ async fn what_plain_http_cannot_take_over_is_a_mistake_and_changes_nothing() {
         mistakes.len() == 1 && mistakes[0].contains("client_idle"),
         "{mistakes:?}"
     );
+    let itself = http("site", "/", server.mcp_address());
+    let circle = server
+        .reload(config(&format!("{ANY}{other}{itself}")))
+        .await;
+    let mistakes = circle.unwrap_err();
+    assert!(mistakes[0].contains("in a circle"), "{mistakes:?}");
     let figures = stats(server.admin_address()).await;
     assert_eq!(figures["upstreams"][0]["pool"]["max_connections"], 1);
     assert_eq!(
@@ -269,7 +275,7 @@ async fn what_plain_http_cannot_take_over_is_a_mistake_and_changes_nothing() {
             &figures["reloads"]["failed"],
             &figures["reloads"]["mistakes"]
         ),
-        (&json!(1), &json!(mistakes))
+        (&json!(2), &json!(mistakes))
     );
 }
 

@@ -161,7 +161,7 @@ fn process(page: &mut Page, front: &Front) {
         "access_log_dropped_total",
         "counter",
         "Lines of the access log that did not fit its queue, or could not be written.",
-        front.lost_lines.count(),
+        front.access_counts.dropped(),
     );
 }
 

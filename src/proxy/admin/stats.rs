@@ -42,7 +42,7 @@ pub fn snapshot(front: &Front) -> Value {
         "ready": front.ready().err().map_or(json!(true), |reason| json!(reason)),
         "retiring": front.retiring().len(),
         "reloads": reloads(front),
-        "access_log_dropped": front.lost_lines.count(),
+        "access_log_dropped": front.access_counts.dropped(),
         "upstreams": upstreams,
         "http": plain::total(front),
     });

@@ -97,7 +97,7 @@ fn top<'t>(document: &'t DeTable<'t>) -> (Config, Noted) {
         listen: shared.listen,
         admin: shared.admin,
         drain: top.time("drain").unwrap_or(DRAIN),
-        drain_delay: top.time("drain_delay").unwrap_or_default(),
+        drain_delay: top.pause("drain_delay").unwrap_or_default(),
         reuse_port: top.boolean("reuse_port").unwrap_or(false),
         log: log(&mut top, &mut noted),
         upstreams: Vec::new(),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::times::parse_time;
+use super::times::{parse_pause, parse_time};
 
 /// Mistakes by the byte where each was made.
 pub type Noted = Vec<(usize, String)>;
@@ -142,9 +142,22 @@ impl<'t> Section<'t> {
 
     /// A time, written as a string.
     pub fn time(&mut self, key: &'static str) -> Option<Duration> {
+        self.time_by(key, parse_time)
+    }
+
+    /// A time that may be none at all.
+    pub fn pause(&mut self, key: &'static str) -> Option<Duration> {
+        self.time_by(key, parse_pause)
+    }
+
+    fn time_by(
+        &mut self,
+        key: &'static str,
+        parse: fn(&str) -> Result<Duration, String>,
+    ) -> Option<Duration> {
         let read = |value: &'t DeValue<'t>| match value {
             DeValue::String(text) => {
-                parse_time(text).map_err(|wanted| format!("\"{text}\" is no time: {wanted}"))
+                parse(text).map_err(|wanted| format!("\"{text}\" is no time: {wanted}"))
             }
             _ => Err(format!(
                 "{} is no time: write it with its unit, such as \"5s\"",

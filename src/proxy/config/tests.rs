@@ -314,6 +314,9 @@ fn a_time_that_nobody_means_is_a_mistake_where_it_stands() {
         assert_eq!((found[0].line, found[0].column), place, "{found:#?}");
         assert!(found[0].text.contains("up to a year"), "{found:#?}");
     }
+    let none = Config::parse(&format!("drain_delay = \"0s\"\n{site}"));
+    assert!(none.unwrap().drain_delay.is_zero());
+    assert!(parse_time("0s").is_err());
     assert_eq!(
         parse_time("8784h"),
         Ok(Duration::from_secs(366 * 24 * 3600))
@@ -348,6 +351,11 @@ fn an_upstream_that_is_this_proxy_or_is_there_twice_is_a_mistake_where_it_stands
             "\"http://b\", \"http://127.0.0.1:81\"",
             "in a circle",
         ),
+        (
+            "[::1]:81",
+            "\"http://b\", \"http://[::1]:81\"",
+            "in a circle",
+        ),
         ("127.0.0.1:81", "\"http://b\", \"http://B:80/\"", "twice"),
     ];
     for (listen, urls, part) in wrong {
@@ -361,6 +369,7 @@ fn an_upstream_that_is_this_proxy_or_is_there_twice_is_a_mistake_where_it_stands
         ("127.0.0.1:0", "\"http://127.0.0.1:1\""),
         ("127.0.0.2:81", "\"http://127.0.0.1:81\""),
         ("0.0.0.0:81", "\"http://10.0.0.1:81\", \"http://[::1]:81\""),
+        ("[::1]:81", "\"http://127.0.0.1:81\""),
         (
             "127.0.0.1:81",
             "\"http://127.0.0.1:82\", \"http://localhost\"",

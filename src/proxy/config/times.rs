@@ -12,6 +12,13 @@ const WANTED: &str = "write a time above zero, up to a year, such as 250ms, 5s o
 ///
 /// What to write instead.
 pub fn parse_time(text: &str) -> Result<Duration, String> {
+    let time = parse_pause(text)?;
+    let found = Some(time).filter(|time| !time.is_zero());
+    found.ok_or_else(|| String::from(WANTED))
+}
+
+/// The same, or no time at all: `0s`.
+pub fn parse_pause(text: &str) -> Result<Duration, String> {
     let wrong = || String::from(WANTED);
     let digits = text
         .find(|letter: char| !letter.is_ascii_digit() && letter != '.')
@@ -26,6 +33,6 @@ pub fn parse_time(text: &str) -> Result<Duration, String> {
     };
     Duration::try_from_secs_f64(seconds)
         .ok()
-        .filter(|time| !time.is_zero() && *time <= LONGEST)
+        .filter(|time| *time <= LONGEST)
         .ok_or_else(wrong)
 }

@@ -15,7 +15,7 @@ use crate::proxy::plain::GatewayView;
 use crate::proxy::server::StartError;
 use crate::proxy::state::{AppState, Counts};
 use crate::proxy::tasks::Tasks;
-use crate::proxy::watching::{AccessWriter, LostLines};
+use crate::proxy::watching::{AccessCounts, AccessWriter};
 use crate::sync::{Arc, ArcSwap, ArcSwapOption, AtomicBool, AtomicU64, Mutex, OnceLock, Ordering};
 use crate::{BoxError, CloseReport};
 
@@ -64,8 +64,8 @@ pub struct Front {
     pub counts: Counts,
     /// Where a line for each request goes.
     pub access: ArcSwapOption<AccessWriter>,
-    /// What of it was dropped, before a reload too.
-    pub lost_lines: LostLines,
+    /// What became of the lines, of those before a reload too.
+    pub access_counts: Arc<AccessCounts>,
     /// How reloads went.
     pub reloads: ReloadStatus,
     /// One reload at a time.
@@ -87,8 +87,8 @@ impl Front {
     ///
     /// That of a pool's options; an access log that cannot be opened.
     pub fn new(config: Config) -> Result<Arc<Self>, BoxError> {
-        let lost_lines = LostLines::default();
-        let access = AccessWriter::open(&config.log.access, &lost_lines)
+        let access_counts = Arc::<AccessCounts>::default();
+        let access = AccessWriter::open(&config.log.access, &access_counts)
             .map_err(|error| format!("the access log cannot be opened: {error}"))?;
         let mut places = Vec::with_capacity(config.upstreams.len());
         let mut hosts = Vec::new();
@@ -112,7 +112,7 @@ impl Front {
             began: Instant::now(),
             counts: Counts::default(),
             access: ArcSwapOption::new(access),
-            lost_lines,
+            access_counts,
             reloads: ReloadStatus::default(),
             reloading: tokio::sync::Mutex::default(),
             retiring: Mutex::default(),
@@ -307,10 +307,8 @@ impl Front {
         }
         self.phase.send_replace(Phase::Over);
         self.tasks.end().await;
-        if let Some(access) = self.access.load_full() {
-            // A disk that takes nothing is not waited for.
-            let _ = timeout(LAST_LINES, access.flushed()).await;
-        }
+        // A disk that takes nothing is not waited for.
+        let _ = timeout(LAST_LINES, self.access_counts.settle()).await;
         (cut, report)
     }
 

@@ -82,7 +82,7 @@ impl Reach {
 pub async fn watch(front: Arc<Front>) {
     let (mut looks, mut under_way) = (JoinSet::new(), HashSet::new());
     loop {
-        begin(&front, &mut looks, &mut under_way);
+        let served = begin(&front, &mut looks, &mut under_way);
         let pause = sleep(LOOK);
         tokio::pin!(pause);
         loop {
@@ -90,20 +90,27 @@ pub async fn watch(front: Arc<Front>) {
                 () = &mut pause => break,
                 Some(Ok(looked)) = looks.join_next() => {
                     under_way.remove(&looked.address);
-                    note(&front, &looked);
+                    // It may be gone by now.
+                    if served.contains(&looked.address) {
+                        note(&front, &looked);
+                    }
                 }
             }
         }
     }
 }
 
-/// Begins to look at those that have to be looked at.
-fn begin(front: &Front, looks: &mut JoinSet<Looked>, under_way: &mut HashSet<Address>) {
+/// Begins to look at those that have to be looked at; returns all.
+fn begin(
+    front: &Front,
+    looks: &mut JoinSet<Looked>,
+    under_way: &mut HashSet<Address>,
+) -> HashSet<Address> {
+    let mut addresses = HashSet::new();
     let Some(gateway) = front.web.get() else {
-        return;
+        return addresses;
     };
     let (stats, routes) = (gateway.stats(), gateway.routes());
-    let mut addresses = HashSet::new();
     for upstream in web::plain(&stats) {
         let mut routes = routes.iter().map(|route| &route.upstream);
         let options = routes.find(|options| options.name == upstream.name);
@@ -130,6 +137,7 @@ fn begin(front: &Front, looks: &mut JoinSet<Looked>, under_way: &mut HashSet<Add
         }
     }
     front.reach.keep(&addresses);
+    addresses
 }
 
 fn note(front: &Front, looked: &Looked) {

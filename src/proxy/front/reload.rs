@@ -63,7 +63,7 @@ impl Front {
     /// Dropped, nothing has changed, and what was started for it ends.
     pub async fn reload(self: &Arc<Self>, config: Config) -> Result<Reloaded, Vec<String>> {
         let _turn = self.reloading.lock().await;
-        let access = AccessWriter::open(&config.log.access, &self.lost_lines)
+        let access = AccessWriter::open(&config.log.access, &self.access_counts)
             .map_err(|error| vec![format!("the access log cannot be opened: {error}")])?;
         let before = self.places();
         let fresh = start_fresh(&before, &config.upstreams).await?;

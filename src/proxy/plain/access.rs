@@ -62,7 +62,11 @@ impl Entry {
     /// Notes the head of the answer; by default, it was sent just now.
     pub fn answered(&mut self, status: u16, time: Option<Duration>) {
         if let Some(line) = &mut self.line {
-            line.reply(status, time.unwrap_or_else(|| self.begun.elapsed()));
+            let now = Instant::now();
+            // It may be counted from before the line was begun, and then all of it is.
+            let begun = time.and_then(|time| now.checked_sub(time));
+            self.begun = begun.map_or(self.begun, |begun| begun.min(self.begun));
+            line.reply(status, time.unwrap_or(now - self.begun));
         }
     }
 
@@ -79,3 +83,7 @@ impl Drop for Entry {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "access_tests.rs"]
+mod tests;

@@ -18,7 +18,7 @@ use super::connection::Pools;
 use super::cores;
 use super::counts::GatewayStats;
 use super::lanes::Upstream;
-use super::options::{GatewayOptions, RouteOptions, check_routes};
+use super::options::{GatewayOptions, RouteOptions, check_routes, check_targets};
 use super::shared::{Rules, Shared};
 use super::table::{Route, Table};
 use super::worker::{Door, Home, Worker};
@@ -37,7 +37,8 @@ pub struct Gateway {
     address: SocketAddr,
     /// Cuts off what is left.
     end: watch::Sender<bool>,
-    replacing: Mutex<()>,
+    /// What holds now, but for address and threads. Held while it is replaced.
+    in_force: Mutex<GatewayOptions>,
 }
 
 /// A worker's thread.
@@ -147,6 +148,7 @@ impl Gateway {
         let own = options.pin_workers.then(|| cores::one_each(homes.len()));
         let own = own.flatten().unwrap_or_default();
         let rules = Rules::new(&options, routes, log);
+        let in_force = Mutex::new(options.clone());
         let shared = Arc::new(Shared::new(options, pools, rules, homes.len()));
         let mut gateway = Self {
             shared,
@@ -154,7 +156,7 @@ impl Gateway {
             threads: Vec::new(),
             address,
             end: watch::Sender::new(false),
-            replacing: Mutex::new(()),
+            in_force,
         };
         for (index, (room, door)) in rooms.into_iter().enumerate() {
             // From here on a drop ends what was started.
@@ -201,6 +203,20 @@ impl Gateway {
         &self.shared.options
     }
 
+    /// What holds now, but for address and threads.
+    pub(in crate::proxy) fn in_force(&self) -> GatewayOptions {
+        self.in_force.lock().clone()
+    }
+
+    /// Refuses routes that lead here: which port is listened on is only known now.
+    ///
+    /// # Errors
+    ///
+    /// [`GatewayError::Options`].
+    pub(in crate::proxy) fn check(&self, routes: &[RouteOptions]) -> Result<(), GatewayError> {
+        check_targets(routes, self.address).map_err(GatewayError::Options)
+    }
+
     /// Where clients connect.
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -214,8 +230,10 @@ impl Gateway {
     /// [`GatewayError::Options`]; the routes stay as they were.
     pub fn replace(&self, options: &[RouteOptions]) -> Result<(), GatewayError> {
         check_routes(options).map_err(GatewayError::Options)?;
-        let _one = self.replacing.lock();
+        self.check(options)?;
+        let mut in_force = self.in_force.lock();
         self.put(options, Rules::rerouted);
+        in_force.routes = options.to_vec();
         Ok(())
     }
 
@@ -233,7 +251,8 @@ impl Gateway {
         log: Option<Arc<AccessWriter>>,
     ) -> Result<(), GatewayError> {
         options.check_running().map_err(GatewayError::Options)?;
-        let _one = self.replacing.lock();
+        self.check(&options.routes)?;
+        let mut in_force = self.in_force.lock();
         // What can be refused comes first.
         let limited = self
             .shared
@@ -245,6 +264,7 @@ impl Gateway {
         if let Some(home) = self.homes.first() {
             home.runtime.spawn(limited);
         }
+        in_force.clone_from(options);
         Ok(())
     }
 

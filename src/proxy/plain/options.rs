@@ -141,14 +141,20 @@ impl GatewayOptions {
             return Err("max_connections and max_clients have to be at least 1".into());
         }
         self.limits.check()?;
-        for upstream in self.routes.iter().map(|route| &route.upstream) {
-            let own = upstream.targets.iter().find(|to| is_own(to, self.listen));
-            if let Some(own) = own {
-                return Err(format!("upstream `{}`: {own} {OWN}", upstream.name));
-            }
-        }
+        check_targets(&self.routes, self.listen)?;
         check_each(&self.routes)
     }
+}
+
+/// Refuses upstreams that are the gateway itself, which listens there.
+pub fn check_targets(routes: &[RouteOptions], listen: SocketAddr) -> Result<(), String> {
+    for upstream in routes.iter().map(|route| &route.upstream) {
+        let mut targets = upstream.targets.iter();
+        if let Some(own) = targets.find(|to| is_own(to, listen)) {
+            return Err(format!("upstream `{}`: {own} {OWN}", upstream.name));
+        }
+    }
+    Ok(())
 }
 
 /// What is said of an upstream that is the gateway itself.

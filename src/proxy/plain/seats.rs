@@ -1,14 +1,15 @@
 //! Room for clients: how many may be connected at a time.
 //!
-//! Promise: there are never more than `max_clients`, but for those that come at the very end; that somebody waits is
-//! told once each time, and then whoever is idle between two requests for a second makes room, one for one.
+//! Promise: there are never more than `max_clients`, but for those that come at the very end and those that were there
+//! when a reload lowered it; that somebody waits is told once each time, and then whoever is idle between two requests
+//! for a second makes room, one for one.
 //! Cost: a permit each; one load, by an idle connection that looks anyway, of a word that nobody writes meanwhile.
 
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
-use crate::sync::{Arc, AtomicBool, AtomicU32, Mutex, Ordering};
+use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, Ordering};
 
 /// How long a client is idle at least that makes room: the next request of a busier one is on its way.
 pub const IDLE: Duration = Duration::from_secs(1);
@@ -20,19 +21,60 @@ pub type Seat = OwnedSemaphorePermit;
 pub struct Seats {
     free: Arc<Semaphore>,
     count: Mutex<usize>,
-    /// Those that wait, but for those for whom somebody leaves already. An estimate: one too many is one idle
-    /// connection more that ends.
-    wanted: AtomicU32,
+    line: Arc<Line>,
     /// Whether it was told that they are all taken.
     is_told: AtomicBool,
 }
 
-/// A share of those that wait; ends with the wait.
-struct Wanted<'a>(&'a Seats);
+/// Who waits, and for how many of them somebody leaves already.
+///
+/// | half  | counts                             | up            | down, not below 0 |
+/// |-------|------------------------------------|---------------|-------------------|
+/// | low   | seats that are waited for          | a wait begins | it ends           |
+/// | high  | of these, those that are left soon | who is idle leaves | a wait ends  |
+///
+/// Where somebody leaves of himself meanwhile, an idle connection more ends than would have to; never one too few.
+#[derive(Default)]
+struct Line(AtomicU64);
 
-impl Drop for Wanted<'_> {
+/// A wait for so many seats; ends with it.
+struct Wait {
+    line: Arc<Line>,
+    count: u32,
+}
+
+impl Line {
+    fn change(&self, to: impl Fn(u32, u32) -> Option<(u32, u32)>) -> bool {
+        let changed = |word: u64| {
+            let (waiting, promised) = to(word as u32, (word >> 32) as u32)?;
+            Some(u64::from(waiting) | u64::from(promised) << 32)
+        };
+        // Relaxed, both: an estimate, and the seats themselves are handed over by the semaphore.
+        self.0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, changed)
+            .is_ok()
+    }
+
+    fn is_wanting(&self) -> bool {
+        // Relaxed: see `change`.
+        let word = self.0.load(Ordering::Relaxed);
+        word as u32 > (word >> 32) as u32
+    }
+}
+
+impl Wait {
+    fn new(line: &Arc<Line>, count: u32) -> Self {
+        line.change(|waiting, promised| Some((waiting.saturating_add(count), promised)));
+        let line = line.clone();
+        Self { line, count }
+    }
+}
+
+impl Drop for Wait {
     fn drop(&mut self) {
-        self.0.take_one();
+        let less = |from: u32| from.saturating_sub(self.count);
+        self.line
+            .change(|waiting, promised| Some((less(waiting), less(promised))));
     }
 }
 
@@ -43,7 +85,7 @@ impl Seats {
         Self {
             free: Arc::new(Semaphore::new(count)),
             count: Mutex::new(count),
-            wanted: AtomicU32::new(0),
+            line: Arc::default(),
             is_told: AtomicBool::new(false),
         }
     }
@@ -70,9 +112,8 @@ impl Seats {
     ///
     /// Dropped, it loses its place in the line and nothing else.
     pub async fn soon(&self) -> Option<Seat> {
-        // Relaxed, all of these: estimates, and a word to an operator.
-        self.wanted.fetch_add(1, Ordering::Relaxed);
-        let _wanted = Wanted(self);
+        let _wait = Wait::new(&self.line, 1);
+        // Relaxed: a word to an operator.
         if !self.is_told.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 "{} clients are connected, as many as `http.max_clients` allows: more wait until one leaves; raise it, or lower `http.client_idle`",
@@ -83,19 +124,15 @@ impl Seats {
         self.free.clone().acquire_owned().await.ok()
     }
 
-    /// Whether somebody waits. For who is idle, to look at the clock only then.
+    /// Whether somebody waits for whom nobody leaves yet. For who is idle, to look at the clock only then.
     pub fn are_wanted(&self) -> bool {
-        // Relaxed: see `wanted`.
-        self.wanted.load(Ordering::Relaxed) > 0
+        self.line.is_wanting()
     }
 
     /// Whether who has one should leave it to somebody who waits: said once for each of them.
     pub fn take_one(&self) -> bool {
-        let less = |wanted: u32| wanted.checked_sub(1);
-        // Relaxed, both: see `wanted`.
-        self.wanted
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less)
-            .is_ok()
+        let one_more = |waiting, promised| (promised < waiting).then(|| (waiting, promised + 1));
+        self.line.change(one_more)
     }
 
     /// That they are all taken is told again only after a sixteenth was free: not with each client that comes and goes.
@@ -119,8 +156,11 @@ impl Seats {
             }
             None => before - count - self.free.forget_permits(before - count),
         };
-        let (free, owed) = (self.free.clone(), u32::try_from(owed).unwrap_or(u32::MAX));
+        let owed = u32::try_from(owed).unwrap_or(u32::MAX);
+        // Who is idle makes room for these, too: they stand in line before all who come.
+        let (free, wait) = (self.free.clone(), Wait::new(&self.line, owed));
         async move {
+            let _wait = wait;
             // The semaphore is never closed.
             if let Ok(seats) = free.acquire_many_owned(owed).await {
                 seats.forget();
@@ -128,3 +168,7 @@ impl Seats {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "seats_tests.rs"]
+mod tests;

@@ -6,12 +6,13 @@
 
 use std::fs::OpenOptions;
 use std::io::{self, BufWriter, Write};
+use std::pin::pin;
 use std::time::Duration;
 
 use serde::Serialize;
+use tokio::sync::Notify;
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
-use tokio::sync::oneshot;
 
 use super::Context;
 use crate::proxy::config::AccessLog;
@@ -23,31 +24,59 @@ const QUEUE: usize = 8192;
 
 /// Where the lines go.
 pub struct AccessWriter {
-    queue: Sender<Said>,
-    lost: LostLines,
+    queue: Sender<String>,
+    counts: Arc<AccessCounts>,
 }
 
-/// How many lines were dropped, whichever writer they were for.
-#[derive(Clone, Debug, Default)]
-pub struct LostLines(Arc<AtomicU64>);
-
-/// What the thread that writes is told.
-enum Said {
-    Line(String),
-    /// To say when all before it is written.
-    Flush(oneshot::Sender<()>),
+/// What became of the lines, whichever writer they were for.
+#[derive(Debug, Default)]
+pub struct AccessCounts {
+    /// Neither written nor dropped yet.
+    pending: AtomicU64,
+    dropped: AtomicU64,
+    settled: Notify,
 }
 
-impl LostLines {
-    /// How many.
-    pub fn count(&self) -> u64 {
+impl AccessCounts {
+    /// Lines that were dropped.
+    pub fn dropped(&self) -> u64 {
         // Relaxed: a count for a page.
-        self.0.load(Ordering::Relaxed)
+        self.dropped.load(Ordering::Relaxed)
     }
 
-    fn add(&self) {
-        // Relaxed: as above.
-        self.0.fetch_add(1, Ordering::Relaxed);
+    /// Ends when every line so far is written or dropped.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, the lines are written all the same.
+    pub async fn settle(&self) {
+        loop {
+            let mut settled = pin!(self.settled.notified());
+            settled.as_mut().enable();
+            // Acquire: pairs with the Release in `settles`; what was written is written.
+            if self.pending.load(Ordering::Acquire) == 0 {
+                return;
+            }
+            settled.await;
+        }
+    }
+
+    fn begins(&self) {
+        // Relaxed: the queue hands the line over.
+        self.pending.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn settles(&self, count: u64) {
+        // Release: pairs with the Acquire in `settle`.
+        if self.pending.fetch_sub(count, Ordering::Release) == count {
+            self.settled.notify_waiters();
+        }
+    }
+
+    fn drops(&self, count: u64) {
+        // Relaxed: a count for a page.
+        self.dropped.fetch_add(count, Ordering::Relaxed);
+        self.settles(count);
     }
 }
 
@@ -57,7 +86,7 @@ impl AccessWriter {
     /// # Errors
     ///
     /// A file that cannot be opened, or a thread that cannot be started.
-    pub fn open(log: &AccessLog, lost: &LostLines) -> io::Result<Option<Arc<Self>>> {
+    pub fn open(log: &AccessLog, counts: &Arc<AccessCounts>) -> io::Result<Option<Arc<Self>>> {
         let out: Box<dyn Write + Send> = match log {
             AccessLog::Off => return Ok(None),
             AccessLog::Stdout => Box::new(io::stdout()),
@@ -66,14 +95,18 @@ impl AccessWriter {
                 Box::new(OpenOptions::new().append(true).create(true).open(path)?)
             }
         };
-        Self::to(out, lost).map(Some)
+        Self::to(out, counts).map(Some)
     }
 
-    pub(super) fn to(out: Box<dyn Write + Send>, lost: &LostLines) -> io::Result<Arc<Self>> {
+    pub(super) fn to(
+        out: Box<dyn Write + Send>,
+        counts: &Arc<AccessCounts>,
+    ) -> io::Result<Arc<Self>> {
         let (sender, queue) = channel(QUEUE);
         let drain = Drain {
             out: BufWriter::new(out),
-            lost: lost.clone(),
+            counts: counts.clone(),
+            unflushed: 0,
             is_failing: false,
         };
         std::thread::Builder::new()
@@ -81,26 +114,14 @@ impl AccessWriter {
             .spawn(move || drain.run(queue))?;
         Ok(Arc::new(Self {
             queue: sender,
-            lost: lost.clone(),
+            counts: counts.clone(),
         }))
     }
 
-    /// Ends when every line so far is written, or cannot be.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropped, the lines are written all the same.
-    pub async fn flushed(&self) {
-        let (done, written) = oneshot::channel();
-        if self.queue.send(Said::Flush(done)).await.is_ok() {
-            // The thread that writes answers, or is gone.
-            let _ = written.await;
-        }
-    }
-
     pub(super) fn write(&self, line: String) {
-        if self.queue.try_send(Said::Line(line)).is_err() {
-            self.lost.add();
+        self.counts.begins();
+        if self.queue.try_send(line).is_err() {
+            self.counts.drops(1);
         }
     }
 }
@@ -108,42 +129,41 @@ impl AccessWriter {
 /// The thread that writes.
 struct Drain {
     out: BufWriter<Box<dyn Write + Send>>,
-    lost: LostLines,
+    counts: Arc<AccessCounts>,
+    /// Lines since all of them were written.
+    unflushed: u64,
     is_failing: bool,
 }
 
 impl Drain {
     /// Writes until nobody can send any more; what came together is flushed together.
-    fn run(mut self, mut queue: Receiver<Said>) {
+    fn run(mut self, mut queue: Receiver<String>) {
         loop {
-            let said = match queue.try_recv() {
-                Ok(said) => said,
+            let line = match queue.try_recv() {
+                Ok(line) => line,
                 Err(TryRecvError::Disconnected) => break,
                 Err(TryRecvError::Empty) => {
                     self.flush();
                     match queue.blocking_recv() {
-                        Some(said) => said,
+                        Some(line) => line,
                         None => break,
                     }
                 }
             };
-            match said {
-                Said::Line(line) => self.write(&line),
-                Said::Flush(done) => {
-                    self.flush();
-                    // Who asked may not wait any more.
-                    let _ = done.send(());
-                }
-            }
+            self.write(&line);
         }
         self.flush();
+        self.give_up();
     }
 
     fn write(&mut self, line: &str) {
         // It fails only where the buffer is full and cannot be emptied.
-        if let Err(error) = self.out.write_all(line.as_bytes()) {
-            self.lost.add();
-            self.fails(&error);
+        match self.out.write_all(line.as_bytes()) {
+            Ok(()) => self.unflushed += 1,
+            Err(error) => {
+                self.counts.drops(1);
+                self.fails(&error);
+            }
         }
     }
 
@@ -151,12 +171,23 @@ impl Drain {
         let is_proof = self.is_failing && !self.out.buffer().is_empty();
         match self.out.flush() {
             Err(error) => self.fails(&error),
-            Ok(()) if is_proof => {
-                self.is_failing = false;
-                tracing::warn!("the access log can be written again");
+            Ok(()) => {
+                self.counts.settles(std::mem::take(&mut self.unflushed));
+                if is_proof {
+                    self.is_failing = false;
+                    tracing::warn!("the access log can be written again");
+                }
             }
-            Ok(()) => {}
         }
+    }
+
+    /// Counts what could not be written to the end.
+    fn give_up(self) {
+        let (_, left) = self.out.into_parts();
+        let left = left.unwrap_or_default();
+        let ends = memchr::memchr_iter(b'\n', &left).count() as u64;
+        self.counts.drops(ends.min(self.unflushed));
+        self.counts.settles(self.unflushed.saturating_sub(ends));
     }
 
     fn fails(&mut self, error: &io::Error) {

@@ -8,7 +8,7 @@ mod tally;
 mod tests;
 mod trace;
 
-pub use access::{AccessWriter, Asked, Line, LostLines};
+pub use access::{AccessCounts, AccessWriter, Asked, Line};
 pub use histogram::{Histogram, add_alone, percentile};
 pub use meters::{Classes, Meters, classes};
 pub use tally::{Metered, Tally};

@@ -6,7 +6,9 @@ use std::time::Duration;
 use hyper::header::{HeaderMap, HeaderValue};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use super::{AccessWriter, Histogram, LostLines, Trace, percentile};
+use crate::sync::Arc;
+
+use super::{AccessCounts, AccessWriter, Histogram, Trace, percentile};
 
 #[test]
 fn a_time_is_in_a_bucket_that_is_at_most_a_quarter_too_long() {
@@ -134,11 +136,11 @@ impl Write for Disk {
 #[tokio::test]
 async fn an_access_log_is_flushed_when_its_lines_are_on_the_disk() {
     let ((let_it, lets), (shows, mut shown)) = (unbounded_channel(), unbounded_channel());
-    let lost = LostLines::default();
-    let writer = AccessWriter::to(Box::new(Disk { lets, shows }), &lost).unwrap();
+    let counts = Arc::<AccessCounts>::default();
+    let writer = AccessWriter::to(Box::new(Disk { lets, shows }), &counts).unwrap();
     writer.write("one\n".into());
     writer.write("two\n".into());
-    let mut flushed = Box::pin(writer.flushed());
+    let mut flushed = Box::pin(counts.settle());
     assert!(futures::poll!(flushed.as_mut()).is_pending());
     assert!(shown.try_recv().is_err());
     // The first may have gone alone.
@@ -149,21 +151,21 @@ async fn an_access_log_is_flushed_when_its_lines_are_on_the_disk() {
     let written: Vec<u8> = std::iter::from_fn(|| shown.try_recv().ok())
         .flatten()
         .collect();
-    assert_eq!((&*written, lost.count()), (&b"one\ntwo\n"[..], 0));
+    assert_eq!((&*written, counts.dropped()), (&b"one\ntwo\n"[..], 0));
 }
 
 #[tokio::test]
 async fn a_line_that_the_disk_does_not_take_is_counted() {
     let ((let_it, lets), (shows, mut shown)) = (unbounded_channel(), unbounded_channel());
-    let lost = LostLines::default();
-    let writer = AccessWriter::to(Box::new(Disk { lets, shows }), &lost).unwrap();
+    let counts = Arc::<AccessCounts>::default();
+    let writer = AccessWriter::to(Box::new(Disk { lets, shows }), &counts).unwrap();
     drop(let_it);
     let long = "x".repeat(100 << 10);
     for _ in 0..3 {
         writer.write(long.clone());
     }
-    writer.flushed().await;
-    assert_eq!(lost.count(), 3);
+    counts.settle().await;
+    assert_eq!(counts.dropped(), 3);
     assert!(shown.try_recv().is_err());
     drop(writer);
     let (shows, _) = unbounded_channel();
@@ -172,10 +174,18 @@ async fn a_line_that_the_disk_does_not_take_is_counted() {
             lets: unbounded_channel().1,
             shows,
         }),
-        &lost,
+        &counts,
     )
     .unwrap();
     again.write(long);
-    again.flushed().await;
-    assert_eq!(lost.count(), 4, "of all writers together");
+    counts.settle().await;
+    assert_eq!(counts.dropped(), 4, "of all writers together");
+    again.write("short".into());
+    again.write(" line\n".into());
+    drop(again);
+    counts.settle().await;
+    assert!(
+        counts.dropped() > 4,
+        "what was in the buffer is counted, too"
+    );
 }
