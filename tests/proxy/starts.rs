@@ -103,7 +103,9 @@ async fn one_that_was_known_and_dies_at_a_later_start_is_not_taken_for_an_older_
         let (_server, client) = start_with(modern_only("dies", &mark, mode)).await;
         served(&client).await;
         mark.set();
+        let begun = Instant::now();
         while mark.0.exists() {
+            assert!(begun.elapsed() < PATIENCE, "it dies at its next start");
             client.post_modern(&modern_tool(1, "die", json!({}))).await;
         }
         served(&client).await;
@@ -111,15 +113,13 @@ async fn one_that_was_known_and_dies_at_a_later_start_is_not_taken_for_an_older_
 }
 
 #[tokio::test]
-async fn one_that_answers_the_first_question_late_is_not_taken_for_an_older_one() {
+async fn beside_sessions_one_that_answers_the_first_question_late_is_served() {
     let mark = Mark::new("answers-late");
-    for mode in [Mode::Session, Mode::Stateless, Mode::Exclusive] {
-        let mut options = modern_only("late", &mark, mode);
-        options.connect_timeout = Duration::from_secs(4);
-        let (_server, client) = start_with(options).await;
-        let reply = client.post_modern(&modern_tool(1, "any", json!({}))).await;
-        assert_eq!(reply.text(), "called", "{mode:?}");
-    }
+    let mut options = modern_only("late", &mark, Mode::Session);
+    options.connect_timeout = Duration::from_secs(4);
+    let (_server, client) = start_with(options).await;
+    let reply = client.post_modern(&modern_tool(1, "any", json!({}))).await;
+    assert_eq!(reply.text(), "called");
 }
 
 #[tokio::test]
@@ -146,6 +146,30 @@ async fn a_server_over_http_that_is_in_trouble_at_the_first_question_serves_at_t
             is_well.store(true, Ordering::Relaxed);
             served(&client).await;
         }
+    }
+}
+
+#[tokio::test]
+async fn children_that_come_up_and_die_of_each_call_open_the_breaker() {
+    let mark = Mark::new("comes-up");
+    for mode in [Mode::Stateless, Mode::Session] {
+        let options = ServeOptions {
+            min_idle: 0,
+            breaker: BreakerOptions {
+                failures: 3,
+                cooldown: Duration::from_secs(60),
+                ..BreakerOptions::default()
+            },
+            ..modern_only("any", &mark, mode)
+        };
+        let (_server, client) = start_with(options).await;
+        let mut kinds = Vec::new();
+        for _ in 0..4 {
+            let reply = client.post_modern(&modern_tool(1, "die", json!({}))).await;
+            kinds.push(reply.kind());
+        }
+        let expected = ["child_died", "child_died", "child_died", "circuit_open"];
+        assert_eq!(kinds, expected, "{mode:?}");
     }
 }
 

@@ -9,9 +9,9 @@ use super::{Backend, Way};
 use crate::proxy::call::{Call, Flight, Manner, Owner};
 use crate::proxy::guard::Ticket;
 use crate::proxy::http::Accepts;
-use crate::proxy::session::Session;
+use crate::proxy::session::{Routes, Session};
 use crate::proxy::shared::Request;
-use crate::proxy::wire::{self, Code, Envelope, Fault, RawId, RequestId};
+use crate::proxy::wire::{self, Code, Envelope, Fault, GATEKEEPERS, RawId, RequestId};
 use crate::resilience::Deadline;
 use crate::sync::Arc;
 
@@ -121,22 +121,19 @@ impl Backend {
                     .session
                     .and_then(|session| session.child())
                     .ok_or_else(no_session)?;
-                if let wire::Kind::Response { id, .. } = &exchange.message.kind
-                    && !id
-                        .and_then(RequestId::from_raw)
-                        .is_some_and(|id| child.routes.take_asked(&id))
-                {
-                    // Late, or answered before: the child does not wait for it.
-                    return Ok(());
+                let mut answer = None;
+                if let wire::Kind::Response { id, .. } = exchange.message.kind {
+                    answer = id.and_then(|id| Answering::begin(&child.routes, id));
+                    if answer.is_none() {
+                        // Late, or answered before: the child does not wait for it.
+                        return Ok(());
+                    }
                 }
                 let patience = self.options.get().request_timeout;
                 let line = wire::single_line(exchange.body.clone());
                 let written = child.write(line, patience).await;
-                if let (Err(_), wire::Kind::Response { id, .. }) =
-                    (&written, &exchange.message.kind)
-                    && let Some(id) = id.and_then(RequestId::from_raw)
-                {
-                    child.routes.ask_again(id); // its client may send the answer again
+                if let Some(answer) = answer {
+                    answer.end(&written);
                 }
                 written?;
                 if let Some(id) = cancelled {
@@ -187,6 +184,42 @@ impl Backend {
     fn is_new(&self, left: Duration) -> bool {
         let options = self.options.get();
         options.call_timeout.saturating_sub(left) < options.connect_timeout
+    }
+}
+
+/// An answer of a client on its way to the child that asked. Dropped before its end, or not taken, it may be sent again.
+struct Answering<'a> {
+    routes: &'a Routes,
+    id: Option<RequestId>,
+}
+
+impl<'a> Answering<'a> {
+    /// `None`: the child does not wait for it.
+    fn begin(routes: &'a Routes, raw_id: &str) -> Option<Self> {
+        let id = RequestId::from_raw(raw_id)?;
+        routes.take_asked(&id).then_some(Self {
+            routes,
+            id: Some(id),
+        })
+    }
+
+    fn end(mut self, written: &Result<(), Fault>) {
+        // What looked at it and refused it would do so again; what is gone waits for nothing.
+        let is_settled = |fault: &Fault| match fault.code {
+            Code::UpstreamRefused => !GATEKEEPERS.contains(&fault.status()),
+            code => matches!(code, Code::SessionEnded | Code::BadMessage),
+        };
+        if written.as_ref().err().is_none_or(is_settled) {
+            self.id = None;
+        }
+    }
+}
+
+impl Drop for Answering<'_> {
+    fn drop(&mut self) {
+        if let Some(id) = self.id.take() {
+            self.routes.ask_again(id);
+        }
     }
 }
 

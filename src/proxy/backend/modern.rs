@@ -63,9 +63,6 @@ impl Beside {
     }
 
     async fn hello(&self) -> Result<Arc<Hello>, Fault> {
-        if self.group.is_older() {
-            return Err(only_older());
-        }
         let hello = self.group.hello().await;
         // What it has just learned.
         hello.map_err(|fault| {
@@ -106,6 +103,7 @@ impl Backend {
             (Way::Exclusive(children), _) => self.hello_of_one(children).await,
             (Way::Session(_), Some(beside)) => match beside.group.known() {
                 Some(hello) => Ok(hello),
+                None if beside.group.is_older() => Err(only_older()),
                 None => self.asked(beside.hello()).await,
             },
             (Way::Session(_), None) => Err(only_older()),
@@ -135,7 +133,10 @@ impl Backend {
     async fn asked<T>(&self, asking: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
         let ticket = self.guard.admit()?;
         let asked = asking.await;
-        ticket.end_with(&asked);
+        if let Err(fault) = &asked {
+            ticket.fail(fault);
+        }
+        // That it came up is no success yet: what its first request comes to is told by that.
         asked
     }
 }

@@ -76,7 +76,7 @@ pub async fn begin_batch(
     }
     let asks = |message: &wire::Envelope<'_>| matches!(message.kind, Kind::Request { .. });
     let is_asked = messages.iter().any(asks);
-    let mut calls = Vec::new();
+    let (mut calls, mut is_stuck) = (Vec::new(), false);
     for (item, message) in items.iter().zip(&messages) {
         // An array holds answers only: what comes before them goes to the session's stream.
         let accepts = Accepts {
@@ -96,10 +96,13 @@ pub async fn begin_batch(
                 let call = state.backend.call(id, &exchange).await;
                 calls.push((RawId::new(id), call));
             }
+            // Each would wait as long for what does not read.
+            _ if is_stuck => {}
             _ => match state.backend.tell(&exchange).await {
                 Ok(()) => {}
                 // What is asked is answered, whatever becomes of the rest; but nothing is, where all is over.
                 Err(fault) if is_asked && (!is_over(&fault) || !calls.is_empty()) => {
+                    is_stuck = fault.code == Code::TimedOut;
                     tracing::debug!(reason = fault.message, "a message of a batch was not taken");
                 }
                 Err(fault) => return Err(untold(fault)),

@@ -14,10 +14,10 @@ pub struct LastStart(Mutex<Option<Instant>>);
 impl LastStart {
     /// Waits for a start and notes how it ended; dropped before, it failed.
     pub async fn of<T, E>(&self, start: impl Future<Output = Result<T, E>>) -> Result<T, E> {
-        let failing = Failing(self);
+        let mut failing = Failing(Some(self));
         let started = start.await;
-        drop(failing);
         if started.is_ok() {
+            failing.0 = None;
             *self.0.lock() = None;
         }
         started
@@ -32,10 +32,12 @@ impl LastStart {
 }
 
 /// A start that was not seen to succeed.
-struct Failing<'a>(&'a LastStart);
+struct Failing<'a>(Option<&'a LastStart>);
 
 impl Drop for Failing<'_> {
     fn drop(&mut self) {
-        *self.0.0.lock() = Some(Instant::now());
+        if let Some(last) = self.0 {
+            *last.0.lock() = Some(Instant::now());
+        }
     }
 }

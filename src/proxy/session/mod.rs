@@ -22,6 +22,7 @@ pub use nursery::Nursery;
 pub use outbox::{Debt, Outbox};
 pub use owned::{OwnedChild, cancellation};
 pub use replay::{EventId, Reader, Replay};
+pub use routes::Routes;
 pub use session::Session;
 pub use subscribers::{Extent, Pauses, Said, Subscribers, Topic};
 pub use table::SessionTable;

@@ -67,6 +67,11 @@ impl Questions {
         awaited.any(|asked| asked.waits.is_none_or(|waits| handed > waits))
     }
 
+    /// Whether one of them is waited for.
+    pub fn are_awaited(&self) -> bool {
+        self.0.iter().any(|asked| asked.until.is_some())
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -141,7 +141,8 @@ impl Routes {
         let mut tables = self.tables.lock();
         let mut is_asking = false;
         if !tables.asked.is_empty() {
-            is_asking = tables.asked.are_seen(&self.outbox);
+            // Seen or not: a server that waits for an answer is not to blame for what hangs on it.
+            is_asking = tables.asked.are_awaited();
             if tables.asked.give_up(now) {
                 tables.resume(&self.limits, &self.outbox);
             }

@@ -6,7 +6,7 @@
 //! | memory    | a start sends                              | leaves for                                          |
 //! |-----------|--------------------------------------------|-----------------------------------------------------|
 //! | `Unknown` | `server/discover`, and `initialize` if no modern answer comes | `Modern`: that came; `Legacy`: `initialize` was answered, for a while only where the question was not |
-//! | `Modern`  | `server/discover`, and `initialize` if that is answered otherwise | `Legacy`: both were answered so  |
+//! | `Modern`  | `server/discover`, and `initialize` if that is answered otherwise | `Legacy`: both were answered so; `Unknown`: three starts in a row had no answer |
 //! | `Legacy`  | `initialize`; nothing where that is not wanted | `Unknown`: that failed, or the while is over    |
 
 use std::time::Duration;
@@ -17,6 +17,8 @@ use crate::sync::Mutex;
 
 /// How long a supposition is kept, the first time and at most; doubled each time.
 const WHILE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(60 * 60));
+/// Starts in a row that had no answer to what was answered before: it may be another server by now.
+const DOUBTS: u32 = 3;
 /// How long a handshake is known of where nobody wants one, and no start can disprove it.
 const UNWANTED: Duration = Duration::from_secs(300);
 
@@ -56,6 +58,7 @@ struct Known {
     until: Option<Instant>,
     /// How long the next supposition is kept.
     pause: Duration,
+    doubts: u32,
 }
 
 impl EraMemory {
@@ -67,6 +70,7 @@ impl EraMemory {
                 era: Era::Unknown,
                 until: None,
                 pause: WHILE.0,
+                doubts: 0,
             }),
         }
     }
@@ -88,19 +92,37 @@ impl EraMemory {
         }
     }
 
-    /// Keeps what an answer proved, or forgets what one disproved.
+    /// Keeps what an answer proved.
     pub fn set(&self, era: Era) {
         let is_unwanted = era == Era::Legacy && self.wanted == Wanted::Modern;
         let mut known = self.known.lock();
         (known.era, known.until) = (era, is_unwanted.then(|| Instant::now() + UNWANTED));
-        if era != Era::Unknown {
-            known.pause = WHILE.0;
+        (known.pause, known.doubts) = (WHILE.0, 0);
+    }
+
+    /// Forgets that handshakes are spoken: one failed.
+    pub fn disprove_legacy(&self) {
+        let mut known = self.known.lock();
+        if known.era == Era::Legacy {
+            (known.era, known.until) = (Era::Unknown, None);
         }
     }
 
-    /// Supposes a handshake for a while: nothing was said that proves one.
+    /// Notes that a server known to speak the revision without sessions did not answer its question.
+    pub fn doubt_modern(&self) {
+        let mut known = self.known.lock();
+        known.doubts += 1;
+        if known.era == Era::Modern && known.doubts >= DOUBTS {
+            (known.era, known.doubts) = (Era::Unknown, 0);
+        }
+    }
+
+    /// Supposes a handshake for a while: nothing was said that proves one. What another start proved meanwhile stays.
     pub fn suppose_legacy(&self, now: Instant) {
         let mut known = self.known.lock();
+        if known.era != Era::Unknown && known.until.is_none() {
+            return;
+        }
         (known.era, known.until) = (Era::Legacy, Some(now + known.pause));
         known.pause = (known.pause * 2).min(WHILE.1);
     }
@@ -128,17 +150,28 @@ mod tests {
         let (eras, now) = (EraMemory::new(Wanted::Any), Instant::now());
         assert_eq!(eras.get(now), Era::Unknown);
         eras.suppose_legacy(now);
-        for era in [Era::Legacy, Era::Modern, Era::Unknown] {
+        for era in [Era::Legacy, Era::Modern] {
             eras.set(era);
+            eras.suppose_legacy(now);
             assert_eq!(eras.get(now + 10 * WHILE.1), era);
         }
+        eras.disprove_legacy();
+        for _ in 1..DOUBTS {
+            eras.doubt_modern();
+            assert_eq!(eras.get(now), Era::Modern);
+        }
+        eras.doubt_modern();
+        assert_eq!(eras.get(now), Era::Unknown);
+        eras.set(Era::Legacy);
+        eras.disprove_legacy();
+        assert_eq!(eras.get(now), Era::Unknown);
         let beside = EraMemory::new(Wanted::Modern);
         beside.set(Era::Legacy);
         assert_eq!(beside.get(now), Era::Legacy);
         let later = Instant::now() + UNWANTED;
         assert_eq!(beside.get(later), Era::Unknown, "it may be another server");
         let older = EraMemory::new(Wanted::Legacy);
-        older.set(Era::Unknown);
+        older.disprove_legacy();
         assert_eq!(older.get(now), Era::Legacy, "nothing else is asked for");
     }
 }

@@ -7,7 +7,6 @@ use crate::sync::Arc;
 use std::pin::{Pin, pin};
 
 use bytes::Bytes;
-use hyper::StatusCode;
 use tokio::time::{Instant, timeout};
 
 use super::era::{Era, EraMemory, Wanted};
@@ -18,7 +17,7 @@ use super::wear::Wear;
 use crate::proxy::call::{Call, Flight, Owner, Step};
 use crate::proxy::options::{Mode, ServeOptions};
 use crate::proxy::peer::{Peer, PeerSource};
-use crate::proxy::wire::{self, Code, Fault, RawId};
+use crate::proxy::wire::{self, Code, Fault, GATEKEEPERS, RawId};
 use crate::resilience::{Deadline, Timeouts};
 use crate::{BoxError, PoolableResource};
 
@@ -51,14 +50,26 @@ impl Handshaken {
         if known == Era::Legacy && eras.wanted() == Wanted::Modern {
             return Err(Failed::Unwanted.into());
         }
-        let started = match Self::start_one(source, router(), options, eras, known).await {
-            Err(Failed::Unborne(_)) if known == Era::Unknown => {
-                // Kept even if the time for this start runs out.
+        let is_unborne =
+            |started: &Result<Self, Failed>| matches!(started, Err(Failed::Unborne(_)));
+        let mut started = Self::start_one(source, router(), options, eras, known).await;
+        if is_unborne(&started) && known == Era::Modern {
+            eras.doubt_modern();
+        }
+        if is_unborne(&started) && known == Era::Unknown {
+            if eras.wanted() == Wanted::Any {
+                // Kept even if the time for this start runs out: then the next one does not ask.
                 eras.suppose_legacy(Instant::now());
-                Self::start_one(source, router(), options, eras, Era::Legacy).await
             }
-            started => started,
-        }?;
+            started = Self::start_one(source, router(), options, eras, Era::Legacy).await;
+            match started {
+                // Where nobody wants such a child nothing is supposed that was not seen.
+                Ok(_) if eras.wanted() == Wanted::Modern => eras.suppose_legacy(Instant::now()),
+                Ok(_) => {}
+                Err(_) => eras.disprove_legacy(),
+            }
+        }
+        let started = started?;
         match eras.wanted() {
             Wanted::Modern if !started.hello.is_modern => Err(Failed::Unwanted.into()),
             _ => Ok(started),
@@ -81,12 +92,13 @@ impl Handshaken {
             peer: &peer,
             router: &router,
             options,
+            wanted: eras.wanted(),
         };
         let greeted = start.greet(known).await;
-        let Greeted { hello, is_proven } = greeted.inspect_err(|_| {
-            if known == Era::Legacy {
-                eras.set(Era::Unknown); // it may be another one by now
-            }
+        let Greeted { hello, is_proven } = greeted.inspect_err(|failed| match failed {
+            Failed::Unwanted => eras.set(Era::Legacy),
+            _ if known == Era::Legacy => eras.disprove_legacy(), // it may be another one by now
+            _ => {}
         })?;
         match known {
             _ if hello.is_modern => eras.set(Era::Modern),
@@ -141,6 +153,8 @@ enum Found {
     Modern(Hello),
     /// It answered otherwise.
     Older,
+    /// It refused the request as a whole.
+    Refused,
     /// Nothing that says either.
     Nothing,
 }
@@ -150,6 +164,7 @@ struct Start<'a> {
     peer: &'a Peer,
     router: &'a Arc<ChildRouter>,
     options: &'a ServeOptions,
+    wanted: Wanted,
 }
 
 impl Start<'_> {
@@ -161,7 +176,7 @@ impl Start<'_> {
             Era::Modern => match self.found(discover().await)? {
                 // It is not taken for an older one without its word.
                 Found::Nothing => {
-                    return Err(Failed::Other("the server was not to be asked".into()));
+                    return Err(Failed::Unborne("the server was not to be asked".into()));
                 }
                 found => found,
             },
@@ -180,7 +195,8 @@ impl Start<'_> {
     async fn greet_as(&self, found: Found) -> Result<Greeted, Failed> {
         let (hello, is_proven) = match found {
             Found::Modern(hello) => (hello, true),
-            Found::Older => (self.initialize().await?, true),
+            Found::Older if self.wanted == Wanted::Modern => return Err(Failed::Unwanted),
+            Found::Older | Found::Refused => (self.initialize().await?, true),
             Found::Nothing => (self.initialize().await?, false),
         };
         Ok(Greeted { hello, is_proven })
@@ -197,11 +213,11 @@ impl Start<'_> {
             answered = &mut asked => match self.found(answered)? {
                 Found::Modern(hello) => {
                     // Its refusal is not to come under the first request.
-                    let _ = timeout(self.options.connect_timeout / 4, older).await;
+                    let _ = timeout(self.options.connect_timeout / 8, older).await;
                     Ok(Greeted { hello, is_proven: true })
                 }
                 found => {
-                    let is_proven = matches!(found, Found::Older);
+                    let is_proven = matches!(found, Found::Older | Found::Refused);
                     Ok(Greeted { hello: older.await?, is_proven })
                 }
             },
@@ -223,7 +239,7 @@ impl Start<'_> {
             Err(fault) if fault.code == Code::UpstreamRefused => {
                 let is_of_server = !GATEKEEPERS.contains(&fault.status());
                 return Ok(if is_of_server {
-                    Found::Older
+                    Found::Refused
                 } else {
                     Found::Nothing
                 });
@@ -312,16 +328,6 @@ impl Drop for Asked<'_> {
         self.0.flights.take(self.1);
     }
 }
-
-/// Statuses of a server's door: what is behind it was not asked.
-const GATEKEEPERS: [StatusCode; 6] = [
-    StatusCode::UNAUTHORIZED,
-    StatusCode::FORBIDDEN,
-    StatusCode::PROXY_AUTHENTICATION_REQUIRED,
-    StatusCode::REQUEST_TIMEOUT,
-    StatusCode::TOO_EARLY,
-    StatusCode::TOO_MANY_REQUESTS,
-];
 
 impl PoolableResource for Handshaken {
     fn is_healthy(&self) -> bool {

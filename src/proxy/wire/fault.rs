@@ -180,6 +180,16 @@ pub struct Passed {
     pub challenge: Option<HeaderValue>,
 }
 
+/// Statuses of a server's door: what is behind it was not asked.
+pub const GATEKEEPERS: [StatusCode; 6] = [
+    StatusCode::UNAUTHORIZED,
+    StatusCode::FORBIDDEN,
+    StatusCode::PROXY_AUTHENTICATION_REQUIRED,
+    StatusCode::REQUEST_TIMEOUT,
+    StatusCode::TOO_EARLY,
+    StatusCode::TOO_MANY_REQUESTS,
+];
+
 impl Fault {
     /// A fault of a kind.
     pub fn new(code: Code, message: impl Into<String>) -> Self {

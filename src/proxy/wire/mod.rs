@@ -12,7 +12,7 @@ mod tests;
 
 pub use complete::missing_members;
 pub use envelope::{Envelope, EnvelopeError, Kind, batch_items, is_batch, parse, single_line};
-pub use fault::{Code, Fault};
+pub use fault::{Code, Fault, GATEKEEPERS};
 pub use id::{RawId, RequestId};
 pub use params::{
     cancelled_request, is_repeatable, older_meta, progress_of, progress_token, resource_uri,
