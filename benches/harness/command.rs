@@ -6,6 +6,7 @@
 
 use std::process::ExitCode;
 
+use super::played::LEAST;
 use super::table::{median_of, print, ratio, speed_ratio};
 use super::{CASES, Case, Entry, Group, Outcome, Played, Row, Side, rounds};
 
@@ -50,9 +51,10 @@ pub fn run(entries: &[Entry], bars: &[Bar]) -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    println!(
+    say!(
         "{} rounds of {} ms a block, subjects in turns, one process",
-        plan.rounds, plan.millis
+        plan.rounds,
+        plan.millis
     );
     let mut failed = false;
     for case in &plan.cases {
@@ -63,7 +65,7 @@ pub fn run(entries: &[Entry], bars: &[Bar]) -> ExitCode {
             .collect();
         let Some(ours) = players.first().map(|first| first.name) else {
             if plan.named {
-                println!("\n{}: nobody here plays it; the suite does", case.name);
+                say!("\n{}: nobody here plays it; the suite does", case.name);
             }
             continue;
         };
@@ -72,7 +74,7 @@ pub fn run(entries: &[Entry], bars: &[Bar]) -> ExitCode {
         failed |= played.rows.iter().any(|row| row.failure.is_some());
         print(case, &played, ours);
         for verdict in bars.iter().flat_map(|bar| judge(bar, case, &played)) {
-            println!("\nbar: {verdict}");
+            say!("\nbar: {verdict}");
         }
     }
     if failed {
@@ -114,7 +116,7 @@ fn usage(unknown: &str) -> String {
 }
 
 /// What a bar says of a case, for each side that the cores were on; nothing where it is of another case
-/// or somebody did not play.
+/// or somebody did not play. Of fewer rounds of both than blocks make a group, a bar is neither reached nor missed.
 pub fn judge(bar: &Bar, case: &Case, played: &Played) -> Vec<String> {
     if bar.case != case.name {
         return Vec::new();
@@ -130,6 +132,11 @@ fn verdict(bar: &Bar, group: &Group) -> Option<String> {
     let theirs = group.rows.iter().find(|row| row.name == bar.against);
     let theirs = theirs.filter(whole)?;
     let (against, mine) = (bar.against, &ours.outcomes);
+    let meets = |outcome: &&Outcome| {
+        let mut theirs = theirs.outcomes.iter();
+        theirs.any(|theirs| theirs.round == outcome.round)
+    };
+    let shared = mine.iter().filter(meets).count();
     let p99 = |outcome: &Outcome| outcome.waits.value_at_quantile(0.99) as f64;
     let (what, reached) = match bar.measure {
         Measure::Speed => (
@@ -146,6 +153,7 @@ fn verdict(bar: &Bar, group: &Group) -> Option<String> {
         ),
     };
     let verdict = match reached >= bar.at_least {
+        _ if shared < LEAST => "too few blocks to tell",
         true => "reached",
         false => "MISSED",
     };
@@ -157,4 +165,47 @@ fn verdict(bar: &Bar, group: &Group) -> Option<String> {
         "{}, {what}{place}: at least {:.2}, seen {reached:.2}: {verdict}",
         ours.name, bar.at_least
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::{Distance, Tally};
+    use super::*;
+
+    fn row(name: &'static str, rounds: usize) -> Row {
+        let near = Distance {
+            before: Some(50.0),
+            after: Some(50.0),
+        };
+        let outcome = |round| Outcome {
+            round,
+            distance: Some(near),
+            ..Outcome::alone(Duration::from_millis(1), Tally::new())
+        };
+        Row {
+            name,
+            outcomes: (0..rounds).map(outcome).collect(),
+            failure: None,
+        }
+    }
+
+    fn verdicts(ours: usize, theirs: usize) -> Vec<String> {
+        let bar = Bar {
+            case: "64_over_8",
+            against: "them",
+            measure: Measure::Speed,
+            at_least: 2.0,
+        };
+        let rows = vec![row("us", ours), row("them", theirs)];
+        let case = Case::named(bar.case).unwrap();
+        judge(&bar, case, &Played { rows })
+    }
+
+    #[test]
+    fn a_bar_is_judged_by_three_rounds_of_both_and_more() {
+        assert!(verdicts(3, 3)[0].ends_with("seen 1.00: MISSED"));
+        assert!(verdicts(4, 2)[0].ends_with("seen 1.00: too few blocks to tell"));
+    }
 }

@@ -5,6 +5,9 @@
 //! taken between blocks during which the cores were equally far apart.
 //! Cost: two clock reads on one acquire of eight where waits are measured; elsewhere none per cycle.
 
+#[macro_use]
+mod say;
+
 mod arrivals;
 mod burst;
 mod case;

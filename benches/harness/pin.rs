@@ -7,19 +7,37 @@
 //! Cost: two system calls a thread.
 
 #[cfg(target_os = "linux")]
-pub fn pin(nth: usize) {
-    use std::sync::OnceLock;
+use std::sync::OnceLock;
 
-    use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+#[cfg(target_os = "linux")]
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-    /// The cores of the process, as the first thread that asked saw them.
+/// The cores of the process, as the first thread that asked saw them.
+#[cfg(target_os = "linux")]
+fn allowed() -> &'static [usize] {
     static CORES: OnceLock<Vec<usize>> = OnceLock::new();
-
-    let cores = CORES.get_or_init(|| {
+    CORES.get_or_init(|| {
         let allowed = sched_getaffinity(None).unwrap_or_else(|_| CpuSet::new());
         let cores = (0..CpuSet::MAX_CPU).filter(|core| allowed.is_set(*core));
         cores.collect()
-    });
+    })
+}
+
+/// How many cores the process may use.
+#[cfg(target_os = "linux")]
+pub fn cores() -> usize {
+    allowed().len().max(1)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Puts the calling thread on its core.
+#[cfg(target_os = "linux")]
+pub fn pin(nth: usize) {
+    let cores = allowed();
     if let Some(core) = cores.get(nth % cores.len().max(1)) {
         let mut one = CpuSet::new();
         one.set(*core);

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Runtime};
 
-use super::kept_off::Workers;
+use super::kept_off::Players;
 use super::pin::pin;
 use super::task::{MEASURE, STOP, WARM, work};
 use super::{Case, Outcome, Shape, Subject, Tally, arrivals, burst};
@@ -27,8 +27,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 ///
 /// If more objects were open than the case allows, if a task is stuck, or if a storm lost an object.
 pub fn play<S: Subject>(case: &Case, millis: u64, build: impl Fn(usize) -> S) -> Outcome {
-    let workers = Arc::new(Workers::default());
-    let runtime = runtime(case, &workers);
+    let players = Arc::new(Players::new(match case.shape {
+        Shape::Threads => case.tasks,
+        _ => case.workers,
+    }));
+    let runtime = runtime(case, &players);
     if matches!(case.shape, Shape::Spike | Shape::Burst) {
         return burst::play(&runtime, case, millis, build);
     }
@@ -36,7 +39,7 @@ pub fn play<S: Subject>(case: &Case, millis: u64, build: impl Fn(usize) -> S) ->
     let outcome = match case.shape {
         Shape::Solo => solo(&runtime, &subject, millis),
         Shape::Arrivals => arrivals::play(&runtime, &subject, case, millis),
-        _ => crowd(&runtime, &workers, &subject, case, millis),
+        _ => crowd(&runtime, &players, &subject, case, millis),
     };
     check_opened(&subject, case);
     if case.shape == Shape::Storm {
@@ -70,17 +73,21 @@ async fn check_whole<S: Subject>(subject: &S, size: usize) {
     }
 }
 
-fn runtime(case: &Case, all: &Arc<Workers>) -> Runtime {
+fn runtime(case: &Case, players: &Arc<Players>) -> Runtime {
     let built = match case.workers {
         0 => Builder::new_current_thread().enable_all().build(),
         workers => {
-            let (next, all) = (AtomicUsize::new(0), Arc::clone(all));
+            let (next, players) = (AtomicUsize::new(0), Arc::clone(players));
+            // Threads play by themselves there: the runtime's have nothing to do.
+            let plays = case.shape != Shape::Threads;
             Builder::new_multi_thread()
                 .worker_threads(workers)
                 // Relaxed: only that no two have one number matters.
                 .on_thread_start(move || {
                     pin(next.fetch_add(1, Relaxed));
-                    all.join();
+                    if plays {
+                        players.join();
+                    }
                 })
                 .enable_all()
                 .build()
@@ -126,7 +133,7 @@ fn solo<S: Subject>(runtime: &Runtime, subject: &S, millis: u64) -> Outcome {
 
 fn crowd<S: Subject>(
     runtime: &Runtime,
-    workers: &Workers,
+    players: &Arc<Players>,
     subject: &S,
     case: &Case,
     millis: u64,
@@ -142,8 +149,10 @@ fn crowd<S: Subject>(
             let _ = sender.send(tally);
         };
         if shape == Shape::Threads {
+            let players = Arc::clone(players);
             thread::spawn(move || {
                 pin(nth);
+                players.join();
                 handle.block_on(task)
             });
         } else {
@@ -160,9 +169,9 @@ fn crowd<S: Subject>(
     thread::sleep(Duration::from_millis(millis / 4));
     // Relaxed, here and in the tasks: a phase seen late moves a few cycles across the border.
     phase.store(MEASURE, Relaxed);
-    let (start, stood) = (Instant::now(), workers.stood());
+    let (start, before) = (Instant::now(), players.start());
     thread::sleep(Duration::from_millis(millis));
-    let kept_off = workers.part(stood, start.elapsed());
+    let kept_off = players.kept_off(&before);
     phase.store(STOP, Relaxed);
     let elapsed = start.elapsed();
     Outcome {

@@ -33,7 +33,7 @@ pub struct Group {
 }
 
 /// Fewer blocks than this are no group beside a larger one.
-const LEAST: usize = 3;
+pub(super) const LEAST: usize = 3;
 
 impl Played {
     pub(super) fn new(players: &[Entry]) -> Self {

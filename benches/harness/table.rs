@@ -39,12 +39,10 @@ pub fn median_of(outcomes: &[Outcome], number: impl Fn(&Outcome) -> f64) -> f64 
 /// Prints one case as a Markdown table for each side that the cores were on. `ours` is the row that
 /// ratios refer to.
 pub fn print(case: &Case, played: &Played, ours: &str) {
-    println!("\n### {}: {}", case.name, case.isolates);
+    say!("\n### {}: {}", case.name, case.isolates);
     let (all, left_out) = played.left_out();
     if left_out > 0 {
-        println!(
-            "\nleft out: {left_out} of {all} blocks, during which the cores moved or were shared"
-        );
+        say!("\nleft out: {left_out} of {all} blocks, during which the cores moved or were shared");
     }
     for group in played.groups() {
         print_group(case, &group, ours);
@@ -56,7 +54,7 @@ fn print_group(case: &Case, group: &Group, ours: &str) {
         Side::Any => String::new(),
         side => format!("; cores {}", side.name()),
     };
-    println!(
+    say!(
         "\n{} task(s) over {} object(s), {} worker(s); median [fastest, slowest] of {} blocks{place}\n",
         case.tasks,
         case.size,
@@ -64,20 +62,20 @@ fn print_group(case: &Case, group: &Group, ours: &str) {
         group.blocks,
     );
     let unit = case.in_unit(1.0).1;
-    print!("| subject | {unit} | speed, {ours} = 1 |");
+    let head = format!("| subject | {unit} | speed, {ours} = 1 |");
     match case.shape.has_waits() {
-        true => println!(
-            " p50 wait µs | p95 wait µs | p99 wait µs | max wait µs | min/max cycles a task |\n\
+        true => say!(
+            "{head} p50 wait µs | p95 wait µs | p99 wait µs | max wait µs | min/max cycles a task |\n\
              | --- | --- | --- | --- | --- | --- | --- | --- |"
         ),
-        false => println!("\n| --- | --- | --- |"),
+        false => say!("{head}\n| --- | --- | --- |"),
     }
     print_rows(case, &group.rows, ours);
     if case.shape == Shape::Burst {
-        println!("\n| subject | openings a burst |\n| --- | --- |");
+        say!("\n| subject | openings a burst |\n| --- | --- |");
         for row in group.rows.iter().filter(|row| row.failure.is_none()) {
             let opened = median_of(&row.outcomes, |outcome| outcome.opened);
-            println!("| {} | {opened:.1} |", row.name);
+            say!("| {} | {opened:.1} |", row.name);
         }
     }
 }
@@ -86,11 +84,11 @@ fn print_rows(case: &Case, rows: &[Row], ours: &str) {
     let base = rows.iter().find(|row| row.name == ours);
     for row in rows {
         if let Some(failure) = &row.failure {
-            println!("| {} | FAILED: {failure} |", row.name);
+            say!("| {} | FAILED: {failure} |", row.name);
             continue;
         }
         let ratio = base.map_or(f64::NAN, |base| speed_ratio(&row.outcomes, &base.outcomes));
-        println!(
+        say!(
             "| {} | {} | {ratio:.2} |{}",
             row.name,
             speed(case, &row.outcomes),

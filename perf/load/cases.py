@@ -27,6 +27,17 @@ class Case:
     beside: str | None = None
 
     @property
+    def is_fetched(self):
+        """Whether it needs what is fetched: a real server, or the official client."""
+        return self.real is not None
+
+    @property
+    def in_turns(self):
+        """What it compares is called in turns within it, so that one round is enough; how many times as long as
+        another case it lasts, or none."""
+        return {"beside": 9, "official_beside": 9, "http_beside": 12}.get(self.client)
+
+    @property
     def real(self):
         """Which real server answers: `node`, `python`, or none."""
         return self.upstream[1] if self.upstream[:1] == ("real",) else None

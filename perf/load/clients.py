@@ -1,4 +1,5 @@
 """The load generators, each run once; what they say in the same shape."""
+import contextlib
 import json
 import pathlib
 import resource
@@ -29,9 +30,12 @@ def figures(command, seconds):
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=seconds + GRACE)
     except subprocess.TimeoutExpired:
         raise Failed(f"{command[0]} was not over after {seconds + GRACE} s") from None
+    except OSError as error:
+        raise Failed(f"{command[0]} cannot be started: {error}") from error
     for line in reversed(done.stdout.splitlines()):
         if line.startswith("{"):
-            return json.loads(line)
+            with contextlib.suppress(json.JSONDecodeError):
+                return json.loads(line)
     said = (done.stderr.strip() or done.stdout.strip() or "nothing").splitlines()
     raise Failed(f"{pathlib.PurePath(command[0]).name} ended with {done.returncode} and no figures: {said[-1]}")
 

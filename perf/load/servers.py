@@ -45,8 +45,11 @@ class Server:
         self.children, self.most_children, self.least_kib = set(), 0, None
 
     def __enter__(self):
-        self.process = subprocess.Popen(self.command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                                        env=os.environ | (self.environment or {}))
+        try:
+            self.process = subprocess.Popen(self.command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                            env=os.environ | (self.environment or {}))
+        except OSError as error:
+            raise Broken(f"{self.command[0]} cannot be started: {error}") from error
         self.said, self.url = [], None
         readers = [threading.Thread(target=self._hear, args=(stream,), daemon=True)
                    for stream in (self.process.stdout, self.process.stderr)]

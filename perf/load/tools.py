@@ -1,4 +1,4 @@
-"""The load generators: found, or installed at their pinned versions."""
+"""The load generators: found, or installed at their pinned versions; and a word to whoever reads along."""
 import hashlib
 import os
 import shutil
@@ -15,10 +15,18 @@ class Missing(Exception):
     """A tool that cannot be had, and what to do."""
 
 
+def say(*words):
+    """Prints at once. A reader that went away, as behind `| head`, is nobody to tell: what is under way goes on."""
+    try:
+        print(*words, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def wrk():
     """The path of wrk; installed as the system's package where it is absent."""
     if not shutil.which("wrk"):
-        print("load: installing wrk", flush=True)
+        say("load: installing wrk")
         sudo = [] if os.geteuid() == 0 else ["sudo"]
         install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "wrk"]
         for command in (["apt-get", "update", "-qq"], install):
@@ -39,7 +47,7 @@ def k6(target):
     found = target / "k6" / K6 / "k6"
     if found.exists():
         return str(found)
-    print(f"load: fetching {K6}", flush=True)
+    say(f"load: fetching {K6}")
     folder = found.parent
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)

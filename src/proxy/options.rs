@@ -240,9 +240,23 @@ impl ServeOptions {
         })
     }
 
+    /// How many subscriptions an upstream over HTTP has at a time, each of which holds a connection as long as it
+    /// lasts; `None`: they hold none.
+    pub(super) fn listening(&self) -> Option<usize> {
+        match self.upstream {
+            Upstream::Http(_) => Some(self.max_in_flight.saturating_mul(LISTENING)),
+            Upstream::Stdio(_) => None,
+        }
+    }
+
     /// How high the limit on children may be set while they are served.
     pub(super) fn ceiling(&self) -> u32 {
         self.children().max(CEILING)
+    }
+
+    /// For how long a start that failed says something of the next one.
+    pub(super) fn lately(&self) -> Duration {
+        2 * self.connect_timeout
     }
 
     /// Options of a pool that replaces by itself what is old enough.
@@ -333,6 +347,8 @@ pub(super) fn check_times(times: &[(&str, Duration)]) -> Result<(), String> {
     }
 }
 
+/// Subscriptions with an upstream over HTTP for each request that may be in flight in a session with it.
+const LISTENING: usize = 4;
 /// The least that is set aside for children: 24 KiB.
 const CEILING: u32 = 256;
 /// Longer than this is a mistake, and sums of such times stay within the clock.

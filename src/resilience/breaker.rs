@@ -3,6 +3,7 @@
 //! Promise: while it is open no call is made; then one probe is, and its end decides. The end of a call
 //! that began before the breaker turned counts for nothing. What broke off under many calls is one failure, unless
 //! another call that was under way then ends well later: what it outlived was not common to all, and each counts.
+//! An answer that may last for long is a success as it begins; if it breaks off, that is a failure all the same.
 //!
 //! | state    | a call is               | leaves for                                                  |
 //! |----------|-------------------------|-------------------------------------------------------------|
@@ -72,6 +73,18 @@ pub struct Admission {
     begun: Instant,
 }
 
+/// An answer that began, and may still break off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Began {
+    /// As it is since.
+    admission: Admission,
+    at: Instant,
+    /// Failures in a row before it.
+    in_a_row: u32,
+    /// Successes up to it.
+    successes: u64,
+}
+
 /// No call may be made now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rejected {
@@ -87,6 +100,7 @@ pub struct CircuitBreaker {
     /// Counts the changes of state.
     turn: u64,
     in_a_row: u32,
+    successes: u64,
     lost: Option<Break>,
     window: Window,
     cooldown: Duration,
@@ -118,6 +132,7 @@ impl CircuitBreaker {
             state: State::Closed,
             turn: 0,
             in_a_row: 0,
+            successes: 0,
             lost: None,
             window,
             cooldown,
@@ -183,6 +198,7 @@ impl CircuitBreaker {
             (State::Closed, Outcome::Abandoned) | (State::Open { .. }, _) => {}
             (State::Closed, Outcome::Success) => {
                 self.in_a_row = 0;
+                self.successes += 1;
                 self.window.add(true, now);
             }
             (State::Closed, Outcome::Failure | Outcome::Lost) => {
@@ -195,6 +211,7 @@ impl CircuitBreaker {
             (State::HalfOpen { .. }, Outcome::Success) => {
                 self.cooldown = self.options.cooldown;
                 self.in_a_row = 0;
+                self.successes += 1;
                 self.window.clear(now);
                 self.enter(State::Closed);
             }
@@ -206,6 +223,49 @@ impl CircuitBreaker {
             (State::HalfOpen { .. }, Outcome::Abandoned) => self.enter(State::Open { until: now }),
         }
         true
+    }
+
+    /// Notes that the answer to a call began: a success, whose end may be far. `None`: the call began before the
+    /// breaker turned, and says nothing.
+    pub fn began(&mut self, admission: Admission, now: Instant) -> Option<Began> {
+        let in_a_row = self.in_a_row;
+        if !self.record(admission, Outcome::Success, now) {
+            return None;
+        }
+        Some(Began {
+            admission: Admission {
+                turn: self.turn,
+                ..admission
+            },
+            at: now,
+            in_a_row,
+            successes: self.successes,
+        })
+    }
+
+    /// Notes that an answer broke off after it [`began`](Self::began): what that had said for the upstream counts no
+    /// more, as far as it is of now. `false`: the breaker turned since, and it says nothing.
+    pub fn broke_off(&mut self, began: Began, outcome: Outcome, now: Instant) -> bool {
+        let Began {
+            admission,
+            at,
+            in_a_row,
+            successes,
+        } = began;
+        if admission.turn != self.turn {
+            return false;
+        }
+        if outcome == Outcome::Lost && self.is_told(admission, now) {
+            return true;
+        }
+        if now.saturating_duration_since(at) < self.options.window {
+            self.window.take_back(at, now);
+            // Nobody else fared better meanwhile.
+            if self.successes == successes {
+                self.in_a_row += in_a_row;
+            }
+        }
+        self.record(admission, Outcome::Failure, now)
     }
 
     /// Whether a loss says what another one said: that the same thing broke off.
@@ -233,6 +293,14 @@ impl CircuitBreaker {
         let recent = |lost: &Break| now.saturating_duration_since(lost.at) < self.options.window;
         if let Some(lost) = lost.filter(recent) {
             self.window.add_failures(lost.others, now);
+        }
+    }
+
+    /// Whether a call would be rejected now.
+    pub fn rejects(&self, now: Instant) -> bool {
+        match self.state {
+            State::Closed => false,
+            State::Open { until } | State::HalfOpen { until } => now < until,
         }
     }
 

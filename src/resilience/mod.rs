@@ -22,7 +22,9 @@ mod tests;
 mod window;
 
 pub use backoff::Backoff;
-pub use breaker::{Admission, BreakerOptions, BreakerState, CircuitBreaker, Outcome, Rejected};
+pub use breaker::{
+    Admission, Began, BreakerOptions, BreakerState, CircuitBreaker, Outcome, Rejected,
+};
 pub use budget::RetryBudget;
 pub use deadline::{Deadline, Expired, Timeouts};
 pub use probe::{HealthProbe, ProbeOptions, ProbeStep};

@@ -38,6 +38,17 @@ impl Window {
         *bad = bad.saturating_add(failures);
     }
 
+    /// Forgets a success that was noted then, if the window still holds it.
+    pub(super) fn take_back(&mut self, then: Instant, now: Instant) {
+        self.turn(now);
+        let before = self.begun.saturating_duration_since(then);
+        let back = before.as_nanos().div_ceil(self.span.as_nanos()) as usize;
+        if back < SPANS {
+            let good = &mut self.spans[(self.at + SPANS - back) % SPANS].0;
+            *good = good.saturating_sub(1);
+        }
+    }
+
     /// Successes and failures in the window.
     pub(super) fn sums(&mut self, now: Instant) -> (u64, u64) {
         self.turn(now);

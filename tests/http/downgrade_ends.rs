@@ -10,18 +10,15 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, body::Incoming};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use plunge::proxy::plain::{Gateway, UpstreamOptions};
-use plunge::transport::http::HttpTarget;
-use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 
 use crate::fixture::{Talk, eventually, is_at_rest, options, status};
-use crate::h2::echo;
+use crate::h2::{echo, place};
 
 /// An upstream in h2 that answers a request for each permit it is given.
 async fn patient() -> (UpstreamOptions, Arc<Semaphore>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let target = HttpTarget::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+    let (listener, upstream) = place("patient").await;
     let permits = Arc::new(Semaphore::new(0));
     let given = permits.clone();
     tokio::spawn(async move {
@@ -38,8 +35,6 @@ async fn patient() -> (UpstreamOptions, Arc<Semaphore>) {
             tokio::spawn(server.serve_connection(TokioIo::new(stream), service));
         }
     });
-    let mut upstream = UpstreamOptions::new("patient", vec![target]);
-    upstream.h2 = true;
     (upstream, given)
 }
 

@@ -18,15 +18,26 @@ use plunge::transport::http::HttpTarget;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
-use crate::fixture::{Origin, PATIENCE, eventually, is_at_rest, options, upstream};
+use crate::fixture::{
+    Origin, PATIENCE, Talk, addresses, eventually, is_at_rest, options, upstream,
+};
 
 pub type Body = http_body_util::combinators::UnsyncBoxBody<Bytes, Infallible>;
+
+/// Where an upstream in h2 is to be.
+pub async fn place(name: &str) -> (TcpListener, UpstreamOptions) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let target = HttpTarget::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+    let mut upstream = UpstreamOptions::new(name, vec![target]);
+    upstream.h2 = true;
+    (listener, upstream)
+}
 
 /// An upstream that gives every body back, trailers too, with what it saw of the head; how many connections it
 /// had.
 pub async fn echo(h2: bool) -> (UpstreamOptions, Arc<AtomicUsize>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let target = HttpTarget::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+    let (listener, mut upstream) = place("echo").await;
+    upstream.h2 = h2;
     let connections = Arc::new(AtomicUsize::new(0));
     let count = connections.clone();
     tokio::spawn(async move {
@@ -59,8 +70,6 @@ pub async fn echo(h2: bool) -> (UpstreamOptions, Arc<AtomicUsize>) {
             });
         }
     });
-    let mut upstream = UpstreamOptions::new("echo", vec![target]);
-    upstream.h2 = h2;
     (upstream, connections)
 }
 
@@ -73,6 +82,19 @@ pub async fn client(address: SocketAddr) -> http2::SendRequest<Body> {
 
 pub fn whole(text: &'static str) -> Body {
     Full::new(Bytes::from(text)).boxed_unsync()
+}
+
+/// Asks for a path, and waits for the head of what is answered.
+pub async fn ask(
+    sender: &mut http2::SendRequest<Body>,
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+) -> Response<Incoming> {
+    let request = Request::builder().method(method);
+    let request = request.uri(format!("http://{address}{path}"));
+    let asking = sender.send_request(request.body(whole("")).unwrap());
+    timeout(PATIENCE, asking).await.unwrap().unwrap()
 }
 
 pub fn request(address: SocketAddr, body: Body) -> Request<Body> {
@@ -256,6 +278,31 @@ async fn a_client_in_h2_that_leaves_in_the_middle_costs_no_capacity() {
     eventually("nothing is held", || {
         is_at_rest(&gateway) && gateway.stats().clients == 0
     });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_leaves_before_the_answer_is_counted_in_h2_as_in_http_1() {
+    let silent = Origin::scripted(|talk, _| drop(talk.rest()));
+    let mut in_h2 = upstream(&[&silent]);
+    in_h2.h2 = true;
+    // It is not heard of again, so it takes no request: those wait for it.
+    for upstream in [upstream(&[&silent]), in_h2] {
+        let gateway = Gateway::start(options(upstream)).unwrap();
+        let address = gateway.address();
+        let mut talk = Talk::to(address);
+        talk.say("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+        let mut sender = client(address).await;
+        let asking = sender.send_request(request(address, whole("")));
+        let asking = tokio::spawn(asking);
+        eventually("both are under way", || {
+            addresses(&gateway)[0].in_flight == 2
+        });
+        drop(talk);
+        asking.abort();
+        eventually("both are counted", || gateway.stats().broken == 2);
+        assert_eq!(addresses(&gateway)[0].failures, 0);
+        eventually("nothing is held", || is_at_rest(&gateway));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

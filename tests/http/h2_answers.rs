@@ -4,14 +4,13 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
+use hyper::StatusCode;
 use hyper::header::HeaderMap;
-use hyper::{Request, StatusCode};
 use plunge::proxy::plain::Gateway;
-use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 use crate::fixture::{Origin, PATIENCE, Talk, eventually, is_at_rest, options, upstream};
-use crate::h2::{client, whole};
+use crate::h2::{ask, client, place};
 
 /// What is wrong, and what is said.
 const SHAPES: &[(&str, &str)] = &[
@@ -60,14 +59,8 @@ const SHAPES: &[(&str, &str)] = &[
 ];
 
 async fn get(address: SocketAddr) -> (StatusCode, HeaderMap, Bytes) {
-    let mut sender = client(address).await;
-    let request = Request::get(format!("http://{address}/")).body(whole(""));
-    let asking = sender.send_request(request.unwrap());
-    let (head, body) = timeout(PATIENCE, asking)
-        .await
-        .unwrap()
-        .unwrap()
-        .into_parts();
+    let answer = ask(&mut client(address).await, address, "GET", "/").await;
+    let (head, body) = answer.into_parts();
     let body = timeout(PATIENCE, body.collect()).await.unwrap();
     (head.status, head.headers, body.unwrap().to_bytes())
 }
@@ -97,9 +90,7 @@ async fn a_chunk_that_is_none_cuts_the_answer_off_in_h2() {
     });
     let gateway = Gateway::start(options(upstream(&[&origin]))).unwrap();
     let address = gateway.address();
-    let mut sender = client(address).await;
-    let request = Request::get(format!("http://{address}/")).body(whole(""));
-    let answer = sender.send_request(request.unwrap()).await.unwrap();
+    let answer = ask(&mut client(address).await, address, "GET", "/").await;
     let body = timeout(PATIENCE, answer.into_body().collect()).await;
     assert!(body.unwrap().is_err());
     eventually("it is counted", || gateway.stats().broken == 1);
@@ -142,9 +133,7 @@ async fn connections_are_kept_after_chunked_answers_and_after_those_to_head() {
     let address = gateway.address();
     let mut sender = client(address).await;
     for method in ["GET", "HEAD", "GET", "HEAD", "GET"] {
-        let request = Request::builder().method(method);
-        let request = request.uri(format!("http://{address}/")).body(whole(""));
-        let answer = sender.send_request(request.unwrap()).await.unwrap();
+        let answer = ask(&mut sender, address, method, "/").await;
         assert_eq!(answer.status(), StatusCode::OK);
         let length = answer.headers().get("content-length").cloned();
         let body = answer.into_body().collect().await.unwrap().to_bytes();
@@ -160,8 +149,7 @@ async fn connections_are_kept_after_chunked_answers_and_after_those_to_head() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_upstream_in_h2_that_names_its_length_twice_gives_no_answer() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let target = format!("http://{}", listener.local_addr().unwrap());
+    let (listener, upstream) = place("twice").await;
     tokio::spawn(async move {
         let (stream, _) = listener.accept().await.unwrap();
         let mut connection = h2::server::handshake(stream).await.unwrap();
@@ -176,9 +164,6 @@ async fn an_upstream_in_h2_that_names_its_length_twice_gives_no_answer() {
             let _ = body.send_data(Bytes::from("ok"), true);
         }
     });
-    let target = plunge::transport::http::HttpTarget::parse(&target).unwrap();
-    let mut upstream = plunge::proxy::plain::UpstreamOptions::new("twice", vec![target]);
-    upstream.h2 = true;
     let gateway = Gateway::start(options(upstream)).unwrap();
     let mut talk = Talk::to(gateway.address());
     talk.say("GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::future::join_all;
 use futures::stream;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
@@ -20,7 +21,7 @@ use tokio::time::timeout;
 use crate::fixture::{
     Origin, PATIENCE, Talk, addresses, eventually, is_at_rest, options, upstream,
 };
-use crate::h2::{client, whole};
+use crate::h2::{self, client};
 
 const PREFACE: usize = 24;
 const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
@@ -65,10 +66,7 @@ fn in_h2(origin: &Origin) -> UpstreamOptions {
 
 async fn ask(address: SocketAddr, method: &str) -> StatusCode {
     let mut sender = client(address).await;
-    let request = Request::builder().method(method);
-    let request = request.uri(format!("http://{address}/")).body(whole(""));
-    let asking = sender.send_request(request.unwrap());
-    timeout(PATIENCE, asking).await.unwrap().unwrap().status()
+    h2::ask(&mut sender, address, method, "/").await.status()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -97,16 +95,15 @@ async fn a_request_that_a_goaway_leaves_out_goes_over_the_next_connection() {
 
 /// An upstream that refuses the first request it gets, and gives back the body of the second, of which it tells.
 async fn refusing(told: oneshot::Sender<()>) -> (UpstreamOptions, Arc<AtomicUsize>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let target = format!("http://{}", listener.local_addr().unwrap());
+    let (listener, upstream) = h2::place("refusing").await;
     let (seen, mut told) = (Arc::new(AtomicUsize::new(0)), Some(told));
     let count = seen.clone();
     tokio::spawn(async move {
         let (stream, _) = listener.accept().await.unwrap();
-        let mut connection = h2::server::handshake(stream).await.unwrap();
+        let mut connection = ::h2::server::handshake(stream).await.unwrap();
         while let Some(Ok((request, mut respond))) = connection.accept().await {
             if count.fetch_add(1, Ordering::SeqCst) == 0 {
-                respond.send_reset(h2::Reason::REFUSED_STREAM);
+                respond.send_reset(::h2::Reason::REFUSED_STREAM);
                 continue;
             }
             if let Some(told) = told.take() {
@@ -122,9 +119,6 @@ async fn refusing(told: oneshot::Sender<()>) -> (UpstreamOptions, Arc<AtomicUsiz
             });
         }
     });
-    let target = HttpTarget::parse(&target).unwrap();
-    let mut upstream = UpstreamOptions::new("refusing", vec![target]);
-    upstream.h2 = true;
     (upstream, seen)
 }
 
@@ -163,12 +157,11 @@ async fn an_answer_in_h2_that_takes_too_long_in_all_is_cut_off() {
     upstream.timeouts.overall = Duration::from_millis(300);
     let gateway = Gateway::start(options(upstream)).unwrap();
     let address = gateway.address();
-    let mut sender = client(address).await;
-    let request = Request::get(format!("http://{address}/")).body(whole(""));
-    let answer = sender.send_request(request.unwrap()).await.unwrap();
+    let answer = h2::ask(&mut client(address).await, address, "GET", "/").await;
     let body = timeout(PATIENCE, answer.into_body().collect()).await;
     assert!(body.unwrap().is_err());
     eventually("nothing is held", || is_at_rest(&gateway));
+    assert_eq!(addresses(&gateway)[0].failures, 0, "it spoke all the time");
 }
 
 /// Answers each request over a connection of its own.
@@ -198,4 +191,79 @@ async fn a_client_in_h2_hears_of_what_failed_and_not_of_what_is_left_alone() {
     serving.abort();
     assert!(serving.await.is_err());
     assert_eq!(ask(gateway.address(), "GET").await, StatusCode::BAD_GATEWAY);
+}
+
+/// An upstream that refuses every request; how many it was asked.
+async fn unwilling() -> (UpstreamOptions, Arc<AtomicUsize>) {
+    let (listener, upstream) = h2::place("unwilling").await;
+    let seen = Arc::new(AtomicUsize::new(0));
+    let count = seen.clone();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let count = count.clone();
+            tokio::spawn(async move {
+                let mut connection = ::h2::server::handshake(stream).await.unwrap();
+                while let Some(Ok((_, mut respond))) = connection.accept().await {
+                    count.fetch_add(1, Ordering::SeqCst);
+                    respond.send_reset(::h2::Reason::REFUSED_STREAM);
+                }
+            });
+        }
+    });
+    (upstream, seen)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upstream_that_refuses_every_request_is_left_alone() {
+    let (mut upstream, seen) = unwilling().await;
+    upstream.breaker.failures = 3;
+    upstream.breaker.cooldown = PATIENCE;
+    let gateway = Gateway::start(options(upstream)).unwrap();
+    for _ in 0..3 {
+        assert_eq!(ask(gateway.address(), "GET").await, StatusCode::BAD_GATEWAY);
+    }
+    assert_eq!(seen.load(Ordering::SeqCst), 9, "thrice each");
+    let left = ask(gateway.address(), "GET").await;
+    assert_eq!(left, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(addresses(&gateway)[0].failures, 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_one_address_refuses_another_serves_and_the_first_is_left_alone() {
+    let (refusing, seen) = unwilling().await;
+    let (mut upstream, _) = h2::echo(true).await;
+    upstream.targets.insert(0, refusing.targets[0].clone());
+    upstream.breaker.failures = 3;
+    upstream.breaker.cooldown = PATIENCE;
+    let gateway = Gateway::start(options(upstream)).unwrap();
+    let mut sender = client(gateway.address()).await;
+    for _ in 0..20 {
+        let answer = h2::ask(&mut sender, gateway.address(), "GET", "/").await;
+        assert_eq!(answer.status(), StatusCode::OK);
+    }
+    assert_eq!(seen.load(Ordering::SeqCst), 3);
+    assert_eq!(addresses(&gateway)[0].ejections, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upstream_that_goes_away_from_everybody_is_not_asked_for_ever() {
+    let origin = Origin::scripted(|talk, _| {
+        if head(talk).is_some() {
+            talk.say(GO_AWAY);
+            while talk.bytes(1).is_some() {}
+        }
+    });
+    let gateway = Gateway::start(options(in_h2(&origin))).unwrap();
+    let address = gateway.address();
+    let sender = client(address).await;
+    let asked = (0..4).map(|_| {
+        let mut sender = sender.clone();
+        async move { h2::ask(&mut sender, address, "GET", "/").await.status() }
+    });
+    for status in join_all(asked).await {
+        assert_eq!(status, StatusCode::BAD_GATEWAY);
+    }
+    // Three tries each, at the most.
+    assert!(origin.connections() <= 12, "{}", origin.connections());
+    eventually("nothing is held", || is_at_rest(&gateway));
 }

@@ -37,9 +37,10 @@ fn the_client_is_named_and_cannot_name_itself() {
     let origin = Origin::hello();
     let gateway = gateway(&origin);
     let request = "GET / HTTP/1.1\r\nhost: a\r\nconnection: close, x-forwarded-for\r\nX-Forwarded-For: 1.2.3.4\r\n\
-                   X-Forwarded-Proto: https\r\nForwarded: for=1.2.3.4\r\n\r\n";
+                   X-Forwarded-Proto: https\r\nForwarded: for=1.2.3.4\r\nX-Forwarded-Prefix: /mine\r\nX-Real-IP: 1.2.3.4\r\n\r\n";
     ask(&gateway, request);
     let head = origin.last_head();
+    assert!(!head.contains("x-forwarded-prefix"), "{head}");
     assert!(head.contains("x-forwarded-for: 127.0.0.1\r\n"), "{head}");
     assert!(head.contains("x-forwarded-proto: http\r\n"), "{head}");
     assert!(head.contains("x-forwarded-host: a\r\n"), "{head}");

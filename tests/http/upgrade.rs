@@ -1,6 +1,12 @@
 //! Other protocols over the same connection.
 
-use crate::fixture::{Origin, Talk, eventually, gateway, is_at_rest, status};
+use plunge::proxy::plain::{Gateway, RouteOptions};
+use tokio::runtime::Runtime;
+
+use crate::fixture::{
+    Origin, Talk, addresses, eventually, gateway, is_at_rest, options, status, upstream,
+};
+use crate::h2::echo;
 
 const ASK: &str = "GET /chat HTTP/1.1\r\nhost: a\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-key: x\r\n\r\n";
 const AGREED: &str =
@@ -88,4 +94,51 @@ fn a_protocol_that_would_carry_requests_past_the_proxy_is_not_asked_for() {
         let head = origin.last_head();
         assert!(!head.contains("upgrade"), "{head}");
     }
+}
+
+#[test]
+fn a_connection_of_another_protocol_is_in_flight_and_its_bytes_are_counted() {
+    let origin = Origin::scripted(|talk, _| {
+        talk.head();
+        talk.say(format!("{AGREED}first"));
+        talk.rest();
+    });
+    let gateway = gateway(&origin);
+    let mut talk = Talk::to(gateway.address());
+    talk.say(ASK);
+    talk.head();
+    talk.bytes(5).unwrap();
+    let sent = || gateway.stats().upstreams[0].answers.sent_bytes;
+    eventually("its bytes are counted", || sent() == 5);
+    assert_eq!(addresses(&gateway)[0].in_flight, 1);
+    drop(talk);
+    eventually("it is given up", || is_at_rest(&gateway));
+    assert_eq!(addresses(&gateway)[0].failures, 0);
+}
+
+#[test]
+fn where_it_cannot_be_passed_on_it_is_sent_to_a_connection_where_it_can() {
+    let runtime = Runtime::new().unwrap();
+    let (in_h2, _) = runtime.block_on(echo(true));
+    let origin = Origin::scripted(|talk, _| {
+        talk.head();
+        talk.say(AGREED);
+        talk.rest();
+    });
+    let mut options = options(in_h2);
+    let mut chat = RouteOptions::new(upstream(&[&origin]));
+    chat.prefix = "/chat".into();
+    options.routes.push(chat);
+    let gateway = Gateway::start(options).unwrap();
+    let mut bridged = Talk::to(gateway.address());
+    bridged.say("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+    assert_eq!(status(&bridged.head().unwrap()), 200);
+    bridged.say(ASK);
+    let answer = bridged.rest();
+    assert_eq!(status(&answer), 421, "{answer}");
+    assert!(answer.contains("connection: close\r\n"), "{answer}");
+    assert_eq!(origin.connections(), 0);
+    let mut fresh = Talk::to(gateway.address());
+    fresh.say(ASK);
+    assert_eq!(status(&fresh.head().unwrap()), 101);
 }

@@ -3,6 +3,7 @@
 #![cfg(all(feature = "proxy", target_os = "linux"))]
 
 mod batches;
+mod cancelling;
 mod client;
 mod command_line;
 mod configuration;
@@ -14,6 +15,7 @@ mod floods;
 mod guards;
 mod heads;
 mod limits;
+mod listening;
 mod modern;
 mod mortality;
 mod oneshot;
@@ -21,6 +23,7 @@ mod operating;
 mod parity;
 mod plain_http;
 mod questions;
+mod readiness;
 mod real_clients;
 mod recycling;
 mod reloading;
@@ -31,7 +34,9 @@ mod sessions;
 mod sharing;
 mod side_by_side;
 mod standard;
+mod starts;
 mod streams;
 mod subscribing;
 mod tls;
+mod untold;
 mod upstream;

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,7 +17,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use crate::client::Client;
-use crate::configuration::ANY;
+use crate::configuration::{ANY, scripted};
 use crate::fixture::{eventually, marker, stats};
 use crate::side_by_side::{get, http, plain};
 
@@ -31,15 +32,44 @@ async fn nowhere() -> SocketAddr {
     listener.local_addr().unwrap()
 }
 
-/// In the order in which they were asked: a line is written after its answer, and a client may ask again meanwhile.
-fn in_turn(mut lines: Vec<Value>) -> Vec<Value> {
-    lines.sort_by(|one, other| {
-        one["time"]
-            .as_f64()
-            .partial_cmp(&other["time"].as_f64())
-            .unwrap()
+/// The lines of an access log, once two are there.
+async fn two_lines(path: &Path) -> Vec<Value> {
+    let lines = || -> Vec<Value> {
+        let text = fs::read_to_string(path).unwrap_or_default();
+        let lines = text.lines();
+        lines
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect()
+    };
+    eventually("both are written", || lines().len() == 2).await;
+    let found = lines();
+    let _ = fs::remove_file(path);
+    found
+}
+
+/// Whether a line says this, among other things.
+fn says(line: &Value, expected: &Value) {
+    for (name, value) in expected.as_object().unwrap() {
+        assert_eq!(&line[name], value, "{name}");
+    }
+}
+
+/// Whether these are the lines of one that was answered, in a known trace, and one that went nowhere.
+fn are_logged(lines: &[Value]) {
+    // A line is written after its answer: its client may have asked again by then, and that line be written first.
+    let (answered, lost): (Vec<_>, Vec<_>) = lines.iter().partition(|line| line["status"] == 200);
+    let ([answered], [lost]) = (&answered[..], &lost[..]) else {
+        panic!("one each: {lines:?}");
+    };
+    let first = json!({
+        "method": "GET", "path": "/site/x", "status": 200, "bytes": 5, "upstream": "site",
+        "trace": "0af7651916cd43dd8448eb211c80319c",
     });
-    lines
+    says(answered, &first);
+    let times = ["total_ms", "head_ms"].map(|name| answered[name].as_f64());
+    assert!(times[0] >= times[1], "{answered}");
+    says(lost, &json!({"status": 404, "upstream": null}));
+    assert!(lost["bytes"].as_u64() > Some(0), "{lost}");
 }
 
 #[tokio::test]
@@ -54,35 +84,7 @@ async fn each_request_of_plain_http_is_a_line_of_the_access_log() {
         let reply = client.open(Method::GET, path, Bytes::new()).await;
         reply.into_body().collect().await.unwrap();
     }
-    let lines = || -> Vec<Value> {
-        let text = fs::read_to_string(&path).unwrap_or_default();
-        text.lines()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect()
-    };
-    eventually("both are written", || lines().len() == 2).await;
-    let lines = in_turn(lines());
-    let _ = fs::remove_file(&path);
-    let first = &lines[0];
-    assert_eq!(
-        (&first["status"], &first["bytes"]),
-        (&json!(200), &json!(5))
-    );
-    assert_eq!(
-        (&first["method"], &first["path"]),
-        (&json!("GET"), &json!("/site/x"))
-    );
-    assert_eq!(first["upstream"], "site");
-    assert_eq!(first["trace"], "0af7651916cd43dd8448eb211c80319c");
-    assert!(
-        first["total_ms"].as_f64() >= first["head_ms"].as_f64(),
-        "{first}"
-    );
-    assert_eq!(
-        (&lines[1]["status"], &lines[1]["upstream"]),
-        (&json!(404), &Value::Null)
-    );
-    assert!(lines[1]["bytes"].as_u64() > Some(0), "{}", lines[1]);
+    are_logged(&two_lines(&path).await);
 }
 
 #[tokio::test]
@@ -107,33 +109,9 @@ async fn each_request_of_plain_http_in_h2_is_a_line_of_the_access_log() {
         let reply = sender.send_request(request.unwrap()).await.unwrap();
         reply.into_body().collect().await.unwrap();
     }
-    let lines = || -> Vec<Value> {
-        let text = fs::read_to_string(&path).unwrap_or_default();
-        let lines = text.lines();
-        lines
-            .filter_map(|line| serde_json::from_str(line).ok())
-            .collect()
-    };
-    eventually("both are written", || lines().len() == 2).await;
-    let lines = in_turn(lines());
-    let _ = fs::remove_file(&path);
-    let first = &lines[0];
-    let expected = json!({
-        "method": "GET", "path": "/site/x", "host": address.to_string(), "status": 200, "bytes": 5,
-        "upstream": "site", "trace": "0af7651916cd43dd8448eb211c80319c",
-    });
-    for (name, value) in expected.as_object().unwrap() {
-        assert_eq!(&first[name], value, "{name}");
-    }
-    assert!(
-        first["total_ms"].as_f64() >= first["head_ms"].as_f64(),
-        "{first}"
-    );
-    assert_eq!(
-        (&lines[1]["status"], &lines[1]["upstream"]),
-        (&json!(404), &Value::Null)
-    );
-    assert!(lines[1]["bytes"].as_u64() > Some(0), "{}", lines[1]);
+    let lines = two_lines(&path).await;
+    are_logged(&lines);
+    assert_eq!(lines[0]["host"], address.to_string());
 }
 
 #[tokio::test]
@@ -151,21 +129,10 @@ async fn what_is_refused_before_an_upstream_in_h2_is_in_the_log_as_it_was_asked(
     stream.write_all(asked).await.unwrap();
     let mut answers = String::new();
     stream.read_to_string(&mut answers).await.unwrap();
-    let lines = || -> Vec<Value> {
-        let text = fs::read_to_string(&path).unwrap_or_default();
-        let lines = text.lines();
-        lines
-            .filter_map(|line| serde_json::from_str(line).ok())
-            .collect()
-    };
-    eventually("both are written", || lines().len() == 2).await;
-    let lines = lines();
-    let _ = fs::remove_file(&path);
+    let lines = two_lines(&path).await;
     assert_eq!(lines[0]["path"], "/site/x");
     let expected = json!({"method": "PUT", "path": "/nowhere", "host": "b", "status": 404});
-    for (name, value) in expected.as_object().unwrap() {
-        assert_eq!(&lines[1][name], value, "{name}");
-    }
+    says(&lines[1], &expected);
 }
 
 #[tokio::test]
@@ -303,4 +270,22 @@ async fn an_address_has_as_long_as_a_request_gives_it_to_take_a_connection() {
         assert!(begun.elapsed() < Duration::from_secs(20), "{text}");
     };
     assert!(text.contains("no answer within 300ms"), "{text}");
+}
+
+#[tokio::test]
+async fn what_is_taken_out_of_the_file_serves_no_more_where_it_was_the_last() {
+    let mcp = scripted("beside", "/mcp", "");
+    let apart = "[http]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n";
+    let site = http("site", "/", plain("hello").await);
+    let config = |text: &str| Config::parse(text).expect("no mistakes");
+    let server = open(&format!("{ANY}{apart}{mcp}{site}")).await;
+    let address = server.http_address().unwrap();
+    assert_ne!(address, server.mcp_address());
+    assert_eq!(get(address, "/").await, (200, "hello".into()));
+    let without = config(&format!("{ANY}{mcp}"));
+    server.reload(without).await.unwrap();
+    assert_eq!(get(address, "/").await.0, 404);
+    let again = config(&format!("{ANY}{apart}{mcp}{site}"));
+    server.reload(again).await.unwrap();
+    assert_eq!(get(address, "/").await, (200, "hello".into()));
 }

@@ -10,13 +10,13 @@
 use std::process::ExitCode;
 
 use plunge_peers::harness::run;
-use plunge_peers::{BARS, roster, versions};
+use plunge_peers::{BARS, roster, say, versions};
 
 fn main() -> ExitCode {
     let versions: Vec<String> = versions()
         .into_iter()
         .map(|(name, version)| format!("{name} {version}"))
         .collect();
-    println!("{}", versions.join(", "));
+    say!("{}", versions.join(", "));
     run(&roster(), BARS)
 }

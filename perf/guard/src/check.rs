@@ -14,6 +14,7 @@ use crate::harness::Place;
 use crate::looks::look;
 use crate::ratios::{REFERENCES, measure};
 use crate::rise::check_counts;
+use crate::say;
 
 /// Seconds before each measurement of what is beyond its fence; after the last one it is believed.
 pub const PAUSES: [u64; 6] = [0, 1, 5, 10, 15, 25];
@@ -27,14 +28,14 @@ pub fn run(options: &CheckOptions, baseline: &Baseline) -> Result<(), Failure> {
         )));
     }
     let (counted, timed) = chosen(&options.cases)?;
-    println!("guard: counts, held to the last recorded (instructions to 1 to 4 %)");
+    say!("guard: counts, held to the last recorded (instructions to 1 to 4 %)");
     let Counted { counts, mut failed } = match options.cases.is_empty() {
         true => count_all(&counted, options.plant)?,
         false => count_cases(&counted, options.plant)?,
     };
     let mut rose = check_counts(&counts, baseline, &place, true);
     if !options.counts_only {
-        println!("guard: ratios to a reference in turns, held by a fence from their history");
+        say!("guard: ratios to a reference in turns, held by a fence from their history");
         let beyond = look(&timed, &PAUSES, measure, baseline, &place);
         rose.extend(beyond.rose);
         failed.extend(beyond.failed);
@@ -68,7 +69,7 @@ fn verdict(rose: &[String], failed: &[String]) -> Result<(), Failure> {
     }
     match (rose.len(), failed.len()) {
         (0, 0) => {
-            println!("guard: nothing rose: passed");
+            say!("guard: nothing rose: passed");
             Ok(())
         }
         (0, count) => Err(Failure::Input(format!(

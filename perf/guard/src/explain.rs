@@ -10,6 +10,7 @@ use crate::cycles::CASES;
 use crate::fence::{Fence, fence};
 use crate::harness::{Case, Place};
 use crate::ratios::{MEASURES, REFERENCES};
+use crate::say;
 
 /// Columns of a plot.
 const WIDTH: usize = 48;

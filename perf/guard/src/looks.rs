@@ -13,6 +13,7 @@ use crate::fence::{Fence, LEAST_HISTORY, fence};
 use crate::harness::Place;
 use crate::ratios::{REFERENCES, Ratio};
 use crate::rise::change;
+use crate::say;
 
 /// Looks in which a ratio must have been beyond its fence to be believed.
 pub const BELIEVED: usize = 3;
@@ -55,7 +56,7 @@ pub fn look(
     let (mut known, mut failed): (Vec<Known>, Vec<String>) = (Vec::new(), Vec::new());
     for pause in pauses {
         if *pause > 0 {
-            println!("  measured again, {pause} s later, what is beyond its fence");
+            say!("  measured again, {pause} s later, what is beyond its fence");
             thread::sleep(Duration::from_secs(*pause));
         }
         for (case, reference) in &left {
@@ -114,7 +115,7 @@ fn hold(ratios: &[Ratio], reference: &str, baseline: &Baseline, place: &Place) -
         let history = baseline.history(ratio.case, ratio.measure, place);
         let name = format!("{} {}", ratio.case, ratio.measure);
         let Some(Fence { middle, limit }) = fence(ratio.measure, &history) else {
-            println!(
+            say!(
                 "  {name}: {:.3} of {reference} ({:.1} ns a cycle): {} recorded on this kind of processor, \
                  {LEAST_HISTORY} needed: not gated",
                 ratio.value,
@@ -123,9 +124,10 @@ fn hold(ratios: &[Ratio], reference: &str, baseline: &Baseline, place: &Place) -
             );
             continue;
         };
-        println!(
+        say!(
             "  {name}: {:.3} of {reference} (median {middle:.3}, fence {limit:.3}; {:.1} ns a cycle)",
-            ratio.value, ratio.ours_ns
+            ratio.value,
+            ratio.ours_ns
         );
         let beyond = (ratio.value > limit).then(|| {
             format!(

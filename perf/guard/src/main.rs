@@ -14,14 +14,6 @@
 //!
 //! Exit codes: 0 passed, 1 a regression, 2 the input or the machine is wrong.
 
-/// Prints a line; a reader that went away, as behind `| head`, is nobody to tell.
-macro_rules! say {
-    ($($text:tt)*) => {{
-        let line = format!($($text)*) + "\n";
-        let _ = std::io::Write::write_all(&mut std::io::stdout(), line.as_bytes());
-    }};
-}
-
 mod arguments;
 mod baseline;
 mod blocks;

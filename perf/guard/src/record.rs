@@ -12,6 +12,7 @@ use crate::cycles::{CASES, names};
 use crate::harness::{Place, median};
 use crate::plant::Plant;
 use crate::ratios::{REFERENCES, beside_a_busy_core, measure};
+use crate::say;
 
 /// Records.
 pub fn run(options: &RecordOptions, baseline: &Baseline) -> Result<(), Failure> {
@@ -19,12 +20,12 @@ pub fn run(options: &RecordOptions, baseline: &Baseline) -> Result<(), Failure> 
     if !options.ratios_only {
         let counts = counts(options, baseline, &place)?;
         baseline.append_counts(&counts)?;
-        println!("guard: {} counts recorded", counts.len());
+        say!("guard: {} counts recorded", counts.len());
     }
     if !options.counts_only {
         let ratios = ratios(options.runs, &place);
         baseline.append_ratios(&ratios)?;
-        println!(
+        say!(
             "guard: {} runs of {} ratios recorded",
             options.runs,
             ratios.len()
@@ -61,9 +62,11 @@ fn counts(
                 )));
             }
         };
-        println!(
+        say!(
             "  {} {}: {}: {reason}",
-            count.case, count.measure, count.value
+            count.case,
+            count.measure,
+            count.value
         );
         lines.push(CountLine {
             case: count.case,

@@ -8,6 +8,7 @@ use crate::baseline::Baseline;
 use crate::counts::Count;
 use crate::cycles::CASES;
 use crate::harness::Place;
+use crate::say;
 
 /// What a count of instructions may differ by with another compiler than the baseline's.
 const OTHER_COMPILER: f64 = 0.10;
@@ -43,7 +44,7 @@ pub fn check_counts(
             (true, false) => "",
         };
         if show {
-            println!("  {name}: {now} (baseline {}){note}", line.value);
+            say!("  {name}: {now} (baseline {}){note}", line.value);
         }
         if now > allowed {
             failures.push(format!(

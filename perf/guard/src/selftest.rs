@@ -17,6 +17,7 @@ use crate::looks::{BELIEVED, look};
 use crate::plant::Plant;
 use crate::ratios::{REFERENCES, beside_a_busy_core, measure, measure_planted};
 use crate::rise::check_counts;
+use crate::say;
 
 /// What is planted, and the measure that has to see it.
 const PLANTED: &[(Plant, &str)] = &[
@@ -51,7 +52,7 @@ pub fn run(runs: usize, baseline: &Baseline) -> Result<(), Failure> {
         )));
     }
     unchanged(runs, baseline, &place)?;
-    println!(
+    say!(
         "selftest: {} planted and seen, {runs} unchanged runs: passed",
         PLANTED.len()
     );
@@ -63,7 +64,7 @@ fn fences(baseline: &Baseline, place: &Place) -> Option<Baseline> {
     if baseline.history("hit", "p50", place).len() >= LEAST_HISTORY {
         return None;
     }
-    println!("selftest: no history of this kind of processor: measuring one for the planted runs");
+    say!("selftest: no history of this kind of processor: measuring one for the planted runs");
     let mut made = baseline.clone();
     for _ in 0..LEAST_HISTORY {
         for ratio in measure("hit") {
@@ -90,10 +91,10 @@ fn is_seen(plant: Plant, by: &str, baseline: &Baseline, place: &Place) -> Result
             .iter()
             .any(|failure| failure.starts_with(&format!("hit {by}")));
         let verdict = if seen { "seen" } else { "NOT SEEN" };
-        println!("selftest: planted {plant:?}, attempt {attempt}: {verdict}");
+        say!("selftest: planted {plant:?}, attempt {attempt}: {verdict}");
         for failure in &found {
             let words: Vec<_> = failure.split(": ").take(2).collect();
-            println!("    {}", words.join(": "));
+            say!("    {}", words.join(": "));
         }
         if seen {
             return Ok(true);
@@ -107,7 +108,7 @@ fn is_calm(baseline: &Baseline, place: &Place) -> Result<bool, Failure> {
     for attempt in 1..=ATTEMPTS {
         let calm = found(Plant::Nothing, baseline, place)?.is_empty();
         let verdict = if calm { "not seen" } else { "SEEN" };
-        println!("selftest: planted nothing, attempt {attempt}: {verdict}");
+        say!("selftest: planted nothing, attempt {attempt}: {verdict}");
         if calm {
             return Ok(true);
         }
@@ -134,7 +135,7 @@ fn unchanged(runs: usize, baseline: &Baseline, place: &Place) -> Result<(), Fail
     let failed = beside_a_busy_core(|| {
         let mut failed = Vec::new();
         for run in 1..=runs {
-            println!("selftest: unchanged run {run} of {runs}, one core kept busy");
+            say!("selftest: unchanged run {run} of {runs}, one core kept busy");
             let counted = count_cases(&names(), Plant::Nothing)?;
             let rose = check_counts(&counted.counts, baseline, place, true);
             let cases: Vec<&str> = REFERENCES.iter().map(|(case, _)| *case).collect();

@@ -1,7 +1,7 @@
 //! The command as its users meet it: what it refuses, and what one case that fails leaves of the others.
 
 use std::fs;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 fn guard(arguments: &[&str]) -> Output {
     command(arguments).output().unwrap()
@@ -73,6 +73,17 @@ fn without_valgrind_it_says_what_to_install() {
         said(&output).contains("apt-get install valgrind"),
         "{output:?}"
     );
+}
+
+#[test]
+fn a_reader_that_goes_away_changes_no_verdict() {
+    let nothing = tempfile::tempdir().unwrap();
+    // Without valgrind: it ends behind its first line.
+    let mut check = command(&["check", "hit"]);
+    let check = check.env("PATH", nothing.path()).stdout(Stdio::piped());
+    let mut child = check.stderr(Stdio::null()).spawn().unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(2));
 }
 
 #[test]

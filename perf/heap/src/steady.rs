@@ -6,6 +6,8 @@
 
 use std::process::ExitCode;
 
+use plunge_peers::say;
+
 use crate::live::live;
 use crate::load::Load;
 
@@ -23,18 +25,18 @@ pub fn run(millions: u64) -> ExitCode {
         eprintln!("plunge-heap: jemalloc gives no statistics: build with its feature `stats`");
         return ExitCode::from(2);
     }
-    println!("after the warm-up: {start} bytes live");
+    say!("after the warm-up: {start} bytes live");
     let mut least = i64::MAX;
     for at in 1..=PARTS {
         load.run(part);
         let grown = live() as i64 - start as i64;
         least = least.min(grown);
-        println!("after {} thousand operations: {grown:+} bytes", at * part);
+        say!("after {} thousand operations: {grown:+} bytes", at * part);
     }
     if least > SLACK {
-        println!("steady: at least {least} bytes more than at the start, {SLACK} allowed: FAILED");
+        say!("steady: at least {least} bytes more than at the start, {SLACK} allowed: FAILED");
         return ExitCode::FAILURE;
     }
-    println!("steady: the live heap returned to its start: passed");
+    say!("steady: the live heap returned to its start: passed");
     ExitCode::SUCCESS
 }

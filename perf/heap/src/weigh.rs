@@ -7,7 +7,7 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
-use plunge_peers::roster;
+use plunge_peers::{roster, say};
 
 use crate::live::live;
 use crate::load::Load;
@@ -36,7 +36,7 @@ pub fn weigh(subject: &str) -> ExitCode {
     // Once for what a process builds once: thread-locals, tables, names.
     weight(LESS);
     let bytes = (weight(2 * LESS) - weight(LESS)) / LESS as f64;
-    println!(r#"{{"kind":"weight","subject":"{subject}","bytes_per_connection":{bytes:.1}}}"#);
+    say!(r#"{{"kind":"weight","subject":"{subject}","bytes_per_connection":{bytes:.1}}}"#);
     ExitCode::SUCCESS
 }
 
@@ -46,7 +46,7 @@ pub fn watch(thousands: u64) -> ExitCode {
     let start = Instant::now();
     for reading in 1..=READINGS {
         load.run(thousands);
-        println!(
+        say!(
             r#"{{"kind":"heap","subject":"plunge","seconds":{:.3},"operations":{},"allocated":{}}}"#,
             start.elapsed().as_secs_f64(),
             reading * thousands * 1_000,

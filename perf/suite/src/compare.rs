@@ -8,9 +8,10 @@
 use std::path::Path;
 
 use plunge_peers::harness::{CASES, Case, median};
+use plunge_peers::say;
 
 use crate::Failure;
-use crate::record::{Line, Machine, read};
+use crate::record::{Exact, Line, Machine, read};
 use crate::rows::{OURS, Part, Row, parts};
 
 /// Prints the comparison.
@@ -63,12 +64,10 @@ fn describe(before: &[Line], after: &[Line]) {
 }
 
 fn line(case: &Case, old: &Part<'_>, new: &Part<'_>) -> Option<()> {
-    let find =
-        |part: &'_ Part<'_>, name: &str| part.rows.iter().position(|row| row.subject == name);
-    let (mine_old, mine_new) = (&old.rows[find(old, OURS)?], &new.rows[find(new, OURS)?]);
+    let (mine_old, mine_new) = (old.row(OURS)?, new.row(OURS)?);
     let faster = |old: &Row<'_>, new: &Row<'_>| old.time().0 / new.time().0;
     let others = old.rows.iter().filter(|row| row.subject != OURS);
-    let shifts = others.filter_map(|row| Some(faster(row, &new.rows[find(new, row.subject)?])));
+    let shifts = others.filter_map(|row| Some(faster(row, new.row(row.subject)?)));
     let shift = median(shifts.collect());
     let change = faster(mine_old, mine_new);
     let unit = |row: &Row<'_>| {
@@ -94,34 +93,22 @@ fn line(case: &Case, old: &Part<'_>, new: &Part<'_>) -> Option<()> {
 
 /// Prints what was counted or weighed and changed; gives how much is in both.
 fn exact(before: &[Line], after: &[Line]) -> usize {
-    let new: Vec<(String, f64)> = after.iter().filter_map(counted).collect();
     let mut compared = 0;
-    for (what, old) in before.iter().filter_map(counted) {
-        let same = new.iter().find(|(name, _)| *name == what);
-        let Some((_, now)) = same else { continue };
+    for Exact {
+        subject,
+        what,
+        number,
+    } in before.iter().filter_map(Line::exact)
+    {
+        let mut new = after.iter().filter_map(Line::exact);
+        let same = new.find(|new| new.subject == subject && new.what == what);
+        let Some(Exact { number: now, .. }) = same else {
+            continue;
+        };
         compared += 1;
-        if (old - now).abs() > 0.005 {
-            say!("{what}: {old:.2}, now {now:.2}");
+        if (number - now).abs() > 0.005 {
+            say!("{subject}: {what}: {number:.2}, now {now:.2}");
         }
     }
     compared
-}
-
-fn counted(line: &Line) -> Option<(String, f64)> {
-    match line {
-        Line::Count {
-            cycle,
-            subject,
-            what,
-            per_cycle,
-        } => Some((format!("{subject}: {what} a {cycle}"), *per_cycle)),
-        Line::Weight {
-            subject,
-            bytes_per_connection,
-        } => Some((
-            format!("{subject}: bytes an idle connection"),
-            *bytes_per_connection,
-        )),
-        _ => None,
-    }
 }

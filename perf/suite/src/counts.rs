@@ -105,15 +105,10 @@ pub fn count(cycle: Cycle, subject: &str, cycles: usize) -> Result<Vec<Line>, St
 /// What the bars say of what was counted.
 pub fn verdicts(lines: &[Line]) -> Vec<String> {
     let counted = |cycle: Cycle, subject: &str, what: &str| {
-        lines.iter().find_map(|line| match line {
-            Line::Count {
-                cycle: of,
-                subject: whose,
-                what: which,
-                per_cycle,
-            } if of == cycle.name() && whose == subject && which == what => Some(*per_cycle),
-            _ => None,
-        })
+        let what = format!("{what} a {}", cycle.name());
+        let mut exact = lines.iter().filter_map(Line::exact);
+        let found = exact.find(|exact| exact.subject == subject && exact.what == what);
+        found.map(|found| found.number)
     };
     let verdict = |what: String, at_most: f64, seen: Option<f64>| {
         let seen = seen?;

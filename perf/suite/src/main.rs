@@ -12,20 +12,13 @@
 //!
 //! Exit codes: 0 done, 1 something failed while it was measured, 2 the input is wrong.
 
-/// Prints a line; a reader that went away, as behind `| head`, is nobody to tell.
-macro_rules! say {
-    ($($text:tt)*) => {{
-        let line = format!($($text)*) + "\n";
-        let _ = std::io::Write::write_all(&mut std::io::stdout(), line.as_bytes());
-    }};
-}
-
 mod arguments;
 mod block;
 mod child;
 mod compare;
 mod counts;
 mod heap;
+mod laps;
 mod machine;
 mod plan;
 mod record;

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use plunge_peers::harness::{CASES, Case, Entry, Shape};
-use plunge_peers::roster;
+use plunge_peers::{roster, say};
 
 use crate::Failure;
 use crate::arguments::SuiteOptions;

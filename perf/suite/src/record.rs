@@ -13,6 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::Failure;
 
+/// What is weighed, in words.
+pub const WEIGHT: &str = "bytes an idle connection";
+
 /// One line.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -55,6 +58,28 @@ pub enum Line {
 }
 
 impl Line {
+    /// What was counted or weighed.
+    pub fn exact(&self) -> Option<Exact<'_>> {
+        let (subject, what, number) = match self {
+            Self::Count {
+                cycle,
+                subject,
+                what,
+                per_cycle,
+            } => (subject, format!("{what} a {cycle}"), *per_cycle),
+            Self::Weight {
+                subject,
+                bytes_per_connection,
+            } => (subject, String::from(WEIGHT), *bytes_per_connection),
+            _ => return None,
+        };
+        Some(Exact {
+            subject,
+            what,
+            number,
+        })
+    }
+
     /// What a reader is told of something that could not be measured.
     pub fn failure(&self) -> Option<String> {
         let Self::Failed {
@@ -69,6 +94,15 @@ impl Line {
         let whose: String = whose.collect();
         Some(format!("FAILED: {case}: {whose}{message}"))
     }
+}
+
+/// A number without a spread.
+pub struct Exact<'a> {
+    /// Whose it is.
+    pub subject: &'a str,
+    /// What was counted or weighed, and of what, in words.
+    pub what: String,
+    pub number: f64,
 }
 
 /// What the records count that do not say it.

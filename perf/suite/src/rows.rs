@@ -78,6 +78,13 @@ pub struct Part<'a> {
     pub rows: Vec<Row<'a>>,
 }
 
+impl<'a> Part<'a> {
+    /// The row of a subject, if it played here.
+    pub fn row(&self, subject: &str) -> Option<&Row<'a>> {
+        self.rows.iter().find(|row| row.subject == subject)
+    }
+}
+
 /// A case's blocks by side, and how many were left out because the cores moved or were shared.
 pub struct Parts<'a> {
     /// The side with most blocks first; empty where the case was not played.
@@ -127,10 +134,7 @@ pub fn parts<'a>(lines: &'a [Line], case: &str) -> Parts<'a> {
 
 /// What two workers make of what one makes, ours, for each side that the cores were on.
 pub fn scaling(lines: &[Line]) -> Vec<String> {
-    let rate = |part: &Part<'_>| {
-        let ours = part.rows.iter().find(|row| row.subject == OURS);
-        ours.map(|row| 1e3 / row.time().0)
-    };
+    let rate = |part: &Part<'_>| part.row(OURS).map(|row| 1e3 / row.time().0);
     let one = parts(lines, "one_worker").parts;
     let Some(one) = one.first().and_then(rate) else {
         return Vec::new();

@@ -5,14 +5,16 @@
 //! Cost: the cases.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use plunge_peers::harness::{Case, has_valgrind};
+use plunge_peers::say;
 
 use crate::arguments::SuiteOptions;
 use crate::child::{Child, Heard};
 use crate::counts::Cycle;
 use crate::heap::Scales;
+use crate::laps::{Laps, clock};
 use crate::plan::{COUNTS, HEAP, Plan};
 use crate::record::{Line, Writer};
 use crate::{Failure, counts, machine, report, summary};
@@ -23,13 +25,16 @@ const COUNTING: Duration = Duration::from_secs(1);
 const WEIGHING: Duration = Duration::from_millis(200);
 const WATCHING: Duration = Duration::from_secs(5);
 
+/// The part that is no measuring.
+const BUILDING: &str = "building";
+
 /// A suite under way.
 struct Run {
     plan: Plan,
     options_crash: Option<String>,
     writer: Writer,
     lines: Vec<Line>,
-    started: Instant,
+    laps: Laps,
     /// What is still to come, about.
     left: Duration,
     failed: bool,
@@ -46,10 +51,12 @@ pub fn run(options: &SuiteOptions) -> Result<(), Failure> {
     warn_of_load(machine.load, machine.cores);
 
     // Before anything is timed: a compiler would be a neighbour of the cases.
+    let mut laps = Laps::start();
     let scales = plan.heap.then(|| {
         eprintln!("plunge-perf: building what weighs the heap, unless it is there");
         Scales::build()
     });
+    laps.lap(BUILDING);
 
     let mut run = Run {
         left: total(&plan),
@@ -57,19 +64,27 @@ pub fn run(options: &SuiteOptions) -> Result<(), Failure> {
         options_crash: options.plant_crash.clone(),
         writer: Writer::create(&path)?,
         lines: Vec::new(),
-        started: Instant::now(),
+        laps,
         failed: false,
     };
     run.keep(Line::Machine(machine))?;
     run.play()?;
+    run.laps.lap("cases");
     run.count()?;
+    run.laps.lap(COUNTS);
     if let Some(scales) = scales {
         run.weigh(scales, options.quick)?;
     }
+    run.laps.lap(HEAP);
 
     summary::print(&run.lines);
     let page = report::write(&path, None, &run.lines)?;
-    println!("\nrecord: {}\nreport: {}", path.display(), page.display());
+    let measured = clock(run.laps.gone_without(BUILDING));
+    say!(
+        "\nmeasured in {measured}; what took time: {}",
+        run.laps.line()
+    );
+    say!("record: {}\nreport: {}", path.display(), page.display());
     match run.failed {
         true => Err(Failure::Run(String::from(
             "not everything could be measured: see the lines `FAILED` above",
@@ -128,7 +143,7 @@ impl Run {
     fn progress(&self, at: usize, of: usize, what: &str) {
         eprintln!(
             "[{at:2}/{of}] {what:40} {} gone, about {} left",
-            clock(self.started.elapsed()),
+            clock(self.laps.gone_without(BUILDING)),
             clock(self.left)
         );
     }
@@ -226,8 +241,4 @@ impl Run {
 fn countings() -> u32 {
     let subjects = Cycle::ALL.map(|cycle| counts::subjects(cycle).len() as u32);
     subjects.iter().sum()
-}
-
-fn clock(time: Duration) -> String {
-    format!("{}:{:02}", time.as_secs() / 60, time.as_secs() % 60)
 }

@@ -4,8 +4,9 @@
 //! Cost: none while anything is measured.
 
 use plunge_peers::harness::{CASES, Case, Side};
+use plunge_peers::say;
 
-use crate::record::Line;
+use crate::record::{Exact, Line};
 use crate::rows::{OURS, Part, parts, scaling};
 
 /// Prints a table a case, then the counts and the bars.
@@ -27,19 +28,15 @@ pub fn print(lines: &[Line]) {
         }
     }
     for line in lines {
-        match line {
-            Line::Count {
-                cycle,
+        if let Some(exact) = line.exact() {
+            let Exact {
                 subject,
                 what,
-                per_cycle,
-            } => say!("count: {subject}: {per_cycle:.2} {what} a {cycle}"),
-            Line::Weight {
-                subject,
-                bytes_per_connection,
-            } => say!("weight: {subject}: {bytes_per_connection:.0} bytes an idle connection"),
-            Line::Bar { verdict } => say!("bar: {verdict}"),
-            _ => {}
+                number,
+            } = exact;
+            say!("counted: {subject}: {number:.2} {what}");
+        } else if let Line::Bar { verdict } = line {
+            say!("bar: {verdict}");
         }
     }
     for line in scaling(lines) {
@@ -57,7 +54,7 @@ fn print_part(case: &Case, part: &Part<'_>) {
         "| subject | {unit} [least, most] | {OURS} is faster by | p50 µs | p95 µs | p99 µs | max µs | min/max |"
     );
     say!("| --- | --- | --- | --- | --- | --- | --- | --- |");
-    let ours = rows.iter().find(|row| row.subject == OURS);
+    let ours = part.row(OURS);
     for row in rows {
         let (middle, least, most) = row.time();
         let number = |ns| case.in_unit(ns).0;

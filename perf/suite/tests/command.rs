@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 fn perf(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_plunge-perf"));
@@ -52,6 +52,20 @@ fn a_file_that_is_no_record_is_refused() {
     let output = perf(&["report", "no/such/file"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(said(&output).contains("cannot be read"));
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_no_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_plunge-perf"))
+        .args(["suite", "--quick", "one_task", "--out", path(folder.path())])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
 }
 
 #[test]

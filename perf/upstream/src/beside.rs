@@ -6,7 +6,8 @@
 //! over the turns, and their quarters.
 //! Cost: three servers, of which two are idle.
 
-use std::io;
+use std::io::{self, Write};
+use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -20,8 +21,8 @@ use crate::drive::Server;
 #[derive(Args)]
 pub struct Turns {
     /// Calls in flight.
-    #[arg(long, default_value_t = 8, value_name = "N")]
-    in_flight: usize,
+    #[arg(long, default_value = "8", value_name = "N")]
+    in_flight: NonZeroUsize,
     /// How long, in all.
     #[arg(long, default_value_t = 20, value_name = "N")]
     seconds: u64,
@@ -58,21 +59,19 @@ pub fn run(turns: &Turns) -> io::Result<ExitCode> {
     // Half a second of calls before the clock starts.
     for side in &mut sides {
         side.server
-            .play(turns.in_flight, Duration::from_millis(500))?;
+            .play(turns.in_flight.get(), Duration::from_millis(500))?;
     }
     let (mut played, start) = (Vec::new(), Instant::now());
     while start.elapsed() < Duration::from_secs(turns.seconds) || played.len() < 2 {
         let mut round = [[0.0; COMPARED.len()]; 3];
         for at in 0..sides.len() {
             let at = (played.len() + at) % sides.len();
-            round[at] = sides[at].play(turns.in_flight, block)?;
+            round[at] = sides[at].play(turns.in_flight.get(), block)?;
         }
         played.push(round);
     }
-    println!(
-        "{}",
-        figures(&sides, &played, start.elapsed().as_secs_f64())
-    );
+    let lasted = start.elapsed().as_secs_f64();
+    writeln!(io::stdout(), "{}", figures(&sides, &played, lasted))?;
     for side in sides {
         side.server.end()?;
     }

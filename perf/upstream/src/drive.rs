@@ -7,6 +7,7 @@
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
+use std::num::NonZeroUsize;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
@@ -19,8 +20,8 @@ use serde_json::json;
 #[derive(Args)]
 pub struct Load {
     /// Calls in flight.
-    #[arg(long, default_value_t = 32, value_name = "N")]
-    in_flight: usize,
+    #[arg(long, default_value = "32", value_name = "N")]
+    in_flight: NonZeroUsize,
     /// How long.
     #[arg(long, default_value_t = 5, value_name = "N")]
     seconds: u64,
@@ -48,21 +49,22 @@ pub fn run(load: &Load) -> io::Result<ExitCode> {
     let mut server = Server::start(&load.command)?;
     server.greet()?;
     // Half a second of calls before the clock starts.
-    server.play(load.in_flight, Duration::from_millis(500))?;
+    server.play(load.in_flight.get(), Duration::from_millis(500))?;
     let start = Instant::now();
-    let (times, errors) = server.play(load.in_flight, Duration::from_secs(load.seconds))?;
+    let (times, errors) = server.play(load.in_flight.get(), Duration::from_secs(load.seconds))?;
     let seconds = start.elapsed().as_secs_f64();
     let (most, children) = (most_kib(server.child.id()), children(server.child.id()));
     server.end()?;
     let at = |quantile| times.value_at_quantile(quantile) as f64 / 1e3;
-    println!(
+    writeln!(
+        io::stdout(),
         "{}",
         json!({
             "requests": times.len(), "seconds": seconds, "per_second": times.len() as f64 / seconds,
             "p50_us": at(0.50), "p95_us": at(0.95), "p99_us": at(0.99), "max_us": times.max() as f64 / 1e3,
             "errors": errors, "rss_most_kib": most, "children_most": children,
         })
-    );
+    )?;
     Ok(ExitCode::SUCCESS)
 }
 

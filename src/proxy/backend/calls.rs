@@ -121,17 +121,24 @@ impl Backend {
                     .session
                     .and_then(|session| session.child())
                     .ok_or_else(no_session)?;
-                if let wire::Kind::Response { id, .. } = &exchange.message.kind
-                    && !id
-                        .and_then(RequestId::from_raw)
-                        .is_some_and(|id| child.routes.take_asked(&id))
-                {
-                    // Late, or answered before: the child does not wait for it.
-                    return Ok(());
+                let mut answered = None;
+                if let wire::Kind::Response { id, .. } = exchange.message.kind {
+                    answered = id.and_then(RequestId::from_raw);
+                    let is_asked = |id: &RequestId| child.routes.take_asked(id);
+                    if !answered.as_ref().is_some_and(is_asked) {
+                        // Late, or answered before: the child does not wait for it.
+                        return Ok(());
+                    }
                 }
                 let patience = self.options.get().request_timeout;
                 let line = wire::single_line(exchange.body.clone());
-                child.write(line, patience).await?;
+                if let Err(fault) = child.write(line, patience).await {
+                    if let Some(id) = answered {
+                        // The client may send it again; a child that is gone waits for nothing.
+                        child.routes.ask_again(id);
+                    }
+                    return Err(fault);
+                }
                 if let Some(id) = cancelled {
                     child.cancelled(&id);
                 }
@@ -223,7 +230,7 @@ fn subscribes(message: &Envelope<'_>) -> Option<bool> {
 fn refuse_what_others_would_see(way: &Way, exchange: &Exchange<'_>) -> Result<(), Fault> {
     let method = exchange.message.method().unwrap_or_default();
     match (way, method) {
-        (Way::Exclusive(_), "subscriptions/listen") => {
+        (Way::Exclusive(_) | Way::Oneshot(_), "subscriptions/listen") => {
             let text = "a subscription would keep a server process from everybody else; it is offered in `stateless` mode";
             Err(Fault::new(Code::NotOffered, text))
         }

@@ -70,8 +70,8 @@ impl Backend {
         exchange: &Exchange<'_>,
     ) -> Result<(Bytes, Version), Fault> {
         let (hello, subscribes) = match &self.way {
-            Way::Exclusive(children) => (children.hello().await?, false),
-            Way::Shared(group) => (group.hello().await?, group.shares_resources()),
+            Way::Exclusive(children) => (self.hello_of_one(children).await?, false),
+            Way::Shared(group) => (self.hello_of(group).await?, group.shares_resources()),
             Way::Session(_) | Way::Oneshot(_) => return Err(no_session()),
         };
         let version = hello.agree(wanted_version(exchange.message.params));

@@ -2,27 +2,27 @@
 //! know a handshake only.
 //!
 //! Beside children that belong to sessions a few stateless ones serve such requests, if the server turns
-//! out to speak that revision; if not, its clients are told which ones it speaks.
+//! out to speak that revision; if not, its clients are told which ones it speaks. A child with a handshake has a
+//! state, which clients must not share unasked, so it never gets in there.
 
 use super::{Backend, Way};
 use crate::proxy::guard::Guard;
 use crate::proxy::http::Version;
+use crate::proxy::leased::Exclusive;
 use crate::proxy::live::Live;
 use crate::proxy::options::{Mode, ServeOptions};
 use crate::proxy::peer::PeerSource;
 use crate::proxy::session::SessionTable;
-use crate::proxy::shared::{Group, Hello, SharedChild};
+use crate::proxy::shared::{Group, Hello, SharedChild, Wanted};
 use crate::proxy::tasks::Tasks;
 use crate::proxy::wire::{Code, Fault};
-use crate::sync::{Arc, AtomicBool, Ordering};
+use crate::sync::Arc;
 use crate::{BoxError, OptionsError};
 
 /// The children that serve requests without a session where the others belong to sessions.
 pub struct Beside {
     /// They.
     pub group: Arc<Group>,
-    /// The server was asked and speaks no such revision.
-    refused: AtomicBool,
 }
 
 /// The options of an upstream, for those of its children that no session owns.
@@ -49,10 +49,8 @@ impl Beside {
         guard: &Arc<Guard>,
     ) -> Result<Self, BoxError> {
         let live = Live::new(stateless(&live.whole()));
-        Ok(Self {
-            group: Group::new(source, &live, sessions, tasks, guard)?,
-            refused: AtomicBool::new(false),
-        })
+        let group = Group::new(source, &live, sessions, tasks, guard, Wanted::Modern)?;
+        Ok(Self { group })
     }
 
     /// Changes limits and times.
@@ -65,18 +63,18 @@ impl Beside {
     }
 
     async fn hello(&self) -> Result<Arc<Hello>, Fault> {
-        // Relaxed: who sees it late asks again.
-        if self.refused.load(Ordering::Relaxed) {
+        if self.group.is_older() {
             return Err(only_older());
         }
-        let hello = self.group.hello().await?;
-        if hello.is_modern {
-            return Ok(hello);
-        }
-        self.refused.store(true, Ordering::Relaxed);
-        // A child with a handshake has a state, which clients must not share unasked.
-        self.group.dismiss_all();
-        Err(only_older())
+        let hello = self.group.hello().await;
+        // What it has just learned.
+        hello.map_err(|fault| {
+            if self.group.is_older() {
+                only_older()
+            } else {
+                fault
+            }
+        })
     }
 }
 
@@ -101,14 +99,43 @@ impl Backend {
     ///
     /// # Errors
     ///
-    /// The fault to answer with: no child came up, or the server speaks older revisions only.
+    /// The fault to answer with: no child came up, the server is left alone, or it speaks older revisions only.
     pub async fn modern_hello(&self) -> Result<Option<Arc<Hello>>, Fault> {
-        match (&self.way, &self.beside) {
-            (Way::Shared(group), _) => group.hello().await.map(Some),
-            (Way::Exclusive(children), _) => children.hello().await.map(Some),
-            (Way::Session(_), Some(beside)) => beside.hello().await.map(Some),
+        let hello = match (&self.way, &self.beside) {
+            (Way::Shared(group), _) => self.hello_of(group).await,
+            (Way::Exclusive(children), _) => self.hello_of_one(children).await,
+            (Way::Session(_), Some(beside)) => match beside.group.known_hello() {
+                Some(hello) => Ok(hello),
+                None => self.asked(beside.hello()).await,
+            },
             (Way::Session(_), None) => Err(only_older()),
-            (Way::Oneshot(_), _) => Ok(None),
+            (Way::Oneshot(_), _) => return Ok(None),
+        };
+        hello.map(Some)
+    }
+
+    /// What shared children say of themselves.
+    pub(super) async fn hello_of(&self, group: &Arc<Group>) -> Result<Arc<Hello>, Fault> {
+        match group.known_hello() {
+            Some(hello) => Ok(hello),
+            None => self.asked(group.hello()).await,
         }
+    }
+
+    /// What children say of themselves that have a request at a time.
+    pub(super) async fn hello_of_one(&self, children: &Exclusive) -> Result<Arc<Hello>, Fault> {
+        match children.known_hello() {
+            Some(hello) => Ok(hello),
+            None => self.asked(children.hello()).await,
+        }
+    }
+
+    /// Waits for a child that is to be asked. That is a call for the breaker: starts that fail open it, and while
+    /// it is open none is made.
+    async fn asked<T>(&self, asking: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+        let ticket = self.guard.admit()?;
+        let asked = asking.await;
+        ticket.end_with(&asked);
+        asked
     }
 }

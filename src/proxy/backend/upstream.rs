@@ -12,7 +12,7 @@ use crate::proxy::live::Live;
 use crate::proxy::options::{Mode, ServeOptions};
 use crate::proxy::peer::PeerSource;
 use crate::proxy::session::{Nursery, SessionTable};
-use crate::proxy::shared::Group;
+use crate::proxy::shared::{Group, Wanted};
 use crate::proxy::tasks::Tasks;
 use crate::proxy::wire::Fault;
 use crate::{BoxError, CloseReport, OptionsError, PoolStats};
@@ -57,7 +57,12 @@ impl Backend {
             Mode::Exclusive => Way::Exclusive(Exclusive::new(&source, live, sessions, &guard)?),
             Mode::Oneshot => Way::Oneshot(Oneshot::new(&source, live)?),
             Mode::Shared | Mode::Stateless => {
-                Way::Shared(Group::new(&source, live, sessions, tasks, &guard)?)
+                let wanted = match options.mode {
+                    Mode::Stateless => Wanted::Any,
+                    _ => Wanted::Legacy,
+                };
+                let group = Group::new(&source, live, sessions, tasks, &guard, wanted)?;
+                Way::Shared(group)
             }
         };
         let beside = match way {

@@ -14,7 +14,7 @@ use crate::proxy::call::{Call, Manner, Step};
 use crate::proxy::http::{self, Accepts, Reply, Version};
 use crate::proxy::session::Session;
 use crate::proxy::state::AppState;
-use crate::proxy::wire::{self, Code, Fault, Kind, RawId};
+use crate::proxy::wire::{self, Code, Envelope, Fault, Kind, RawId};
 use crate::resilience::Deadline;
 
 /// Messages that one batch may have.
@@ -45,7 +45,7 @@ pub async fn batch(
 ///
 /// # Errors
 ///
-/// As [`batch`].
+/// As [`batch`]; where none of them expects an answer, also that one could not be passed on.
 pub async fn begin_batch(
     state: &AppState,
     session: Option<&Arc<Session>>,
@@ -74,6 +74,8 @@ pub async fn begin_batch(
         let text = "`initialize` cannot be part of a batch";
         return Err(Fault::new(Code::BadMessage, text));
     }
+    let is_request = |message: &Envelope<'_>| matches!(message.kind, Kind::Request { .. });
+    let asks = messages.iter().any(is_request);
     let mut calls = Vec::new();
     for (item, message) in items.iter().zip(&messages) {
         // An array holds answers only: what comes before them goes to the session's stream.
@@ -94,7 +96,14 @@ pub async fn begin_batch(
                 let call = state.backend.call(id, &exchange).await;
                 calls.push((RawId::new(id), call));
             }
-            _ => state.backend.tell(&exchange).await.map_err(untold)?,
+            _ => match state.backend.tell(&exchange).await.map_err(untold) {
+                Ok(()) => {}
+                // Who asks gets answers: nobody asked for this, and what was begun goes on.
+                Err(fault) if asks => {
+                    tracing::debug!(text = fault.message, "a notification was not passed on");
+                }
+                Err(fault) => return Err(fault),
+            },
         }
     }
     Ok((!calls.is_empty()).then_some(Batch(calls)))

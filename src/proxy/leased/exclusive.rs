@@ -13,10 +13,10 @@ use crate::proxy::call::{Call, Flight, Owner};
 use crate::proxy::guard::{Guard, Recycled};
 use crate::proxy::live::Live;
 use crate::proxy::options::ServeOptions;
-use crate::proxy::peer::{PeerSource, none_free};
+use crate::proxy::peer::{LastStart, PeerSource, none_free};
 use crate::proxy::session::SessionTable;
 use crate::proxy::shared::{
-    ChildRouter, Era, EraMemory, Handshaken, Hello, Refused, Request, SharedChild,
+    ChildRouter, EraMemory, Handshaken, Hello, Refused, Request, SharedChild, Wanted,
 };
 use crate::proxy::wire::{Code, Fault, RequestId};
 use crate::resilience::Deadline;
@@ -34,6 +34,7 @@ pub struct Exclusive {
     guard: Arc<Guard>,
     /// What the children said of themselves, once one did.
     hello: OnceLock<Arc<Hello>>,
+    last_start: Arc<LastStart>,
 }
 
 impl Exclusive {
@@ -49,14 +50,20 @@ impl Exclusive {
         guard: &Arc<Guard>,
     ) -> Result<Self, BoxError> {
         let options = live.get();
+        let last_start = Arc::<LastStart>::default();
         let factory = {
             let (source, live, audience) = (source.clone(), live.clone(), audience.clone());
-            let eras = Arc::new(EraMemory::new(Era::Unknown));
+            let last_start = last_start.clone();
+            let eras = Arc::new(EraMemory::new(Wanted::Any));
             move || {
                 let (source, options) = (source.clone(), live.whole());
                 let (limits, audience, eras) = (options.timeouts(), audience.clone(), eras.clone());
                 let router = move || ChildRouter::of_one(limits, audience.clone());
-                async move { Handshaken::start(&source, router, &options, &eras).await }
+                let last_start = last_start.clone();
+                async move {
+                    let start = Handshaken::start(&source, router, &options, &eras);
+                    last_start.of(start).await
+                }
             }
         };
         let pool = options
@@ -73,6 +80,7 @@ impl Exclusive {
             options: live.clone(),
             guard: guard.clone(),
             hello: OnceLock::new(),
+            last_start,
         })
     }
 
@@ -167,14 +175,19 @@ impl Exclusive {
         self.pool.wait_ready().await.map_err(none_free)
     }
 
+    /// What the children said of themselves, once one did.
+    pub fn known_hello(&self) -> Option<Arc<Hello>> {
+        self.hello.get().cloned()
+    }
+
     /// What the children say of themselves.
     ///
     /// # Errors
     ///
     /// As [`call`](Self::call).
     pub async fn hello(&self) -> Result<Arc<Hello>, Fault> {
-        if let Some(hello) = self.hello.get() {
-            return Ok(hello.clone());
+        if let Some(hello) = self.known_hello() {
+            return Ok(hello);
         }
         let patience = self.options.get().acquire_timeout;
         let lease = self.pool.acquire_timeout(self.patience(patience));
@@ -184,10 +197,9 @@ impl Exclusive {
 
     /// Passes a cancellation on to the child that has the request.
     pub fn cancel(&self, owner: Owner, request: &RequestId) {
-        let _ = self
-            .children()
-            .iter()
-            .any(|child| child.cancel(owner, request));
+        for child in self.children() {
+            child.cancel(owner, request);
+        }
     }
 
     /// Ends overdue requests. Their children are not used again.
@@ -212,8 +224,9 @@ impl Exclusive {
     /// The reason why not.
     pub fn ready(&self) -> Result<(), String> {
         let stats = self.pool.stats();
+        let is_empty = stats.open == stats.connecting;
         match stats.last_connect_error {
-            Some(error) if stats.open == stats.connecting => Err(error.to_string()),
+            Some(error) if is_empty && self.last_start.fails(&self.options.get()) => Err(error),
             _ => Ok(()),
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! Promise: a child sees one request and the end of its input; it is never used again and always reaped.
 //! That it exits after its answer is success. At most as many run as children are allowed; who comes then
-//! waits in the pool's line.
+//! waits in the pool's line. In the revision without sessions a client that goes away ends its child.
 
 use std::time::Duration;
 
@@ -52,8 +52,18 @@ impl Oneshot {
         let child = Arc::new(self.nursery.take().await?.without_answers());
         // Before the write: dropped in the middle of it, the request still ends and lets go.
         flight.hold(Box::new(self.busy.enter(&child)));
-        let call = child.call(flight, line, deadline, 1).await?;
+        let is_modern = flight.manner.is_modern();
+        let mut call = child.call(flight, line, deadline, 1).await?;
         child.finish();
+        if is_modern {
+            // Not the child itself: its end would wait for that of the call.
+            let child = Arc::downgrade(&child);
+            call.or_else(move || {
+                if let Some(child) = child.upgrade() {
+                    child.give_up();
+                }
+            });
+        }
         Ok(call)
     }
 

@@ -18,10 +18,10 @@ use tokio::time::{Instant, timeout};
 use super::access::Entry;
 use super::bridge;
 use super::connection::Connection;
-use super::counts::Counts;
 use super::deadline::Patience;
 use super::exchange::{End, Side, exchange};
 use super::head::{Request, Terms, parse_request};
+use super::note::Note;
 use super::refusal::{self, Refusal};
 use super::seats;
 use super::shared::Rules;
@@ -155,60 +155,47 @@ impl Client {
                 return Turn::Bridge(bridge::Dialect::Http2);
             }
             Err(refusal) => {
-                Counts::count(&worker.counts.requests);
-                let mut entry = Entry::of_head(log, self.inbox.bytes(), None);
-                return self.refuse(refusal, false, entry.as_mut()).await;
+                let entry = Entry::of_head(log, self.inbox.bytes(), None);
+                let mut note = Note::new(&worker.counts, None, entry, Instant::now());
+                let is_head = self.inbox.bytes().starts_with(b"HEAD ");
+                return self.refuse(refusal, is_head, &mut note).await;
             }
         };
         let upstream = &request.route.upstream;
         if upstream.options.h2 {
             return Turn::Bridge(bridge::Dialect::Http1);
         }
-        Counts::count(&worker.counts.requests);
-        let mut entry = Entry::of_head(log, self.inbox.bytes(), Some(&request));
+        let begun = Instant::now();
+        let entry = Entry::of_head(log, self.inbox.bytes(), Some(&request));
+        let meter = Some(upstream.meter(worker.index));
+        let mut note = Note::new(&worker.counts, meter, entry, begun);
         self.inbox.consume(request.head_bytes);
         let mut side = Side {
             stream: &mut self.stream,
             inbox: &mut self.inbox,
             patience: &mut self.patience,
             worker: &worker,
+            note: &mut note,
             max_body_bytes: rules.limits.max_body_bytes,
         };
-        let begun = Instant::now();
-        let meter = upstream.meter(worker.index);
         match exchange(&mut side, &request, &mut head, begun).await {
-            End::Answered(answered) => {
-                worker.counts.answer(answered.status);
-                meter.answered(answered.status, answered.time);
-                meter.sent(answered.bytes);
-                if let Some(entry) = &mut entry {
-                    entry.answered(answered.status, Some(answered.time));
-                    entry.sent(answered.bytes);
-                }
-                match answered.keep_alive {
-                    true => Turn::Next,
-                    false if answered.is_whole && !request.keep_alive => Turn::Last,
-                    false => Turn::Linger,
-                }
-            }
+            End::Answered(answered) => match answered.keep_alive {
+                true => Turn::Next,
+                false if answered.is_whole && !request.keep_alive => Turn::Last,
+                false => Turn::Linger,
+            },
             End::Refused(refusal) => {
                 drop(head);
-                meter.answered(refusal.status, begun.elapsed());
-                self.refuse(refusal, request.is_head, entry.as_mut()).await
+                self.refuse(refusal, request.is_head, &mut note).await
             }
-            End::Switched(lease, said) => {
+            End::Switched(lease, said, _flight) => {
                 drop(head);
-                worker.counts.answer(101);
-                meter.answered(101, begun.elapsed());
-                if let Some(entry) = &mut entry {
-                    entry.answered(101, None);
-                }
                 let idle = rules.tunnel_idle;
-                Box::pin(self.switched(lease, said, idle)).await;
+                Box::pin(self.switched(lease, said, idle, &mut note)).await;
                 Turn::Gone
             }
             End::Broken => {
-                Counts::count(&worker.counts.broken);
+                note.broken();
                 Turn::Gone
             }
         }
@@ -220,11 +207,13 @@ impl Client {
         mut lease: PoolConnection<Connection>,
         mut said: Inbox,
         idle: Duration,
+        note: &mut Note<'_>,
     ) {
-        Counts::count(&self.worker.counts.switched);
+        note.switched();
         let client = (&mut self.stream, &mut self.inbox);
         let upstream = (&mut lease.stream, &mut said);
-        tunnel(client, upstream, &mut self.patience, idle).await;
+        let told = |bytes| note.sent(bytes);
+        tunnel(client, upstream, &mut self.patience, idle, told).await;
     }
 
     /// Reads the head of a request; `None`: the client left in its middle.
@@ -263,14 +252,8 @@ impl Client {
         heard.len() < PREFACE.len() && PREFACE.starts_with(heard)
     }
 
-    async fn refuse(&mut self, refusal: Refusal, is_head: bool, entry: Option<&mut Entry>) -> Turn {
-        let counts = &self.worker.counts;
-        Counts::count(&counts.refused);
-        counts.answer(refusal.status);
-        if let Some(entry) = entry {
-            entry.answered(refusal.status, None);
-            entry.sent(if is_head { 0 } else { refusal.body_bytes() });
-        }
+    async fn refuse(&mut self, refusal: Refusal, is_head: bool, note: &mut Note<'_>) -> Turn {
+        note.refused(refusal, is_head);
         let mut out = Outbox::take();
         refusal.write(&mut out, true, is_head);
         let writing = write_all(&mut self.stream, &out);

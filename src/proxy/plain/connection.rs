@@ -5,15 +5,23 @@
 //! Cost: a look is two loads.
 
 use std::hash::{Hash, Hasher};
+use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 
 use super::bridge::Channel;
+use super::dial::dial;
+use super::leasing::Aged;
 use crate::sync::Arc;
 use crate::transport::http::HttpTarget;
 use crate::transport::tcp::is_alive;
 use crate::{BoxError, IdleBytes, KeyedOptions, KeyedPool, OptionsError, PoolableResource};
+
+/// Connections to one address that a worker opens at a time: more callers than these wait for one of them.
+const MOST_DIALS: u32 = 16;
+/// So much later than a dial its pool gives up, and so much later again whoever waits: each hears how it ended.
+const TO_HEAR: Duration = Duration::from_millis(100);
 
 /// Where connections of one kind lead, and the worker whose thread they live on.
 #[derive(Clone, Debug)]
@@ -50,14 +58,12 @@ impl Pools {
     pub fn new(max_connections: u32) -> Result<Self, OptionsError> {
         Ok(Self {
             connections: keyed(max_connections)
-                .connect_with(|site: &Site| Connection::dial(site.target.clone()))?,
+                .connect_with(|site: &Site| Connection::dial(site.clone()))?,
             channels: keyed(max_connections)
                 .connect_with(|site: &Site| Channel::dial(site.clone()))?,
         })
     }
-}
 
-impl Pools {
     /// Holds both to another limit.
     ///
     /// # Errors
@@ -77,8 +83,9 @@ fn keyed<T: Send + 'static>(max_connections: u32) -> KeyedOptions<Site, T> {
             options
                 .runtime(site.runtime.clone())
                 .max_connections(site.max_connections)
-                .connect_timeout(site.times.connect)
-                .acquire_timeout(site.times.acquire.max(site.times.connect))
+                .max_connecting(MOST_DIALS)
+                .connect_timeout(site.times.connect + TO_HEAR)
+                .acquire_timeout(site.times.patience())
                 .idle_timeout(site.times.idle)
         })
 }
@@ -86,11 +93,18 @@ fn keyed<T: Send + 'static>(max_connections: u32) -> KeyedOptions<Site, T> {
 /// The limits of a site's pool.
 #[derive(Clone, Copy, Debug)]
 pub struct SiteTimes {
-    pub connect: std::time::Duration,
-    pub acquire: std::time::Duration,
-    pub idle: std::time::Duration,
+    pub connect: Duration,
+    pub acquire: Duration,
+    pub idle: Duration,
     /// How long an upstream may say nothing.
-    pub silence: std::time::Duration,
+    pub silence: Duration,
+}
+
+impl SiteTimes {
+    /// How long a request waits for a connection at most.
+    pub fn patience(&self) -> Duration {
+        self.acquire.max(self.connect + 2 * TO_HEAR)
+    }
 }
 
 impl PartialEq for Site {
@@ -121,22 +135,14 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// What the system said.
-    pub async fn dial(target: Arc<HttpTarget>) -> Result<Self, BoxError> {
-        let stream = TcpStream::connect((target.host(), target.port())).await;
-        let stream = stream.map_err(|error| format!("{target}: {error}"))?;
-        // Requests are written whole: waiting for more to send only delays them.
-        let _ = stream.set_nodelay(true);
+    /// [`DialError`](super::dial::DialError).
+    pub async fn dial(site: Site) -> Result<Self, BoxError> {
+        let stream = dial(&site.target, site.times.connect).await?;
         Ok(Self {
             stream,
             busy: false,
             used: false,
         })
-    }
-
-    /// Whether it served before, so that its end may have to do with its age.
-    pub fn is_used(&self) -> bool {
-        self.used
     }
 
     /// A request begins.
@@ -147,6 +153,12 @@ impl Connection {
     /// Its answer was read to the end.
     pub fn rest(&mut self) {
         (self.busy, self.used) = (false, true);
+    }
+}
+
+impl Aged for Connection {
+    fn is_used(&self) -> bool {
+        self.used
     }
 }
 

@@ -5,7 +5,8 @@
 //! it is never sent twice.
 //! Cost: a lease and its return, one read and one write on each side.
 
-use std::time::Duration;
+use std::future::poll_fn;
+use std::pin::pin;
 
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -13,79 +14,64 @@ use tokio::time::Instant;
 use super::body::Body;
 use super::connection::Connection;
 use super::deadline::Patience;
-use super::head::{Client, Request};
+use super::head::{Client, Request, Response};
 use super::lanes::{Flight, Upstream};
+use super::leasing::{self, Aged};
 use super::moves::Moves;
+use super::note::Note;
 use super::refusal::{self, Refusal};
-use super::relay::{Delivery, Fault, answer, both, of_request, pump, unless_gone, within};
+use super::relay::{Fault, Hearer, answer, both, of_request, pump, unless_gone, within};
 use super::wire::{Inbox, Outbox, write_all};
 use super::worker::Worker;
-use crate::resilience::{Deadline, Timeouts};
-use crate::{AcquireError, AcquireErrorKind, AcquirePhase, PoolConnection};
+use crate::PoolConnection;
+use crate::resilience::{Deadline, Expired, Timeouts};
 
 /// The client's side of an exchange.
-pub struct Side<'a> {
+pub struct Side<'a, 'n> {
     pub stream: &'a mut TcpStream,
     pub inbox: &'a mut Inbox,
     pub patience: &'a mut Patience,
     /// The worker it is on.
     pub worker: &'a Worker,
+    /// Told of the answer as it goes.
+    pub note: &'a mut Note<'n>,
     /// The longest body.
     pub max_body_bytes: u64,
 }
 
 /// How an exchange ended.
-pub enum End {
+pub enum End<'u> {
     /// In order; the client's connection may go on, or not.
     Answered(Answered),
-    /// In another protocol; the connection to the upstream, and what it said in it already.
-    Switched(PoolConnection<Connection>, Inbox),
+    /// In another protocol; the connection to the upstream, what it said in it already, and what counts it.
+    Switched(PoolConnection<Connection>, Inbox, Flight<&'u Upstream>),
     /// The client gets this.
     Refused(Refusal),
-    /// In the middle of the answer: the client can only be cut off.
+    /// The client is gone, or is in the middle of the answer and can only be cut off.
     Broken,
 }
 
 /// What is known of an answer at its end.
 #[derive(Clone, Copy, Debug)]
 pub struct Answered {
-    pub status: u16,
-    /// From the head of the request to that of the answer.
-    pub time: Duration,
-    pub bytes: u64,
     /// Whether the client's connection may be used again.
     pub keep_alive: bool,
     /// Whether all of the request was read by then.
     pub is_whole: bool,
 }
 
-impl Answered {
-    fn new(passed: &Delivery, begun: Instant, is_whole: bool) -> Self {
-        Self {
-            status: passed.response.status,
-            time: passed.head_at - begun,
-            bytes: passed.bytes,
-            keep_alive: passed.response.keep_alive,
-            is_whole,
-        }
-    }
-}
-
 /// Sends a request whose new head is `head`, and passes the answer on.
-pub async fn exchange(
-    side: &mut Side<'_>,
-    request: &Request<'_>,
+pub async fn exchange<'u>(
+    side: &mut Side<'_, '_>,
+    request: &Request<'u>,
     head: &mut Outbox,
     begun: Instant,
-) -> End {
-    let mut body = Body::new(request.framing, request.framing, side.max_body_bytes);
-    if !request.framing.is_empty() {
-        match body.advance(side.inbox.bytes(), head) {
-            Ok(used) => side.inbox.consume(used),
-            Err(error) => return End::Refused(refused(of_request(error))),
-        }
-    }
-    let upstream = &*request.route.upstream;
+) -> End<'u> {
+    let mut body = match first_part(side, request, head) {
+        Ok(body) => body,
+        Err(refusal) => return End::Refused(refusal),
+    };
+    let upstream: &'u Upstream = &request.route.upstream;
     let limits = &upstream.options.timeouts;
     let mut deadline = Deadline::new(limits, begun);
     let is_whole = body.is_done();
@@ -95,99 +81,151 @@ pub async fn exchange(
         let Some(mut flight) = Upstream::pick(&upstream, side.worker.index, tried, now) else {
             return End::Refused(last);
         };
-        let mut lease = match lease(&mut flight, again).await {
-            Ok(lease) => lease,
-            Err(refusal) => {
-                (last, tried) = (refusal, tried | flight.bit());
-                now = Instant::now();
+        let overall = begun + limits.overall;
+        let (mut lease, waited) = match lease(side, &mut flight, again, overall).await {
+            Ok(leased) => leased,
+            Err(NoLease::Over(end)) => return end,
+            Err(NoLease::Refused(refusal)) => {
+                (last, tried, now) = (refusal, tried | flight.bit(), Instant::now());
                 continue;
             }
         };
+        if waited {
+            now = Instant::now();
+        }
+        if now != begun {
+            // What it took to get here is not the upstream's time.
+            deadline.again(limits, now);
+        }
         lease.begin();
         let mut attempt = Attempt {
             side,
             request,
             limits,
             deadline: &mut deadline,
+            flight: &mut flight,
             moves: Moves::default(),
         };
         let mut from = Inbox::default();
         let tried_once = attempt
             .run(&mut lease, &mut from, head, &mut body, is_whole)
             .await;
-        let (has_begun, is_sent) = (attempt.moves.has_begun(), attempt.moves.is_whole());
-        match tried_once {
-            Ok(passed) if passed.response.status == 101 => {
-                flight.answered(101);
-                return End::Switched(lease, from);
-            }
-            Ok(passed) => {
-                let response = passed.response;
-                flight.answered(response.status);
-                if response.reusable && is_sent && from.is_empty() {
-                    lease.rest();
-                }
-                return End::Answered(Answered::new(&passed, begun, is_sent));
-            }
-            Err(fault) => {
-                let replayable = fault == Fault::Unsent
-                    || (fault == Fault::Silent && is_whole && request.is_idempotent);
-                let once_more = replayable && lease.is_used() && !again && !has_begun;
-                if !once_more {
-                    return given_up(fault, has_begun, &mut flight);
-                }
-                (again, now) = (true, Instant::now());
-            }
+        let moves = attempt.moves;
+        let fault = match tried_once {
+            Ok(response) if response.status == 101 => return End::Switched(lease, from, flight),
+            Ok(response) => return answered(&response, &moves, &mut lease, &from),
+            Err(fault) => fault,
+        };
+        let replayable =
+            fault == Fault::Unsent || (fault == Fault::Silent && is_whole && request.is_idempotent);
+        if !replayable || !lease.is_used() || again || moves.has_begun() {
+            blame(fault, &mut flight, now);
+            return given_up(fault, moves.has_begun());
         }
+        (again, now) = (true, Instant::now());
     }
 }
 
-fn given_up(fault: Fault, begun: bool, flight: &mut Flight<&Upstream>) -> End {
-    if is_of_upstream(fault) {
-        flight.failed();
+/// Appends to the head what is there of the request's body.
+fn first_part(
+    side: &mut Side<'_, '_>,
+    request: &Request<'_>,
+    head: &mut Outbox,
+) -> Result<Body, Refusal> {
+    let mut body = Body::new(request.framing, request.framing, side.max_body_bytes);
+    if !request.framing.is_empty() {
+        let used = body.advance(side.inbox.bytes(), head);
+        side.inbox
+            .consume(used.map_err(|error| refused(of_request(error)))?);
     }
-    match begun || fault == Fault::ClientGone {
+    Ok(body)
+}
+
+/// The end of an exchange in order: the connection may rest if nothing is on its way any more.
+fn answered<'u>(
+    response: &Response,
+    moves: &Moves,
+    lease: &mut Connection,
+    from: &Inbox,
+) -> End<'u> {
+    let is_whole = moves.is_whole();
+    if response.reusable && is_whole && from.is_empty() {
+        lease.rest();
+    }
+    End::Answered(Answered {
+        keep_alive: response.keep_alive,
+        is_whole,
+    })
+}
+
+/// Why there is nothing to send a request over.
+enum NoLease<'u> {
+    /// This address gives none.
+    Refused(Refusal),
+    /// Nobody waits for it any more, or not for longer.
+    Over(End<'u>),
+}
+
+/// Leases a connection, a `fresh` one if need be, until then and as long as the client is there; and says whether that
+/// took a wait.
+async fn lease<'u>(
+    side: &mut Side<'_, '_>,
+    flight: &mut Flight<&'u Upstream>,
+    fresh: bool,
+    until: Instant,
+) -> Result<(PoolConnection<Connection>, bool), NoLease<'u>> {
+    let leased = {
+        let mut leasing = pin!(leasing::lease(&flight.lane().connections, fresh));
+        let mut waited = false;
+        let looking = poll_fn(|context| {
+            let polled = leasing.as_mut().poll(context);
+            waited |= polled.is_pending();
+            polled.map_ok(|lease| (lease, waited))
+        });
+        let says_more = !side.inbox.is_empty();
+        let (mut client, _) = side.stream.split();
+        let there = unless_gone(looking, &mut client, says_more);
+        side.patience.until(until, there).await
+    };
+    match leased {
+        Ok(Some(Ok(leased))) => Ok(leased),
+        Ok(Some(Err(refusal))) => {
+            if leasing::blames(refusal) {
+                flight.unreachable(refusal);
+            }
+            Err(NoLease::Refused(refusal))
+        }
+        Ok(None) => Err(NoLease::Over(End::Broken)),
+        Err(_) => Err(NoLease::Over(End::Refused(refusal::LATE))),
+    }
+}
+
+/// Says of the upstream what a fault does, in a try that began then.
+fn blame(fault: Fault, flight: &mut Flight<&Upstream>, begun: Instant) {
+    match fault {
+        Fault::Unsent | Fault::Silent | Fault::BrokenOff => flight.lost(),
+        Fault::BadAnswer | Fault::Late(Expired::Request | Expired::Idle) => flight.failed(),
+        // Of an answer that flows it may be the client's doing, and others may have had the most of the time.
+        Fault::Late(Expired::Overall)
+            if !flight.has_begun() && begun.elapsed() * 2 >= flight.options().timeouts.overall =>
+        {
+            flight.failed();
+        }
+        Fault::Late(_) => {}
+        Fault::BadRequest | Fault::TooLarge | Fault::ClientGone | Fault::ClientLate => {}
+    }
+}
+
+fn given_up<'u>(fault: Fault, has_begun: bool) -> End<'u> {
+    match has_begun || fault == Fault::ClientGone {
         true => End::Broken,
         false => End::Refused(refused(fault)),
     }
 }
 
-/// Leases a connection; a `fresh` one has served nobody.
-async fn lease(
-    flight: &mut Flight<&Upstream>,
-    fresh: bool,
-) -> Result<PoolConnection<Connection>, Refusal> {
-    loop {
-        match flight.lane().connections.acquire().await {
-            // What was idle beside a dead one is not to be trusted.
-            Ok(lease) if fresh && lease.is_used() => drop(lease.detach()),
-            Ok(lease) => return Ok(lease),
-            Err(error) => {
-                let refusal = no_connection(&error);
-                if refusal != refusal::BUSY {
-                    flight.unreachable();
-                }
-                return Err(refusal);
-            }
-        }
-    }
-}
-
-/// What a client is told where no connection could be had.
-pub fn no_connection(error: &AcquireError) -> Refusal {
-    match error.kind() {
-        AcquireErrorKind::TimedOut(AcquirePhase::Connect) => refusal::LATE,
-        AcquireErrorKind::TimedOut(_) => refusal::BUSY,
-        _ => {
-            tracing::debug!(%error, "no connection to an upstream");
-            refusal::UNREACHABLE
-        }
-    }
-}
-
 fn refused(fault: Fault) -> Refusal {
     match fault {
-        Fault::Unsent | Fault::Silent => refusal::BROKEN,
+        Fault::Unsent | Fault::Silent | Fault::BrokenOff => refusal::BROKEN,
         Fault::BadAnswer => refusal::BAD_ANSWER,
         Fault::BadRequest => Refusal::bad("the body is not in valid chunks"),
         Fault::TooLarge => refusal::TOO_LARGE,
@@ -196,23 +234,39 @@ fn refused(fault: Fault) -> Refusal {
     }
 }
 
-fn is_of_upstream(fault: Fault) -> bool {
-    matches!(
-        fault,
-        Fault::Unsent | Fault::Silent | Fault::BadAnswer | Fault::Late(_)
-    )
-}
-
 /// One way of a request to one connection.
-struct Attempt<'a, 's, 'r> {
-    side: &'a mut Side<'s>,
-    request: &'a Request<'r>,
+struct Attempt<'a, 's, 'n, 'u> {
+    side: &'a mut Side<'s, 'n>,
+    request: &'a Request<'u>,
     limits: &'a Timeouts,
     deadline: &'a mut Deadline,
+    flight: &'a mut Flight<&'u Upstream>,
     moves: Moves,
 }
 
-impl Attempt<'_, '_, '_> {
+/// Tells the upstream's counts and the request's.
+struct Ears<'a, 'n, 'u> {
+    worker: &'a Worker,
+    flight: &'a mut Flight<&'u Upstream>,
+    note: &'a mut Note<'n>,
+}
+
+impl Hearer for Ears<'_, '_, '_> {
+    fn client_stays(&self) -> bool {
+        !self.worker.is_draining()
+    }
+
+    fn heard(&mut self, response: &Response, at: Instant) {
+        self.flight.answered_at(response.status, at);
+        self.note.answered(response.status, at);
+    }
+
+    fn told(&mut self, bytes: u64) {
+        self.note.sent(bytes);
+    }
+}
+
+impl Attempt<'_, '_, '_, '_> {
     async fn run(
         &mut self,
         lease: &mut Connection,
@@ -220,12 +274,13 @@ impl Attempt<'_, '_, '_> {
         head: &[u8],
         body: &mut Body,
         is_whole: bool,
-    ) -> Result<Delivery, Fault> {
+    ) -> Result<Response, Fault> {
         let Self {
             side,
             request,
             limits,
             deadline,
+            flight,
             moves,
         } = self;
         let client = Client {
@@ -240,8 +295,11 @@ impl Attempt<'_, '_, '_> {
         if request.expects && body.bytes == 0 {
             moves.await_word();
         }
-        let worker = side.worker;
-        let stays = || !worker.is_draining();
+        let mut ears = Ears {
+            worker: side.worker,
+            flight,
+            note: side.note,
+        };
         let (mut client_read, mut client_write) = side.stream.split();
         let (mut upstream_read, mut upstream_write) = lease.stream.split();
         let task = async {
@@ -252,11 +310,19 @@ impl Attempt<'_, '_, '_> {
                 }
             }
             let to_client = &mut client_write;
-            let answering = answer(&mut upstream_read, from, to_client, client, moves, stays);
+            let answering = answer(
+                &mut upstream_read,
+                from,
+                to_client,
+                client,
+                moves,
+                &mut ears,
+            );
             match is_whole {
                 true => {
                     let says_more = !side.inbox.is_empty();
-                    unless_gone(answering, &mut client_read, says_more).await
+                    let there = unless_gone(answering, &mut client_read, says_more);
+                    there.await.unwrap_or(Err(Fault::ClientGone))
                 }
                 false => {
                     let to = &mut upstream_write;

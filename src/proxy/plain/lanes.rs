@@ -1,9 +1,10 @@
 //! The ways to one upstream: a lane for each address and worker.
 //!
 //! Promise: a request goes to the address with the least in flight; one that fails in a row is left alone
-//! for a while, and then tried with one request.
+//! for a while, and then tried with one request. The head of an answer decides: a stream may not end for hours. What
+//! breaks off after it is a failure all the same.
 //! Cost: a load for each address, two uncontended locked instructions, and a small lock of the worker's own
-//! at the end of an exchange.
+//! at the head of an answer.
 
 use std::ops::Deref;
 
@@ -14,11 +15,12 @@ use super::connection::{Connection, Pools, Site, SiteTimes};
 use super::counts::{Counts, UpstreamStats};
 use super::meter::Meter;
 use super::options::UpstreamOptions;
+use super::refusal::{self, Refusal};
 use super::sharing::Sharing;
 use super::worker::Home;
 use crate::KeyHandle;
-use crate::resilience::{Admission, BreakerState, CircuitBreaker, Outcome};
-use crate::sync::{Arc, AtomicBool, AtomicU32, AtomicU64, CachePadded, Mutex, Ordering};
+use crate::resilience::{Admission, Began, CircuitBreaker, Outcome};
+use crate::sync::{Arc, AtomicU32, AtomicU64, CachePadded, Mutex, Ordering};
 use crate::transport::http::HttpTarget;
 
 /// An upstream at work.
@@ -44,7 +46,6 @@ pub struct Lane {
     /// Of those, the ones in h2 that are in use.
     pub sharing: Sharing,
     in_flight: AtomicU32,
-    is_ejected: AtomicBool,
     breaker: Mutex<CircuitBreaker>,
     requests: AtomicU64,
     failures: AtomicU64,
@@ -80,9 +81,6 @@ pub struct AddressStats {
     pub last_connect_error: Option<String>,
 }
 
-/// So many failures in a row open any breaker that can be opened.
-const MOST_FAILURES: u32 = 1000;
-
 static SITES: AtomicU64 = AtomicU64::new(0);
 
 impl Upstream {
@@ -109,7 +107,6 @@ impl Upstream {
             channels: pools.channels.handle(site(home, target)),
             sharing: Sharing::default(),
             in_flight: AtomicU32::new(0),
-            is_ejected: AtomicBool::new(false),
             breaker: Mutex::new(CircuitBreaker::new(options.breaker, now)),
             requests: AtomicU64::new(0),
             failures: AtomicU64::new(0),
@@ -221,21 +218,16 @@ impl Lane {
         self.breaker.lock().admit(now).ok()
     }
 
-    fn record(&self, admission: Admission, outcome: Outcome) {
-        let mut breaker = self.breaker.lock();
-        breaker.record(admission, outcome, Instant::now());
-        let is_ejected = breaker.state() != BreakerState::Closed;
-        // Relaxed: for pages.
-        if is_ejected != self.is_ejected.load(Ordering::Relaxed) {
-            self.is_ejected.store(is_ejected, Ordering::Relaxed);
-        }
+    fn began(&self, admission: Admission, at: Instant) -> Option<Began> {
+        self.breaker.lock().began(admission, at)
     }
 
-    /// Leaves the address alone at once.
-    fn eject(&self, admission: Admission, failures: u32) {
-        // What counts after the breaker opened is of no account to it.
-        for _ in 0..failures.min(MOST_FAILURES) {
-            self.record(admission, Outcome::Failure);
+    /// Notes how a call ended; by `ejects`, one that failed has the address left alone at once.
+    fn record(&self, admission: Admission, outcome: Outcome, ejects: bool) {
+        let now = Instant::now();
+        let mut breaker = self.breaker.lock();
+        if breaker.record(admission, outcome, now) && ejects {
+            breaker.trip(now);
         }
     }
 
@@ -244,8 +236,10 @@ impl Lane {
         sum.in_flight += self.in_flight.load(Ordering::Relaxed);
         sum.requests += self.requests.load(Ordering::Relaxed);
         sum.failures += self.failures.load(Ordering::Relaxed);
-        sum.ejected_by += u32::from(self.is_ejected.load(Ordering::Relaxed));
-        sum.ejections += self.breaker.lock().times_opened();
+        let breaker = self.breaker.lock();
+        sum.ejected_by += u32::from(breaker.rejects(Instant::now()));
+        sum.ejections += breaker.times_opened();
+        drop(breaker);
         let pools = [
             self.connections.pool().map(|pool| pool.stats()),
             self.channels.pool().map(|pool| pool.stats()),
@@ -261,24 +255,32 @@ impl Lane {
     }
 }
 
-/// A request on its way; dropped without an outcome it says nothing of the address.
+/// A request on its way; dropped without a word it says nothing of the address.
 pub struct Flight<U: Deref<Target = Upstream>> {
     upstream: U,
     worker: usize,
     at: usize,
     admission: Admission,
-    outcome: Outcome,
+    said: Said,
+}
+
+/// What a request said of its address.
+#[derive(Clone, Copy, Debug)]
+enum Said {
+    Nothing,
+    /// That an answer began; if the breaker had not turned by then, it may still break off.
+    Began(Option<Began>),
+    Failed,
 }
 
 impl<U: Deref<Target = Upstream>> Flight<U> {
     fn new(upstream: U, worker: usize, at: usize, admission: Admission) -> Self {
-        let outcome = Outcome::Abandoned;
         let flight = Self {
             upstream,
             worker,
             at,
             admission,
-            outcome,
+            said: Said::Nothing,
         };
         let in_flight = &flight.lane().in_flight;
         // Relaxed, both: an estimate, and only its worker's thread writes it.
@@ -307,27 +309,71 @@ impl<U: Deref<Target = Upstream>> Flight<U> {
         bit(self.at)
     }
 
-    /// Notes an answer: one that says that the upstream cannot serve is a failure where another address may.
+    /// Notes the head of an answer that came just now.
     pub fn answered(&mut self, status: u16) {
-        let has_others = self.upstream.options.targets.len() > 1;
-        self.outcome = match status {
-            502..=504 if has_others => Outcome::Failure,
-            _ => Outcome::Success,
-        };
+        self.answered_at(status, Instant::now());
     }
 
-    /// It cannot be reached: where there is another address, that one serves from now on.
-    pub fn unreachable(&mut self) {
-        self.outcome = Outcome::Failure;
-        if self.upstream.options.targets.len() > 1 {
-            self.lane()
-                .eject(self.admission, self.upstream.options.breaker.failures);
+    /// Notes the head of an answer: one that says that the upstream cannot serve is a failure where another address
+    /// may.
+    pub fn answered_at(&mut self, status: u16, at: Instant) {
+        match status {
+            502..=504 if self.has_others() => self.fail(Outcome::Failure, false),
+            _ => self.said = Said::Began(self.lane().began(self.admission, at)),
         }
     }
 
-    /// There was no answer.
+    /// It did not look at the request, which goes on: a failure where another address may serve.
+    pub fn refused(&mut self) {
+        if self.has_others() {
+            self.failed();
+        }
+    }
+
+    /// It cannot be reached, which the client is told so: where there is another address, that one serves from now on.
+    /// Else those that were refused at one moment are one failure, and those that waited in vain one each.
+    pub fn unreachable(&mut self, refusal: Refusal) {
+        match refusal {
+            _ if self.has_others() => self.fail(Outcome::Failure, true),
+            refusal::LATE => self.fail(Outcome::Failure, false),
+            _ => self.fail(Outcome::Lost, false),
+        }
+    }
+
+    /// Its connection ended before the answer did. So did those of others at the same moment: together they are one
+    /// failure.
+    pub fn lost(&mut self) {
+        self.fail(Outcome::Lost, false);
+    }
+
+    /// There was no answer, or not all of it.
     pub fn failed(&mut self) {
-        self.outcome = Outcome::Failure;
+        self.fail(Outcome::Failure, false);
+    }
+
+    /// Whether an answer began, or was given up.
+    pub fn has_begun(&self) -> bool {
+        !matches!(self.said, Said::Nothing)
+    }
+
+    fn has_others(&self) -> bool {
+        self.upstream.options.targets.len() > 1
+    }
+
+    /// Only the first word against an address counts.
+    fn fail(&mut self, outcome: Outcome, ejects: bool) {
+        let lane = self.lane();
+        match self.said {
+            Said::Failed => return,
+            Said::Nothing => lane.record(self.admission, outcome, ejects),
+            Said::Began(None) => {}
+            Said::Began(Some(began)) => {
+                let mut breaker = lane.breaker.lock();
+                breaker.broke_off(began, outcome, Instant::now());
+            }
+        }
+        Counts::count(&lane.failures);
+        self.said = Said::Failed;
     }
 }
 
@@ -337,9 +383,8 @@ impl<U: Deref<Target = Upstream>> Drop for Flight<U> {
         // Relaxed, both: estimates, and this thread alone writes them.
         let in_flight = lane.in_flight.load(Ordering::Relaxed);
         lane.in_flight.store(in_flight - 1, Ordering::Relaxed);
-        if self.outcome == Outcome::Failure {
-            Counts::count(&lane.failures);
+        if let Said::Nothing = self.said {
+            lane.record(self.admission, Outcome::Abandoned, false);
         }
-        lane.record(self.admission, self.outcome);
     }
 }

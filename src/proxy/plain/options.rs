@@ -90,7 +90,8 @@ pub struct UpstreamOptions {
     pub h2: bool,
     /// Connections to one address, from one worker.
     pub max_connections: u32,
-    /// How long a request may wait for a connection that is free.
+    /// How long a request may wait for a connection that others use. For one that is being opened it waits for as long
+    /// as that may take.
     pub acquire_timeout: Duration,
     /// After which time a connection that nobody uses is closed.
     pub idle_timeout: Duration,

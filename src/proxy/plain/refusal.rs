@@ -74,6 +74,11 @@ pub const NO_TUNNELS: Refusal = Refusal::new(501, "this proxy opens no tunnels")
 pub const UNEXPECTED: Refusal = Refusal::new(417, "only 100-continue can be expected");
 /// The target is not what may stand in a head.
 pub const UNESCAPED: Refusal = Refusal::bad("the target has bytes that have to be escaped");
+/// Another protocol is asked for where it cannot be passed on.
+pub const MISDIRECTED: Refusal = Refusal::new(
+    421,
+    "this connection passes on no other protocol any more: ask on a fresh one",
+);
 /// No route fits.
 pub const NO_ROUTE: Refusal = Refusal::new(404, "no route of this proxy fits the host and path");
 /// The path goes up, out of what its route allows.
@@ -90,6 +95,11 @@ pub const NO_ADDRESS: Refusal = Refusal::new(
 pub const UNREACHABLE: Refusal = Refusal::new(502, "the upstream cannot be reached");
 /// All connections are in use.
 pub const BUSY: Refusal = Refusal::new(503, "every connection to the upstream is in use");
+/// The system gives the proxy nothing to open one with.
+pub const NO_MEANS: Refusal = Refusal::new(
+    503,
+    "this proxy can open no connection: it is short of descriptors, ports or memory",
+);
 /// The upstream was too slow.
 pub const LATE: Refusal = Refusal::new(504, "the upstream did not answer in time");
 /// The answer broke off before it began.

@@ -25,15 +25,14 @@ pub const MAX_HEAD_BYTES: usize = 256 << 10;
 /// So many answers before the answer are passed on; an upstream that says more of them says nothing.
 pub const MOST_BEFORE: u32 = 100;
 
-/// An answer that was passed on.
-#[derive(Clone, Copy, Debug)]
-pub struct Delivery {
-    /// Its head.
-    pub response: Response,
-    /// When that came.
-    pub head_at: Instant,
-    /// How long its body was.
-    pub bytes: u64,
+/// Who is told of an answer as it goes.
+pub trait Hearer {
+    /// Whether the client may ask for more after it.
+    fn client_stays(&self) -> bool;
+    /// Its head came.
+    fn heard(&mut self, response: &Response, at: Instant);
+    /// So many bytes of its body went to the client.
+    fn told(&mut self, bytes: u64);
 }
 
 /// Why an exchange has no answer, or not all of it.
@@ -43,7 +42,9 @@ pub enum Fault {
     Unsent,
     /// Not a byte of an answer came.
     Silent,
-    /// The upstream's answer broke off, or is none.
+    /// The connection ended in the middle of the answer.
+    BrokenOff,
+    /// The upstream's answer is none.
     BadAnswer,
     /// The request's body is not what its head says.
     BadRequest,
@@ -58,7 +59,7 @@ pub enum Fault {
 }
 
 /// Passes an answer on. The client keeps its connection if it asked for that, all of its request was sent when the
-/// answer's head came, and `stays` says so.
+/// answer's head came, and the hearer says so.
 ///
 /// # Errors
 ///
@@ -69,19 +70,17 @@ pub async fn answer<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
     to: &mut W,
     client: Client,
     moves: &Moves,
-    stays: impl Fn() -> bool,
-) -> Result<Delivery, Fault> {
+    hearer: &mut impl Hearer,
+) -> Result<Response, Fault> {
     let (mut out, mut before) = (Outbox::take(), 0);
     let response = loop {
         match read(from, inbox, moves).await {
-            Ok(0) if inbox.is_empty() && moves.seen().1 == 0 => return Err(Fault::Silent),
-            Ok(0) => return Err(Fault::BadAnswer),
-            Ok(_) => {}
-            Err(_) if moves.seen().1 == 0 => return Err(Fault::Silent),
-            Err(_) => return Err(Fault::BadAnswer),
+            Ok(1..) => {}
+            _ if inbox.is_empty() && moves.seen().1 == 0 => return Err(Fault::Silent),
+            _ => return Err(Fault::BrokenOff),
         }
         let client = Client {
-            keep_alive: client.keep_alive && moves.is_whole() && stays(),
+            keep_alive: client.keep_alive && moves.is_whole() && hearer.client_stays(),
             ..client
         };
         match next_head(inbox, client, &mut out, &mut before)? {
@@ -92,27 +91,26 @@ pub async fn answer<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
             None => flush(to, &mut out, moves).await?,
         }
     };
-    let head_at = Instant::now();
+    hearer.heard(&response, Instant::now());
     moves.begin();
     let mut body = Body::new(response.framing, response.writing, u64::MAX);
+    let mut told = 0;
     loop {
         let used = body
             .advance(inbox.bytes(), &mut out)
             .map_err(|_| Fault::BadAnswer)?;
         inbox.consume(used);
         flush(to, &mut out, moves).await?;
+        hearer.told(body.bytes - told);
+        told = body.bytes;
         if body.is_done() {
-            return Ok(Delivery {
-                response,
-                head_at,
-                bytes: body.bytes,
-            });
+            return Ok(response);
         }
         match read(from, inbox, moves).await {
             Ok(1..) => {}
-            Ok(0) => body.end(&mut out).map_err(|_| Fault::BadAnswer)?,
+            Ok(0) => body.end(&mut out).map_err(|_| Fault::BrokenOff)?,
             // A body that ends with its connection is whole only if that ended in order.
-            Err(_) => return Err(Fault::BadAnswer),
+            Err(_) => return Err(Fault::BrokenOff),
         }
     }
 }
@@ -231,29 +229,27 @@ pub fn of_request(error: BodyError) -> Fault {
     }
 }
 
-/// Runs the answer of a request that is over, as long as its client is there: one that ended its side waits
-/// for nothing any more, and what the upstream does for it is stopped. One that has said more is not looked at.
-///
-/// # Errors
-///
-/// [`Fault`].
-pub async fn unless_gone(
-    answering: impl Future<Output = Result<Delivery, Fault>>,
+/// Does something for a client as long as that is there, else `None`: one that ended its side waits for nothing any
+/// more, and what is done for it is stopped. One that has said more is not looked at.
+pub async fn unless_gone<T>(
+    task: impl Future<Output = T>,
     client: &mut ReadHalf<'_>,
     mut says_more: bool,
-) -> Result<Delivery, Fault> {
-    let mut answering = pin!(answering);
+) -> Option<T> {
+    let mut task = pin!(task);
     poll_fn(|context| {
-        let answered = answering.as_mut().poll(context);
-        if answered.is_ready() || says_more {
-            return answered;
+        if let Poll::Ready(done) = task.as_mut().poll(context) {
+            return Poll::Ready(Some(done));
+        }
+        if says_more {
+            return Poll::Pending;
         }
         // No call to the system while nothing was heard of the client.
         let mut byte = [0];
         match client.poll_peek(context, &mut ReadBuf::new(&mut byte)) {
             Poll::Pending => Poll::Pending,
-            Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(Err(Fault::ClientGone)),
-            // Its next request.
+            Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(None),
+            // Its next request, or more of this one.
             Poll::Ready(Ok(_)) => {
                 says_more = true;
                 Poll::Pending
@@ -269,9 +265,9 @@ pub async fn unless_gone(
 ///
 /// [`Fault`].
 pub async fn both(
-    answering: impl Future<Output = Result<Delivery, Fault>>,
+    answering: impl Future<Output = Result<Response, Fault>>,
     pumping: impl Future<Output = Result<(), Fault>>,
-) -> Result<Delivery, Fault> {
+) -> Result<Response, Fault> {
     let (mut answering, mut pumping) = (pin!(answering), pin!(pumping));
     let mut pumped = false;
     poll_fn(|context| {

@@ -1,7 +1,8 @@
 //! After a switch of protocols: bytes, both ways.
 //!
 //! Promise: what either side sends reaches the other, what was read with the head first; an end of one
-//! direction is passed on, and the other goes on. Silence on both sides for too long ends both.
+//! direction is passed on, and the other goes on. Silence on both sides for too long ends both. What the client
+//! gets is counted as it goes.
 //! Cost: a buffer a direction while bytes are in it.
 
 use std::future::poll_fn;
@@ -18,12 +19,14 @@ use super::deadline::Patience;
 use super::wire::{Inbox, write_all};
 use crate::sync::{AtomicU32, Ordering};
 
-/// Copies until both directions have ended, one broke off, or nothing moved for `idle`.
+/// Copies until both directions have ended, one broke off, or nothing moved for `idle`; `told` hears how many bytes went
+/// to the client.
 pub async fn tunnel(
     client: (&mut TcpStream, &mut Inbox),
     upstream: (&mut TcpStream, &mut Inbox),
     patience: &mut Patience,
     idle: Duration,
+    told: impl FnMut(u64) + Send,
 ) {
     let moves = AtomicU32::new(0);
     let (mut client_read, mut client_write) = client.0.split();
@@ -32,13 +35,15 @@ pub async fn tunnel(
         &mut client_read,
         client.1,
         &mut upstream_write,
-        &moves
+        &moves,
+        |_| {}
     ));
     let mut down = pin!(copy(
         &mut upstream_read,
         upstream.1,
         &mut client_write,
-        &moves
+        &moves,
+        told
     ));
     let (mut ended, mut seen, mut due) = ((false, false), 0, Instant::now() + idle);
     poll_fn(|context| {
@@ -76,6 +81,7 @@ async fn copy<R, W>(
     inbox: &mut Inbox,
     to: &mut W,
     moves: &AtomicU32,
+    mut told: impl FnMut(u64),
 ) -> io::Result<()>
 where
     R: AsyncRead + Unpin,
@@ -86,6 +92,7 @@ where
             write_all(to, inbox.bytes())
                 .await
                 .map_err(|(_, error)| error)?;
+            told(inbox.bytes().len() as u64);
             inbox.consume(inbox.bytes().len());
             // Relaxed: as above.
             moves.fetch_add(1, Ordering::Relaxed);

@@ -121,15 +121,19 @@ impl RemoteWriter {
         }
     }
 
-    /// Begins a request or ends one; gives back what has to be told.
+    /// Begins a request or ends one, a lost session's, too; gives back what has to be told.
     fn ready(&self, line: Bytes) -> Result<Option<Outgoing>, Fault> {
-        if self.core.is_over() {
-            return Err(self.core.gone());
-        }
+        let is_over = self.core.is_over();
         let Some(message) = Outgoing::read(line, &self.core.source.tools) else {
             return Err(Fault::new(Code::BadMessage, "this is no JSON-RPC message"));
         };
         match &message.what {
+            // The upstream does not know the session any more: what it has of it is given up here.
+            What::Cancelled(Some(id)) if is_over => {
+                self.core.give_up(id);
+                Ok(None)
+            }
+            _ if is_over => Err(self.core.gone()),
             What::Request { id, .. } => {
                 let id = id.clone();
                 self.core.begin(id, message);

@@ -9,7 +9,7 @@ use crate::sync::Arc;
 use crate::transport::http::{HttpClient, HttpOptions};
 use crate::transport::sse::ReconnectOptions;
 
-/// Connections that no mode goes beyond.
+/// Connections for calls and streams of sessions that no mode goes beyond.
 const MAX_CONNECTIONS: u32 = 4096;
 
 /// What sessions with one upstream share.
@@ -63,7 +63,7 @@ impl RemoteSource {
 }
 
 /// A session has a stream of its own and asks something now and then; where sessions are shared, every
-/// request in flight may have a connection.
+/// request in flight may have a connection. Subscriptions have theirs beside, so that they take none of a call.
 fn connections(options: &ServeOptions) -> u32 {
     let sessions = options.children();
     let in_flight = u32::try_from(options.max_in_flight).unwrap_or(u32::MAX);
@@ -71,5 +71,6 @@ fn connections(options: &ServeOptions) -> u32 {
         Mode::Session => sessions.saturating_mul(2).saturating_add(in_flight),
         _ => sessions.saturating_mul(in_flight.saturating_add(1)),
     };
-    wanted.min(MAX_CONNECTIONS)
+    let listening = u32::try_from(options.listening().unwrap_or(0)).unwrap_or(u32::MAX);
+    wanted.min(MAX_CONNECTIONS).saturating_add(listening)
 }

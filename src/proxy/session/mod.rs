@@ -5,6 +5,9 @@ mod nursery;
 mod outbox;
 mod owned;
 mod pace;
+mod questions;
+#[cfg(test)]
+mod questions_tests;
 mod replay;
 mod routes;
 #[allow(clippy::module_inception)] // One file, one noun; this is the folder's.

@@ -10,13 +10,14 @@ use super::OwnedChild;
 use super::pace::{MAX_STARTING, Pace};
 use crate::proxy::live::Live;
 use crate::proxy::options::ServeOptions;
-use crate::proxy::peer::{Peer, PeerSource, none_free};
+use crate::proxy::peer::{LastStart, Peer, PeerSource, none_free};
 use crate::proxy::wire::Fault;
 use crate::{BoxError, CloseReport, OptionsError, Pool, PoolConnection, PoolStats};
 
 /// The pool of children without a session.
 pub struct Nursery {
     pool: Pool<Peer>,
+    last_start: Arc<LastStart>,
     pace: Arc<Pace>,
     options: Live,
 }
@@ -29,16 +30,16 @@ impl Nursery {
     /// That of the pool's options.
     pub fn new(source: &PeerSource, live: &Live) -> Result<Self, BoxError> {
         let options = live.get();
-        let pace = Arc::new(Pace::default());
+        let (pace, last_start) = <(Arc<Pace>, Arc<LastStart>)>::default();
         let factory = {
-            let (source, pace) = (source.clone(), pace.clone());
+            let (source, pace, last_start) = (source.clone(), pace.clone(), last_start.clone());
             move || {
-                let (source, pace) = (source.clone(), pace.clone());
+                let (source, pace, last_start) = (source.clone(), pace.clone(), last_start.clone());
                 async move {
                     if source.starts_processes() {
                         pace.turn().await;
                     }
-                    source.open().await
+                    last_start.of(source.open()).await
                 }
             }
         };
@@ -53,6 +54,7 @@ impl Nursery {
             .connect_with(factory)?;
         Ok(Self {
             pool,
+            last_start,
             pace,
             options: live.clone(),
         })
@@ -118,7 +120,12 @@ impl Nursery {
                 stats.open
             ));
         }
-        Ok(())
+        match stats.last_connect_error {
+            Some(error) if stats.idle == 0 && self.last_start.fails(&self.options.get()) => {
+                Err(error)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Changes limits and times.

@@ -30,6 +30,8 @@ struct State {
     streams: Vec<Arc<Inbox<()>>>,
     waiting: VecDeque<Bytes>,
     bytes: usize,
+    /// How often what waited was handed to a stream.
+    handed: u64,
     closed: bool,
 }
 
@@ -52,7 +54,7 @@ impl Outbox {
             // There is room: less waits than an inbox takes.
             let _ = inbox.push(message);
         }
-        state.bytes = 0;
+        (state.bytes, state.handed) = (0, state.handed + 1);
         state.streams.retain(|stream| stream.is_open());
         let oldest = (state.streams.len() >= MAX_STREAMS).then(|| state.streams.remove(0));
         state.streams.push(inbox.clone());
@@ -106,6 +108,11 @@ impl Outbox {
             };
             state.bytes -= oldest.len();
         }
+    }
+
+    /// How often what waited was handed to a stream: what is kept now is, once this has grown.
+    pub fn handed(&self) -> u64 {
+        self.state.lock().handed
     }
 
     /// Whether somebody listens.

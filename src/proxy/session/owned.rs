@@ -172,6 +172,12 @@ impl OwnedChild {
         }
     }
 
+    /// Ends what it has, whose client went away.
+    pub fn give_up(&self) {
+        self.routes
+            .end(Fault::new(Code::Cancelled, "its client went away"));
+    }
+
     fn cancel(&self, flight: &Flight) {
         self.writer
             .try_write(cancellation(flight.id.as_bytes(), "timed out"));

@@ -1,7 +1,8 @@
 //! Where the lines of a session's own child go: to the request that they answer, to a stream, nowhere.
 //!
 //! Promise: bytes are passed on as they are; an answer nobody waits for is dropped; when the child
-//! dies, every waiting request learns so at once.
+//! dies, every waiting request learns so at once. While somebody is asked, and could have seen the question, no
+//! request times out, up to the time that a whole call has.
 
 use crate::sync::Arc;
 use crate::sync::{AtomicBool, AtomicU64, Ordering};
@@ -11,15 +12,13 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::Outbox;
+use super::questions::Questions;
 use crate::proxy::call::{Answer, Flight, fail_all};
 use crate::proxy::guard::is_pong;
 use crate::proxy::peer::PeerSink;
 use crate::proxy::wire::{self, Code, Envelope, Fault, Kind, RequestId};
 use crate::resilience::{Deadline, Timeouts};
 use crate::transport::{Death, LineSink};
-
-/// Requests of a child to its client that may be open.
-const MAX_ASKED: usize = 256;
 
 /// The tables of one session.
 #[derive(Debug)]
@@ -38,8 +37,8 @@ pub struct Routes {
 struct Tables {
     /// Oldest first; few, so a scan is faster than a hash.
     flights: Vec<Entry>,
-    /// Ids of the child's own requests that the client has not answered.
-    asked: Vec<RequestId>,
+    /// The child's own requests that the client has not answered.
+    asked: Questions,
     end: Option<Fault>,
 }
 
@@ -102,7 +101,7 @@ impl Routes {
             flight: flight.clone(),
             deadline,
         };
-        if !tables.asked.is_empty() {
+        if !tables.asked.is_empty() && tables.asked.are_seen(&self.outbox) {
             entry.deadline.pause(Instant::now());
         }
         tables.flights.push(entry);
@@ -119,19 +118,37 @@ impl Routes {
     /// Whether the child waits for an answer with this id; it does no longer afterwards.
     pub fn take_asked(&self, id: &RequestId) -> bool {
         let mut tables = self.tables.lock();
-        let Some(at) = tables.asked.iter().position(|asked| asked == id) else {
-            return false;
-        };
-        tables.asked.swap_remove(at);
-        // The child goes on where a person's answer held it up: its clocks start again.
-        tables.resume(&self.limits);
-        true
+        let was_asked = tables.asked.take(id);
+        if was_asked {
+            // The child goes on where a person's answer held it up: its clocks start again.
+            tables.resume(&self.limits, &self.outbox);
+        }
+        was_asked
+    }
+
+    /// Notes that the child did not get the answer that was taken for it: it still waits.
+    pub fn ask_again(&self, id: RequestId) {
+        let (mut tables, now) = (self.tables.lock(), Instant::now());
+        if tables.end.is_none() {
+            tables.asked.add(id, None, now + self.limits.overall);
+            tables.pause(now);
+        }
     }
 
     /// Takes out the requests whose time is over. While the child waits for its client only their
-    /// whole time runs.
+    /// whole time runs; a question that is as old as that is given up.
     pub fn expired(&self, now: Instant) -> Vec<Arc<Flight>> {
         let mut tables = self.tables.lock();
+        let mut is_asking = false;
+        if !tables.asked.is_empty() {
+            is_asking = tables.asked.are_seen(&self.outbox);
+            if tables.asked.give_up(now) {
+                tables.resume(&self.limits, &self.outbox);
+            }
+            if tables.asked.are_seen(&self.outbox) {
+                tables.pause(now); // it may have been handed out just now
+            }
+        }
         if tables
             .flights
             .iter()
@@ -139,7 +156,6 @@ impl Routes {
         {
             return Vec::new();
         }
-        let is_asking = !tables.asked.is_empty();
         let expired = tables
             .flights
             .extract_if(.., |entry| entry.deadline.expires() <= now);
@@ -229,22 +245,25 @@ impl Routes {
     }
 
     /// A message that names no request: it goes with the only request in flight if it may belong to
-    /// it, else to the session's own stream.
+    /// it, else to the session's own stream, where there is none to the next.
     fn on_unnamed(&self, line: Bytes, may_relate: bool) {
+        if let Err(line) = self.send_now(line, may_relate) {
+            self.outbox.send(line);
+        }
+    }
+
+    /// The same, given back where nothing takes it now.
+    fn send_now(&self, line: Bytes, may_relate: bool) -> Result<(), Bytes> {
         let (sole, oldest) = self.candidates(may_relate);
         let line = match sole.map_or(Err(line.clone()), |flight| flight.relate(line)) {
-            Ok(()) => return,
+            Ok(()) => return Ok(()),
             Err(line) => line,
         };
         let line = match self.outbox.send_now(line) {
-            Ok(()) => return,
+            Ok(()) => return Ok(()),
             Err(line) => line,
         };
-        let line = match oldest.map_or(Err(line.clone()), |flight| flight.relate(line)) {
-            Ok(()) => return,
-            Err(line) => line,
-        };
-        self.outbox.send(line);
+        oldest.map_or(Err(line.clone()), |flight| flight.relate(line))
     }
 
     fn candidates(&self, may_relate: bool) -> (Option<Arc<Flight>>, Option<Arc<Flight>>) {
@@ -277,18 +296,21 @@ impl Routes {
         let Some(id) = RequestId::from_raw(id) else {
             return;
         };
-        let mut tables = self.tables.lock();
-        if tables.asked.len() >= MAX_ASKED {
-            // The oldest is given up: a late answer to it is dropped.
-            tables.asked.remove(0);
-        }
-        tables.asked.push(id);
         let now = Instant::now();
-        for entry in &mut tables.flights {
-            entry.deadline.pause(now);
-        }
+        // Before anybody sees it: who answers at once is known.
+        let kept = self.outbox.handed();
+        let mut tables = self.tables.lock();
+        let until = now + self.limits.overall;
+        tables.asked.add(id.clone(), Some(kept), until);
         drop(tables);
-        self.on_unnamed(line, true);
+        if let Err(line) = self.send_now(line, true) {
+            // Nobody can answer before a stream brings it; until then the clocks run.
+            return self.outbox.send(line);
+        }
+        let mut tables = self.tables.lock();
+        if tables.asked.note_seen(&id) {
+            tables.pause(now);
+        }
     }
 
     fn on_notification(&self, line: Bytes, message: &Envelope<'_>, method: &str) {
@@ -313,9 +335,16 @@ impl Routes {
 }
 
 impl Tables {
+    /// Stops the clocks, but for those of whole calls.
+    fn pause(&mut self, now: Instant) {
+        for entry in &mut self.flights {
+            entry.deadline.pause(now);
+        }
+    }
+
     /// Lets the clocks go on, once nobody is asked for anything.
-    fn resume(&mut self, limits: &Timeouts) {
-        if self.asked.is_empty() {
+    fn resume(&mut self, limits: &Timeouts, outbox: &Outbox) {
+        if !self.asked.are_seen(outbox) {
             let now = Instant::now();
             for entry in &mut self.flights {
                 entry.deadline.resume(limits, now);

@@ -208,7 +208,7 @@ async fn a_death_reaches_every_request_and_what_comes_after_it() {
 #[tokio::test(start_paused = true)]
 async fn no_request_times_out_while_the_child_waits_for_its_client() {
     let routes = Routes::new(limits());
-    let _call = fly(&routes, "1", None, false);
+    let _call = fly(&routes, "1", None, true);
     routes.on_line(Bytes::from_static(
         br#"{"jsonrpc":"2.0","id":5,"method":"elicitation/create"}"#,
     ));

@@ -193,7 +193,9 @@ impl SharedChild {
                 })),
             },
             Err(fault) => {
-                self.router.flights.take(own);
+                if self.router.flights.take(own).is_some() {
+                    self.router.freed.notify_one();
+                }
                 Ok(Err(fault))
             }
         }
@@ -215,19 +217,17 @@ impl SharedChild {
         self.router.freed.notify_one();
     }
 
-    /// Cancels the request that this owner sent with this id; `false` if it is not on this child.
-    pub fn cancel(&self, owner: Owner, request: &RequestId) -> bool {
-        let Some((own, flight)) = self.router.flights.take_owned(owner, request) else {
-            return false;
-        };
-        self.router.stain();
-        self.tell_cancelled(own, "cancelled by the client");
-        flight.fail(Fault::new(
-            Code::Cancelled,
-            "the request was cancelled by its client",
-        ));
-        self.router.freed.notify_one();
-        true
+    /// Cancels what this owner sent with this id.
+    pub fn cancel(&self, owner: Owner, request: &RequestId) {
+        for (own, flight) in self.router.flights.take_owned(owner, request) {
+            self.router.stain();
+            self.tell_cancelled(own, "cancelled by the client");
+            flight.fail(Fault::new(
+                Code::Cancelled,
+                "the request was cancelled by its client",
+            ));
+            self.router.freed.notify_one();
+        }
     }
 
     /// Ends the requests whose time is over and tells the child so.

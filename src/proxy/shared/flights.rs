@@ -86,9 +86,7 @@ impl Flights {
     /// [`Refused`].
     pub fn insert(&self, flight: &Arc<Flight>, deadline: Deadline) -> Result<u64, Refused> {
         let mut table = self.table.lock();
-        if let Some(fault) = &table.end {
-            return Err(Refused::Over(fault.clone()));
-        }
+        table.check_open()?;
         if listens(flight) {
             if self.listening() >= MAX_LISTENING {
                 let text = format!("{MAX_LISTENING} subscriptions are open; end one");
@@ -97,6 +95,22 @@ impl Flights {
         } else if !self.has_room() {
             return Err(Refused::Full);
         }
+        Ok(self.enter(&mut table, flight, deadline))
+    }
+
+    /// Enters a question of the proxy itself, for which there is always a place.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused::Over`].
+    pub fn insert_own(&self, flight: &Arc<Flight>, deadline: Deadline) -> Result<u64, Refused> {
+        let mut table = self.table.lock();
+        table.check_open()?;
+        Ok(self.enter(&mut table, flight, deadline))
+    }
+
+    #[inline]
+    fn enter(&self, table: &mut Table, flight: &Arc<Flight>, deadline: Deadline) -> u64 {
         let index = table.free.pop().unwrap_or_else(|| {
             table.slots.push(Slot {
                 uses: 0,
@@ -116,7 +130,7 @@ impl Flights {
         });
         let id = slot.uses << INDEX_BITS | index as u64;
         self.shift(flight, 1);
-        Ok(id)
+        id
     }
 
     /// Takes a request out.
@@ -151,12 +165,12 @@ impl Flights {
         flights.next().is_none().then(|| first.flight.clone())
     }
 
-    /// Takes out the request that this owner sent with this id.
-    pub fn take_owned(&self, owner: Owner, request: &RequestId) -> Option<(u64, Arc<Flight>)> {
+    /// Takes out what this owner sent with this id: more than one request, where it used the id again.
+    pub fn take_owned(&self, owner: Owner, request: &RequestId) -> Vec<(u64, Arc<Flight>)> {
         let mine = |entry: &Entry| {
             entry.flight.owner == owner && entry.flight.id.value().as_ref() == Some(request)
         };
-        self.take_where(mine).pop()
+        self.take_where(mine)
     }
 
     /// Takes out the requests whose time is over.
@@ -211,6 +225,7 @@ impl Flights {
         self.count.load(Ordering::Relaxed)
     }
 
+    #[must_use = "who took a request out has to end it"]
     fn take_where(&self, which: impl Fn(&Entry) -> bool) -> Vec<(u64, Arc<Flight>)> {
         let mut table = self.table.lock();
         let mut taken = Vec::new();
@@ -242,6 +257,13 @@ fn listens(flight: &Flight) -> bool {
 }
 
 impl Table {
+    fn check_open(&self) -> Result<(), Refused> {
+        match &self.end {
+            Some(fault) => Err(Refused::Over(fault.clone())),
+            None => Ok(()),
+        }
+    }
+
     fn slot(&mut self, id: u64) -> Option<&mut Slot> {
         let slot = self.slots.get_mut(index_of(id))?;
         (slot.uses == id >> INDEX_BITS).then_some(slot)

@@ -11,12 +11,12 @@ use crate::sync::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::sync::Mutex;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::affinity::Affinity;
 use super::child::{Request, SharedChild};
-use super::era::{Era, EraMemory};
+use super::era::{Era, EraMemory, Wanted};
 use super::flights::Refused;
 use super::handshake::Handshaken;
 use super::hello::Hello;
@@ -65,6 +65,9 @@ pub struct Group {
     pub(super) guard: Arc<Guard>,
     pub(super) affinity: Option<Arc<Affinity>>,
     audience: Arc<SessionTable>,
+    eras: Arc<EraMemory>,
+    /// Places of subscriptions, where each holds a connection.
+    listening: Option<Arc<Semaphore>>,
 }
 
 impl Group {
@@ -79,19 +82,17 @@ impl Group {
         audience: &Arc<SessionTable>,
         tasks: &Tasks,
         guard: &Arc<Guard>,
+        wanted: Wanted,
     ) -> Result<Arc<Self>, BoxError> {
         let options = live.get();
+        let eras = Arc::new(EraMemory::new(wanted));
         let freed = Arc::new(Notify::new());
         let stateless = options.mode == Mode::Stateless;
         let affinity = stateless.then(|| Arc::new(Affinity::default()));
         let factory = {
             let (source, live, audience) = (source.clone(), live.clone(), audience.clone());
             let (freed, affinity) = (freed.clone(), affinity.clone());
-            let eras = Arc::new(EraMemory::new(if stateless {
-                Era::Unknown
-            } else {
-                Era::Legacy
-            }));
+            let eras = eras.clone();
             move || {
                 let (source, options, eras) = (source.clone(), live.whole(), eras.clone());
                 let (limit, limits) = (options.max_in_flight, options.timeouts());
@@ -124,6 +125,10 @@ impl Group {
             guard: guard.clone(),
             affinity,
             audience: audience.clone(),
+            eras,
+            listening: options
+                .listening()
+                .map(|most| Arc::new(Semaphore::new(most))),
         }))
     }
 
@@ -142,6 +147,25 @@ impl Group {
             return subscribe(self, flight, request.line.clone()).await;
         }
         self.call_child(flight, request, deadline).await
+    }
+
+    /// A place for one more subscription, until the drop; `None`: it needs none.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Busy`].
+    pub(super) fn place_to_listen(&self) -> Result<Option<OwnedSemaphorePermit>, Fault> {
+        let Some(places) = &self.listening else {
+            return Ok(None);
+        };
+        let place = places.clone().try_acquire_owned();
+        place.map(Some).map_err(|_| {
+            let most = self.options.get().listening().unwrap_or_default();
+            let text = format!(
+                "{most} subscriptions are open, each with a connection to the server; end one or try again later"
+            );
+            Fault::new(Code::Busy, text)
+        })
     }
 
     /// Sends anything to one child.
@@ -207,17 +231,26 @@ impl Group {
         alive.find(|child| child.key() == key)
     }
 
-    /// What the children say of themselves.
+    /// What the children that serve say of themselves.
+    pub fn known_hello(&self) -> Option<Arc<Hello>> {
+        Some(self.least_busy()?.hello().clone())
+    }
+
+    /// The same, once one serves.
     ///
     /// # Errors
     ///
     /// As [`call`](Self::call).
     pub async fn hello(self: &Arc<Self>) -> Result<Arc<Hello>, Fault> {
-        let known = self.least_busy().map(|child| child.hello().clone());
-        match known {
+        match self.known_hello() {
             Some(hello) => Ok(hello),
             None => Ok(self.ready().await?.child.hello().clone()),
         }
+    }
+
+    /// Whether the server is known to speak revisions with a handshake only.
+    pub fn is_older(&self) -> bool {
+        self.eras.get(Instant::now()) == Era::Legacy
     }
 
     /// A child with room; waits for one if there is none.
@@ -355,8 +388,9 @@ impl Group {
 
     /// Passes a cancellation on to the child that has the request.
     pub fn cancel(&self, owner: Owner, request: &RequestId) {
-        let children = self.children();
-        let _ = children.iter().any(|child| child.cancel(owner, request));
+        for child in self.children() {
+            child.cancel(owner, request);
+        }
     }
 
     /// Ends overdue requests, lets dead children go and replaces them.
@@ -394,9 +428,15 @@ impl Group {
         children
     }
 
-    /// Whether a request would find a child.
+    /// Whether a request would find a child, or have one started: where none is kept ready, as far as is known.
     pub fn is_ready(&self) -> bool {
-        self.least_busy().is_some()
+        let options = self.options.get();
+        let has_failed = || {
+            let starts = self.starts.borrow();
+            let failed = starts.1.as_ref().map(|failed| failed.1);
+            failed.is_some_and(|failed| failed.elapsed() < options.lately())
+        };
+        self.least_busy().is_some() || (options.min_idle == 0 && !has_failed())
     }
 
     /// Why the last start failed, if it did.

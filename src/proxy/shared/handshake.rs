@@ -1,24 +1,24 @@
 //! A child that was spoken to by the proxy first and may serve everybody.
 //!
 //! Promise: what comes out of [`Handshaken::start`] has answered; a start that fails or is dropped
-//! leaves no process.
+//! leaves no process. A child that starts slowly is not taken for an older one by that.
 
 use crate::sync::Arc;
-use std::time::Duration;
+use std::pin::{Pin, pin};
 
 use bytes::Bytes;
-use serde::Deserialize;
+use hyper::StatusCode;
 use tokio::time::{Instant, timeout};
 
-use super::era::{Era, EraMemory};
+use super::era::{Era, EraMemory, Wanted};
 use super::hello::Hello;
+use super::questions::{self, INITIALIZED, MAX_PAGES};
 use super::router::ChildRouter;
 use super::wear::Wear;
 use crate::proxy::call::{Call, Flight, Owner, Step};
-use crate::proxy::http::{MODERN, Version};
 use crate::proxy::options::{Mode, ServeOptions};
 use crate::proxy::peer::{Peer, PeerSource};
-use crate::proxy::wire::{self, Code, Fault, RawId, quote};
+use crate::proxy::wire::{self, Code, Fault, RawId};
 use crate::resilience::{Deadline, Timeouts};
 use crate::{BoxError, PoolableResource};
 
@@ -40,19 +40,28 @@ impl Handshaken {
     ///
     /// # Errors
     ///
-    /// That of the start, or what was wrong with the child's answer.
+    /// That of the start, what was wrong with the child's answer, or that it is none of those that are wanted.
     pub async fn start(
         source: &PeerSource,
         router: impl Fn() -> ChildRouter,
         options: &ServeOptions,
         eras: &EraMemory,
     ) -> Result<Self, BoxError> {
-        let asks = eras.get() == Era::Unknown;
-        match Self::start_one(source, router(), options, eras).await {
-            Err(_) if asks && eras.get() == Era::Legacy => {
-                Self::start_one(source, router(), options, eras).await
+        let known = eras.get(Instant::now());
+        if known == Era::Legacy && eras.wanted() == Wanted::Modern {
+            return Err(Failed::Unwanted.into());
+        }
+        let started = match Self::start_one(source, router(), options, eras, known).await {
+            Err(Failed::Unborne(_)) if known == Era::Unknown => {
+                // Kept even if the time for this start runs out.
+                eras.suppose_legacy(Instant::now());
+                Self::start_one(source, router(), options, eras, Era::Legacy).await
             }
             started => started,
+        }?;
+        match eras.wanted() {
+            Wanted::Modern if !started.hello.is_modern => Err(Failed::Unwanted.into()),
+            _ => Ok(started),
         }
     }
 
@@ -61,8 +70,9 @@ impl Handshaken {
         router: ChildRouter,
         options: &ServeOptions,
         eras: &EraMemory,
-    ) -> Result<Self, BoxError> {
-        let peer = source.open().await?;
+        known: Era,
+    ) -> Result<Self, Failed> {
+        let peer = source.open().await.map_err(Failed::Other)?;
         let router = Arc::new(router);
         // In this order: a child that is dead already takes the writer away when it is attached.
         router.answer_by(peer.writer());
@@ -72,19 +82,21 @@ impl Handshaken {
             router: &router,
             options,
         };
-        let era = eras.get();
-        let discovered = match era {
-            Era::Legacy => None,
-            Era::Unknown => start.discover(options.connect_timeout / 2, eras).await?,
-            Era::Modern => start.discover(options.connect_timeout, eras).await?,
-        };
-        let hello = match discovered {
-            Some(hello) => hello,
-            None => start.initialize().await?,
-        };
+        let greeted = start.greet(known).await;
+        let Greeted { hello, is_proven } = greeted.inspect_err(|_| {
+            if known == Era::Legacy {
+                eras.set(Era::Unknown); // it may be another one by now
+            }
+        })?;
+        match known {
+            _ if hello.is_modern => eras.set(Era::Modern),
+            Era::Legacy => {}
+            _ if is_proven => eras.set(Era::Legacy),
+            _ => eras.suppose_legacy(Instant::now()),
+        }
         if !hello.is_modern {
             router.set_legacy();
-        } else if era == Era::Unknown && hello.offers_tools() {
+        } else if known == Era::Unknown && hello.offers_tools() {
             start.list_tools().await;
         }
         Ok(Self {
@@ -96,6 +108,43 @@ impl Handshaken {
     }
 }
 
+/// Why a start failed.
+enum Failed {
+    /// The child ended over the question for the revision without sessions.
+    Unborne(String),
+    /// It speaks older revisions, and those are not wanted.
+    Unwanted,
+    /// Anything else.
+    Other(BoxError),
+}
+
+impl From<Failed> for BoxError {
+    fn from(failed: Failed) -> Self {
+        match failed {
+            Failed::Unborne(text) => text.into(),
+            Failed::Unwanted => "the server speaks revisions with a handshake only".into(),
+            Failed::Other(error) => error,
+        }
+    }
+}
+
+/// What a child said of itself.
+struct Greeted {
+    hello: Hello,
+    /// It was asked for the revision without sessions, and answered.
+    is_proven: bool,
+}
+
+/// What `server/discover` led to.
+enum Found {
+    /// It speaks the revision without sessions.
+    Modern(Hello),
+    /// It answered otherwise.
+    Older,
+    /// Nothing that says either.
+    Nothing,
+}
+
 /// A child that is asked.
 struct Start<'a> {
     peer: &'a Peer,
@@ -104,41 +153,98 @@ struct Start<'a> {
 }
 
 impl Start<'_> {
-    /// What it says to `server/discover`; `None` if nothing that the revision without sessions would.
-    async fn discover(
-        &self,
-        patience: Duration,
-        eras: &EraMemory,
-    ) -> Result<Option<Hello>, BoxError> {
-        let asked = timeout(patience, self.ask(discover)).await;
-        let mut found = match asked {
-            Ok(Ok(answer)) => Hello::discovered(&answer),
-            // An older server over HTTP may refuse the request as a whole.
-            Ok(Err(fault)) if fault.code == Code::UpstreamRefused => None,
-            Ok(Err(gone)) => {
-                // It does not bear the question: the next start does not ask.
-                eras.set(Era::Legacy);
-                return Err(gone.message.into());
+    /// Asks it who it is, in the way of the revision that is known of it.
+    async fn greet(&self, known: Era) -> Result<Greeted, Failed> {
+        let discover = || self.ask(questions::discover);
+        let found = match known {
+            Era::Legacy => Found::Nothing,
+            Era::Modern => match self.found(discover().await)? {
+                // It is not taken for an older one without its word.
+                Found::Nothing => {
+                    return Err(Failed::Other("the server was not to be asked".into()));
+                }
+                found => found,
+            },
+            Era::Unknown => {
+                let mut asked = pin!(discover());
+                let patience = self.options.connect_timeout / 2;
+                match timeout(patience, &mut asked).await {
+                    Ok(answered) => self.found(answered)?,
+                    Err(_) => return self.greet_both_ways(asked).await,
+                }
             }
-            Err(_) => None,
+        };
+        self.greet_as(found).await
+    }
+
+    async fn greet_as(&self, found: Found) -> Result<Greeted, Failed> {
+        let (hello, is_proven) = match found {
+            Found::Modern(hello) => (hello, true),
+            Found::Older => (self.initialize().await?, true),
+            Found::Nothing => (self.initialize().await?, false),
+        };
+        Ok(Greeted { hello, is_proven })
+    }
+
+    /// Asks a child the older way that did not answer the question yet, which stays open: it may start slowly.
+    async fn greet_both_ways(
+        &self,
+        mut asked: Pin<&mut impl Future<Output = Result<Bytes, Fault>>>,
+    ) -> Result<Greeted, Failed> {
+        let mut older = pin!(self.initialize());
+        tokio::select! {
+            biased; // it was asked first: what answers in turn has answered by now, if it ever does
+            answered = &mut asked => match self.found(answered)? {
+                Found::Modern(hello) => {
+                    // Its refusal is not to come under the first request.
+                    let _ = timeout(self.options.connect_timeout / 4, older).await;
+                    Ok(Greeted { hello, is_proven: true })
+                }
+                found => {
+                    let is_proven = matches!(found, Found::Older);
+                    Ok(Greeted { hello: older.await?, is_proven })
+                }
+            },
+            greeted = &mut older => match greeted {
+                Ok(hello) => Ok(Greeted { hello, is_proven: false }),
+                Err(refused) => match self.found(asked.await)? {
+                    Found::Modern(hello) => Ok(Greeted { hello, is_proven: true }),
+                    _ => Err(refused),
+                },
+            },
+        }
+    }
+
+    /// What an answer to `server/discover` says.
+    fn found(&self, answered: Result<Bytes, Fault>) -> Result<Found, Failed> {
+        let answer = match answered {
+            Ok(answer) => answer,
+            // An older server over HTTP may refuse the request as a whole.
+            Err(fault) if fault.code == Code::UpstreamRefused => {
+                let is_of_server = !GATEKEEPERS.contains(&fault.status());
+                return Ok(if is_of_server {
+                    Found::Older
+                } else {
+                    Found::Nothing
+                });
+            }
+            Err(fault) if matches!(fault.code, Code::ChildDied | Code::UpstreamFailed) => {
+                return Err(Failed::Unborne(fault.message));
+            }
+            Err(fault) => return Err(Failed::Other(fault.message.into())),
         };
         // Where each request has a child of its own a handshake serves clients of both kinds.
-        if self.options.mode == Mode::Exclusive {
-            found = found.filter(|hello| !hello.knows_older());
-        }
-        eras.set(if found.is_some() {
-            Era::Modern
-        } else {
-            Era::Legacy
-        });
-        Ok(found)
+        let takes_older = self.options.mode == Mode::Exclusive;
+        let hello =
+            Hello::discovered(&answer).filter(|hello| !(takes_older && hello.knows_older()));
+        Ok(hello.map_or(Found::Older, Found::Modern))
     }
 
     /// Learns which arguments of tools go into heads, before the first call may come.
     async fn list_tools(&self) {
         let mut cursor = None;
         for _ in 0..MAX_PAGES {
-            let page = self.ask(|id| list_tools(id, cursor.as_deref()));
+            let page = self.ask(|id| questions::list_tools(id, cursor.as_deref()));
             let Ok(Ok(answer)) = timeout(self.options.connect_timeout / 4, page).await else {
                 return;
             };
@@ -146,23 +252,26 @@ impl Start<'_> {
                 return;
             };
             self.router.note_tools(result);
-            cursor = next_cursor(result);
+            cursor = questions::next_cursor(result);
             if cursor.is_none() {
                 return;
             }
         }
     }
 
-    async fn initialize(&self) -> Result<Hello, BoxError> {
-        let answer = self.ask(initialize).await;
-        let answer = answer.map_err(|fault| fault.message)?;
+    async fn initialize(&self) -> Result<Hello, Failed> {
+        let failed = |text: String| Failed::Other(text.into());
+        let answer = self.ask(questions::initialize).await;
+        let answer = answer.map_err(|fault| failed(fault.message))?;
         let hello = Hello::read(&answer).map_err(|reason| {
-            format!("the server process does not speak MCP as needed: {reason}")
+            failed(format!(
+                "the server process does not speak MCP as needed: {reason}"
+            ))
         })?;
         let initialized = Bytes::from_static(INITIALIZED);
         let patience = self.options.connect_timeout;
         let written = self.peer.writer().write(initialized, patience).await;
-        written.map_err(|fault| fault.message)?;
+        written.map_err(|fault| failed(fault.message))?;
         Ok(hello)
     }
 
@@ -171,7 +280,7 @@ impl Start<'_> {
         let id = self
             .router
             .flights
-            .insert(&flight, self.patient())
+            .insert_own(&flight, self.patient())
             .map_err(|_| Fault::new(Code::ChildDied, "the server process ended at once"))?;
         let asked = Asked(self.router, id);
         let mut call = Call::new(flight);
@@ -204,58 +313,15 @@ impl Drop for Asked<'_> {
     }
 }
 
-const INITIALIZED: &[u8] = b"{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}";
-
-fn initialize(id: u64) -> Bytes {
-    let (version, own) = (Version::LATEST.as_str(), env!("CARGO_PKG_VERSION"));
-    format!(
-        "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":\"initialize\",\"params\":{{\"protocolVersion\":\"{version}\",\
-         \"capabilities\":{{}},\"clientInfo\":{{\"name\":\"plunge\",\"version\":\"{own}\"}}}}}}"
-    )
-    .into()
-}
-
-fn discover(id: u64) -> Bytes {
-    format!(
-        "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":\"server/discover\",\"params\":{{{}}}}}",
-        meta()
-    )
-    .into()
-}
-
-/// Pages of a list of tools that are read.
-const MAX_PAGES: usize = 20;
-
-fn list_tools(id: u64, cursor: Option<&str>) -> Bytes {
-    let cursor = cursor.map_or_else(String::new, |cursor| {
-        format!("\"cursor\":{},", quote(cursor))
-    });
-    format!(
-        "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":\"tools/list\",\"params\":{{{cursor}{}}}}}",
-        meta()
-    )
-    .into()
-}
-
-#[derive(Deserialize)]
-struct Paged {
-    #[serde(default, rename = "nextCursor")]
-    next: Option<String>,
-}
-
-fn next_cursor(result: &str) -> Option<String> {
-    serde_json::from_str::<Paged>(result).ok()?.next
-}
-
-/// What each request of the revision without sessions carries.
-fn meta() -> String {
-    let own = env!("CARGO_PKG_VERSION");
-    format!(
-        "\"_meta\":{{\"io.modelcontextprotocol/protocolVersion\":\"{MODERN}\",\
-         \"io.modelcontextprotocol/clientCapabilities\":{{}},\
-         \"io.modelcontextprotocol/clientInfo\":{{\"name\":\"plunge\",\"version\":\"{own}\"}}}}"
-    )
-}
+/// Statuses of a server's door: what is behind it was not asked.
+const GATEKEEPERS: [StatusCode; 6] = [
+    StatusCode::UNAUTHORIZED,
+    StatusCode::FORBIDDEN,
+    StatusCode::PROXY_AUTHENTICATION_REQUIRED,
+    StatusCode::REQUEST_TIMEOUT,
+    StatusCode::TOO_EARLY,
+    StatusCode::TOO_MANY_REQUESTS,
+];
 
 impl PoolableResource for Handshaken {
     fn is_healthy(&self) -> bool {

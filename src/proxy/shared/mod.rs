@@ -8,6 +8,7 @@ mod flights;
 mod group;
 mod handshake;
 mod hello;
+mod questions;
 mod renewal;
 mod resources;
 mod router;
@@ -18,7 +19,7 @@ mod tests;
 mod wear;
 
 pub use child::{Request, SharedChild};
-pub use era::{Era, EraMemory};
+pub use era::{EraMemory, Wanted};
 pub use flights::Refused;
 pub use group::Group;
 pub use handshake::Handshaken;

@@ -113,15 +113,6 @@ impl Group {
         child.end(replaced());
     }
 
-    /// Lets all children go, and starts none until one is asked for.
-    pub fn dismiss_all(&self) {
-        let leaving = std::mem::take(&mut *self.leaving.lock());
-        let children = std::mem::take(&mut *self.children.lock());
-        for child in children.iter().chain(&leaving) {
-            self.part(child);
-        }
-    }
-
     /// Makes room for their successors.
     pub(super) fn dismiss_dead(&self) {
         for child in self.serving() {

@@ -316,8 +316,10 @@ impl LineSink for ChildRouter {
 
 impl PeerSink for ChildRouter {
     fn on_fault(&self, id: &RequestId, mut fault: Fault) {
-        // Relaxed: see `was_heard`. A refusal is a sign of life, too.
-        self.heard.store(true, Ordering::Relaxed);
+        if !fault.is_silence() {
+            // Relaxed: see `was_heard`. A refusal is a sign of life; that nobody takes a connection is none.
+            self.heard.store(true, Ordering::Relaxed);
+        }
         if fault.code == Code::SessionEnded {
             // The session is this proxy's own: its clients have nothing to do with it.
             fault.code = Code::ChildDied;

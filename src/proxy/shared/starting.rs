@@ -105,7 +105,7 @@ impl Group {
     /// One that had its share, where nobody else can be had.
     pub(super) fn worn_one(&self) -> Option<Picked> {
         // What failed long ago says nothing of the start that is under way.
-        let lately = 2 * self.options.get().connect_timeout;
+        let lately = self.options.get().lately();
         let failed = self.starts.borrow().1.as_ref().map(|failed| failed.1);
         let has_failed = failed.is_some_and(|failed| failed.elapsed() < lately);
         (has_failed || !self.may_start())

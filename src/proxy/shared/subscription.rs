@@ -4,11 +4,13 @@
 //! the client sees one acknowledgement, and is told once that all it subscribed to may have changed. It ends
 //! when its client leaves, when the server answers it, in order with the proxy, or with the fault of a server that
 //! does not come back.
-//! Cost: a task and a second flight a subscription.
+//! Cost: a task and a second flight a subscription; with an upstream over HTTP a connection, of which there are so
+//! many for subscriptions alone.
 
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep};
 
 use super::child::Request;
@@ -29,13 +31,15 @@ struct Subscription {
     /// The client's side.
     front: Arc<Flight>,
     line: Bytes,
+    /// Kept from child to child.
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 /// Begins a subscription; the call waits for what any of its children say.
 ///
 /// # Errors
 ///
-/// As [`Group::call`], of the first child.
+/// As [`Group::call`], of the first child; [`Code::Busy`] where there is no place for one more.
 ///
 /// # Cancel safety
 ///
@@ -45,6 +49,7 @@ pub async fn subscribe(group: &Arc<Group>, front: Arc<Flight>, line: Bytes) -> R
         group: group.clone(),
         front: front.clone(),
         line,
+        _place: group.place_to_listen()?,
     };
     let mut closing = group.closing();
     let first = subscription.send().await?;

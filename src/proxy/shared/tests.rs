@@ -116,10 +116,14 @@ fn a_cancellation_finds_only_the_request_of_its_sender() {
     flights.insert(&flight("1", 2), begun()).unwrap();
     flights.insert(&flight("\"1\"", 1), begun()).unwrap();
     let one = RequestId::Integer(1);
-    assert!(flights.take_owned(Owner::Session(3), &one).is_none());
-    assert_eq!(flights.take_owned(Owner::Session(1), &one).unwrap().0, mine);
-    assert!(flights.take_owned(Owner::Session(1), &one).is_none());
+    assert!(flights.take_owned(Owner::Session(3), &one).is_empty());
+    let taken = flights.take_owned(Owner::Session(1), &one);
+    assert_eq!((taken.len(), taken[0].0), (1, mine));
+    assert!(flights.take_owned(Owner::Session(1), &one).is_empty());
     assert_eq!(flights.len(), 2);
+    flights.insert(&flight("1", 2), begun()).unwrap();
+    let both = flights.take_owned(Owner::Session(2), &one);
+    assert_eq!((both.len(), flights.len()), (2, 1), "of an id used twice");
 }
 
 #[tokio::test]

@@ -119,7 +119,9 @@ impl Wear {
     }
 
     fn stage_of_uses(&self, uses: u64, most: u64) -> Stage {
-        let early = most / 5 - most / 10 * u64::from(self.part) / u64::from(PARTS);
+        let (tenth, part, parts) = (most / 10, u64::from(self.part), u64::from(PARTS));
+        // The whole first: a limit may be of any size.
+        let early = most / 5 - (tenth / parts * part + tenth % parts * part / parts);
         stage(uses, most - early, most)
     }
 }
@@ -190,6 +192,13 @@ mod tests {
             all[0].reason(&options, Instant::now() + hour),
             Recycled::Lifetime
         );
+    }
+
+    #[test]
+    fn a_limit_may_be_of_any_size() {
+        for most in [1, u64::MAX / 8, u64::MAX] {
+            assert!(Wear::of_part(PARTS - 1).take(most), "{most}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

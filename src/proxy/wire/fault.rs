@@ -216,6 +216,11 @@ impl Fault {
         }
     }
 
+    /// Whether it says that nobody was there: no connection, or one that broke off.
+    pub fn is_silence(&self) -> bool {
+        matches!(self.code, Code::NoChild | Code::ChildDied)
+    }
+
     /// The HTTP status of an answer that is nothing but this fault.
     pub fn status(&self) -> StatusCode {
         let passed = self.passed.as_ref().map(|passed| passed.status);

@@ -213,3 +213,98 @@ async fn a_breaker_that_is_tripped_is_open_for_its_cooldown_and_then_tried() {
     call(&mut breaker, Outcome::Success);
     assert_eq!(breaker.state(), BreakerState::Closed);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_began_closes_it_before_it_ends() {
+    let mut breaker = breaker();
+    breaker.trip(Instant::now());
+    advance(S).await;
+    let probe = breaker.admit(Instant::now()).unwrap();
+    assert!(breaker.began(probe, Instant::now()).is_some());
+    assert_eq!(breaker.state(), BreakerState::Closed);
+    call(&mut breaker, Outcome::Success);
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_that_begin_well_and_break_off_in_a_row_open_it() {
+    let mut breaker = breaker();
+    for answer in 1..=3 {
+        assert_eq!(breaker.state(), BreakerState::Closed, "before {answer}");
+        let admission = breaker.admit(Instant::now()).unwrap();
+        let began = breaker.began(admission, Instant::now()).unwrap();
+        advance(S).await;
+        assert!(breaker.broke_off(began, Outcome::Lost, Instant::now()));
+    }
+    assert_eq!(breaker.state(), BreakerState::Open);
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_that_begin_well_and_break_off_among_others_open_it() {
+    let mut breaker = breaker();
+    let mut under_way = std::collections::VecDeque::new();
+    for _ in 0..20 {
+        let Ok(admission) = breaker.admit(Instant::now()) else {
+            break;
+        };
+        under_way.extend(breaker.began(admission, Instant::now()));
+        if under_way.len() > 5 {
+            let first = under_way.pop_front().unwrap();
+            breaker.broke_off(first, Outcome::Failure, Instant::now());
+        }
+        advance(S / 10).await;
+    }
+    assert_eq!(breaker.state(), BreakerState::Open);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_breaks_off_after_long_is_one_failure() {
+    let mut breaker = breaker();
+    for _ in 0..2 {
+        call(&mut breaker, Outcome::Failure);
+    }
+    let admission = breaker.admit(Instant::now()).unwrap();
+    let began = breaker.began(admission, Instant::now()).unwrap();
+    advance(60 * S).await;
+    assert!(breaker.broke_off(began, Outcome::Lost, Instant::now()));
+    assert_eq!(breaker.state(), BreakerState::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn streams_that_break_off_together_are_one_failure() {
+    let mut breaker = breaker();
+    let began: Vec<_> = (0..32)
+        .map(|_| {
+            let admission = breaker.admit(Instant::now()).unwrap();
+            breaker.began(admission, Instant::now()).unwrap()
+        })
+        .collect();
+    advance(S).await;
+    for began in began {
+        assert!(breaker.broke_off(began, Outcome::Lost, Instant::now()));
+    }
+    assert_eq!(breaker.state(), BreakerState::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_breaks_off_after_the_breaker_turned_says_nothing() {
+    let mut breaker = breaker();
+    let admission = breaker.admit(Instant::now()).unwrap();
+    let began = breaker.began(admission, Instant::now()).unwrap();
+    breaker.trip(Instant::now());
+    assert!(!breaker.broke_off(began, Outcome::Lost, Instant::now()));
+    advance(S).await;
+    call(&mut breaker, Outcome::Success);
+    assert_eq!(breaker.state(), BreakerState::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_rejects_for_no_longer_than_its_cooldown_though_nobody_asks() {
+    let mut breaker = breaker();
+    assert!(!breaker.rejects(Instant::now()));
+    breaker.trip(Instant::now());
+    assert!(breaker.rejects(Instant::now()));
+    advance(S).await;
+    assert!(!breaker.rejects(Instant::now()));
+    let _probe = breaker.admit(Instant::now()).unwrap();
+    assert!(breaker.rejects(Instant::now()), "while the probe is out");
+}

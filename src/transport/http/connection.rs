@@ -40,6 +40,14 @@ pub struct HttpConnection {
 /// would end the same way.
 const INFANCY: Duration = Duration::from_secs(1);
 
+/// After which silence a peer is looked for, how often, and how many looks in vain end the connection.
+#[cfg(target_os = "linux")]
+const SILENCE: Duration = Duration::from_secs(30);
+#[cfg(target_os = "linux")]
+const BETWEEN: Duration = Duration::from_secs(10);
+#[cfg(target_os = "linux")]
+const LOOKS: u32 = 3;
+
 /// An exchange that has no answer.
 pub enum Failed {
     /// Not a byte was written.
@@ -73,6 +81,7 @@ impl Dialler {
         let stream = stream.map_err(|error| self.named(error.into()))?;
         // Requests are written whole: waiting for more to send only delays them.
         let _ = stream.set_nodelay(true);
+        keep_alive(&stream);
         #[cfg(feature = "tls")]
         if let Some(tls) = &self.tls {
             let shaken = tls.connect(target.host(), stream).await;
@@ -92,6 +101,20 @@ impl Dialler {
         format!("{}: {error}", self.target).into()
     }
 }
+
+/// Has the system look after a peer that says nothing: a stream may be silent for hours, and who only reads is not
+/// told that the way to it is gone. Where that is not offered, the stream is as it would be without.
+#[cfg(target_os = "linux")]
+fn keep_alive(stream: &TcpStream) {
+    use rustix::net::sockopt;
+    let _ = sockopt::set_socket_keepalive(stream, true)
+        .and_then(|()| sockopt::set_tcp_keepidle(stream, SILENCE))
+        .and_then(|()| sockopt::set_tcp_keepintvl(stream, BETWEEN))
+        .and_then(|()| sockopt::set_tcp_keepcnt(stream, LOOKS));
+}
+
+#[cfg(not(target_os = "linux"))]
+fn keep_alive(_: &TcpStream) {}
 
 impl HttpConnection {
     fn new(sender: Sender, task: AbortHandle) -> Self {
@@ -151,5 +174,28 @@ impl PoolableResource for HttpConnection {
         // One that died in its infancy is handed out: its taker learns that the upstream drops
         // connections, where the pool would dial again and again.
         !self.busy && (!self.sender.is_closed() || !self.is_grown())
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use rustix::net::sockopt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_peer_that_is_gone_without_a_word_is_looked_for() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await;
+        let stream = stream.unwrap();
+        keep_alive(&stream);
+        assert!(sockopt::socket_keepalive(&stream).unwrap());
+        let (idle, between) = (
+            sockopt::tcp_keepidle(&stream),
+            sockopt::tcp_keepintvl(&stream),
+        );
+        assert_eq!((idle, between), (Ok(SILENCE), Ok(BETWEEN)));
+        assert_eq!(sockopt::tcp_keepcnt(&stream), Ok(LOOKS));
     }
 }

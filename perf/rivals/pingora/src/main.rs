@@ -24,11 +24,15 @@ impl ProxyHttp for Through {
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [listen, upstream, workers] = &arguments[..] else {
-        panic!("usage: pingora LISTEN UPSTREAM WORKERS");
+    let ([listen, upstream, _], Some(workers)) = (
+        &arguments[..],
+        arguments.get(2).and_then(|workers| workers.parse().ok()),
+    ) else {
+        eprintln!("usage: pingora LISTEN UPSTREAM WORKERS");
+        std::process::exit(2);
     };
     let mut configuration = pingora::server::configuration::ServerConf::default();
-    configuration.threads = workers.parse().expect("WORKERS is a number");
+    configuration.threads = workers;
     configuration.upstream_keepalive_pool_size = 1024;
     let mut server = Server::new_with_opt_and_conf(None, configuration);
     server.bootstrap();

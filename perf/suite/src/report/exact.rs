@@ -10,22 +10,13 @@ use super::bars::{self, Bar};
 use super::lines::{self, Series};
 use super::plots::{axis, push};
 use crate::counts::Cycle;
-use crate::record::Line;
+use crate::record::{Line, WEIGHT};
 
 pub fn counts(lines: &[Line]) -> String {
     let mut text = String::new();
     for cycle in Cycle::ALL {
         for wanted in ["instructions", "allocations", "bytes allocated"] {
-            let counted = lines.iter().filter_map(|line| match line {
-                Line::Count {
-                    cycle: of,
-                    subject,
-                    what,
-                    per_cycle,
-                } if of == cycle.name() && what == wanted => Some((subject, *per_cycle)),
-                _ => None,
-            });
-            text += &exact(&format!("{wanted} a {}", cycle.name()), counted);
+            text += &exact(&format!("{wanted} a {}", cycle.name()), lines);
         }
     }
     match text.is_empty() {
@@ -37,12 +28,14 @@ pub fn counts(lines: &[Line]) -> String {
     }
 }
 
-/// Bars of numbers without a spread.
-fn exact<'a>(title: &str, numbers: impl Iterator<Item = (&'a String, f64)>) -> String {
-    let bars: Vec<Bar> = numbers
-        .map(|(label, number)| Bar {
-            label: label.clone(),
-            number: (number * 100.0).round() / 100.0,
+/// Bars of numbers without a spread: those of this name.
+fn exact(title: &str, lines: &[Line]) -> String {
+    let named = lines.iter().filter_map(Line::exact);
+    let bars: Vec<Bar> = named
+        .filter(|exact| exact.what == title)
+        .map(|exact| Bar {
+            label: exact.subject.to_owned(),
+            number: (exact.number * 100.0).round() / 100.0,
             spread: None,
         })
         .collect();
@@ -56,14 +49,7 @@ fn exact<'a>(title: &str, numbers: impl Iterator<Item = (&'a String, f64)>) -> S
 }
 
 pub fn heap(lines: &[Line]) -> String {
-    let weights = lines.iter().filter_map(|line| match line {
-        Line::Weight {
-            subject,
-            bytes_per_connection,
-        } => Some((subject, *bytes_per_connection)),
-        _ => None,
-    });
-    let mut text = exact("bytes an idle connection", weights);
+    let mut text = exact(WEIGHT, lines);
     let mut series: Vec<Series> = Vec::new();
     for line in lines {
         if let Line::Heap {

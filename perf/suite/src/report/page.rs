@@ -7,6 +7,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use plunge_peers::harness::{CASES, Case};
+use plunge_peers::say;
 
 use super::exact::{counts, heap};
 use super::plots::{cases, tasks, waits};
@@ -21,7 +22,7 @@ const BASELINE: &str = "old design";
 /// Makes the report of a record that is on disk.
 pub fn run(record: &Path, to: Option<&Path>) -> Result<(), Failure> {
     let lines = read(record)?;
-    println!("report: {}", write(record, to, &lines)?.display());
+    say!("report: {}", write(record, to, &lines)?.display());
     Ok(())
 }
 
@@ -106,7 +107,8 @@ fn verdict(lines: &[Line]) -> String {
     let said = lines.iter().filter_map(|line| match line {
         Line::Failed { .. } => Some(("bad", line.failure()?)),
         Line::Bar { verdict } if verdict.ends_with("MISSED") => Some(("bad", verdict.clone())),
-        Line::Bar { verdict } => Some(("good", verdict.clone())),
+        Line::Bar { verdict } if verdict.ends_with("reached") => Some(("good", verdict.clone())),
+        Line::Bar { verdict } => Some(("soft", verdict.clone())),
         _ => None,
     });
     let mut rows: Vec<(&str, String)> = said.collect();
@@ -144,8 +146,7 @@ fn baseline(lines: &[Line]) -> String {
 }
 
 fn beside_baseline(case: &Case, part: &Part<'_>) -> Option<String> {
-    let find = |name: &str| part.rows.iter().find(|row| row.subject == name);
-    let (ours, theirs) = (find(OURS)?, find(BASELINE)?);
+    let (ours, theirs) = (part.row(OURS)?, part.row(BASELINE)?);
     let unit = |row: &Row<'_>| short(case.in_unit(row.time().0).0);
     let wait = |row: &Row<'_>| row.wait(99.0).map_or(String::new(), short);
     Some(format!(

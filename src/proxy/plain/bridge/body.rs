@@ -1,9 +1,9 @@
 //! The body of an answer on its way, with what it holds.
 //!
 //! Promise: the connection to the upstream is free again with the last frame, and closed if that does not
-//! come; a body that stands still for too long, or takes too long in all, ends.
-//! What a client does not take for too long is for the clock of its connection.
-//! Cost: a timer, set anew with each frame.
+//! come; a body that stands still for too long, or takes too long in all, ends, but not with its last frame there.
+//! What a client does not take for too long is for the clock of its connection, and no fault of the upstream's.
+//! Cost: a timer, set anew whenever the upstream is waited for.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -16,6 +16,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::channel::Channel;
 use super::pulse::{Busy, Standing};
+use super::send;
 use super::upload::{Progress, without_forbidden};
 use crate::proxy::plain::access::Entry;
 use crate::proxy::plain::counts::Counts;
@@ -48,11 +49,11 @@ pub enum Words {
     /// The proxy's own.
     Own(Full<Bytes>),
     /// The upstream's.
-    Passed(Box<Passed>),
+    Download(Box<Download>),
 }
 
 /// An upstream's body.
-pub struct Passed {
+pub struct Download {
     body: Incoming,
     /// What of it was read and is still to be given.
     rest: Bytes,
@@ -63,7 +64,11 @@ pub struct Passed {
     flight: Flight<Arc<Upstream>>,
     upload: Arc<Progress>,
     deadline: Deadline,
-    /// Rings when that is over.
+    /// When its head came.
+    head_at: Instant,
+    /// Since when the upstream is waited for, if it is.
+    silent_since: Option<Instant>,
+    /// Rings when the deadline is over.
     timer: Pin<Box<Sleep>>,
 }
 
@@ -101,7 +106,7 @@ impl Words {
     fn is_over(&self) -> bool {
         match self {
             Self::Own(own) => own.is_end_stream(),
-            Self::Passed(passed) => passed.is_read() && passed.rest.is_empty(),
+            Self::Download(theirs) => theirs.is_read() && theirs.rest.is_empty(),
         }
     }
 
@@ -109,15 +114,15 @@ impl Words {
     pub fn patience(&self) -> Option<Duration> {
         match self {
             Self::Own(_) => None,
-            Self::Passed(passed) => {
-                let idle = passed.flight.options().timeouts.idle;
+            Self::Download(theirs) => {
+                let idle = theirs.flight.options().timeouts.idle;
                 Some(idle.saturating_mul(2).min(LONGEST_PATIENCE))
             }
         }
     }
 }
 
-impl Passed {
+impl Download {
     /// A body that may stand still for as long as its upstream may be silent, of an answer to a request that `begun`
     /// then.
     pub fn new(
@@ -127,9 +132,9 @@ impl Passed {
         upload: Arc<Progress>,
         begun: Instant,
     ) -> Self {
-        let limits = &flight.options().timeouts;
+        let (limits, now) = (&flight.options().timeouts, Instant::now());
         let mut deadline = Deadline::new(limits, begun);
-        deadline.progress(limits, Instant::now());
+        deadline.progress(limits, now);
         Self {
             left: body.size_hint().exact(),
             body,
@@ -140,6 +145,8 @@ impl Passed {
             upload,
             timer: Box::pin(sleep_until(deadline.expires())),
             deadline,
+            head_at: now,
+            silent_since: None,
         }
     }
 
@@ -155,43 +162,71 @@ impl Passed {
         if !self.rest.is_empty() {
             return Poll::Ready(Some(Ok(self.piece())));
         }
-        let mut is_upstreams = true;
+        let (mut is_upstreams, mut is_end) = (true, false);
         let fault: BoxError = match Pin::new(&mut self.body).poll_frame(context) {
             Poll::Ready(Some(Ok(frame))) => {
-                let (now, limits) = (Instant::now(), &self.flight.options().timeouts);
-                match self.deadline.expired(now) {
+                self.silent_since = None;
+                match self.deadline.expired(Instant::now()) {
                     // An answer that flows may be its client's doing; only silence is the upstream's.
-                    Some(Expired::Overall | Expired::Response) => {
+                    Some(Expired::Overall | Expired::Response) if !self.is_last(&frame) => {
                         is_upstreams = false;
                         "the answer took too long".into()
                     }
-                    _ => {
-                        self.deadline.progress(limits, now);
-                        self.timer.as_mut().reset(self.deadline.expires());
-                        return Poll::Ready(Some(Ok(self.passed(frame))));
-                    }
+                    _ => return Poll::Ready(Some(Ok(self.first_of(frame)))),
                 }
             }
             Poll::Ready(None) => {
                 self.is_read = true;
                 return Poll::Ready(None);
             }
-            Poll::Ready(Some(Err(error))) => error.into(),
+            Poll::Ready(Some(Err(error))) => {
+                is_end = send::is_end(&error);
+                error.into()
+            }
             Poll::Pending => {
+                let since = self.silent_since();
                 std::task::ready!(self.timer.as_mut().poll(context));
-                let expired = self.deadline.expired(Instant::now());
-                is_upstreams = expired.is_none_or(|limit| limit == Expired::Idle);
+                let now = Instant::now();
+                is_upstreams = match self.deadline.expired(now) {
+                    // It fell silent for longer than it had spoken.
+                    Some(Expired::Overall | Expired::Response) => {
+                        now - since >= since - self.head_at
+                    }
+                    _ => true,
+                };
                 "the upstream fell silent, or its answer took too long".into()
             }
         };
-        // Where it was the client's part that broke off, the upstream is not blamed.
-        if is_upstreams && self.upload.fault().is_none() {
-            self.flight.failed();
+        // Where it is the client's part that is waited for, or broke off, the upstream is not blamed.
+        if is_upstreams && self.upload.fault().is_none() && !self.upload.waits_for_client() {
+            match is_end {
+                true => self.flight.lost(),
+                false => self.flight.failed(),
+            }
         }
         Poll::Ready(Some(Err(fault)))
     }
 
-    fn passed(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
+    /// Whether nothing comes after this frame.
+    fn is_last(&self, frame: &Frame<Bytes>) -> bool {
+        let length = frame.data_ref().map(|data| data.len() as u64);
+        // Trailers have none.
+        length.is_none() || length == self.left || self.body.is_end_stream()
+    }
+
+    /// Since when the upstream is waited for: from here on, if its last frame was only just asked to be followed. What its
+    /// client took to do that is not its own silence.
+    fn silent_since(&mut self) -> Instant {
+        *self.silent_since.get_or_insert_with(|| {
+            let now = Instant::now();
+            self.deadline.progress(&self.flight.options().timeouts, now);
+            self.timer.as_mut().reset(self.deadline.expires());
+            now
+        })
+    }
+
+    /// What of a frame goes on at once.
+    fn first_of(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
         match frame.into_data() {
             Ok(data) => {
                 let length = data.len() as u64;
@@ -210,7 +245,7 @@ impl Passed {
     }
 }
 
-impl Drop for Passed {
+impl Drop for Download {
     fn drop(&mut self) {
         // A request that is still on its way would be in the way of the next.
         let is_free = self.is_read() && self.upload.is_over();
@@ -233,7 +268,7 @@ impl Body for Answer {
         let this = self.get_mut();
         let polled = match &mut this.words {
             Words::Own(own) => Pin::new(own).poll_frame(context).map_err(Into::into),
-            Words::Passed(passed) => passed.poll_frame(context),
+            Words::Download(theirs) => theirs.poll_frame(context),
         };
         if let Some(standing) = &this.standing {
             standing.asked(polled.is_ready());
@@ -248,7 +283,7 @@ impl Body for Answer {
     fn is_end_stream(&self) -> bool {
         match &self.words {
             Words::Own(own) => own.is_end_stream(),
-            Words::Passed(passed) => passed.rest.is_empty() && passed.body.is_end_stream(),
+            Words::Download(theirs) => theirs.rest.is_empty() && theirs.body.is_end_stream(),
         }
     }
 
@@ -256,7 +291,7 @@ impl Body for Answer {
         match &self.words {
             Words::Own(own) => own.size_hint(),
             // Hyper asks before the first frame.
-            Words::Passed(passed) => passed.body.size_hint(),
+            Words::Download(theirs) => theirs.body.size_hint(),
         }
     }
 }

@@ -7,11 +7,11 @@ use tokio::time::Instant;
 
 use super::body::{Answer, Words};
 use super::fields;
-use super::pass::{Given, pass};
 use super::place::{Placed, authority};
 use super::pulse::Busy;
 use super::reply;
 use super::requests::Refused;
+use super::tries::{Given, ask};
 use crate::proxy::plain::access::Entry;
 use crate::proxy::plain::counts::Counts;
 use crate::proxy::plain::refusal::Refusal;
@@ -55,17 +55,19 @@ pub async fn forward(visit: Visit<'_>) -> Response<Answer> {
     };
     let upstream = placed.as_ref().ok();
     let upstream = upstream.map(|placed| placed.route.upstream.clone());
+    let mut unanswered = Unanswered(Some(worker));
     let given = match placed {
         Ok(placed) => sent(request, peer, worker.index, &rules, placed, begun).await,
         Err(refusal) => Err(refusal),
     };
     let answer = match given {
-        Ok(given) => reply::passed(given),
+        Ok(given) => reply::of_upstream(given),
         Err(refusal) => {
             Counts::count(&worker.counts.refused);
             reply::own(refusal, is_head)
         }
     };
+    unanswered.0 = None;
     let (status, time) = (answer.status().as_u16(), begun.elapsed());
     worker.counts.answer(status);
     if let Some(upstream) = upstream {
@@ -84,6 +86,17 @@ pub async fn forward(visit: Visit<'_>) -> Response<Answer> {
         reply::close(&mut answer);
     }
     answer
+}
+
+/// A request that is given up, if it is dropped as such: its client left.
+struct Unanswered<'a>(Option<&'a Worker>);
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        if let Some(worker) = self.0 {
+            Counts::count(&worker.counts.broken);
+        }
+    }
 }
 
 /// The request's line in the log, if there is one.
@@ -123,5 +136,5 @@ async fn sent(
         fields::for_http1(&mut head.headers, body.is_end_stream());
     }
     placed.aim(&mut head)?;
-    pass(upstream, head, body, worker, limits.max_body_bytes, begun).await
+    ask(upstream, head, body, worker, limits.max_body_bytes, begun).await
 }

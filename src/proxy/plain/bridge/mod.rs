@@ -9,7 +9,6 @@ mod body;
 mod channel;
 mod fields;
 mod forward;
-mod pass;
 mod place;
 mod pulse;
 mod reply;
@@ -19,6 +18,8 @@ mod send;
 mod serve;
 mod sieve;
 mod streams;
+mod tasks;
+mod tries;
 mod upload;
 
 pub use channel::Channel;

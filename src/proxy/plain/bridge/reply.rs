@@ -11,9 +11,9 @@ use hyper::header::{
 };
 use hyper::{Response, StatusCode, Version};
 
-use super::body::{Passed, Words};
+use super::body::{Download, Words};
 use super::fields;
-use super::pass::Given;
+use super::tries::Given;
 use crate::proxy::plain::head::{Framing, MOST_FIELDS, Said};
 use crate::proxy::plain::refusal::Refusal;
 
@@ -33,15 +33,15 @@ pub fn is_clear(answer: &Response<Incoming>) -> bool {
 }
 
 /// What an upstream gave.
-pub fn passed(given: Given) -> Response<Words> {
+pub fn of_upstream(given: Given) -> Response<Words> {
     let (mut head, body) = given.answer.into_parts();
     fields::strip(&mut head.headers);
     if head.status == StatusCode::NO_CONTENT {
         head.headers.remove(CONTENT_LENGTH);
     }
     head.version = Version::default();
-    let passed = Passed::new(body, given.hold, given.flight, given.upload, given.begun);
-    Response::from_parts(head, Words::Passed(Box::new(passed)))
+    let body = Download::new(body, given.hold, given.flight, given.upload, given.begun);
+    Response::from_parts(head, Words::Download(Box::new(body)))
 }
 
 /// What the proxy says itself.

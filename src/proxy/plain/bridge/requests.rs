@@ -1,7 +1,8 @@
 //! The heads of a client's requests in HTTP/1.1, read before hyper reads them.
 //!
 //! Promise: a head that did not pass, or did not come in time, is replaced by one that ends the connection, in its
-//! turn: answers to requests before it are not cut off. A connection on which a head was begun is not idle.
+//! turn: answers to requests before it are not cut off. A connection on which a head was begun is not idle. What asks an
+//! upstream in HTTP/1.1 for another protocol is told to ask on a connection of its own.
 //! Cost: a timer for a head that comes in parts.
 
 use std::future::Future;
@@ -20,8 +21,9 @@ use crate::proxy::plain::shared::Shared;
 use crate::proxy::plain::wire::Outbox;
 use crate::sync::{Arc, AtomicU32, Mutex, Ordering};
 
-/// What stands for a head that did not pass.
+/// What stands for a head that did not pass, and for one whose answer has no body.
 const STAND_IN: &[u8] = b"GET / HTTP/1.1\r\nhost: refused\r\nconnection: close\r\n\r\n";
+const STAND_IN_FOR_HEAD: &[u8] = b"HEAD / HTTP/1.1\r\nhost: refused\r\nconnection: close\r\n\r\n";
 
 /// The reader.
 pub struct Requests {
@@ -70,10 +72,14 @@ impl Verdict {
         self.heads.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn refuses(&self, refusal: Refusal, entry: Option<Entry>) -> Judged {
+    /// Refuses what begins with these bytes.
+    fn refuses(&self, refusal: Refusal, bytes: &[u8], entry: Option<Entry>) -> Judged {
         *self.refused.lock() = Some(Refused { refusal, entry });
         self.passes();
-        Judged::StandIn(STAND_IN)
+        Judged::StandIn(match bytes.starts_with(b"HEAD ") {
+            true => STAND_IN_FOR_HEAD,
+            false => STAND_IN,
+        })
     }
 }
 
@@ -115,6 +121,13 @@ impl Judge for Requests {
                 });
                 Ok(None)
             }
+            // Hyper passes no other protocol on; a fresh connection, which goes there straight, does.
+            Ok(Some(request)) if request.upgrade && !request.route.upstream.options.h2 => {
+                self.begun = None;
+                let entry = Entry::of_head(rules.log.as_ref(), bytes, Some(&request));
+                let refused = self.verdict.refuses(refusal::MISDIRECTED, bytes, entry);
+                Ok(Some(refused))
+            }
             Ok(Some(request)) => {
                 self.verdict.passes();
                 Ok(Some(Judged::Head {
@@ -125,7 +138,7 @@ impl Judge for Requests {
             Err(refusal) => {
                 self.begun = None;
                 let entry = Entry::of_head(rules.log.as_ref(), bytes, None);
-                Ok(Some(self.verdict.refuses(refusal, entry)))
+                Ok(Some(self.verdict.refuses(refusal, bytes, entry)))
             }
         }
     }
@@ -137,11 +150,11 @@ impl Judge for Requests {
         ready!(begun.late.as_mut().poll(context));
         self.begun = None;
         let entry = Entry::of_head(self.shared.rules().log.as_ref(), bytes, None);
-        Poll::Ready(self.verdict.refuses(refusal::SLOW_CLIENT, entry))
+        Poll::Ready(self.verdict.refuses(refusal::SLOW_CLIENT, bytes, entry))
     }
 
     /// From here on the request itself is what is under way.
-    fn passed(&mut self) {
+    fn went_on(&mut self) {
         self.begun = None;
     }
 }

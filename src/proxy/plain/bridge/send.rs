@@ -12,26 +12,27 @@ use hyper::{Method, Request, Response};
 use tokio::time::{Instant, timeout_at};
 
 use super::body::Hold;
-use super::channel::{Channel, Failed, Outgoing, Turn};
+use super::channel::{Failed, Turn};
 use super::reply::is_clear;
 use super::upload::{Progress, Upload};
-use crate::PoolConnection;
-use crate::proxy::plain::exchange::no_connection;
-use crate::proxy::plain::lanes::{Flight, Lane, Upstream};
+use crate::proxy::plain::lanes::{Flight, Upstream};
+use crate::proxy::plain::leasing::{Aged, lease};
 use crate::proxy::plain::refusal::{self, Refusal};
-use crate::proxy::plain::sharing::has_stream;
 use crate::sync::Arc;
 
 /// Why there is no answer.
 pub enum Missed {
     /// Not a byte was written.
-    Unsent(Box<Request<Outgoing>>),
-    /// The upstream says that it did not look at it (RFC 9113, 8.7); its body, if nothing of that was read.
-    Refused(Option<Upload>),
-    /// The same, of one that is beyond the streams of its connection.
-    Crowded(Upload),
+    Unsent(Box<Request<Upload>>),
+    /// The upstream says that it did not look at it (RFC 9113, 8.7).
+    Refused {
+        /// Its body, if nothing of that was read.
+        body: Option<Upload>,
+        /// Whether that is because the connection ends.
+        is_leaving: bool,
+    },
     /// Nothing to write to.
-    NoConnection(Refusal, Box<Request<Outgoing>>),
+    NoConnection(Refusal, Box<Request<Upload>>),
     /// It may have been seen; the connection had served before, and ended without an answer.
     Stale,
     /// It may have been seen.
@@ -43,7 +44,7 @@ pub enum Missed {
 /// Sends it; over a `fresh` connection, one that served nobody.
 pub async fn send(
     flight: &mut Flight<Arc<Upstream>>,
-    request: Request<Outgoing>,
+    request: Request<Upload>,
     fresh: bool,
     overall: Instant,
 ) -> Result<(Response<Incoming>, Hold), Missed> {
@@ -51,22 +52,18 @@ pub async fn send(
     let limit = flight.options().timeouts.request;
     let lane = flight.lane();
     if flight.options().h2 {
-        let lease = match lane.sharing.share(&lane.channels).await {
+        let until = (Instant::now() + limit).min(overall);
+        let lease = match lane.sharing.share(&lane.channels, until).await {
             Ok(lease) => lease,
             Err(refusal) => return Err(missed(refusal, request)),
         };
-        let had_stream = has_stream(&lease);
-        let answer = answer(lease.turn(), request, limit, overall, lease.is_used()).await;
-        let answer = answer.map_err(|missed| match missed {
-            // There were more requests than streams before it: it may be one that was not sent yet.
-            Missed::Lost(refusal::LATE) if !had_stream => Missed::Blameless(refusal::BUSY),
-            // It was sent before the upstream had said how many streams it allows.
-            Missed::Refused(Some(body)) if !has_stream(&lease) => Missed::Crowded(body),
-            missed => missed,
-        })?;
+        let Some(turn) = lease.turn() else {
+            return Err(Missed::Unsent(Box::new(request)));
+        };
+        let answer = answer(turn, request, limit, overall, lease.is_used()).await?;
         return Ok((answer, Hold::Shared { _lease: lease }));
     }
-    let mut lease = match own(lane, fresh).await {
+    let mut lease = match lease(&lane.channels, fresh).await {
         Ok(lease) => lease,
         Err(refusal) => return Err(missed(refusal, request)),
     };
@@ -75,20 +72,9 @@ pub async fn send(
     Ok((answer, Hold::Own(lease)))
 }
 
-async fn own(lane: &Lane, fresh: bool) -> Result<PoolConnection<Channel>, Refusal> {
-    loop {
-        let lease = lane.channels.acquire().await;
-        match lease.map_err(|error| no_connection(&error))? {
-            // What was idle beside a dead one is not to be trusted.
-            lease if fresh && lease.is_used() => drop(lease.detach()),
-            lease => return Ok(lease),
-        }
-    }
-}
-
 async fn answer(
     turn: Turn<'_>,
-    request: Request<Outgoing>,
+    request: Request<Upload>,
     limit: Duration,
     overall: Instant,
     used: bool,
@@ -109,6 +95,8 @@ async fn answer(
     }
     Err(match progress.waits_for_client() {
         true => Missed::Blameless(refusal::SLOW_CLIENT),
+        // Hyper still had it: there was no stream for it, after all.
+        false if progress.is_untouched() => Missed::Blameless(refusal::BUSY),
         false => Missed::Lost(refusal::LATE),
     })
 }
@@ -118,7 +106,10 @@ fn lost(error: &hyper::Error, progress: &Progress, used: bool) -> Missed {
         return Missed::Blameless(fault);
     }
     match Said::of(error) {
-        Said::Refused => Missed::Refused(progress.taken_back()),
+        Said::Refused { is_leaving } => Missed::Refused {
+            body: progress.taken_back(),
+            is_leaving,
+        },
         Said::Nonsense => Missed::Lost(refusal::BAD_ANSWER),
         // It was there, and chose not to answer.
         Said::Reset => Missed::Lost(refusal::REFUSED),
@@ -127,11 +118,18 @@ fn lost(error: &hyper::Error, progress: &Progress, used: bool) -> Missed {
     }
 }
 
+/// Whether an answer broke off because its connection ended.
+pub fn is_end(error: &hyper::Error) -> bool {
+    !matches!(Said::of(error), Said::Nonsense | Said::Reset)
+}
+
 /// What an upstream said instead of an answer. Of a request that still waits for its stream when GOAWAY comes hyper
 /// says no more than that it is gone: that is nothing, too, though nobody looked at it.
 enum Said {
     /// That it did not look at the request.
-    Refused,
+    Refused {
+        is_leaving: bool,
+    },
     /// That this one is not answered.
     Reset,
     /// What is no answer.
@@ -150,8 +148,14 @@ impl Said {
                 return Self::of_h2(cause);
             }
             let io = cause.downcast_ref::<io::Error>();
-            // What a sieve says of a head that did not pass.
-            if io.is_some_and(|error| error.kind() == io::ErrorKind::InvalidData) {
+            // What a sieve says of a head that did not pass, and hyper of a chunk.
+            let is_nonsense = |kind| {
+                matches!(
+                    kind,
+                    io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput
+                )
+            };
+            if io.is_some_and(|error| is_nonsense(error.kind())) {
                 return Self::Nonsense;
             }
             source = cause.source();
@@ -162,8 +166,10 @@ impl Said {
     fn of_h2(error: &h2::Error) -> Self {
         match error.is_remote() {
             // Told of a stream, it says that this one is beyond the last that is served.
-            true if error.is_go_away() => Self::Refused,
-            true if error.reason() == Some(h2::Reason::REFUSED_STREAM) => Self::Refused,
+            true if error.is_go_away() => Self::Refused { is_leaving: true },
+            true if error.reason() == Some(h2::Reason::REFUSED_STREAM) => {
+                Self::Refused { is_leaving: false }
+            }
             true => Self::Reset,
             false if error.is_library() => Self::Nonsense,
             false => Self::Nothing,

@@ -36,7 +36,7 @@ pub trait Judge: Unpin {
     }
 
     /// A head went on.
-    fn passed(&mut self) {}
+    fn went_on(&mut self) {}
 
     /// The stream ended within a head.
     ///
@@ -134,7 +134,7 @@ impl<J: Judge> Sieve<J> {
         };
         if let Some(next) = next {
             if matches!(self.state, State::Passing { .. }) {
-                self.judge.passed();
+                self.judge.went_on();
             }
             self.state = next;
         }

@@ -87,12 +87,17 @@ impl Progress {
 
     /// Whether the next one is the client's to send.
     pub fn waits_for_client(&self) -> bool {
-        self.moves.is_clients_turn()
+        self.moves.is_clients_turn() && !self.is_over()
     }
 
     /// Whether nothing more of it goes on.
     pub fn is_over(&self) -> bool {
         self.moves.is_whole()
+    }
+
+    /// Whether nobody asked for any of it yet, nor let it go.
+    pub fn is_untouched(&self) -> bool {
+        self.frames() == 0 && !self.waits_for_client() && !self.is_over()
     }
 
     /// The body, to go another way, if nothing of it was read.

@@ -1,7 +1,7 @@
 //! Header fields that mean something between two hops, and the lines they stand in.
 //!
 //! Promise: what belongs to one connection stays there, and so does what `Connection` names.
-//! Cost: a field that means nothing here is one comparison of lengths.
+//! Cost: a field that means nothing here is one comparison of lengths, and of a letter.
 
 use httparse::Header;
 

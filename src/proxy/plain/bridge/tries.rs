@@ -2,24 +2,32 @@
 //!
 //! Promise: a request goes over another connection only if not a byte of it was written; if the upstream says that it
 //! did not look at it and nothing of its body was read; or if it has no body, a second time does no harm, and the
-//! connection had served before, or may have: in h2 it is shared from the start.
+//! connection had served before, or may have: in h2 it is shared from the start. Who did not look at it is asked again
+//! only where nobody else is there, and after a pause.
+
+use std::time::Duration;
 
 use hyper::body::{Body, Incoming};
 use hyper::http::request::Parts;
 use hyper::{Request, Response};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::body::Hold;
 use super::send::{Missed, send};
 use super::upload::{Progress, Upload};
 use crate::proxy::plain::lanes::{Flight, Upstream};
+use crate::proxy::plain::leasing::blames;
 use crate::proxy::plain::refusal::{self, Refusal};
-use crate::sync::Arc;
+use crate::resilience::Backoff;
+use crate::sync::{Arc, AtomicU64, Ordering};
 
 /// How often a request of which nothing was seen is sent again.
 const MOST_AGAIN: u32 = 2;
-/// How often one that came beyond the streams of a new connection is.
-const MOST_CROWDED: u32 = 16;
+/// How long it waits at most before it goes to the same address again, and at the last.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(100));
+
+/// No two requests that were refused together come back together.
+static SEEDS: AtomicU64 = AtomicU64::new(0);
 
 /// An answer that an upstream gave.
 pub struct Given {
@@ -32,25 +40,28 @@ pub struct Given {
     pub begun: Instant,
 }
 
-/// The state of a request that is passed on.
-struct Passing {
+/// What was tried for a request, and what may be.
+struct Tries {
     upstream: Arc<Upstream>,
+    worker: usize,
     /// A second head, where there may be a second time.
     spare: Option<Parts>,
     /// Whether a second time does no harm, even if the first was seen.
     is_replayable: bool,
     /// Addresses that could not be reached.
     tried: u64,
+    /// Addresses that did not look at it.
+    refused: u64,
+    pauses: Option<Backoff>,
     /// What the client is told if there is none left.
     last: Refusal,
     again: u32,
-    crowded: u32,
     /// Whether a connection that served before is not to be trusted.
     fresh: bool,
 }
 
-/// Passes a request on to an upstream, with at most so many bytes of its body.
-pub async fn pass(
+/// Asks an upstream, with at most so many bytes of its body.
+pub async fn ask(
     upstream: Arc<Upstream>,
     head: Parts,
     body: Incoming,
@@ -59,23 +70,24 @@ pub async fn pass(
     begun: Instant,
 ) -> Result<Given, Refusal> {
     let is_bare = body.is_end_stream();
-    let mut passing = Passing {
+    let mut tries = Tries {
         spare: (is_bare || upstream.options.h2).then(|| head.clone()),
         is_replayable: is_bare && head.method.is_idempotent(),
         upstream,
+        worker,
         tried: 0,
+        refused: 0,
+        pauses: None,
         last: refusal::NO_ADDRESS,
         again: 0,
-        crowded: 0,
         fresh: false,
     };
-    let overall = begun + passing.upstream.options.timeouts.overall;
+    let overall = begun + tries.upstream.options.timeouts.overall;
     let mut request = Request::from_parts(head, Upload::new(body, max_body_bytes));
     loop {
-        let picked = Upstream::pick(&passing.upstream, worker, passing.tried, Instant::now());
-        let mut flight = picked.ok_or(passing.last)?;
+        let mut flight = tries.flight().await?;
         let upload = request.body().progress();
-        match send(&mut flight, request, passing.fresh, overall).await {
+        match send(&mut flight, request, tries.fresh, overall).await {
             Ok((answer, hold)) => {
                 flight.answered(answer.status().as_u16());
                 return Ok(Given {
@@ -86,12 +98,27 @@ pub async fn pass(
                     begun,
                 });
             }
-            Err(missed) => request = passing.again(missed, &mut flight)?,
+            Err(missed) => request = tries.again(missed, &mut flight)?,
         }
     }
 }
 
-impl Passing {
+impl Tries {
+    /// The way to an address; to one that refused the request only where no other is left, and not at once.
+    async fn flight(&mut self) -> Result<Flight<Arc<Upstream>>, Refusal> {
+        if let Some(flight) = self.pick(self.tried | self.refused) {
+            return Ok(flight);
+        }
+        if let Some(pauses) = &mut self.pauses {
+            sleep(pauses.fail()).await;
+        }
+        self.pick(self.tried).ok_or(self.last)
+    }
+
+    fn pick(&self, but_for: u64) -> Option<Flight<Arc<Upstream>>> {
+        Upstream::pick(&self.upstream, self.worker, but_for, Instant::now())
+    }
+
     /// The request once more, if it may be sent again.
     fn again(
         &mut self,
@@ -107,14 +134,24 @@ impl Passing {
                 (self.again, self.fresh) = (self.again + 1, true);
                 return Ok(*request);
             }
-            Missed::Refused(Some(body)) if self.again < MOST_AGAIN => {
+            Missed::Refused {
+                body: Some(body),
+                is_leaving,
+            } if self.again < MOST_AGAIN => {
                 self.again += 1;
-                return self.once_more(body);
+                // One that goes is not asked again anyway: the next connection is another.
+                if !is_leaving {
+                    flight.refused();
+                    self.avoid(flight.bit());
+                }
+                let head = self.spare.clone().ok_or(refusal::REFUSED)?;
+                return Ok(Request::from_parts(head, body));
             }
-            Missed::Crowded(body) if self.crowded < MOST_CROWDED => {
-                self.crowded += 1;
-                return self.once_more(body);
-            }
+            // It may go when it likes; what it read of the body by then is lost.
+            Missed::Refused {
+                body: None,
+                is_leaving: true,
+            } => return Err(refusal::REFUSED),
             Missed::Stale if self.is_replayable && !self.fresh => {
                 self.fresh = true;
                 if let Some(head) = self.spare.clone() {
@@ -122,19 +159,26 @@ impl Passing {
                 }
                 refusal::BROKEN
             }
-            // It may refuse what it likes, and go when it likes.
-            Missed::Refused(_) | Missed::Crowded(_) => return Err(refusal::REFUSED),
+            // It may refuse what it likes, but not for ever.
+            Missed::Refused { .. } => refusal::REFUSED,
             Missed::Unsent(_) | Missed::Stale => refusal::BROKEN,
             Missed::Lost(refusal) => refusal,
         };
-        flight.failed();
+        match refusal {
+            refusal::BROKEN => flight.lost(),
+            _ => flight.failed(),
+        }
         Err(refusal)
     }
 
-    /// The same head before a body of which nothing was read.
-    fn once_more(&self, body: Upload) -> Result<Request<Upload>, Refusal> {
-        let head = self.spare.clone().ok_or(refusal::REFUSED)?;
-        Ok(Request::from_parts(head, body))
+    /// Leaves an address to the last, and gives it time.
+    fn avoid(&mut self, address: u64) {
+        (self.refused, self.last) = (self.refused | address, refusal::REFUSED);
+        self.pauses.get_or_insert_with(|| {
+            // Relaxed: a number that is given out once.
+            let seed = SEEDS.fetch_add(1, Ordering::Relaxed);
+            Backoff::new(PAUSES.0, PAUSES.1, seed)
+        });
     }
 
     /// An address cannot be reached: whether there is another.
@@ -143,8 +187,8 @@ impl Passing {
         refusal: Refusal,
         flight: &mut Flight<Arc<Upstream>>,
     ) -> Result<(), Refusal> {
-        if refusal != refusal::BUSY {
-            flight.unreachable();
+        if blames(refusal) {
+            flight.unreachable(refusal);
         }
         (self.tried, self.last) = (self.tried | flight.bit(), refusal);
         let others = self.upstream.options.targets.len() as u32;

@@ -1,0 +1,84 @@
+//! `/readyz` says whether the next request would be served.
+
+use std::time::{Duration, Instant};
+
+use hyper::Method;
+use plunge::proxy::{Mode, ServeOptions, Server};
+use plunge::resilience::ProbeOptions;
+use plunge::transport::Command;
+use serde_json::json;
+
+use crate::client::Client;
+use crate::fixture::{PATIENCE, http_options, marker, options, python, script, start_with, stats};
+use crate::upstream::Stage;
+
+async fn ready(server: &Server) -> u16 {
+    let admin = Client::new(server.admin_address());
+    let reply = admin.open(Method::GET, "/readyz", Default::default()).await;
+    reply.status().as_u16()
+}
+
+/// Waits until it says this.
+async fn says(server: &Server, status: u16) {
+    let begun = Instant::now();
+    while ready(server).await != status {
+        assert!(begun.elapsed() < PATIENCE, "not {status}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_server_over_http_that_went_away_is_noticed_without_a_call_and_so_is_its_return() {
+    for mode in [Mode::Shared, Mode::Stateless] {
+        let stage = Stage::open(|_| None).await;
+        let address = stage.address;
+        let (server, client) = start_with(ServeOptions {
+            probe: ProbeOptions {
+                interval: Duration::from_millis(100),
+                patience: Duration::from_millis(100),
+                ..ProbeOptions::default()
+            },
+            ..http_options(address, mode)
+        })
+        .await;
+        assert_eq!(ready(&server).await, 200);
+        drop(stage);
+        says(&server, 503).await;
+        let _stage = Stage::open_at(address, |_| None).await;
+        says(&server, 200).await;
+        assert_eq!(client.call(1, "any", json!({})).await.text(), "called");
+    }
+}
+
+#[tokio::test]
+async fn where_no_child_is_kept_none_has_to_be_there() {
+    let options = ServeOptions {
+        min_idle: 0,
+        ..options(script("plunge-test", &[]), Mode::Shared)
+    };
+    let (server, client) = start_with(options).await;
+    // It died too soon to be replaced before somebody needs it.
+    while stats(server.admin_address()).await["children"] != json!([]) {
+        client.call(1, "die", json!({})).await;
+    }
+    assert_eq!(ready(&server).await, 200);
+    assert_eq!(client.call(2, "echo", json!({})).await.status, 200);
+}
+
+#[tokio::test]
+async fn sessions_that_could_not_begin_are_told_of() {
+    let program = std::env::temp_dir().join(marker("ready-session"));
+    std::os::unix::fs::symlink(python(), &program).unwrap();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/proxy/child.py");
+    let command = Command::new(&program).arg(script);
+    let (server, client) = start_with(options(command, Mode::Session)).await;
+    assert_eq!(ready(&server).await, 200);
+    std::fs::remove_file(&program).unwrap();
+    // It takes the child that waited, and no other can be started.
+    let session = client.begin().await;
+    says(&server, 503).await;
+    assert_eq!(session.call(1, "echo", json!({})).await.status, 200);
+    std::os::unix::fs::symlink(python(), &program).unwrap();
+    says(&server, 200).await;
+    std::fs::remove_file(&program).unwrap();
+}
