@@ -316,6 +316,7 @@ impl<T: Send + 'static> Shared<T> {
             waiting: queue.waiting,
             max_connections: capacity.limit(),
             capacity_free: capacity.free(),
+            paused: queue.paused,
             closed: body.is_closed() || body.is_forked(),
             ..self.counted(acquired)
         }

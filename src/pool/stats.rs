@@ -28,6 +28,8 @@ pub struct PoolStats {
     pub max_connections: u32,
     /// How many more may be opened now.
     pub capacity_free: u32,
+    /// Whether no connection is opened for a moment, because a dial failed.
+    pub paused: bool,
     /// Whether the pool is closed.
     pub closed: bool,
     /// Connections handed to callers so far.

@@ -120,7 +120,7 @@ impl Guard {
     fn note_in_session(&self, admission: Admission, outcome: Outcome, now: Instant) -> bool {
         let mut sessions = self.sessions.lock();
         let counted = sessions.record(admission, outcome, now);
-        if sessions.state() == BreakerState::Closed {
+        if sessions.state(now) == BreakerState::Closed {
             return counted;
         }
         let options = sessions.options();
@@ -174,12 +174,12 @@ impl Guard {
 
     /// Whether no call is let in now.
     pub fn is_open(&self) -> bool {
-        self.breaker.lock().state() == BreakerState::Open
+        self.breaker.lock().rejects(Instant::now())
     }
 
     /// In which state the breaker is.
     pub fn state(&self) -> BreakerState {
-        self.breaker.lock().state()
+        self.breaker.lock().state(Instant::now())
     }
 
     /// How often it opened.
@@ -191,7 +191,10 @@ impl Guard {
     pub fn snapshot(&self) -> Value {
         let (state, opened) = {
             let breaker = self.breaker.lock();
-            (breaker.state().as_str(), breaker.times_opened())
+            (
+                breaker.state(Instant::now()).as_str(),
+                breaker.times_opened(),
+            )
         };
         // Relaxed: counts for a page.
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);

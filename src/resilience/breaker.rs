@@ -1,17 +1,18 @@
 //! A circuit breaker: an upstream that fails is left alone for a while.
 //!
-//! Promise: while it is open no call is made; then one probe is, and its end decides. The end of a call
-//! that began before the breaker turned counts for nothing. What broke off under many calls is one failure, unless
+//! Promise: while it is open no call is made; then one probe is in each cooldown, and the first end of any decides,
+//! however long they last. The end of a call that began before the breaker turned counts for nothing. What broke off under many calls is one failure, unless
 //! another call that was under way then ends well later: what it outlived was not common to all, and each counts.
-//! An answer that may last for long is a success as it begins; if it breaks off, that is a failure all the same.
+//! An answer that may last for long is a success as it begins; if it breaks off, that is a failure all the same, and
+//! a pause that it ended too early is twice as long the next time.
 //!
 //! | state    | a call is               | leaves for                                                  |
 //! |----------|-------------------------|-------------------------------------------------------------|
 //! | closed   | admitted                | open: so many failures in a row, or too large a share       |
 //! | open     | rejected                | half-open: the first call after the cooldown is the probe   |
-//! | half-open| rejected; one probe is under way | closed: the probe succeeds; open, for twice as long: it fails |
+//! | half-open| rejected; a probe is under way | closed: a probe succeeds; open, for twice as long: one fails |
 //!
-//! A probe that is given up, or that says nothing for a whole cooldown, makes room for the next.
+//! A probe that is given up, or that says nothing for a whole cooldown, makes room for the next, beside which it counts.
 
 use std::time::Duration;
 
@@ -83,6 +84,8 @@ pub struct Began {
     in_a_row: u32,
     /// Successes up to it.
     successes: u64,
+    /// The pause that it ended, if it was a probe.
+    pause: Option<Duration>,
 }
 
 /// No call may be made now.
@@ -167,9 +170,9 @@ impl CircuitBreaker {
                     retry_after: until.saturating_duration_since(now),
                 });
             }
-            State::Open { .. } | State::HalfOpen { .. } => self.enter(State::HalfOpen {
-                until: now + self.cooldown,
-            }),
+            State::Open { .. } => self.enter(self.probed(now)),
+            // No turn: the end of a probe that is late says as much as that of this one.
+            State::HalfOpen { .. } => self.state = self.probed(now),
         }
         Ok(Admission {
             turn: self.turn,
@@ -213,22 +216,29 @@ impl CircuitBreaker {
                 self.in_a_row = 0;
                 self.successes += 1;
                 self.window.clear(now);
+                self.window.add(true, now);
                 self.enter(State::Closed);
             }
             (State::HalfOpen { .. }, Outcome::Failure | Outcome::Lost) => {
-                self.cooldown = (self.cooldown * 2).min(self.options.longest_cooldown);
+                self.cooldown = self.longer(self.cooldown);
                 self.open(now);
             }
-            // The next caller may probe at once.
-            (State::HalfOpen { .. }, Outcome::Abandoned) => self.enter(State::Open { until: now }),
+            // The next caller may probe at once; probes that are under way count on.
+            (State::HalfOpen { .. }, Outcome::Abandoned) => {
+                self.state = State::HalfOpen { until: now };
+            }
         }
         true
     }
 
-    /// Notes that the answer to a call began: a success, whose end may be far. `None`: the call began before the
-    /// breaker turned, and says nothing.
+    /// Notes that the answer to a call began: a success, whose end may be far. What broke off under the call is
+    /// outlived by it now, and not at its end. `None`: the call began before the breaker turned, and says nothing.
     pub fn began(&mut self, admission: Admission, now: Instant) -> Option<Began> {
         let in_a_row = self.in_a_row;
+        let pause = match self.state {
+            State::HalfOpen { .. } => Some(self.cooldown),
+            _ => None,
+        };
         if !self.record(admission, Outcome::Success, now) {
             return None;
         }
@@ -240,6 +250,7 @@ impl CircuitBreaker {
             at: now,
             in_a_row,
             successes: self.successes,
+            pause,
         })
     }
 
@@ -251,6 +262,7 @@ impl CircuitBreaker {
             at,
             in_a_row,
             successes,
+            pause,
         } = began;
         if admission.turn != self.turn {
             return false;
@@ -263,6 +275,9 @@ impl CircuitBreaker {
             // Nobody else fared better meanwhile.
             if self.successes == successes {
                 self.in_a_row += in_a_row;
+            }
+            if let Some(pause) = pause {
+                self.cooldown = self.longer(pause);
             }
         }
         self.record(admission, Outcome::Failure, now)
@@ -304,12 +319,12 @@ impl CircuitBreaker {
         }
     }
 
-    /// The state now.
-    pub fn state(&self) -> BreakerState {
+    /// The state now; one whose pause is over is half-open, though nobody asked since.
+    pub fn state(&self, now: Instant) -> BreakerState {
         match self.state {
             State::Closed => BreakerState::Closed,
-            State::Open { .. } => BreakerState::Open,
-            State::HalfOpen { .. } => BreakerState::HalfOpen,
+            State::Open { until } if now < until => BreakerState::Open,
+            State::Open { .. } | State::HalfOpen { .. } => BreakerState::HalfOpen,
         }
     }
 
@@ -331,6 +346,18 @@ impl CircuitBreaker {
         self.enter(State::Open {
             until: now + self.cooldown,
         });
+    }
+
+    /// The state as a probe begins.
+    fn probed(&self, now: Instant) -> State {
+        State::HalfOpen {
+            until: now + self.cooldown,
+        }
+    }
+
+    /// The pause after one that was too short.
+    fn longer(&self, pause: Duration) -> Duration {
+        (pause * 2).min(self.options.longest_cooldown)
     }
 
     fn enter(&mut self, state: State) {

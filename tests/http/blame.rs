@@ -1,12 +1,12 @@
 //! Who is blamed for what: an upstream for what it does, and for nothing else; and how it comes back.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
 use crate::fixture::{
-    Origin, PATIENCE, Talk, addresses, ask, eventually, get, is_at_rest, options, status, upstream,
+    Origin, PATIENCE, Talk, addresses, eventually, get, is_at_rest, options, status, upstream,
 };
 use plunge::proxy::plain::{Gateway, UpstreamOptions};
 use plunge::transport::http::HttpTarget;
@@ -95,7 +95,7 @@ fn answers_that_break_off_in_their_middle_are_failures() {
 fn what_breaks_off_under_many_requests_at_once_is_one_failure() {
     const MANY: usize = 12;
     let heard = Arc::new(AtomicUsize::new(0));
-    let count = heard.clone();
+    let (count, together) = (heard.clone(), Barrier::new(MANY));
     let origin = Origin::scripted(move |talk, number| {
         while talk.head().is_some() {
             if number >= MANY {
@@ -103,10 +103,7 @@ fn what_breaks_off_under_many_requests_at_once_is_one_failure() {
                 continue;
             }
             count.fetch_add(1, Ordering::SeqCst);
-            // All end together.
-            while count.load(Ordering::SeqCst) < MANY {
-                std::thread::yield_now();
-            }
+            together.wait();
             return;
         }
     });
@@ -145,38 +142,6 @@ fn a_client_that_leaves_a_stream_is_counted_with_what_it_had() {
     assert_eq!((stats.answers[2], stats.broken), (1, 1));
     assert_eq!(addresses(&gateway)[0].failures, 0);
     assert_eq!(answers().sent_bytes, 4);
-}
-
-#[test]
-fn the_time_in_line_is_not_the_upstreams() {
-    let limit = Duration::from_secs(1);
-    let origin = Origin::scripted(|talk, _| {
-        let mut turn = 0;
-        while talk.head().is_some() {
-            turn += 1;
-            if turn == 1 {
-                talk.say("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n");
-                // The one in line waits for longer than an upstream may take.
-                std::thread::sleep(Duration::from_millis(1200));
-                talk.say("ok");
-            } else {
-                talk.say(OK);
-            }
-        }
-    });
-    let mut options = options(upstream(&[&origin]));
-    options.routes[0].upstream.max_connections = 1;
-    options.routes[0].upstream.acquire_timeout = PATIENCE;
-    options.routes[0].upstream.timeouts.request = limit;
-    let gateway = Gateway::start(options).unwrap();
-    let (first, _) = begin(&gateway);
-    let answer = ask(
-        &gateway,
-        "POST / HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 0\r\n\r\n",
-    );
-    assert_eq!(status(&answer), 200);
-    assert_eq!(addresses(&gateway)[0].failures, 0);
-    drop(first);
 }
 
 #[test]
@@ -226,9 +191,9 @@ fn a_dial_of_another_that_is_under_way_is_no_failure() {
     second.say(GET);
     eventually("it waits", || addresses(&gateway)[0].waiting == 1);
     // Late enough that the dial outlasts its patience.
-    while begun.elapsed() < Duration::from_millis(1500) {
-        std::thread::yield_now();
-    }
+    eventually("it is late", || {
+        begun.elapsed() >= Duration::from_millis(1500)
+    });
     drop(first);
     assert_eq!(status(&second.rest()), 503);
     assert_eq!(addresses(&gateway)[0].failures, 0);
@@ -247,4 +212,30 @@ fn an_address_that_answers_no_dial_is_late_and_to_blame() {
     assert_eq!(status(&get(&gateway, "/")), 504);
     assert_eq!(addresses(&gateway)[0].failures, 1);
     drop((waiting, listener));
+}
+
+#[test]
+fn an_address_where_nobody_listens_is_told_as_that_and_soon_left_alone() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let target = HttpTarget::parse(&url).unwrap();
+    let mut options = options(UpstreamOptions::new("nobody", vec![target]));
+    let upstream = &mut options.routes[0].upstream;
+    // Shorter than the pauses between dials.
+    upstream.acquire_timeout = Duration::from_millis(100);
+    upstream.breaker.cooldown = PATIENCE * 2;
+    upstream.breaker.longest_cooldown = PATIENCE * 2;
+    let gateway = Gateway::start(options).unwrap();
+    eventually("it is left alone", || {
+        let mut talks: Vec<Talk> = (0..20).map(|_| Talk::to(gateway.address())).collect();
+        for talk in &mut talks {
+            talk.say("GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+        }
+        for talk in &mut talks {
+            let answer = talk.rest();
+            assert!(!answer.contains("in use"), "{answer}");
+        }
+        addresses(&gateway)[0].ejections == 1
+    });
 }

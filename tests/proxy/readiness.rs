@@ -57,9 +57,10 @@ async fn a_server_over_http_that_went_away_is_noticed_without_a_call_and_so_is_i
 async fn where_no_child_is_kept_none_has_to_be_there() {
     let options = ServeOptions {
         min_idle: 0,
+        // However many deaths it takes.
         breaker: BreakerOptions {
-            failures: 1000,
-            least_calls: 1000,
+            failures: u32::MAX,
+            least_calls: u32::MAX,
             ..BreakerOptions::default()
         },
         ..options(script("plunge-test", &[]), Mode::Shared)
@@ -91,4 +92,26 @@ async fn sessions_that_could_not_begin_are_told_of() {
     std::os::unix::fs::symlink(python(), &program).unwrap();
     says(&server, 200).await;
     std::fs::remove_file(&program).unwrap();
+}
+
+#[tokio::test]
+async fn a_server_that_failed_too_often_is_ready_after_its_pause_though_nobody_asks() {
+    let options = ServeOptions {
+        min_idle: 0,
+        breaker: BreakerOptions {
+            failures: 1,
+            cooldown: Duration::from_millis(500),
+            ..BreakerOptions::default()
+        },
+        ..options(script("plunge-test", &[]), Mode::Session)
+    };
+    let (server, client) = start_with(options).await;
+    let session = client.begin().await;
+    let died = session.call(1, "die", json!({})).await;
+    assert_eq!(died.kind(), "child_died");
+    let upstream = &stats(server.admin_address()).await["upstream"];
+    assert_eq!(upstream["times_opened"], 1);
+    says(&server, 200).await;
+    let upstream = &stats(server.admin_address()).await["upstream"];
+    assert_eq!(upstream["breaker"], "half_open");
 }

@@ -20,6 +20,8 @@ use crate::{BoxError, IdleBytes, KeyedOptions, KeyedPool, OptionsError, Poolable
 
 /// Connections to one address that a worker opens at a time: more callers than these wait for one of them.
 const MOST_DIALS: u32 = 16;
+/// The pauses after dials that failed. Short: who leaves an address alone is its breaker, not its pool.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
 /// So much later than a dial its pool gives up, and so much later again whoever waits: each hears how it ended.
 const TO_HEAR: Duration = Duration::from_millis(100);
 
@@ -84,6 +86,7 @@ fn keyed<T: Send + 'static>(max_connections: u32) -> KeyedOptions<Site, T> {
                 .runtime(site.runtime.clone())
                 .max_connections(site.max_connections)
                 .max_connecting(MOST_DIALS)
+                .connect_backoff(PAUSES.0, PAUSES.1)
                 .connect_timeout(site.times.connect + TO_HEAR)
                 .acquire_timeout(site.times.patience())
                 .idle_timeout(site.times.idle)

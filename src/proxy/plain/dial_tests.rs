@@ -1,10 +1,10 @@
 //! Why a dial failed.
 
 use std::io;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::time::Duration;
 
-use super::{DialError, dial};
+use super::{DialError, dial, explained, has_way, is_own, telling};
 use crate::sync::Arc;
 use crate::transport::http::HttpTarget;
 
@@ -29,6 +29,32 @@ fn what_this_machine_lacks_is_told_from_what_an_upstream_does() {
     for refusal in [Errno::CONNREFUSED, Errno::HOSTUNREACH, Errno::TIMEDOUT] {
         assert!(!is_own(refusal), "{refusal}");
     }
+}
+
+#[test]
+fn of_several_addresses_the_one_that_is_away_tells_and_not_the_family_that_is_missing() {
+    use rustix::io::Errno;
+    let error = |code: Errno| io::Error::from_raw_os_error(code.raw_os_error());
+    let told = telling(Some(error(Errno::CONNREFUSED)), error(Errno::ADDRNOTAVAIL));
+    assert_eq!(told.kind(), io::ErrorKind::ConnectionRefused);
+    let told = telling(Some(error(Errno::ADDRNOTAVAIL)), error(Errno::CONNREFUSED));
+    assert_eq!(told.kind(), io::ErrorKind::ConnectionRefused);
+    assert!(is_own(&telling(
+        Some(error(Errno::MFILE)),
+        error(Errno::MFILE)
+    )));
+}
+
+#[test]
+fn where_this_machine_has_an_address_it_is_a_port_that_it_lacks() {
+    use rustix::io::Errno;
+    let lack = || io::Error::from_raw_os_error(Errno::ADDRNOTAVAIL.raw_os_error());
+    let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+    assert!(is_own(&explained(lack(), loopback)));
+    // An address of a link, without saying which: there is none to reach it from.
+    let nowhere = "[fe80::1]:1".parse().unwrap();
+    assert!(!has_way(nowhere));
+    assert!(!is_own(&explained(lack(), nowhere)));
 }
 
 #[tokio::test]

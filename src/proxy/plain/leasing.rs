@@ -1,7 +1,8 @@
 //! How a request gets a connection, and what its client is told if it gets none.
 //!
 //! Promise: who waits for what others hold waits for `acquire_timeout`; who waits for a connection that is being opened,
-//! for as long as that may take. An upstream is blamed for a dial that failed, and for nothing else.
+//! for as long as that may take, the pause after a dial that failed with it. An upstream is blamed for such a dial by
+//! whoever was told of it, and for nothing else.
 //! Cost: nothing over the pool's own acquire where a connection is free; else a timer and an allocation.
 
 use std::future::{Future, poll_fn};
@@ -76,8 +77,9 @@ async fn in_line<T: Send + 'static, R>(
 fn is_full<T: Send + 'static>(connections: &KeyHandle<Site, T>) -> bool {
     let stats = connections.pool().map(|pool| pool.stats());
     stats.is_ok_and(|stats| {
-        let is_closed = stats.open >= stats.max_connections || stats.connecting == 0;
-        is_closed && stats.waiting > stats.connecting
+        // None is opened, and not because one could not be: all that all upstreams may have are open.
+        let is_used_up = stats.connecting == 0 && !stats.paused;
+        (stats.open >= stats.max_connections || is_used_up) && stats.waiting > stats.connecting
     })
 }
 
@@ -90,9 +92,9 @@ fn no_connection(error: &AcquireError) -> Refusal {
         return refusal::NO_MEANS;
     }
     match error.kind() {
-        // A dial that is under way may be another's, and end well: only one that failed says something.
         AcquireErrorKind::TimedOut(_) if failed.is_none() => refusal::BUSY,
-        AcquireErrorKind::TimedOut(_) => refusal::LATE,
+        // The dial that failed was another's, who was told of it.
+        AcquireErrorKind::TimedOut(_) => refusal::NONE_IN_TIME,
         AcquireErrorKind::Connect if dial.is_some_and(DialError::is_late) => refusal::LATE,
         AcquireErrorKind::Connect => {
             tracing::debug!(%error, "no connection to an upstream");

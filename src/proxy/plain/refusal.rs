@@ -95,6 +95,11 @@ pub const NO_ADDRESS: Refusal = Refusal::new(
 pub const UNREACHABLE: Refusal = Refusal::new(502, "the upstream cannot be reached");
 /// All connections are in use.
 pub const BUSY: Refusal = Refusal::new(503, "every connection to the upstream is in use");
+/// None came free, and none could be opened.
+pub const NONE_IN_TIME: Refusal = Refusal::new(
+    504,
+    "no connection to the upstream came free, or could be opened, in time",
+);
 /// The system gives the proxy nothing to open one with.
 pub const NO_MEANS: Refusal = Refusal::new(
     503,

@@ -37,19 +37,19 @@ async fn failures_in_a_row_open_it_and_one_probe_at_a_time_closes_it() {
     ] {
         call(&mut breaker, outcome);
     }
-    assert_eq!(breaker.state(), BreakerState::Closed);
+    assert_eq!(breaker.state(Instant::now()), BreakerState::Closed);
     call(&mut breaker, Outcome::Failure);
-    assert_eq!(breaker.state(), BreakerState::Open);
+    assert_eq!(breaker.state(Instant::now()), BreakerState::Open);
     assert_eq!(breaker.admit(Instant::now()).unwrap_err().retry_after, S);
     advance(S).await;
     let probe = breaker.admit(Instant::now()).unwrap();
-    assert_eq!(breaker.state(), BreakerState::HalfOpen);
+    assert_eq!(breaker.state(Instant::now()), BreakerState::HalfOpen);
     assert!(
         breaker.admit(Instant::now()).is_err(),
         "one probe at a time"
     );
     breaker.record(probe, Outcome::Success, Instant::now());
-    assert_eq!(breaker.state(), BreakerState::Closed);
+    assert_eq!(breaker.state(Instant::now()), BreakerState::Closed);
 }
 
 #[tokio::test(start_paused = true)]
@@ -79,12 +79,12 @@ async fn too_large_a_share_of_failures_opens_it_and_old_ones_are_forgotten() {
     advance(11 * S).await;
     call(&mut breaker, Outcome::Success);
     call(&mut breaker, Outcome::Failure);
-    assert_eq!(breaker.state(), BreakerState::Closed);
+    assert_eq!(breaker.state(Instant::now()), BreakerState::Closed);
     for _ in 0..4 {
         call(&mut breaker, Outcome::Success);
         call(&mut breaker, Outcome::Failure);
     }
-    assert_eq!(breaker.state(), BreakerState::Open);
+    assert_eq!(breaker.state(Instant::now()), BreakerState::Open);
 }
 
 #[tokio::test(start_paused = true)]
@@ -95,11 +95,11 @@ async fn the_end_of_a_call_from_before_counts_for_nothing() {
         call(&mut breaker, Outcome::Failure);
     }
     breaker.record(old, Outcome::Success, Instant::now());
-    assert_eq!(breaker.state(), BreakerState::Open);
+    assert_eq!(breaker.state(Instant::now()), BreakerState::Open);
     advance(S).await;
     let _probe = breaker.admit(Instant::now()).unwrap();
     breaker.record(old, Outcome::Success, Instant::now());
-    assert_eq!(breaker.state(), BreakerState::HalfOpen);
+    assert_eq!(breaker.state(Instant::now()), BreakerState::HalfOpen);
 }
 
 #[tokio::test(start_paused = true)]
@@ -116,7 +116,48 @@ async fn a_probe_that_is_given_up_or_lost_makes_room_for_the_next() {
     assert!(breaker.admit(Instant::now()).is_err());
     advance(S).await;
     call(&mut breaker, Outcome::Success);
-    assert_eq!(breaker.state(), BreakerState::Closed);
+    assert_eq!(breaker.state(Instant::now()), BreakerState::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_outlasts_its_cooldown_still_closes_it() {
+    let mut breaker = breaker();
+    breaker.trip(Instant::now());
+    advance(S).await;
+    let slow = breaker.admit(Instant::now()).unwrap();
+    advance(S).await;
+    let _next = breaker.admit(Instant::now()).unwrap();
+    advance(S / 2).await;
+    assert!(breaker.record(slow, Outcome::Success, Instant::now()));
+    assert_eq!(breaker.state(Instant::now()), BreakerState::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_outlasts_its_cooldown_still_fails_and_the_next_one_then_says_nothing() {
+    let mut breaker = breaker();
+    breaker.trip(Instant::now());
+    advance(S).await;
+    let slow = breaker.admit(Instant::now()).unwrap();
+    advance(S).await;
+    let next = breaker.admit(Instant::now()).unwrap();
+    assert!(breaker.record(slow, Outcome::Failure, Instant::now()));
+    let rejected = breaker.admit(Instant::now()).unwrap_err();
+    assert_eq!(rejected.retry_after, 2 * S);
+    assert!(!breaker.record(next, Outcome::Success, Instant::now()));
+    assert_eq!(breaker.state(Instant::now()), BreakerState::Open);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_is_given_up_takes_nothing_from_the_others() {
+    let mut breaker = breaker();
+    breaker.trip(Instant::now());
+    advance(S).await;
+    let slow = breaker.admit(Instant::now()).unwrap();
+    advance(S).await;
+    call(&mut breaker, Outcome::Abandoned);
+    assert!(!breaker.rejects(Instant::now()), "room for the next");
+    assert!(breaker.record(slow, Outcome::Success, Instant::now()));
+    assert_eq!(breaker.state(Instant::now()), BreakerState::Closed);
 }
 
 #[tokio::test(start_paused = true)]
@@ -130,7 +171,7 @@ async fn what_breaks_off_under_many_calls_is_one_failure() {
         breaker.record(admission, Outcome::Lost, Instant::now());
         advance(S / 1000).await;
     }
-    assert_eq!(breaker.state(), BreakerState::Closed);
+    assert_eq!(breaker.state(Instant::now()), BreakerState::Closed);
     call(&mut breaker, Outcome::Success);
 }
 
@@ -140,13 +181,17 @@ async fn what_breaks_off_again_and_again_opens_it() {
     let late = breaker.admit(Instant::now()).unwrap();
     for lost in 1..=2 {
         call(&mut breaker, Outcome::Lost);
-        assert_eq!(breaker.state(), BreakerState::Closed, "after {lost}");
+        assert_eq!(
+            breaker.state(Instant::now()),
+            BreakerState::Closed,
+            "after {lost}"
+        );
         advance(S / 1000).await;
     }
     // Under way all the time, and broken off by another break than those.
     advance(S).await;
     breaker.record(late, Outcome::Lost, Instant::now());
-    assert_eq!(breaker.state(), BreakerState::Open);
+    assert_eq!(breaker.state(Instant::now()), BreakerState::Open);
 }
 
 #[tokio::test(start_paused = true)]
@@ -184,7 +229,7 @@ async fn what_broke_off_long_ago_does_not_count_when_somebody_outlived_it() {
     advance(2 * BreakerOptions::default().window).await;
     breaker.record(long, Outcome::Success, Instant::now());
     call(&mut breaker, Outcome::Failure);
-    assert_eq!(breaker.state(), BreakerState::Closed);
+    assert_eq!(breaker.state(Instant::now()), BreakerState::Closed);
 }
 
 #[tokio::test(start_paused = true)]
@@ -197,7 +242,7 @@ async fn calls_that_time_out_together_count_each() {
     for admission in under_way {
         breaker.record(admission, Outcome::Failure, Instant::now());
     }
-    assert_eq!(breaker.state(), BreakerState::Open);
+    assert_eq!(breaker.state(Instant::now()), BreakerState::Open);
 }
 
 #[tokio::test(start_paused = true)]
@@ -206,12 +251,12 @@ async fn a_breaker_that_is_tripped_is_open_for_its_cooldown_and_then_tried() {
     breaker.trip(Instant::now());
     breaker.trip(Instant::now());
     assert_eq!(
-        (breaker.state(), breaker.times_opened()),
+        (breaker.state(Instant::now()), breaker.times_opened()),
         (BreakerState::Open, 1)
     );
     advance(S).await;
     call(&mut breaker, Outcome::Success);
-    assert_eq!(breaker.state(), BreakerState::Closed);
+    assert_eq!(breaker.state(Instant::now()), BreakerState::Closed);
 }
 
 #[tokio::test(start_paused = true)]
@@ -221,7 +266,7 @@ async fn an_answer_that_began_closes_it_before_it_ends() {
     advance(S).await;
     let probe = breaker.admit(Instant::now()).unwrap();
     assert!(breaker.began(probe, Instant::now()).is_some());
-    assert_eq!(breaker.state(), BreakerState::Closed);
+    assert_eq!(breaker.state(Instant::now()), BreakerState::Closed);
     call(&mut breaker, Outcome::Success);
 }
 
@@ -229,13 +274,17 @@ async fn an_answer_that_began_closes_it_before_it_ends() {
 async fn answers_that_begin_well_and_break_off_in_a_row_open_it() {
     let mut breaker = breaker();
     for answer in 1..=3 {
-        assert_eq!(breaker.state(), BreakerState::Closed, "before {answer}");
+        assert_eq!(
+            breaker.state(Instant::now()),
+            BreakerState::Closed,
+            "before {answer}"
+        );
         let admission = breaker.admit(Instant::now()).unwrap();
         let began = breaker.began(admission, Instant::now()).unwrap();
         advance(S).await;
         assert!(breaker.broke_off(began, Outcome::Lost, Instant::now()));
     }
-    assert_eq!(breaker.state(), BreakerState::Open);
+    assert_eq!(breaker.state(Instant::now()), BreakerState::Open);
 }
 
 #[tokio::test(start_paused = true)]
@@ -253,7 +302,7 @@ async fn answers_that_begin_well_and_break_off_among_others_open_it() {
         }
         advance(S / 10).await;
     }
-    assert_eq!(breaker.state(), BreakerState::Open);
+    assert_eq!(breaker.state(Instant::now()), BreakerState::Open);
 }
 
 #[tokio::test(start_paused = true)]
@@ -266,7 +315,7 @@ async fn an_answer_that_breaks_off_after_long_is_one_failure() {
     let began = breaker.began(admission, Instant::now()).unwrap();
     advance(60 * S).await;
     assert!(breaker.broke_off(began, Outcome::Lost, Instant::now()));
-    assert_eq!(breaker.state(), BreakerState::Closed);
+    assert_eq!(breaker.state(Instant::now()), BreakerState::Closed);
 }
 
 #[tokio::test(start_paused = true)]
@@ -282,7 +331,7 @@ async fn streams_that_break_off_together_are_one_failure() {
     for began in began {
         assert!(breaker.broke_off(began, Outcome::Lost, Instant::now()));
     }
-    assert_eq!(breaker.state(), BreakerState::Closed);
+    assert_eq!(breaker.state(Instant::now()), BreakerState::Closed);
 }
 
 #[tokio::test(start_paused = true)]
@@ -294,7 +343,7 @@ async fn an_answer_that_breaks_off_after_the_breaker_turned_says_nothing() {
     assert!(!breaker.broke_off(began, Outcome::Lost, Instant::now()));
     advance(S).await;
     call(&mut breaker, Outcome::Success);
-    assert_eq!(breaker.state(), BreakerState::Closed);
+    assert_eq!(breaker.state(Instant::now()), BreakerState::Closed);
 }
 
 #[tokio::test(start_paused = true)]
@@ -307,4 +356,47 @@ async fn it_rejects_for_no_longer_than_its_cooldown_though_nobody_asks() {
     assert!(!breaker.rejects(Instant::now()));
     let _probe = breaker.admit(Instant::now()).unwrap();
     assert!(breaker.rejects(Instant::now()), "while the probe is out");
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_is_half_open_once_its_pause_is_over_though_nobody_asks() {
+    let mut breaker = breaker();
+    breaker.trip(Instant::now());
+    assert_eq!(breaker.state(Instant::now()), BreakerState::Open);
+    advance(S).await;
+    assert_eq!(breaker.state(Instant::now()), BreakerState::HalfOpen);
+}
+
+#[tokio::test(start_paused = true)]
+async fn probes_whose_answers_begin_well_and_break_off_have_longer_and_longer_pauses() {
+    let mut breaker = breaker();
+    breaker.trip(Instant::now());
+    for pause in [S, 2 * S, 3 * S, 3 * S] {
+        let rejected = breaker.admit(Instant::now()).unwrap_err();
+        assert_eq!(rejected.retry_after, pause);
+        advance(pause).await;
+        let probe = breaker.admit(Instant::now()).unwrap();
+        let began = breaker.began(probe, Instant::now()).unwrap();
+        assert!(breaker.broke_off(began, Outcome::Failure, Instant::now()));
+        breaker.trip(Instant::now());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_whose_answer_breaks_off_takes_no_success_from_another() {
+    let mut breaker = breaker();
+    breaker.trip(Instant::now());
+    advance(S).await;
+    let probe = breaker.admit(Instant::now()).unwrap();
+    let began = breaker.began(probe, Instant::now()).unwrap();
+    for _ in 0..4 {
+        call(&mut breaker, Outcome::Success);
+    }
+    breaker.broke_off(began, Outcome::Failure, Instant::now());
+    use Outcome::{Failure, Success};
+    // With it five failures of eleven.
+    for outcome in [Failure, Success, Failure, Failure, Success, Failure] {
+        call(&mut breaker, outcome);
+    }
+    assert_eq!(breaker.state(Instant::now()), BreakerState::Closed);
 }
