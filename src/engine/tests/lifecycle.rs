@@ -395,7 +395,10 @@ fn failure_reaches_who_waits_beside_one_who_gives_up() {
                 drop(ticket.serve(Item, START));
             }
         });
-        let leaving = on_a_thread(&pool, |pool| give_up(pool.body()));
+        let leaving = on_a_thread(&pool, |pool| {
+            give_up(pool.body());
+            finish_dial(pool.body());
+        });
         let end = wait_dialling(pool.body());
         assert!(
             matches!(end, Ok(_) | Err(WaitError::Failed(7))),
