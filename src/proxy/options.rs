@@ -347,8 +347,6 @@ pub(super) fn check_times(times: &[(&str, Duration)]) -> Result<(), String> {
     }
 }
 
-/// Subscriptions with an upstream over HTTP for each request that may be in flight in a session with it.
-const LISTENING: usize = 4;
 /// The least that is set aside for children: 24 KiB.
 const CEILING: u32 = 256;
 /// Longer than this is a mistake, and sums of such times stay within the clock.
