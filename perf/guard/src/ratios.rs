@@ -149,7 +149,9 @@ fn rates<S: Subject, R: Subject>(
         even += usize::from(pair.side != Side::Mixed);
         pairs.push(pair);
     }
-    let sides = counted(pairs.iter().map(|pair| pair.side));
+    // Pairs during which the cores moved crowd out no other ones.
+    let usable = pairs.iter().map(|pair| pair.side);
+    let sides = counted(usable.filter(|side| *side != Side::Mixed));
     let of_side = |(side, _)| {
         let pairs = || pairs.iter().filter(move |pair| pair.side == side);
         Some(Ratio {
