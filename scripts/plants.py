@@ -18,8 +18,8 @@ BUGS = {
     "raised-limit-is-no-put": (
         "raised_limit_reaches_who_waits", "a limit is raised and whoever waits for a permit sleeps on",
         "src/engine/control.rs",
-        "        self.refresh_inspect();\n        self.grant(&mut Wakes::default());\n",
-        "        self.refresh_inspect();\n"),
+        "        let mut wakes = Wakes::default();\n        self.grant(&mut wakes);\n        wakes\n    }\n\n    /// The highest limit",
+        "        Wakes::default()\n    }\n\n    /// The highest limit"),
     "gate-set-once": (
         "limit_lowered_while_one_is_retired_leaves_the_gate_right", "every release is slow for good",
         "src/engine/control.rs",
@@ -35,7 +35,7 @@ BUGS = {
         "eviction_against_acquire", "what is out while its generation ends comes back as one of the new",
         "src/engine/control.rs",
         "        self.tenants()\n"
-        "            .filter(|tenant| tenant.slot.generation() != generation)\n"
+        "            .filter(|tenant| is_older(tenant.slot.generation(), generation))\n"
         "            .for_each(|tenant| _ = tenant.doom());\n",
         "        self.sweep_all(|lease| {\n            lease.doom();\n            Some(lease)\n        });\n"),
     "doom-whoever-lives-there": (

@@ -1,7 +1,7 @@
 //! Rounds: every subject plays a case in turns.
 //!
-//! Promise: in each round every subject plays, and each round starts with another one, so that no
-//! subject always runs after the same neighbour. Rounds are added, within bounds, for blocks during which
+//! Promise: in each round every subject plays, each round starts with another one, and every second one goes
+//! backwards, so that no subject always runs after the same neighbour. Rounds are added, within bounds, for blocks during which
 //! the cores moved. A subject whose block fails is out, with what it said; the others go on.
 //! Cost: rounds x subjects x block length; twice that where the cores move all the time.
 
@@ -29,7 +29,7 @@ pub fn rounds(
     let mut round = 0;
     while played.pairs() < wanted && round < wanted * REPEATS {
         for turn in 0..players.len() {
-            let at = (round + turn) % players.len();
+            let at = at(round, turn, players.len());
             let (player, row) = (&players[at], &mut played.rows[at]);
             if row.failure.is_some() {
                 continue;
@@ -57,8 +57,53 @@ pub fn rounds(
     played
 }
 
+/// Who plays in a turn of a round.
+fn at(round: usize, turn: usize, players: usize) -> usize {
+    let steps = match round % 2 {
+        0 => turn,
+        _ => players - turn,
+    };
+    (round + steps) % players
+}
+
 fn said(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
     text.unwrap_or("panicked without a word").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAYERS: usize = 5;
+
+    fn order(round: usize) -> Vec<usize> {
+        (0..PLAYERS).map(|turn| at(round, turn, PLAYERS)).collect()
+    }
+
+    #[test]
+    fn everybody_plays_once_a_round() {
+        for round in 0..2 * PLAYERS {
+            let mut played = order(round);
+            assert_eq!(played[0], round % PLAYERS);
+            played.sort_unstable();
+            assert_eq!(played, [0, 1, 2, 3, 4]);
+        }
+    }
+
+    #[test]
+    fn nobody_always_plays_after_the_same_one() {
+        for player in 0..PLAYERS {
+            let before = |round| {
+                let order: Vec<usize> = order(round);
+                let at = order.iter().position(|one| *one == player)?;
+                Some(order[at.checked_sub(1)?])
+            };
+            let mut found: Vec<usize> = (0..2 * PLAYERS).filter_map(before).collect();
+            found.sort_unstable();
+            let forward = found.iter().filter(|one| **one == found[0]).count();
+            assert_eq!(2 * forward, found.len(), "player {player} after {found:?}");
+        }
+    }
 }

@@ -21,8 +21,8 @@ class Case:
     settings: dict = field(default_factory=dict)
     #: The children are killed at once in the middle.
     restarts: bool = False
-    #: JSON-RPC errors are what the case is about.
-    may_fault: bool = False
+    #: The part of the calls that may go wrong, where that is what the case is about.
+    may_fault: float = 0.0
     #: The case that it is held against.
     beside: str | None = None
 
@@ -30,6 +30,32 @@ class Case:
     def is_fetched(self):
         """Whether it needs what is fetched: a real server, or the official client."""
         return self.real is not None
+
+    @property
+    def is_barred(self):
+        """Whether the proxy may add 5 % at p95 and no more: before a real server's standard streams."""
+        return self.client in ("beside", "official_beside") and self.real is not None
+
+    def wrong(self, figures):
+        """Why a round with these figures is not measured, or None.
+
+        >>> calm, dying = Case("calm", "", None), Case("dying", "", None, may_fault=0.05)
+        >>> calm.wrong({"requests": 100, "errors": 0}), dying.wrong({"requests": 100, "faults": 4})
+        (None, None)
+        >>> calm.wrong({"requests": 0, "errors": 0}), dying.wrong({})
+        ('nothing was answered', 'nothing was answered')
+        >>> calm.wrong({"requests": 100, "refused": 1})
+        '1 calls of 100 went wrong where none may'
+        >>> dying.wrong({"requests": 100, "refused": 80})
+        '80 calls of 100 went wrong where 5 % may'
+        """
+        if not (requests := figures.get("requests", 0)):
+            return "nothing was answered"
+        wrong = sum(figures.get(kind, 0) for kind in ("errors", "refused", "faults", "not_sent"))
+        if wrong <= self.may_fault * requests:
+            return None
+        may = f"{self.may_fault:.0%}".replace("%", " %") if self.may_fault else "none"
+        return f"{wrong} calls of {requests} went wrong where {may} may"
 
     @property
     def in_turns(self):
@@ -61,7 +87,7 @@ CASES = [
          beside="http_shared"),
     Case("http_slow", "a server over HTTP that takes 20 ms", "shared", over_http=("--delay-ms", "20"), beside="slow"),
     Case("http_dying", "a server over HTTP that dies every 5,000 answers, and is back at once", "shared",
-         over_http=("--die-after", "5000"), may_fault=True),
+         over_http=("--die-after", "5000"), may_fault=0.05),
     Case("steady", "1,000 calls a second by schedule", "shared", "steady", settings={"RATE": 1000}),
     Case("burst", "200 and 2,000 calls a second in turns", "shared", "burst", settings={"RATE": 2000}),
     Case("slow", "an upstream that takes 20 ms", "shared", upstream=("--delay-ms", "20")),
@@ -71,13 +97,13 @@ CASES = [
     Case("stalling", "an upstream that stands still for 50 ms after every hundredth answer", "shared",
          upstream=("--stall-ms", "50")),
     Case("dying", "an upstream that dies every 2,000 to 4,000 calls", "shared", upstream=("--die-after", "2000"),
-         may_fault=True),
-    Case("dying_exclusive", "the same, one call a child", "exclusive", upstream=("--die-after", "2000"), may_fault=True),
-    Case("restart", "all children killed at once in the middle", "shared", restarts=True, may_fault=True),
+         may_fault=0.05),
+    Case("dying_exclusive", "the same, one call a child", "exclusive", upstream=("--die-after", "2000"), may_fault=0.05),
+    Case("restart", "all children killed at once in the middle", "shared", restarts=True, may_fault=0.05),
     Case("storm", "32 clients that connect, open a session, call and leave, each time anew", "shared", "storm"),
     Case("storm_session", "the same, a child for each of them", "session", "storm"),
     Case("many", "10,000 connections with a call under way on each", "shared", clients=10_000,
-         proxy=("--max-in-flight", "1024", "--max-connections", "4", "--acquire-timeout", "10s"), may_fault=True),
+         proxy=("--max-in-flight", "1024", "--max-connections", "4", "--acquire-timeout", "10s"), may_fault=0.05),
     Case("idle", "2,000 connections that said hello and stay: what one more takes", "shared", "idle", 2_000),
     # A real server: the client's own streams against it, then the same client with the proxy between.
     Case("node_stdio", "a real server (node), no proxy: its streams alone, 8 calls in flight", None, "drive", 8, NODE),

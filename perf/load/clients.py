@@ -10,7 +10,7 @@ import subprocess
 import time
 import urllib.parse
 
-from beside import ratios
+from beside import order, ratios
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 #: How much longer than its load a client may take.
@@ -61,7 +61,7 @@ def drive(program, seconds, in_flight, command):
 
 def beside(program, seconds, in_flight, direct, command):
     """The server's own streams, the same once more, and the same with something between, in turns within the second."""
-    return figures([program, "beside", "--in-flight", str(in_flight), "--seconds", str(seconds), "--direct", " ".join(direct),
+    return figures([program, "beside", "--in-flight", str(in_flight), "--seconds", str(seconds), "--direct", json.dumps(direct),
                     "--", *command], seconds)
 
 
@@ -77,15 +77,17 @@ def wrk_beside(program, turns, connections, direct, again, other):
     played = []
     for turn in range(turns):
         found = [None] * 3
-        for which in range(3):
-            which = (which + turn) % 3
+        for which in order(turn):
             url, session = (direct, again, other)[which]
             found[which] = wrk(program, url, 1, connections, [session] if session else [])
+            if not found[which]["requests"]:
+                raise Failed(f"{url} answered nothing for a second")
         played.append(found)
     middle = lambda side, name: statistics.median(found[side][name] for found in played)  # noqa: E731
     said = {name: middle(2, name) for name in ("per_second", "p50_us", "p95_us", "p99_us")}
     said |= {f"direct_{name}": middle(0, name) for name in ("p50_us", "p95_us", "p99_us")}
     said |= {name: sum(block[name] for found in played for block in found) for name in ("errors", "refused", "faults")}
+    said["requests"] = sum(found[2]["requests"] for found in played)
     times = {name: [[block[f"{name}_us"] for block in found] for found in played] for name in ("p50", "p95")}
     return said | ratios(times) | {"turns": turns}
 

@@ -3,7 +3,7 @@
     official_client.py IN_FLIGHT SECONDS DIRECT OTHER
 
 What it does and prints is what `plunge-upstream beside` does and prints: a ratio is taken between blocks that
-follow each other, each of the three first in turns.
+follow each other, in all six orders in turns.
 """
 import asyncio
 import contextlib
@@ -31,8 +31,9 @@ async def opened(command):
 
 
 async def play(session, in_flight):
-    """A block of calls: the microseconds that each took."""
-    times, until = [], time.perf_counter() + BLOCK
+    """A block of calls: the microseconds that each took, and the seconds until the last was answered."""
+    times, began = [], time.perf_counter()
+    until = began + BLOCK
 
     async def caller():
         while (start := time.perf_counter()) < until:
@@ -42,7 +43,7 @@ async def play(session, in_flight):
             times.append(1e6 * (time.perf_counter() - start))
 
     await asyncio.gather(*(caller() for _ in range(in_flight)))
-    return times
+    return times, time.perf_counter() - began
 
 
 def at(times, percent):
@@ -51,18 +52,18 @@ def at(times, percent):
 
 async def run(in_flight, seconds, direct, other):
     async with opened(direct) as one, opened(direct) as again, opened(other) as through:
-        sessions, times, turns = (one, again, through), ([], [], []), []
+        sessions, times, turns, spent = (one, again, through), ([], [], []), [], [0.0] * 3
         for session in sessions:
             await play(session, in_flight)
         start = time.perf_counter()
         while time.perf_counter() - start < seconds or len(turns) < 2:
             blocks = [None] * 3
-            for which in range(3):
-                which = (which + len(turns)) % 3
-                blocks[which] = await play(sessions[which], in_flight)
+            for which in beside.order(len(turns)):
+                blocks[which], lasted = await play(sessions[which], in_flight)
+                spent[which] += lasted
                 times[which].extend(blocks[which])
             turns.append(blocks)
-    found = {"requests": len(times[2]), "per_second": len(times[2]) / (len(turns) * BLOCK), "errors": 0, "turns": len(turns)}
+    found = {"requests": len(times[2]), "per_second": len(times[2]) / spent[2], "errors": 0, "turns": len(turns)}
     for name, all_times in (("direct_", times[0]), ("", times[2])):
         found |= {f"{name}p{percent}_us": at(all_times, percent) for percent in (50, 95, 99)}
     print(json.dumps(found | beside.ratios({f"p{percent}": [[at(block, percent) for block in blocks] for blocks in turns]

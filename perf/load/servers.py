@@ -1,4 +1,5 @@
 """What is measured: a proxy with its children, or a server without one; and what it takes meanwhile."""
+import contextlib
 import json
 import os
 import re
@@ -63,6 +64,10 @@ class Server:
             time.sleep(0.02)
         words = " ".join(self.said)
         port = re.search(r"(?:on |port |127\.0\.0\.1:)(?:http://)?(?:127\.0\.0\.1:)?(\d+)", words)
+        if not port:
+            self.process.kill()
+            self.process.wait()
+            raise Broken(f"{self.command[0]} listens and said no port: {words}")
         self.url = f"http://127.0.0.1:{port.group(1)}/mcp"
         self.least_kib = resident(self.process.pid)
         self.watching = threading.Event()
@@ -110,7 +115,8 @@ class Server:
         self._look()
         for pid, parent, _ in processes():
             if parent == self.process.pid:
-                os.kill(pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):  # It ended by itself meanwhile.
+                    os.kill(pid, signal.SIGKILL)
 
     def resident(self):
         """What it takes now, in KiB."""

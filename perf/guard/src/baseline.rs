@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::Failure;
-use crate::fence::level;
+use crate::fence::{level, newest};
 use crate::harness::Place;
 
 /// An exact number that was recorded.
@@ -80,7 +80,7 @@ impl Baseline {
     }
 
     /// The ratios of a case that were recorded on this kind of processor since it last became faster
-    /// or slower, oldest first.
+    /// or slower, oldest first; of a rate the newest ones.
     pub fn history(&self, case: &str, measure: &str, place: &Place) -> Vec<f64> {
         let lines = self.ratios.iter().filter(|line| {
             line.case == case
@@ -89,7 +89,8 @@ impl Baseline {
                 && line.cores == place.cores
         });
         let sittings: Vec<&[f64]> = lines.map(|line| line.values.as_slice()).collect();
-        sittings[level(measure, &sittings)..].concat()
+        let values = sittings[level(measure, &sittings)..].concat();
+        newest(measure, &values).to_vec()
     }
 
     /// The commit at which a ratio was last recorded.

@@ -3,7 +3,7 @@
 //! Promise: a count fails if it rose; a ratio fails if it is beyond its fence in each of up to six
 //! measurements spread over a minute, so that a neighbour who comes and goes fails nothing. Every
 //! message says which case, by how much, since which commit, and what to run.
-//! Cost: about a minute, and another one where something stays beyond its fence.
+//! Cost: half a minute, and a whole one where something stays beyond its fence.
 
 use crate::Failure;
 use crate::arguments::CheckOptions;

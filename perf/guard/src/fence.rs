@@ -3,7 +3,8 @@
 //! Promise: a pure function of the recorded values. On one thread the fence stands five robust
 //! deviations above the median, and never so near that the noise of a machine is taken for a change.
 //! The rate of two workers has its own history for each side that the cores are on, and one for blocks that
-//! somebody else had a core of; its reference is thrown about there by luck, so its fence stands above the highest.
+//! somebody else had a core of; its reference is thrown about there by luck, so its fence stands above the highest
+//! of the newest values.
 //! A history on one thread begins where the case last became faster or slower for good: what it once took is no
 //! excuse for taking it again.
 //! Cost: none.
@@ -16,6 +17,8 @@ pub const LEAST_HISTORY: usize = 5;
 const SIGMA: f64 = 1.4826;
 /// Robust deviations between the median and the fence.
 const DEVIATIONS: f64 = 5.0;
+/// Values of a rate that its fence is made of: what it was before them is no excuse for being it again.
+pub const NEWEST: usize = 20;
 /// How far the fence of a rate stands above the highest of its history; where a core was not its own, how much of
 /// it others took is in it, too.
 const ABOVE_HIGHEST: f64 = 0.15;
@@ -56,9 +59,18 @@ pub fn fence(measure: &str, history: &[f64]) -> Option<Fence> {
     })
 }
 
+/// What a fence is made of, of all values since the newest level began, oldest first.
+pub fn newest<'a>(measure: &str, values: &'a [f64]) -> &'a [f64] {
+    let least = values.len().saturating_sub(NEWEST);
+    match above_highest(measure) {
+        Some(_) => &values[least..],
+        None => values,
+    }
+}
+
 /// Where the newest level begins among sittings, oldest first: the first of the last ones whose medians
-/// lie about the newest's. Older ones are in it until there is a history at all. A rate keeps all of its
-/// own: between two sittings the old design's moves threefold with how its callers happen to meet.
+/// lie about the newest's. Older ones are in it until there is a history at all. A rate has no levels, only a
+/// number of newest values: between two sittings the old design's moves threefold with how its callers happen to meet.
 pub fn level(measure: &str, sittings: &[&[f64]]) -> usize {
     let newest = match sittings.last() {
         Some(values) if !values.is_empty() && above_highest(measure).is_none() => {
@@ -137,9 +149,17 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_forgets_nothing() {
+    fn a_rate_has_no_levels() {
         let (loaded, calm) = ([0.04; 9], [0.012; 9]);
         assert_eq!(level("rate near", &[&loaded, &calm]), 0);
+    }
+
+    #[test]
+    fn a_rate_forgets_what_it_was_before_its_newest_values() {
+        let history = [[0.05; 5].as_slice(), &[0.02; NEWEST]].concat();
+        assert_eq!(newest("rate crowded", &history), [0.02; NEWEST]);
+        assert_eq!(newest("p50", &history), history);
+        assert_eq!(newest("rate near", &history[..3]), [0.05; 3]);
     }
 
     #[test]

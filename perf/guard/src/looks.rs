@@ -1,7 +1,8 @@
 //! Looks: ratios held against their fences, and looked at again where they are beyond.
 //!
 //! Promise: a ratio fails if it was beyond its fence in every look at it, and in three at least, so that a
-//! neighbour who comes and goes fails nothing. A case that panics takes nothing from the others.
+//! neighbour who comes and goes fails nothing. A case that panics takes nothing from the others, and one that gave no
+//! ratio in any look is said not to be measured.
 //! Cost: some seconds a case, and the pauses where something stays beyond its fence.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -54,9 +55,10 @@ pub fn look(
         .filter(|(case, _)| cases.contains(case))
         .collect();
     let (mut known, mut failed): (Vec<Known>, Vec<String>) = (Vec::new(), Vec::new());
+    let mut unmeasured: Vec<&str> = Vec::new();
     for pause in pauses {
         if *pause > 0 {
-            say!("  measured again, {pause} s later, what is beyond its fence");
+            say!("  measured again, {pause} s later, what is beyond its fence or gave nothing");
             thread::sleep(Duration::from_secs(*pause));
         }
         for (case, reference) in &left {
@@ -64,16 +66,26 @@ pub fn look(
                 failed.push(format!("{case}: it panicked: see above"));
                 continue;
             };
+            unmeasured.retain(|without| without != case);
+            if ratios.is_empty() {
+                say!("  {case}: the cores moved during all of its pairs: not measured");
+                unmeasured.push(case);
+            }
             for seen in hold(&ratios, reference, baseline, place) {
                 take_down(&mut known, case, seen);
             }
         }
         let is_open = |case: &str| known.iter().any(|one| one.case == case && !one.is_clear);
-        left.retain(|(case, _)| is_open(case));
+        left.retain(|(case, _)| is_open(case) || unmeasured.contains(case));
         if left.is_empty() {
             break;
         }
     }
+    // One that gave a ratio in another look was measured.
+    unmeasured.retain(|case| known.iter().all(|one| one.case != *case));
+    failed.extend(unmeasured.iter().map(|case| {
+        format!("{case}: the cores moved during all of its pairs, in every look: run `check {case}` again")
+    }));
     let believed = known.into_iter();
     let believed = believed.filter(|one| !one.is_clear && one.beyond >= BELIEVED);
     Beyond {
@@ -144,4 +156,26 @@ fn hold(ratios: &[Ratio], reference: &str, baseline: &Baseline, place: &Place) -
         seen.push(Seen { name, beyond });
     }
     seen
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_case_that_gives_no_ratio_is_said_not_to_be_measured() {
+        let folder = std::env::temp_dir().join("no-baselines-here");
+        let Ok(baseline) = Baseline::read(Some(&folder)) else {
+            panic!("what is not there is empty");
+        };
+        let beyond = look(
+            &["two_workers"],
+            &[0, 0],
+            |_| Vec::new(),
+            &baseline,
+            &Place::here(),
+        );
+        assert_eq!(beyond.failed.len(), 1);
+        assert!(beyond.rose.is_empty());
+    }
 }

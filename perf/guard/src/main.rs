@@ -3,7 +3,7 @@
 //! Promise: counts first (allocations and bytes exactly, instructions to 1 to 4 %), then ratios to a
 //! reference that runs in turns with ours, each held against its own recorded history; times are shown and
 //! never gated.
-//! Cost: `check` about a minute once built.
+//! Cost: `check` half a minute once built.
 //!
 //! ```text
 //! cargo run --release -p guard -- check

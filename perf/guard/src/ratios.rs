@@ -49,7 +49,7 @@ const CROWD_MILLIS: u64 = 60;
 /// Pairs that are played at most, for each that is wanted: those during which the cores moved are not used.
 const REPEATS: usize = 2;
 
-/// Does `task` while another thread keeps a core busy.
+/// Does `task` while another thread keeps a core busy, which ends with it, also where it panics.
 pub fn beside_a_busy_core<R>(task: impl FnOnce() -> R) -> R {
     let busy = AtomicBool::new(true);
     thread::scope(|scope| {
@@ -59,10 +59,18 @@ pub fn beside_a_busy_core<R>(task: impl FnOnce() -> R) -> R {
                 std::hint::spin_loop();
             }
         });
-        let done = task();
-        busy.store(false, Relaxed);
-        done
+        let _ends = Ends(&busy);
+        task()
     })
+}
+
+/// Ends the busy thread when it goes, since the scope waits for that.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Relaxed);
+    }
 }
 
 /// Measures one case.
@@ -149,7 +157,9 @@ fn rates<S: Subject, R: Subject>(
         even += usize::from(pair.side != Side::Mixed);
         pairs.push(pair);
     }
-    let sides = counted(pairs.iter().map(|pair| pair.side));
+    // Pairs during which the cores moved crowd out no other ones.
+    let usable = pairs.iter().map(|pair| pair.side);
+    let sides = counted(usable.filter(|side| *side != Side::Mixed));
     let of_side = |(side, _)| {
         let pairs = || pairs.iter().filter(move |pair| pair.side == side);
         Some(Ratio {
@@ -205,5 +215,16 @@ fn pair(ours: impl Fn() -> Outcome, theirs: impl Fn() -> Outcome, ours_first: bo
         ours: ours.ns_per_cycle,
         theirs: theirs.ns_per_cycle,
         side,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_that_panics_beside_a_busy_core_leaves_nothing_running() {
+        let ended = std::panic::catch_unwind(|| beside_a_busy_core(|| panic!("as a case may")));
+        assert!(ended.is_err());
     }
 }

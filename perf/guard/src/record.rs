@@ -1,8 +1,11 @@
 //! Record: appends what is built now to the baselines.
 //!
 //! Promise: never rewrites a line. A count is appended where it changed; one that rose needs a
-//! reason. Ratios are appended each time: they are the history that the fence is made of.
+//! reason. Ratios are appended each time, case by case: they are the history that the fence is made of, and one that
+//! panics takes nothing from the others.
 //! Cost: a minute, and ten seconds a run of the ratios.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::Failure;
 use crate::arguments::RecordOptions;
@@ -23,15 +26,35 @@ pub fn run(options: &RecordOptions, baseline: &Baseline) -> Result<(), Failure> 
         say!("guard: {} counts recorded", counts.len());
     }
     if !options.counts_only {
-        let ratios = ratios(options.runs, &place);
-        baseline.append_ratios(&ratios)?;
-        say!(
-            "guard: {} runs of {} ratios recorded",
-            options.runs,
-            ratios.len()
-        );
+        let lost = record_ratios(options.runs, baseline, &place)?;
+        if !lost.is_empty() {
+            return Err(Failure::Input(format!(
+                "the other ratios are recorded, but it panicked in {}: see above: FAILED",
+                lost.join(", ")
+            )));
+        }
     }
     Ok(())
+}
+
+/// Appends each case's ratios as soon as it has played; returns those that panicked.
+fn record_ratios(
+    runs: usize,
+    baseline: &Baseline,
+    place: &Place,
+) -> Result<Vec<&'static str>, Failure> {
+    let (mut lost, mut recorded) = (Vec::new(), 0);
+    for (case, _) in REFERENCES {
+        match catch_unwind(AssertUnwindSafe(|| ratios(case, runs, place))) {
+            Ok(lines) => {
+                baseline.append_ratios(&lines)?;
+                recorded += lines.len();
+            }
+            Err(_) => lost.push(*case),
+        }
+    }
+    say!("guard: {runs} runs of {recorded} ratios recorded");
+    Ok(lost)
 }
 
 fn counts(
@@ -91,40 +114,35 @@ fn is_same(line: &CountLine, count: &Count) -> bool {
     (line.value - count.value).abs() <= near
 }
 
-fn ratios(runs: usize, place: &Place) -> Vec<RatioLine> {
-    let mut lines = Vec::new();
-    for (case, _) in REFERENCES {
-        // Every second run beside a busy core: what is checked may run on such a machine too.
-        let measured: Vec<_> = (0..runs)
-            .map(|run| match run % 2 {
-                0 => measure(case),
-                _ => beside_a_busy_core(|| measure(case)),
-            })
-            .collect();
-        let mut measures: Vec<&str> = Vec::new();
-        for ratio in measured.iter().flatten() {
-            if !measures.contains(&ratio.measure) {
-                measures.push(ratio.measure);
-            }
-        }
-        for measure in measures {
-            let of = measured
-                .iter()
-                .flatten()
-                .filter(|ratio| ratio.measure == measure);
-            let values = of.clone().map(|ratio| (ratio.value * 1e4).round() / 1e4);
-            let times = of.map(|ratio| ratio.ours_ns).collect();
-            lines.push(RatioLine {
-                case: case.to_string(),
-                measure: measure.to_owned(),
-                values: values.collect(),
-                ours_ns: (median(times) * 100.0).round() / 100.0,
-                commit: place.commit.clone(),
-                compiler: place.compiler.clone(),
-                cpu: place.cpu.clone(),
-                cores: place.cores,
-            });
+fn ratios(case: &str, runs: usize, place: &Place) -> Vec<RatioLine> {
+    // Every second run beside a busy core: what is checked may run on such a machine too.
+    let measured: Vec<_> = (0..runs)
+        .map(|run| match run % 2 {
+            0 => measure(case),
+            _ => beside_a_busy_core(|| measure(case)),
+        })
+        .collect();
+    let mut measures: Vec<&str> = Vec::new();
+    for ratio in measured.iter().flatten() {
+        if !measures.contains(&ratio.measure) {
+            measures.push(ratio.measure);
         }
     }
-    lines
+    let line = |measure: &str| {
+        let of = measured.iter().flatten();
+        let of = of.filter(|ratio| ratio.measure == measure);
+        let values = of.clone().map(|ratio| (ratio.value * 1e4).round() / 1e4);
+        let times = of.map(|ratio| ratio.ours_ns).collect();
+        RatioLine {
+            case: case.to_owned(),
+            measure: measure.to_owned(),
+            values: values.collect(),
+            ours_ns: (median(times) * 100.0).round() / 100.0,
+            commit: place.commit.clone(),
+            compiler: place.compiler.clone(),
+            cpu: place.cpu.clone(),
+            cores: place.cores,
+        }
+    };
+    measures.into_iter().map(line).collect()
 }

@@ -49,7 +49,7 @@ pub fn check_counts(
         if now > allowed {
             failures.push(format!(
                 "{name}: {now}, was {} ({}) since {}: {}. If it has to be: `cargo run --release -p guard \
-                 -- record --reason \"...\"` in the same commit",
+                 -- record --counts-only --reason \"...\"` in the same commit",
                 line.value,
                 change(now, line.value),
                 line.commit,

@@ -31,6 +31,9 @@ const PLANTED: &[(Plant, &str)] = &[
 /// How often a plant may be tried: a neighbour can hide a fifth as well as feign it.
 const ATTEMPTS: usize = 3;
 
+/// In how many of as many attempts nothing at all may be taken for something: a neighbour may stay for one.
+const FALSE_ALARMS: usize = 1;
+
 /// Runs both halves.
 pub fn run(runs: usize, baseline: &Baseline) -> Result<(), Failure> {
     let place = Place::here();
@@ -50,6 +53,11 @@ pub fn run(runs: usize, baseline: &Baseline) -> Result<(), Failure> {
              --release -p guard -- explain hit` shows the history",
             unseen.join(", ")
         )));
+    }
+    if runs > 0 && fences.is_some() {
+        say!(
+            "selftest: no history of this kind of processor: unchanged runs are held to counts alone"
+        );
     }
     unchanged(runs, baseline, &place)?;
     say!(
@@ -105,15 +113,14 @@ fn is_seen(plant: Plant, by: &str, baseline: &Baseline, place: &Place) -> Result
 
 /// Whether nothing is seen where nothing is planted.
 fn is_calm(baseline: &Baseline, place: &Place) -> Result<bool, Failure> {
+    let mut seen = 0;
     for attempt in 1..=ATTEMPTS {
         let calm = found(Plant::Nothing, baseline, place)?.is_empty();
         let verdict = if calm { "not seen" } else { "SEEN" };
-        say!("selftest: planted nothing, attempt {attempt}: {verdict}");
-        if calm {
-            return Ok(true);
-        }
+        say!("selftest: planted nothing, attempt {attempt} of {ATTEMPTS}: {verdict}");
+        seen += usize::from(!calm);
     }
-    Ok(false)
+    Ok(seen <= FALSE_ALARMS)
 }
 
 /// What the guard fails a plant for, as `check` fails it, without its pauses.

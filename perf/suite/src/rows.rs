@@ -132,7 +132,8 @@ pub fn parts<'a>(lines: &'a [Line], case: &str) -> Parts<'a> {
     }
 }
 
-/// What two workers make of what one makes, ours, for each side that the cores were on.
+/// What two workers make of what one makes, ours, for each side that the cores were on: of two cases, minutes apart.
+/// The guard's `scaling` has both in turns.
 pub fn scaling(lines: &[Line]) -> Vec<String> {
     let rate = |part: &Part<'_>| part.row(OURS).map(|row| 1e3 / row.time().0);
     let one = parts(lines, "one_worker").parts;
@@ -143,7 +144,7 @@ pub fn scaling(lines: &[Line]) -> Vec<String> {
     let line = |part: &Part<'_>| {
         let both = rate(part)?;
         Some(format!(
-            "{OURS}, two workers over one, cores {} in {} blocks: {:.2}x ({both:.0} of {one:.0} M/s)",
+            "{OURS}, two workers over one (of two cases), cores {} in {} blocks: {:.2}x ({both:.0} of {one:.0} M/s)",
             part.side.name(),
             part.blocks,
             both / one

@@ -1,8 +1,8 @@
 //! Beside: one server over its standard streams, the same once more, and another way to it, in turns within the second.
 //!
 //! Promise: all three run all the time, and one of them is called, for a block; a ratio is taken between blocks
-//! that follow each other, each of the three first in turns, so that what others do on the machine meets all. The
-//! first one's twin is the control: what differs between those two is the machine's. Reported are the medians
+//! that follow each other, in all six orders in turns, so that each runs after each other one as often, and what
+//! others do on the machine meets all. The first one's twin is the control: what differs between those two is the machine's. Reported are the medians
 //! over the turns, and their quarters.
 //! Cost: three servers, of which two are idle.
 
@@ -29,16 +29,39 @@ pub struct Turns {
     /// How long a block is: shorter than what others do on the machine.
     #[arg(long, default_value_t = 100, value_name = "N")]
     block_ms: u64,
-    /// The server that the other way is held against, as one argument of words.
-    #[arg(long, value_name = "CMD")]
-    direct: String,
+    /// The server that the other way is held against: its words as a JSON array.
+    #[arg(long, value_name = "WORDS", value_parser = words)]
+    direct: Words,
     /// The other way to it.
     #[arg(trailing_var_arg = true, required = true, value_name = "CMD")]
     command: Vec<String>,
 }
 
+/// A command with its arguments, whatever is in them.
+#[derive(Clone, Debug)]
+struct Words(Vec<String>);
+
+fn words(text: &str) -> Result<Words, String> {
+    match serde_json::from_str::<Vec<String>>(text) {
+        Ok(words) if !words.is_empty() => Ok(Words(words)),
+        _ => Err(String::from(
+            "a JSON array of words, such as '[\"node\", \"server.js\"]'",
+        )),
+    }
+}
+
 /// The quantiles that are compared, with their names.
 const COMPARED: [(f64, &str); 2] = [(0.50, "p50"), (0.95, "p95")];
+
+/// All orders of the three.
+const ORDERS: [[usize; 3]; 6] = [
+    [0, 1, 2],
+    [0, 2, 1],
+    [1, 0, 2],
+    [1, 2, 0],
+    [2, 0, 1],
+    [2, 1, 0],
+];
 
 /// What one of the three gave in all blocks.
 struct Side {
@@ -49,8 +72,8 @@ struct Side {
 
 /// Calls all, and prints the figures.
 pub fn run(turns: &Turns) -> io::Result<ExitCode> {
-    let words: Vec<String> = turns.direct.split_whitespace().map(str::to_owned).collect();
-    let commands = [&words, &words, &turns.command];
+    let Words(direct) = &turns.direct;
+    let commands = [direct, direct, &turns.command];
     let mut sides = Vec::new();
     for command in commands {
         sides.push(Side::start(command)?);
@@ -64,8 +87,7 @@ pub fn run(turns: &Turns) -> io::Result<ExitCode> {
     let (mut played, start) = (Vec::new(), Instant::now());
     while start.elapsed() < Duration::from_secs(turns.seconds) || played.len() < 2 {
         let mut round = [[0.0; COMPARED.len()]; 3];
-        for at in 0..sides.len() {
-            let at = (played.len() + at) % sides.len();
+        for at in ORDERS[played.len() % ORDERS.len()] {
             round[at] = sides[at].play(turns.in_flight.get(), block)?;
         }
         played.push(round);
@@ -138,6 +160,21 @@ fn quarters(mut numbers: Vec<f64>) -> [f64; 3] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_command_keeps_the_spaces_in_its_words() {
+        assert_eq!(words(r#"["a b", "c'"]"#).unwrap().0, ["a b", "c'"]);
+        assert!(words("a b").is_err());
+        assert!(words("[]").is_err());
+    }
+
+    #[test]
+    fn each_is_called_after_each_other_one_as_often() {
+        for (one, other) in [(0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1)] {
+            let pairs = ORDERS.iter().flat_map(|order| order.windows(2));
+            assert_eq!(pairs.filter(|pair| **pair == [one, other]).count(), 2);
+        }
+    }
 
     #[test]
     fn a_stall_of_one_pair_does_not_move_the_median() {
