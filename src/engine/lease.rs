@@ -204,16 +204,16 @@ impl<T, H: Host<T>> Drop for Lease<T, H> {
     /// What is not the usual case is the tail of this: so the usual case saves no registers for it.
     #[inline(always)]
     fn drop(&mut self) {
-        // The lease that is dropped, as a value; `self` is not looked at after any of these calls.
-        let lease = || Self(self.0);
+        // For the lease that is dropped, as a value; `self` is not looked at after such a call.
+        let slot = self.0;
         // First, while nothing is at hand that its call, made after any panic, would have to save.
         if std::thread::panicking() {
-            return H::returned(lease());
+            return H::returned(Self(slot));
         }
         let body = self.body();
         let tick = body.tick.load();
         if !self.is_untroubled(tick) {
-            return H::returned(lease());
+            return H::returned(Self(slot));
         }
         if body.host().keeps_all()
             && let Some(thread) = known_thread_index()
@@ -226,6 +226,6 @@ impl<T, H: Host<T>> Drop for Lease<T, H> {
                 Body::publish_near(Arc::as_ptr(body), self.slot().id(), thread, hazard)
             };
         }
-        Self::drop_asking(lease(), tick);
+        Self::drop_asking(Self(slot), tick);
     }
 }
