@@ -41,7 +41,7 @@ pub enum Side {
     Crowded,
     /// Not the same all the time.
     Mixed,
-    /// Nobody asked: it does not show in the case.
+    /// Nobody asked: it does not show in the case, and nobody else had its core.
     Any,
 }
 

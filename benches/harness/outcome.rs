@@ -64,10 +64,13 @@ impl Tally {
 }
 
 impl Outcome {
-    /// Where the cores were.
+    /// Where the cores were; of a block to which that does not show, whether its core was its own.
     pub fn side(&self) -> Side {
-        let side = |distance| self.side_between(distance);
-        self.distance.map_or(Side::Any, side)
+        match self.distance {
+            Some(distance) => self.side_between(distance),
+            None if self.kept_off > CROWDED => Side::Crowded,
+            None => Side::Any,
+        }
     }
 
     /// The same, by two readings around it.

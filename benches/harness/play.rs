@@ -29,7 +29,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub fn play<S: Subject>(case: &Case, millis: u64, build: impl Fn(usize) -> S) -> Outcome {
     let players = Arc::new(Players::new(match case.shape {
         Shape::Threads => case.tasks,
-        _ => case.workers,
+        // Without workers, the thread that plays.
+        _ => case.workers.max(1),
     }));
     let runtime = runtime(case, &players);
     if matches!(case.shape, Shape::Spike | Shape::Burst) {
@@ -37,7 +38,7 @@ pub fn play<S: Subject>(case: &Case, millis: u64, build: impl Fn(usize) -> S) ->
     }
     let subject = runtime.block_on(async { filled(case.size, &build).await });
     let outcome = match case.shape {
-        Shape::Solo => solo(&runtime, &subject, millis),
+        Shape::Solo => solo(&runtime, &players, &subject, millis),
         Shape::Arrivals => arrivals::play(&runtime, &subject, case, millis),
         _ => crowd(&runtime, &players, &subject, case, millis),
     };
@@ -117,17 +118,23 @@ async fn filled<S: Subject>(size: usize, build: &impl Fn(usize) -> S) -> S {
     subject
 }
 
-fn solo<S: Subject>(runtime: &Runtime, subject: &S, millis: u64) -> Outcome {
+fn solo<S: Subject>(runtime: &Runtime, players: &Players, subject: &S, millis: u64) -> Outcome {
     const BATCH: usize = 10_000;
+    players.join();
     runtime.block_on(async {
         subject.cycle(BATCH).await;
         let mut tally = Tally::new();
+        let before = players.start();
         let start = Instant::now();
         while start.elapsed() < Duration::from_millis(millis) {
             subject.cycle(BATCH).await;
             tally.cycles += BATCH as u64;
         }
-        Outcome::alone(start.elapsed(), tally)
+        let elapsed = start.elapsed();
+        Outcome {
+            kept_off: players.kept_off(&before),
+            ..Outcome::alone(elapsed, tally)
+        }
     })
 }
 
