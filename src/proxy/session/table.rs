@@ -196,18 +196,17 @@ impl SessionTable {
         all.filter(|session| session.child().is_some()).collect()
     }
 
+    /// In the order they began: what was allocated side by side is freed side by side. Freed in the order of a
+    /// table, what threads keep of it for the next ones holds a page each (2 MB after 30,000 sessions).
     fn pick(&self, which: impl Fn(&Arc<Session>) -> bool) -> Vec<Box<str>> {
-        let mut ids = Vec::new();
+        let mut found = Vec::new();
         for shard in &self.shards {
-            ids.extend(
-                shard
-                    .lock()
-                    .values()
-                    .filter(|session| which(session))
-                    .map(|session| session.id.clone()),
-            );
+            let shard = shard.lock();
+            let picked = shard.values().filter(|session| which(session));
+            found.extend(picked.map(|session| (session.key, session.id.clone())));
         }
-        ids
+        found.sort_unstable_by_key(|(key, _)| *key);
+        found.into_iter().map(|(_, id)| id).collect()
     }
 
     fn shard(&self, id: &str) -> &Shard {
