@@ -13,7 +13,7 @@ pub struct Place {
     pub commit: String,
     /// The compiler and its version.
     pub compiler: String,
-    /// The processor's name.
+    /// The processor's name, family, model and stepping: a virtual machine's name for it may stand for several kinds.
     pub cpu: String,
     /// How many cores this process may use.
     pub cores: usize,
@@ -22,16 +22,32 @@ pub struct Place {
 impl Place {
     /// Looks around.
     pub fn here() -> Self {
-        let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        let line = text.lines().find(|line| line.starts_with("model name"));
-        let cpu = line.and_then(|line| line.split(": ").nth(1));
         Self {
             commit: said("git", &["describe", "--always", "--dirty"]),
             compiler: said("rustc", &["--version"]),
-            cpu: cpu.unwrap_or("unknown").to_owned(),
+            cpu: processor(&fs::read_to_string("/proc/cpuinfo").unwrap_or_default()),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
         }
     }
+}
+
+/// The kind of the first processor of a list as the kernel gives it.
+fn processor(list: &str) -> String {
+    let first = list.split("\n\n").next().unwrap_or_default();
+    let fields = first.lines().filter_map(|line| line.split_once(':'));
+    let fields: Vec<(&str, &str)> = fields
+        .map(|(name, value)| (name.trim(), value.trim()))
+        .collect();
+    let of = |wanted| fields.iter().find(|(name, _)| *name == wanted);
+    let numbers = [
+        ("family", "cpu family"),
+        ("model", "model"),
+        ("stepping", "stepping"),
+    ];
+    let numbers =
+        numbers.map(|(word, name)| of(name).map(|(_, value)| format!(", {word} {value}")));
+    let name = of("model name").map_or("unknown", |(_, value)| value);
+    format!("{name}{}", numbers.map(Option::unwrap_or_default).concat())
 }
 
 /// What a program says, or `unknown`.
@@ -41,4 +57,16 @@ pub fn said(program: &str, arguments: &[&str]) -> String {
     let text = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
     text.filter(|text| !text.is_empty())
         .unwrap_or_else(|| String::from("unknown"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_of_processor_is_more_than_the_name_that_a_virtual_machine_gives_it() {
+        let list = "processor\t: 0\ncpu family\t: 25\nmodel\t\t: 17\nmodel name\t: AMD EPYC\nstepping\t: 1\n\nmodel\t: 9\n";
+        assert_eq!(processor(list), "AMD EPYC, family 25, model 17, stepping 1");
+        assert_eq!(processor("CPU part\t: 0xd0c\n"), "unknown");
+    }
 }
