@@ -117,8 +117,16 @@ impl Core {
     }
 
     /// Begins a request; one that has the same id is given up.
-    pub fn begin(self: &Arc<Self>, id: RequestId, message: Outgoing) {
+    ///
+    /// # Errors
+    ///
+    /// The fault of a session that is over.
+    pub fn begin(self: &Arc<Self>, id: RequestId, message: Outgoing) -> Result<(), Fault> {
         let mut state = self.state.lock();
+        // Under the lock: what begins after the end is ended by nobody.
+        if self.is_over() {
+            return Err(self.gone());
+        }
         state.begun += 1;
         let serial = state.begun;
         let running = Running {
@@ -140,6 +148,7 @@ impl Core {
             // It is done, or was given up meanwhile.
             _ => task.abort(),
         }
+        Ok(())
     }
 
     /// Gives a request up.

@@ -136,8 +136,7 @@ impl RemoteWriter {
         match &message.what {
             What::Request { id, .. } => {
                 let id = id.clone();
-                self.core.begin(id, message);
-                Ok(None)
+                self.core.begin(id, message).map(|()| None)
             }
             What::Cancelled(Some(id)) if self.core.ends_by_leaving(id) => {
                 self.core.give_up(id);
