@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use plunge::proxy::{Mode, ServeOptions};
+use plunge::proxy::{Mode, ServeOptions, Server};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
@@ -49,6 +49,10 @@ async fn an_upstream_that_says_nothing_keeps_no_connection_of_a_call_that_timed_
         assert_eq!(reply.kind(), "timed_out");
     }
     assert_eq!(stage.seen(|seen| seen.asks() == "tools/call").len(), 2);
+    no_connection_is_used(&server).await;
+}
+
+async fn no_connection_is_used(server: &Server) {
     let begun = std::time::Instant::now();
     loop {
         let figures = stats(server.admin_address()).await;
@@ -57,6 +61,31 @@ async fn an_upstream_that_says_nothing_keeps_no_connection_of_a_call_that_timed_
         }
         assert!(begun.elapsed() < PATIENCE, "{figures}");
     }
+}
+
+#[tokio::test]
+async fn more_cancellations_than_an_upstream_is_told_of_give_their_connections_back() {
+    // Of 256 at a time.
+    const CALLS: u32 = 300;
+    let stage = Stage::open(|seen| {
+        let hangs = matches!(seen.asks(), "tools/call" | "notifications/cancelled");
+        hangs.then_some(Act::Silence)
+    })
+    .await;
+    let mut options = quick(&stage, Mode::Session);
+    options.response_timeout = Duration::from_millis(100);
+    options.max_in_flight = CALLS as usize;
+    let (server, client) = start_with(options).await;
+    let session = client.begin().await;
+    let mut calls = tokio::task::JoinSet::new();
+    for id in 0..CALLS {
+        let session = session.clone();
+        calls.spawn(async move { session.call(id, "any", json!({})).await });
+    }
+    for reply in calls.join_all().await {
+        assert_eq!(reply.kind(), "timed_out");
+    }
+    no_connection_is_used(&server).await;
 }
 
 /// A call of each of so many clients, all of which the upstream has.

@@ -168,23 +168,22 @@ impl Core {
 
     /// Has a message sent that nobody waits for.
     pub fn tell_later(self: &Arc<Self>, message: Outgoing) {
+        let given_up = message.cancels().cloned();
+        // Nobody waits for its answer, whether the upstream knows that or not.
+        let give_up = move |core: &Self| given_up.iter().for_each(|id| core.give_up(id));
         // Relaxed: a bound on memory; a few more at once do no harm.
         if self.told.fetch_add(1, Ordering::Relaxed) >= MAX_TOLD {
             self.told.fetch_sub(1, Ordering::Relaxed);
-            return;
+            return give_up(self);
         }
         let core = self.clone();
         self.runtime.spawn(async move {
-            let given_up = message.cancels().cloned();
             let told = timeout(TOLD_WITHIN, ask::tell(&core, message)).await;
             core.told.fetch_sub(1, Ordering::Relaxed);
             if !matches!(told, Ok(Ok(()))) {
                 tracing::debug!(?told, "a message was not taken");
             }
-            if let Some(id) = given_up {
-                // Nobody waits for its answer, whether the upstream knows that or not.
-                core.give_up(&id);
-            }
+            give_up(&core);
         });
     }
 
