@@ -198,31 +198,34 @@ async fn a_subscription_whose_stream_broke_is_asked_for_again_and_all_of_it_told
 
 #[tokio::test]
 async fn events_without_an_id_behind_one_that_comes_again_are_passed_on() {
-    let stage = Stage::open(|seen| {
-        let answer = json!({"jsonrpc": "2.0", "id": 7, "result": {}});
-        match (seen.asks(), seen.header("last-event-id")) {
-            ("tools/call", _) => Some(Act::Stream(
-                format!("retry: 1\nid: a-1\n{}", message(&log("first"))),
-                true,
-            )),
-            (_, Some("a-1")) => {
-                let events = [
-                    format!("id: a-1\n{}", message(&log("first"))),
-                    message(&log("second")),
-                    message(&log("third")),
-                    message(&answer),
-                ];
-                Some(Act::Stream(events.concat(), true))
+    // The place as the server names it again: with its message, or without one.
+    for again in [message(&log("first")), "data:\n\n".to_owned()] {
+        let stage = Stage::open(move |seen| {
+            let answer = json!({"jsonrpc": "2.0", "id": 7, "result": {}});
+            match (seen.asks(), seen.header("last-event-id")) {
+                ("tools/call", _) => Some(Act::Stream(
+                    format!("retry: 1\nid: a-1\n{}", message(&log("first"))),
+                    true,
+                )),
+                (_, Some("a-1")) => {
+                    let events = [
+                        format!("id: a-1\n{again}"),
+                        message(&log("second")),
+                        message(&log("third")),
+                        message(&answer),
+                    ];
+                    Some(Act::Stream(events.concat(), true))
+                }
+                _ => None,
             }
-            _ => None,
+        })
+        .await;
+        let (_server, client) = before(&stage, Mode::Session).await;
+        let session = client.begin().await;
+        let mut events = session.stream(&tool(7, "any", json!({}))).await;
+        for text in ["first", "second", "third"] {
+            assert_eq!(events.next().await.unwrap(), log(text));
         }
-    })
-    .await;
-    let (_server, client) = before(&stage, Mode::Session).await;
-    let session = client.begin().await;
-    let mut events = session.stream(&tool(7, "any", json!({}))).await;
-    for text in ["first", "second", "third"] {
-        assert_eq!(events.next().await.unwrap(), log(text));
+        assert_eq!(events.next().await.unwrap()["id"], 7);
     }
-    assert_eq!(events.next().await.unwrap()["id"], 7);
 }

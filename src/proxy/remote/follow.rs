@@ -192,12 +192,12 @@ impl<'a> Follower<'a> {
     fn take(&mut self, event: SseEvent) -> bool {
         let repeated = self.resumed.is_some() && self.resumed == event.id;
         self.policy.event(&event);
-        if event.data.is_empty() {
-            return false;
+        let is_empty = event.data.is_empty();
+        // Only the first, be it empty: those behind it that have no id of their own are read with this one.
+        if repeated || !is_empty {
+            self.resumed = None;
         }
-        // Only the first: those behind it that have no id of their own are read with this one.
-        self.resumed = None;
-        if repeated {
+        if repeated || is_empty {
             return false;
         }
         let subscription = self.subscription.as_mut();
