@@ -30,6 +30,7 @@ async fn an_answer_whose_stream_broke_goes_on_behind_its_last_event() {
                 true,
             )),
             ("GET", _, Some("a-1")) if seen.nth == 2 => Some(Act::status(503)),
+            ("GET", _, Some("a-1")) if seen.nth == 3 => Some(Act::status(409)),
             ("GET", _, Some("a-1")) => {
                 let answer = json!({"jsonrpc": "2.0", "id": 7, "result": {}});
                 let events = [
@@ -114,7 +115,8 @@ async fn the_sessions_own_stream_comes_back_and_brings_each_message_once() {
             1 => Act::Stream(format!("retry: 1\nid: 1\n{}", message(&log("1"))), true),
             2 => Act::Drop,
             3 => Act::status(500),
-            4 => Act::Stream(
+            4 => Act::status(409),
+            5 => Act::Stream(
                 format!(
                     "id: 2\n{}: comment\n\nid: 3\n{}",
                     message(&log("2")),
@@ -133,13 +135,14 @@ async fn the_sessions_own_stream_comes_back_and_brings_each_message_once() {
         assert_eq!(events.next().await.unwrap(), log(text));
     }
     let asked = |seen: &Seen| seen.method == "GET";
-    eventually("it stands", || stage.seen(asked).len() == 6).await;
+    eventually("it stands", || stage.seen(asked).len() == 7).await;
     let behind: Vec<_> = stage
         .seen(asked)
         .iter()
         .map(|seen| seen.header("last-event-id").map(str::to_owned))
         .collect();
-    let wanted = [None, None, Some("1"), Some("1"), Some("1"), Some("3")];
+    let first = Some("1");
+    let wanted = [None, None, first, first, first, first, Some("3")];
     assert_eq!(behind, wanted.map(|id| id.map(str::to_owned)));
 }
 

@@ -116,7 +116,12 @@ pub fn broken() -> Fault {
 
 /// Whether a refusal may be another one soon.
 pub fn is_passing(status: StatusCode) -> bool {
-    let waits = [StatusCode::TOO_MANY_REQUESTS, StatusCode::REQUEST_TIMEOUT];
+    let waits = [
+        StatusCode::TOO_MANY_REQUESTS,
+        StatusCode::REQUEST_TIMEOUT,
+        // It has not seen yet that the stream broke.
+        StatusCode::CONFLICT,
+    ];
     waits.contains(&status) || (status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED)
 }
 
