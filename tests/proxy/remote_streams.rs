@@ -3,12 +3,12 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use plunge::proxy::Mode;
+use plunge::proxy::{Mode, ServeOptions};
 use serde_json::{Value, json};
 
 use crate::client::{modern, tool};
-use crate::fixture::{eventually, in_flight};
-use crate::remote::before;
+use crate::fixture::{eventually, in_flight, start_with};
+use crate::remote::{before, quick};
 use crate::upstream::{Act, Seen, Stage, message};
 
 const TAG: &str = "io.modelcontextprotocol/subscriptionId";
@@ -29,8 +29,9 @@ async fn an_answer_whose_stream_broke_goes_on_behind_its_last_event() {
                 format!("retry: 1\nid: a-1\n{}", message(&log("first"))),
                 true,
             )),
-            ("GET", _, Some("a-1")) if seen.nth == 2 => Some(Act::status(503)),
-            ("GET", _, Some("a-1")) if seen.nth == 3 => Some(Act::status(409)),
+            // The first was for the session's own stream.
+            ("GET", _, Some("a-1")) if seen.nth == 1 => Some(Act::status(503)),
+            ("GET", _, Some("a-1")) if seen.nth == 2 => Some(Act::status(409)),
             ("GET", _, Some("a-1")) => {
                 let answer = json!({"jsonrpc": "2.0", "id": 7, "result": {}});
                 let events = [
@@ -144,6 +145,37 @@ async fn the_sessions_own_stream_comes_back_and_brings_each_message_once() {
     let first = Some("1");
     let wanted = [None, None, first, first, first, first, Some("3")];
     assert_eq!(behind, wanted.map(|id| id.map(str::to_owned)));
+}
+
+#[tokio::test]
+async fn an_event_that_is_too_long_or_a_place_that_is_not_taken_keeps_nothing_back() {
+    let stage = Stage::open(|seen| {
+        if seen.method != "GET" {
+            return None;
+        }
+        let long = message(&log(&"x".repeat(5000)));
+        let say = |id: u32| format!("retry: 1\nid: {id}\n{}", message(&log(&id.to_string())));
+        Some(match (seen.nth, seen.header("last-event-id")) {
+            (0, None) => Act::Stream(format!("{}id: 2\n{long}", say(1)), true),
+            (1, Some("2")) => Act::Stream(format!("{}{long}", say(3)), true),
+            // The long one had no id to go on behind.
+            (2, None) => Act::Stream(say(4), true),
+            (3, Some("4")) => Act::status(400),
+            (4, None) => Act::Stream(say(5), false),
+            _ => Act::Silence,
+        })
+    })
+    .await;
+    let options = ServeOptions {
+        max_body_bytes: 2000,
+        ..quick(&stage, Mode::Session)
+    };
+    let (_server, client) = start_with(options).await;
+    let session = client.begin().await;
+    let mut events = session.listen().await;
+    for text in ["1", "3", "4", "5"] {
+        assert_eq!(events.next().await.unwrap(), log(text));
+    }
 }
 
 #[tokio::test]

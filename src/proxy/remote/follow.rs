@@ -172,10 +172,31 @@ impl<'a> Follower<'a> {
                 return End::Answered;
             }
             if pushed.is_err() {
+                self.pass_over(parser.id());
                 return End::TooLong;
             }
         }
         End::Lost
+    }
+
+    /// Goes on behind an event that is not taken, for it would come again: behind its id, or else from now on.
+    fn pass_over(&mut self, id: Option<&str>) {
+        let id = id.filter(|id| self.policy.last_id() != Some(id));
+        self.go_on_behind(id.unwrap_or_default());
+    }
+
+    /// Goes on from now on; tells whether it was to be behind some event.
+    pub fn forget_place(&mut self) -> bool {
+        let was_behind = self.policy.last_id().is_some();
+        self.go_on_behind("");
+        was_behind
+    }
+
+    fn go_on_behind(&mut self, id: &str) {
+        self.policy.event(&SseEvent {
+            id: Some(id.to_owned()),
+            ..SseEvent::default()
+        });
     }
 
     /// Reads what is left behind the answer.
