@@ -209,3 +209,23 @@ async fn sessions_that_an_upstream_forgot_under_long_calls_keep_no_new_one_away(
     assert!(!held.last().unwrap().is_finished());
     held.iter().for_each(|held| held.abort());
 }
+
+#[tokio::test]
+async fn a_reply_that_never_ends_is_what_its_head_says() {
+    let stage = Stage::open(|seen| match seen.asks() {
+        "notifications/initialized" => Some(Act::Endless(202)),
+        "tools/call" => Some(Act::Endless(401)),
+        _ => None,
+    })
+    .await;
+    let mut options = quick(&stage, Mode::Session);
+    options.request_timeout = Duration::from_secs(10);
+    let (server, client) = start_with(options).await;
+    let session = client.begin().await; // 202
+    let reply = session.call(1, "any", json!({})).await;
+    assert_eq!(
+        (reply.status.as_u16(), reply.kind().as_str()),
+        (401, "upstream_refused")
+    );
+    no_connection_is_used(&server).await;
+}

@@ -1,7 +1,11 @@
 //! One message to the upstream, and what becomes of it.
 
+use std::time::Duration;
+
+use bytes::Bytes;
 use hyper::http::response::Parts;
 use hyper::{Method, Response, StatusCode};
+use tokio::time::timeout;
 
 use super::core::{Core, Place};
 use super::follow;
@@ -15,6 +19,8 @@ use crate::transport::http::{HttpBody, HttpError, HttpRequest};
 
 /// How much of a refusal is read.
 const MAX_REFUSAL: usize = 64 << 10;
+/// How long that may take.
+const REST_WITHIN: Duration = Duration::from_secs(2);
 /// How much of its text is passed on.
 const MAX_TEXT: usize = 200;
 /// What a 404 says of a session.
@@ -80,8 +86,7 @@ pub async fn tell(core: &Arc<Core>, message: Outgoing) -> Result<(), Fault> {
     if !head.status.is_success() {
         return refused(core, None, &head, body).await;
     }
-    // A body that nobody expects keeps the connection from being used again, so it is read.
-    let _ = body.collect(MAX_REFUSAL).await;
+    let _ = rest(body).await;
     match &message.what {
         What::Initialized => core.stand(),
         What::Cancelled(Some(id)) => core.give_up(id),
@@ -137,7 +142,7 @@ pub async fn refused(
     head: &Parts,
     body: HttpBody,
 ) -> Result<(), Fault> {
-    let text = body.collect(MAX_REFUSAL).await.unwrap_or_default();
+    let text = rest(body).await;
     if let Some(id) = id
         && head::media(&head.headers) == Media::Json
         && answers(&text, id)
@@ -150,6 +155,13 @@ pub async fn refused(
         &head.headers,
         &excerpt(&text),
     ))
+}
+
+/// What follows a head that says by itself what became of the message, where that comes soon. Read also where nobody
+/// needs it: else the connection could not be used again.
+pub async fn rest(body: HttpBody) -> Bytes {
+    let read = timeout(REST_WITHIN, body.collect(MAX_REFUSAL)).await;
+    read.ok().and_then(Result::ok).unwrap_or_default()
 }
 
 /// Whether a message is the answer to the request with this id.
