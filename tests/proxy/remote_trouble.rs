@@ -8,7 +8,7 @@ use plunge::proxy::{Mode, ServeOptions, Server};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-use crate::client::{Client, Reply};
+use crate::client::{Client, Reply, modern_tool};
 use crate::fixture::{PATIENCE, eventually, start_with, stats};
 use crate::remote::{before, quick};
 use crate::upstream::{Act, Seen, Stage, usual};
@@ -228,4 +228,27 @@ async fn a_reply_that_never_ends_is_what_its_head_says() {
         (401, "upstream_refused")
     );
     no_connection_is_used(&server).await;
+}
+
+#[tokio::test]
+async fn a_session_that_turns_out_to_be_of_no_use_is_ended_at_the_upstream() {
+    // A server with a handshake that says by no answer that it knows nothing else.
+    let stage =
+        Stage::open(|seen| (seen.asks() == "server/discover").then(|| Act::status(500))).await;
+    let (_server, client) = before(&stage, Mode::Session).await;
+    let refused = client.post_modern(&modern_tool(1, "any", json!({}))).await;
+    assert!(refused.status.is_client_error() || refused.status.is_server_error());
+    let begun = stage.seen(|seen| seen.asks() == "initialize").len();
+    assert!(
+        begun > 0,
+        "clients without a handshake have no use for its session"
+    );
+    let ended = |seen: &Seen| seen.method == "DELETE";
+    eventually("its end", || stage.seen(ended).len() == begun).await;
+    assert!(
+        stage
+            .seen(ended)
+            .iter()
+            .all(|seen| seen.header("mcp-session-id").is_some())
+    );
 }

@@ -166,6 +166,11 @@ impl Core {
             .is_some_and(|running| running.is_modern)
     }
 
+    /// Runs something that ends by itself.
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.runtime.spawn(task);
+    }
+
     /// Has a message sent that nobody waits for.
     pub fn tell_later(self: &Arc<Self>, message: Outgoing) {
         let given_up = message.cancels().cloned();
