@@ -127,7 +127,7 @@ async fn refusals_of_the_upstream_go_on_with_their_status_and_its_trouble_is_502
     let stage = Stage::open(|seen| {
         let error = json!({"jsonrpc": "2.0", "id": seen.body["id"], "error": {"code": -32602, "message": "wrong"}});
         Some(match seen.body["params"]["name"].as_str()? {
-            "secret" => Act::Say(401, "www-authenticate: Bearer resource_metadata=\"x\"", String::new()),
+            "secret" => Act::Say(401, "www-authenticate: Bearer resource_metadata=\"x\"\r\nwww-authenticate: Basic", String::new()),
             "wrong" => Act::Say(400, "content-type: application/json", error.to_string()),
             "late" => Act::Say(429, "retry-after: 7", "slow down".into()),
             "trouble" => Act::Say(503, "retry-after: 9", "no database".into()),
@@ -145,9 +145,10 @@ async fn refusals_of_the_upstream_go_on_with_their_status_and_its_trouble_is_502
         (reply.status.as_u16(), reply.kind().as_str()),
         (401, "upstream_refused")
     );
+    let challenges = reply.headers.get_all("www-authenticate");
     assert_eq!(
-        reply.headers["www-authenticate"],
-        "Bearer resource_metadata=\"x\""
+        challenges.iter().collect::<Vec<_>>(),
+        ["Bearer resource_metadata=\"x\"", "Basic"]
     );
     let reply = call("wrong").await;
     assert_eq!(

@@ -60,12 +60,10 @@ pub fn fault(fault: &Fault, id: Option<&[u8]>) -> Reply {
             .headers_mut()
             .insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
-    if let Some(challenge) = fault
-        .passed
-        .as_ref()
-        .and_then(|passed| passed.challenge.clone())
-    {
-        reply.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+    for challenge in fault.passed.iter().flat_map(|passed| &passed.challenges) {
+        reply
+            .headers_mut()
+            .append(WWW_AUTHENTICATE, challenge.clone());
     }
     if fault.code == Code::WrongHttpMethod {
         reply

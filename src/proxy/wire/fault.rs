@@ -176,8 +176,8 @@ pub struct Fault {
 pub struct Passed {
     /// Its status.
     pub status: StatusCode,
-    /// Whom it wants to see.
-    pub challenge: Option<HeaderValue>,
+    /// Whom it wants to see: each way of showing it a header of its own.
+    pub challenges: Vec<HeaderValue>,
 }
 
 /// Statuses of a server's door: what is behind it was not asked.
@@ -210,9 +210,10 @@ impl Fault {
         let text = format!("the upstream answered {status}{said}{text}");
         let seconds = || headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok();
         if status.is_client_error() {
+            let challenges = headers.get_all(WWW_AUTHENTICATE).iter().cloned();
             let passed = Passed {
                 status,
-                challenge: headers.get(WWW_AUTHENTICATE).cloned(),
+                challenges: challenges.collect(),
             };
             return Self {
                 retry_after: seconds(),
