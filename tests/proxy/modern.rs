@@ -91,8 +91,12 @@ async fn headers_and_body_have_to_agree() {
             "{name} is there twice"
         );
     }
-    let without_version = without("mcp-protocol-version").post(&good).await;
-    assert_eq!(code(&without_version), (400, -32020));
+    let mut without_version = without("mcp-protocol-version");
+    assert_eq!(code(&without_version.post(&good).await), (400, -32020));
+    without_version
+        .extra
+        .push(("mcp-protocol-version", "2025-11-25".to_owned()));
+    assert_eq!(code(&without_version.post(&good).await), (400, -32020));
     let mut named = modern_tool(1, "ech\u{f6}", json!({}));
     let mut wrapped = without("mcp-name");
     wrapped

@@ -26,11 +26,10 @@ pub fn says_modern(headers: &HeaderMap) -> bool {
         .is_some_and(|version| version == MODERN)
 }
 
-/// Whether a request without that header is of this revision all the same: its body says so, and no
-/// session is named.
+/// Whether a request is of this revision though its header does not say so: its body does, and no session is named.
+/// Then it is refused for its header.
 pub fn is_modern(headers: &HeaderMap, body: &[u8]) -> bool {
-    !headers.contains_key(VERSION)
-        && !headers.contains_key(super::SESSION)
+    !headers.contains_key(super::SESSION)
         && may_name_revision(body)
         && wire::parse(body).is_ok_and(|message| names_revision(&message))
 }
