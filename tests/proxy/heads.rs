@@ -149,7 +149,10 @@ async fn a_server_without_a_handshake_serves_one_request_a_child_and_no_subscrip
     let listen = client
         .post_modern(&modern(2, "subscriptions/listen", json!({})))
         .await;
-    assert_eq!(listen.kind(), "not_offered");
+    assert_eq!(
+        (listen.status.as_u16(), listen.kind().as_str()),
+        (404, "not_offered")
+    );
     for flags in [&["strict"], &["mute"]] {
         let mut options = of(Mode::Exclusive, flags);
         options.connect_timeout = std::time::Duration::from_secs(3);

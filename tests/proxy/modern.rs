@@ -141,6 +141,21 @@ async fn errors_have_the_status_that_the_revision_wants() {
 }
 
 #[tokio::test]
+async fn a_client_that_takes_no_events_cannot_subscribe() {
+    for flags in [&["modern"][..], &[]] {
+        let (_server, mut client) = start_with(stateless(1, flags)).await;
+        client.accept = "application/json";
+        let listen = modern(1, "subscriptions/listen", json!({"notifications": {}}));
+        let reply = client.post_modern(&listen).await;
+        assert_eq!(
+            (reply.status.as_u16(), reply.kind().as_str()),
+            (406, "not_acceptable"),
+            "{flags:?}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn what_a_client_carries_back_leads_to_the_child_that_made_it() {
     let (_server, client) = start_with(stateless(3, &["modern"])).await;
     let mut begun = Vec::new();

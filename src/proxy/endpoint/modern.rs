@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::Refusal;
 use super::begin::{Begun, begin, exchange};
 use super::post::{unreadable, whole};
-use crate::proxy::call::{Call, Step};
+use crate::proxy::call::{Call, Manner, Step};
 use crate::proxy::http::{self, Accepts, EventStream, Reply, Source};
 use crate::proxy::state::AppState;
 use crate::proxy::wire::{self, Code, Envelope, Fault, Kind, RawId};
@@ -42,7 +42,7 @@ pub async fn modern(
                     http::WRITTEN.scope(written, Box::pin(serving)).await
                 }
             };
-            served.map_err(|fault| Refusal::of(fault, &RawId::new(id)))
+            served.map_err(|fault| refusal(fault, &RawId::new(id)))
         }
         // A cancellation is the end of a stream, and nothing else is told without an answer.
         Kind::Notification { .. } => Ok(http::accepted()),
@@ -52,6 +52,15 @@ pub async fn modern(
             Err(Fault::new(Code::BadMessage, text).into())
         }
     }
+}
+
+/// The refusal of a request: a method that is not there has a status of its own in this revision, whoever says so.
+fn refusal(fault: Fault, id: &RawId) -> Refusal {
+    let mut refusal = Refusal::of(fault, id);
+    if refusal.fault.code == Code::NotOffered {
+        refusal.status = StatusCode::NOT_FOUND;
+    }
+    refusal
 }
 
 async fn request(
@@ -65,6 +74,10 @@ async fn request(
     http::check_modern(headers, message)?;
     state.sessions.tools.check(headers, message)?;
     let exchange = exchange(state, message, body, accepts, None, true);
+    if exchange.manner == Manner::Listening && !accepts.stream {
+        let text = "a subscription is answered with events; send `Accept: text/event-stream`";
+        return Err(Fault::new(Code::NotAcceptable, text));
+    }
     let mut retries = 0;
     loop {
         let answered = match begin(state, raw_id, &exchange).await {

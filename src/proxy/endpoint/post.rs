@@ -69,7 +69,10 @@ fn unlooked_at(fault: Fault, body: &[u8]) -> Refusal {
         Kind::Request { id, .. } => Some(RawId::new(id)),
         _ => None,
     });
-    Refusal { fault, id }
+    Refusal {
+        id,
+        ..Refusal::from(fault)
+    }
 }
 
 async fn one(
