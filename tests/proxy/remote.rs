@@ -215,6 +215,26 @@ async fn clients_without_sessions_reach_an_upstream_without_them_with_the_heads_
 }
 
 #[tokio::test]
+async fn an_error_is_an_event_for_a_client_that_takes_nothing_else() {
+    let stage = Stage::open(|seen| {
+        Some(match seen.asks() {
+            "server/discover" => Act::json(seen.result(json!({"resultType": "complete",
+                "supportedVersions": ["2026-07-28"], "capabilities": {}}))),
+            "tools/call" => Act::json(json!({"jsonrpc": "2.0", "id": seen.body["id"],
+                "error": {"code": -32000, "message": "not today"}})),
+            _ => return None,
+        })
+    })
+    .await;
+    let (_server, mut client) = before(&stage, Mode::Stateless).await;
+    client.accept = "text/event-stream";
+    let mut events = client
+        .stream_modern(&modern_tool(1, "any", json!({})))
+        .await;
+    assert_eq!(events.next().await.unwrap()["error"]["code"], -32000);
+}
+
+#[tokio::test]
 async fn heads_of_arguments_go_on_as_they_came_where_the_tool_is_not_known() {
     let stage = Stage::open(|seen| {
         Some(match seen.asks() {

@@ -100,10 +100,10 @@ async fn answer(mut call: Call, accepts: Accepts) -> Result<Reply, Fault> {
             message,
             is_result: true,
         } => Ok(whole(message, accepts)),
-        Step::Answer { message, .. } => {
-            let status = status_of(&message);
-            Ok(http::json_with(status, message))
-        }
+        Step::Answer { message, .. } => Ok(match status_of(&message) {
+            StatusCode::OK => whole(message, accepts),
+            status => http::json_with(status, message),
+        }),
         Step::Related(message) => Ok(http::stream(EventStream::new(
             Source::Call(call),
             Some(message),
