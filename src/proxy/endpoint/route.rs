@@ -62,6 +62,10 @@ async fn route(
     policy.check(&head.headers)?;
     match spot {
         Spot::Endpoint => {}
+        // Where a request has a process of its own there are no sessions, and so nothing but requests.
+        Spot::Stream | Spot::Posts if state.backend.is_oneshot() => {
+            return Err(nothing_here(&paths.endpoint).into());
+        }
         Spot::Stream if head.method == Method::GET => {
             return old::open(state, &paths.posts, &head.headers).await;
         }
@@ -70,11 +74,11 @@ async fn route(
         }
         Spot::Stream | Spot::Posts => return Err(nothing_here(&paths.endpoint).into()),
     }
-    if head.method != Method::POST && http::says_modern(&head.headers) {
-        return Err(Fault::new(Code::WrongHttpMethod, "this revision uses POST only").into());
-    }
     match head.method {
         Method::POST => post(state, &head.headers, body).await,
+        _ if state.backend.is_oneshot() || http::says_modern(&head.headers) => {
+            Err(Fault::new(Code::PostOnly, "there are no sessions; use POST").into())
+        }
         Method::GET => get(state, &head.headers),
         Method::DELETE => delete(state, &head.headers),
         _ => Err(Fault::new(Code::WrongHttpMethod, "use POST, GET or DELETE").into()),

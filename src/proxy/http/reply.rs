@@ -65,10 +65,12 @@ pub fn fault(fault: &Fault, id: Option<&[u8]>) -> Reply {
             .headers_mut()
             .append(WWW_AUTHENTICATE, challenge.clone());
     }
-    if fault.code == Code::WrongHttpMethod {
-        reply
-            .headers_mut()
-            .insert(ALLOW, HeaderValue::from_static("POST, GET, DELETE"));
-    }
+    let allowed = match fault.code {
+        Code::WrongHttpMethod => "POST, GET, DELETE",
+        Code::PostOnly => "POST",
+        _ => return reply,
+    };
+    let allowed = HeaderValue::from_static(allowed);
+    reply.headers_mut().insert(ALLOW, allowed);
     reply
 }
