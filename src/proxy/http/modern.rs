@@ -8,7 +8,7 @@ use memchr::memmem;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::checks::{VERSION, single};
+use super::checks::{VERSION, single, unspoken};
 use crate::proxy::wire::{self, Code, Envelope, Fault};
 
 /// The revision without sessions.
@@ -75,20 +75,23 @@ struct Carried<'a> {
     named: Option<&'a RawValue>,
 }
 
-/// Checks that a request carries what the revision asks for.
+/// Checks that a request without headers carries what the revision asks for.
 ///
 /// # Errors
 ///
-/// [`Code::BadParams`] where it does not.
+/// [`Code::BadParams`] where it does not, [`Code::UnsupportedVersion`] where it names another revision.
 pub fn check_meta(message: &Envelope<'_>) -> Result<(), Fault> {
-    carried(message).map(drop)
+    match carried(message)?.version == MODERN {
+        true => Ok(()),
+        false => Err(unspoken("`params._meta`")),
+    }
 }
 
-/// The same, and holds the headers against it.
+/// The same, with the headers held against it.
 ///
 /// # Errors
 ///
-/// As [`check_meta`], and [`Code::HeaderMismatch`] where a header is missing or says something else.
+/// [`Code::BadParams`], and [`Code::HeaderMismatch`] where a header is missing or says something else.
 pub fn check_modern(headers: &HeaderMap, message: &Envelope<'_>) -> Result<(), Fault> {
     let Carried { version, named } = carried(message)?;
     agree(headers, &VERSION, "the version in `params._meta`", &version)?;
