@@ -108,6 +108,8 @@ impl Desk {
                 Err(fault) => self.say(fault.to_json(None).into()).await,
             }
         }
+        // They would go on for ever, and are waited for like calls.
+        self.state.sessions.listeners.close();
         let _ = tokio::time::timeout(drain, self.state.tasks.idle()).await;
         let state = self.state.clone();
         // Its session's child is waited for until nobody has it any more.

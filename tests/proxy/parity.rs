@@ -345,6 +345,26 @@ async fn the_end_of_the_input_lets_requests_end_and_leaves_no_process() {
 }
 
 #[tokio::test]
+async fn the_end_of_the_input_ends_subscriptions_in_order() {
+    for flags in [&["modern"][..], &[]] {
+        let mut client = Forwarded::start(options(script("plunge-test", flags), Mode::Stateless));
+        let wants = json!({"notifications": {"toolsListChanged": true}});
+        let listen = modern(1, "subscriptions/listen", wants);
+        client.tell(&listen.to_string()).await;
+        let told = client.message().await;
+        assert_eq!(told["method"], "notifications/subscriptions/acknowledged");
+        client.input.shutdown().await.unwrap();
+        let end = client.message().await;
+        assert_eq!(
+            (&end["id"], &end["result"]["resultType"]),
+            (&json!(1), &json!("complete")),
+            "{flags:?}"
+        );
+        client.end().await;
+    }
+}
+
+#[tokio::test]
 async fn lines_that_are_too_long_or_no_messages_are_answered_and_survived() {
     let mut options = options(script("plunge-test", &[]), Mode::Shared);
     options.max_body_bytes = 1000;
