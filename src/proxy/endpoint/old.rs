@@ -76,11 +76,11 @@ pub async fn post(
     body: Incoming,
 ) -> Result<Reply, Refusal> {
     http::check_json(headers)?;
+    let limits = state.options.whole();
+    let body = http::read_body(body, limits.max_body_bytes, limits.request_timeout).await?;
     let session = posted_session(query)
         .and_then(|id| state.sessions.find(id))
         .ok_or_else(ended)?;
-    let limits = state.options.whole();
-    let body = http::read_body(body, limits.max_body_bytes, limits.request_timeout).await?;
     let message = wire::parse(&body).map_err(unreadable)?;
     let exchange = Exchange {
         message: &message,

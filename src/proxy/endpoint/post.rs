@@ -31,24 +31,19 @@ pub async fn post(state: &AppState, headers: &HeaderMap, body: Incoming) -> Resu
             "answers are JSON or event streams; send `Accept: application/json, text/event-stream`";
         return Err(Fault::new(Code::NotAcceptable, text).into());
     }
-    let says_modern = http::says_modern(headers);
-    let version = if says_modern {
-        Ok(None) // whatever else it names
-    } else {
-        http::version(headers)
-    };
-    let session = match &version {
-        Ok(_) if !says_modern => session_of(state, headers)?,
-        _ => None,
-    };
     let (most, patience) = {
         let options = state.options.get();
         (options.max_body_bytes, options.request_timeout)
     };
+    // Before a refusal: who is still writing when the connection ends may not read why.
     let body = http::read_body(body, most, patience).await?;
-    if let Err(fault) = version {
-        return Err(unlooked_at(fault, &body));
-    }
+    let says_modern = http::says_modern(headers);
+    let session = if says_modern {
+        None // whatever else it names
+    } else {
+        let named = http::version(headers).and_then(|_| session_of(state, headers));
+        named.map_err(|fault| unlooked_at(fault, &body))?
+    };
     if state.is_closing() {
         let text = "the proxy is shutting down; try another one or later";
         return Err(unlooked_at(Fault::new(Code::Closing, text), &body));
