@@ -89,13 +89,18 @@ async fn a_session_that_the_upstream_forgot_is_404_here_for_every_message() {
     assert_eq!(again.post(&request(2, "ping", json!({}))).await.status, 200);
 }
 
-#[tokio::test]
-async fn a_shared_session_that_the_upstream_forgot_is_replaced_unseen() {
-    let stage = Stage::open(|seen| {
+/// A server that forgets its first session.
+pub async fn forgetful() -> Stage {
+    Stage::open(|seen| {
         let first = seen.header("mcp-session-id") == Some("s-0");
         (seen.asks() == "tools/call" && first).then(|| Act::status(404))
     })
-    .await;
+    .await
+}
+
+#[tokio::test]
+async fn a_shared_session_that_the_upstream_forgot_is_replaced_unseen() {
+    let stage = forgetful().await;
     let (_server, client) = before(&stage, Mode::Shared).await;
     for id in 0..3 {
         assert_eq!(client.call(id, "any", json!({})).await.text(), "called");

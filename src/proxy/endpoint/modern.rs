@@ -8,13 +8,14 @@ use hyper::StatusCode;
 use hyper::header::HeaderMap;
 use serde::Deserialize;
 
-use super::Refusal;
 use super::begin::{Begun, begin, exchange};
 use super::post::{unreadable, whole};
-use crate::proxy::call::{Call, Manner, Step};
+use super::{Refusal, Underway};
+use crate::proxy::call::{Manner, Step};
 use crate::proxy::http::{self, Accepts, EventStream, Reply, Source};
 use crate::proxy::state::AppState;
 use crate::proxy::wire::{self, Code, Envelope, Fault, Kind, RawId};
+use crate::sync::Arc;
 
 /// Serves one message.
 ///
@@ -22,7 +23,7 @@ use crate::proxy::wire::{self, Code, Envelope, Fault, Kind, RawId};
 ///
 /// The refusal to answer with.
 pub async fn modern(
-    state: &AppState,
+    state: &Arc<AppState>,
     headers: &HeaderMap,
     body: &Bytes,
     accepts: Accepts,
@@ -64,7 +65,7 @@ fn refusal(fault: Fault, id: &RawId) -> Refusal {
 }
 
 async fn request(
-    state: &AppState,
+    state: &Arc<AppState>,
     headers: &HeaderMap,
     message: &Envelope<'_>,
     body: &Bytes,
@@ -78,23 +79,15 @@ async fn request(
         let text = "a subscription is answered with events; send `Accept: text/event-stream`";
         return Err(Fault::new(Code::NotAcceptable, text));
     }
-    let mut retries = 0;
-    loop {
-        let answered = match begin(state, raw_id, &exchange).await {
-            Ok(Begun::Called(call)) => answer(call, accepts).await,
-            Ok(Begun::Answered(message)) => Ok(whole(message, accepts)),
-            Ok(Begun::Initialized(begun)) => Ok(whole(begun.message, accepts)),
-            Ok(Begun::Listening(source)) => Ok(http::stream(EventStream::new(source, None))),
-            Err(fault) => Err(fault),
-        };
-        match answered {
-            Err(fault) if state.backend.may_retry(&exchange, &fault, retries) => retries += 1,
-            answered => return answered,
-        }
+    match begin(state, raw_id, &exchange).await? {
+        Begun::Called(call) => answer(call, accepts).await,
+        Begun::Answered(message) => Ok(whole(message, accepts)),
+        Begun::Initialized(begun) => Ok(whole(begun.message, accepts)),
+        Begun::Listening(source) => Ok(http::stream(EventStream::new(source, None))),
     }
 }
 
-async fn answer(mut call: Call, accepts: Accepts) -> Result<Reply, Fault> {
+async fn answer(mut call: Underway, accepts: Accepts) -> Result<Reply, Fault> {
     match call.step().await {
         Step::Answer {
             message,
@@ -105,7 +98,7 @@ async fn answer(mut call: Call, accepts: Accepts) -> Result<Reply, Fault> {
             status => http::json_with(status, message),
         }),
         Step::Related(message) => Ok(http::stream(EventStream::new(
-            Source::Call(call),
+            Source::Call(call.into_call()),
             Some(message),
         ))),
         Step::Fault(fault) => Err(fault),

@@ -32,7 +32,11 @@ pub struct Spotted<'a> {
 ///
 /// A client that goes away cancels nothing: a request that was written to a child runs on, and its
 /// answer is dropped.
-pub async fn serve(state: &AppState, spotted: Spotted<'_>, request: Request<Incoming>) -> Reply {
+pub async fn serve(
+    state: &Arc<AppState>,
+    spotted: Spotted<'_>,
+    request: Request<Incoming>,
+) -> Reply {
     Counts::add(&state.counts.requests);
     match route(state, spotted, request).await {
         Ok(reply) => reply,
@@ -49,7 +53,7 @@ pub async fn serve(state: &AppState, spotted: Spotted<'_>, request: Request<Inco
 }
 
 async fn route(
-    state: &AppState,
+    state: &Arc<AppState>,
     spotted: Spotted<'_>,
     request: Request<Incoming>,
 ) -> Result<Reply, Refusal> {
