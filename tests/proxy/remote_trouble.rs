@@ -8,7 +8,7 @@ use plunge::proxy::{Mode, ServeOptions, Server};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-use crate::client::{Client, Reply, modern_tool};
+use crate::client::{Client, Reply, modern_tool, request, tool};
 use crate::fixture::{PATIENCE, eventually, start_with, stats};
 use crate::remote::{before, quick};
 use crate::upstream::{Act, Seen, Stage, usual};
@@ -142,6 +142,79 @@ async fn a_call_that_finds_an_upstream_restarting_waits_for_it() {
         let _stage = Stage::open_at(address, |_| None).await;
         assert_eq!(call.await.unwrap().text(), "called", "{mode:?}");
     }
+}
+
+#[tokio::test]
+async fn calls_within_sessions_fill_the_budget_of_retries_too() {
+    let stage = Stage::open(|_| None).await;
+    let (server, client) = before(&stage, Mode::Session).await;
+    let mut sessions = Vec::new();
+    for _ in 0..10 {
+        let session = client.begin().await;
+        for id in 0..40 {
+            assert_eq!(session.call(id, "any", json!({})).await.text(), "called");
+        }
+        sessions.push(session);
+    }
+    let address = stage.address;
+    drop(stage);
+    let mut calls = tokio::task::JoinSet::new();
+    for session in sessions {
+        calls.spawn(async move { session.call(99, "any", json!({})).await });
+    }
+    let begun = std::time::Instant::now();
+    while stats(server.admin_address()).await["upstream"]["retried"].as_u64() < Some(10) {
+        assert!(begun.elapsed() < PATIENCE, "each is tried again");
+    }
+    let _stage = Stage::open_at(address, |_| None).await;
+    for reply in calls.join_all().await {
+        assert_eq!(reply.text(), "called");
+    }
+}
+
+#[tokio::test]
+async fn old_connections_that_break_off_cost_no_more_second_tries_than_the_budget_has() {
+    const CALLS: usize = 100;
+    let gate = Arc::new(Semaphore::new(0));
+    let stage = Stage::open({
+        let gate = gate.clone();
+        move |seen| match seen.asks() {
+            "tools/call" => Some(Act::After(gate.clone(), Box::new(usual(seen)))),
+            "tools/list" => Some(Act::Drop),
+            _ => None,
+        }
+    })
+    .await;
+    let options = ServeOptions {
+        max_connections: Some(1),
+        max_in_flight: CALLS,
+        ..quick(&stage, Mode::Shared)
+    };
+    let (_server, client) = start_with(options).await;
+    let all = |message: fn(usize) -> Value| {
+        let mut calls = tokio::task::JoinSet::new();
+        for id in 0..CALLS {
+            let client = client.clone();
+            calls.spawn(async move { client.post(&message(id)).await });
+        }
+        calls
+    };
+    let calls = all(|id| tool(id, "any", json!({})));
+    let called = |seen: &Seen| seen.asks() == "tools/call";
+    eventually("each has a connection", || {
+        stage.seen(called).len() == CALLS
+    })
+    .await;
+    gate.add_permits(CALLS);
+    calls.join_all().await;
+    for reply in all(|id| request(id, "tools/list", json!({})))
+        .join_all()
+        .await
+    {
+        assert_eq!(reply.kind(), "child_died");
+    }
+    let listed = stage.seen(|seen| seen.asks() == "tools/list").len();
+    assert!((CALLS..2 * CALLS).contains(&listed), "{listed}");
 }
 
 #[tokio::test]

@@ -95,7 +95,7 @@ pub async fn tell(core: &Arc<Core>, message: Outgoing) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Sends a message; once more where an old connection broke off and that does no harm.
+/// Sends a message; once more where an old connection broke off, that does no harm and the budget of retries has it.
 ///
 /// # Errors
 ///
@@ -108,7 +108,9 @@ pub async fn post(core: &Core, message: &Outgoing) -> Result<Response<HttpBody>,
         body: message.body.clone(),
     };
     let sent = match core.source.client.send(&request).await {
-        Err(HttpError::Broken { reused: true, .. }) if repeatable => {
+        Err(HttpError::Broken { reused: true, .. })
+            if repeatable && core.source.guard.may_retry(false) =>
+        {
             core.source.client.send(&request).await
         }
         sent => sent,

@@ -10,6 +10,7 @@ use super::RemoteSource;
 use super::core::Core;
 use super::head::{Media, Names, media, of_get, of_post};
 use super::outgoing::{Outgoing, What};
+use crate::proxy::guard::Guard;
 use crate::proxy::http::ToolHeaders;
 use crate::proxy::options::{HttpUpstream, Mode, ServeOptions, Upstream};
 use crate::proxy::wire::{Code, RequestId};
@@ -110,7 +111,8 @@ fn a_message_that_talks_about_a_revision_is_not_of_it() {
 async fn nothing_begins_in_a_session_that_is_over() {
     let upstream = HttpUpstream::parse("http://127.0.0.1:1/mcp").unwrap();
     let options = ServeOptions::new(Upstream::Http(upstream.clone()), Mode::Session);
-    let source = RemoteSource::new(&upstream, &options, &Arc::default()).unwrap();
+    let guard = Guard::new(options.breaker, true);
+    let source = RemoteSource::new(&upstream, &options, &Arc::default(), &guard).unwrap();
     let core = Core::new(Arc::new(source), Handle::current());
     core.stop("its client left");
     let ping = outgoing(r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#);
