@@ -1,5 +1,6 @@
 //! Arguments that a tool wants to see in the head, and subscriptions beside requests.
 
+use hyper::Method;
 use plunge::proxy::{Mode, ServeOptions};
 use serde_json::{Value, json};
 
@@ -67,6 +68,19 @@ async fn arguments_that_a_tool_wants_in_the_head_have_to_agree_with_it() {
             assert_eq!(reply.status, 400, "{mode:?} {heads:?}");
             assert_eq!(reply.json()["error"]["code"], -32020);
         }
+        // Two readers could see two calls.
+        let whole = modern_tool(1, "routed", json!({"region": "us"}));
+        let twice = whole.to_string().replacen(
+            r#"{"region":"us"}"#,
+            r#"{"region":"us"},"arguments":{"region":"eu"}"#,
+            1,
+        );
+        let headed = client.headed(&whole).with("mcp-param-region", "us");
+        assert_eq!(
+            headed.send(Method::POST, twice).await.status,
+            400,
+            "{mode:?}"
+        );
     }
 }
 

@@ -6,6 +6,7 @@ use hyper::HeaderMap;
 use hyper::header::{HeaderName, HeaderValue};
 use memchr::memmem;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::checks::{VERSION, single, unspoken};
@@ -58,6 +59,9 @@ struct Params<'a> {
     name: Option<&'a RawValue>,
     #[serde(borrow, default)]
     uri: Option<&'a RawValue>,
+    /// Named to be refused where it is there twice.
+    #[serde(default, rename = "arguments")]
+    _arguments: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
