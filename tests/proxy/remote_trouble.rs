@@ -325,3 +325,18 @@ async fn a_session_that_turns_out_to_be_of_no_use_is_ended_at_the_upstream() {
             .all(|seen| seen.header("mcp-session-id").is_some())
     );
 }
+
+#[tokio::test]
+async fn a_question_that_is_never_answered_keeps_no_connection_for_ever() {
+    let stage =
+        Stage::open(|seen| (seen.asks() == "server/discover").then_some(Act::Silence)).await;
+    let options = ServeOptions {
+        max_connections: Some(1),
+        connect_timeout: Duration::from_secs(2),
+        ..quick(&stage, Mode::Stateless)
+    };
+    let (server, client) = start_with(options).await;
+    assert_eq!(client.call(1, "any", json!({})).await.text(), "called");
+    assert_eq!(stage.seen(|seen| seen.asks() == "server/discover").len(), 1);
+    no_connection_is_used(&server).await;
+}

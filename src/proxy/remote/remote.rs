@@ -14,7 +14,7 @@ use super::source::RemoteSource;
 use super::{ask, head};
 use crate::BoxError;
 use crate::proxy::peer::PeerSink;
-use crate::proxy::wire::{Code, Fault};
+use crate::proxy::wire::{Code, Fault, RequestId};
 use crate::sync::Arc;
 use crate::transport::http::HttpRequest;
 
@@ -61,6 +61,13 @@ impl Remote {
     /// Whether nothing more can be said in it.
     pub fn is_over(&self) -> bool {
         self.core.is_over()
+    }
+
+    /// Ends a request here alone.
+    pub fn give_up(&self, id: u64) {
+        if let Ok(id) = i64::try_from(id) {
+            self.core.give_up(&RequestId::Integer(id));
+        }
     }
 
     /// Ends it at the upstream, too.
