@@ -132,7 +132,8 @@ async fn refusals_of_the_upstream_go_on_with_their_status_and_its_trouble_is_502
     let stage = Stage::open(|seen| {
         let error = json!({"jsonrpc": "2.0", "id": seen.body["id"], "error": {"code": -32602, "message": "wrong"}});
         Some(match seen.body["params"]["name"].as_str()? {
-            "secret" => Act::Say(401, "www-authenticate: Bearer resource_metadata=\"x\"\r\nwww-authenticate: Basic", String::new()),
+            // It reads the request before it looks who asks.
+            "secret" => Act::Say(401, "content-type: application/json\r\nwww-authenticate: Bearer resource_metadata=\"x\"\r\nwww-authenticate: Basic", error.to_string()),
             "wrong" => Act::Say(400, "content-type: application/json", error.to_string()),
             "late" => Act::Say(429, "retry-after: 7", "slow down".into()),
             "trouble" => Act::Say(503, "retry-after: 9", "no database".into()),

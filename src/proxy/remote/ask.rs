@@ -13,7 +13,7 @@ use super::head::{self, Media};
 use super::outgoing::{Outgoing, What};
 use crate::AcquireErrorKind;
 use crate::AcquirePhase;
-use crate::proxy::wire::{self, Code, Fault, Kind, RequestId};
+use crate::proxy::wire::{self, Code, Fault, GATEKEEPERS, Kind, RequestId};
 use crate::sync::Arc;
 use crate::transport::http::{HttpBody, HttpError, HttpRequest};
 
@@ -133,7 +133,8 @@ fn lost() -> Fault {
     }
 }
 
-/// Passes on the JSON-RPC error in a refusal, if it answers the request.
+/// Passes on the JSON-RPC error in a refusal, if it answers the request; what is refused at the door is refused here,
+/// too: how a client may come in is said by the head.
 ///
 /// # Errors
 ///
@@ -146,6 +147,7 @@ pub async fn refused(
 ) -> Result<(), Fault> {
     let text = rest(body).await;
     if let Some(id) = id
+        && !GATEKEEPERS.contains(&head.status)
         && head::media(&head.headers) == Media::Json
         && answers(&text, id)
     {
