@@ -13,16 +13,13 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-use super::backend::Exchange;
-use super::call::{Call, Step};
-use super::endpoint::{Begun, begin, begin_batch, exchange, unreadable, untold};
+use super::endpoint::{Begun, Underway, begin, begin_batch, exchange, unreadable, untold};
 use super::http::{self, Accepts, Source};
 use super::options::ServeOptions;
 use super::server::StartError;
 use super::session::Session;
 use super::state::AppState;
 use super::wire::{self, Code, Fault, Kind, RawId, RequestId};
-use crate::resilience::Deadline;
 use crate::sync::{Arc, Mutex};
 
 /// Messages on their way to the client.
@@ -108,6 +105,8 @@ impl Desk {
                 Err(fault) => self.say(fault.to_json(None).into()).await,
             }
         }
+        // They would go on for ever, and are waited for like calls.
+        self.state.sessions.listeners.close();
         let _ = tokio::time::timeout(drain, self.state.tasks.idle()).await;
         let state = self.state.clone();
         // Its session's child is waited for until nobody has it any more.
@@ -160,16 +159,7 @@ impl Desk {
         if !is_modern && message.method() != Some("initialize") {
             self.check_session().map_err(refuse)?;
         }
-        let mut retries = 0;
-        let begun = loop {
-            match begin(&self.state, id, &exchange).await {
-                Err(fault) if self.state.backend.may_retry(&exchange, &fault, retries) => {
-                    retries += 1;
-                }
-                begun => break begun,
-            }
-        };
-        match begun.map_err(refuse)? {
+        match begin(&self.state, id, &exchange).await.map_err(refuse)? {
             Begun::Answered(message) => self.say(message).await,
             Begun::Initialized(begun) => {
                 self.say(begun.message).await;
@@ -178,10 +168,7 @@ impl Desk {
                 }
             }
             Begun::Listening(source) => self.run(id, is_modern, pump(source, self.out.clone())),
-            Begun::Called(call) => {
-                let answering = self.answering(line, exchange.deadline, is_modern, call);
-                self.run(id, is_modern, answering.run(session, self.out.clone()));
-            }
+            Begun::Called(call) => self.run(id, is_modern, answer(call, self.out.clone())),
         }
         Ok(())
     }
@@ -245,24 +232,6 @@ impl Desk {
         }
     }
 
-    /// What brings an answer, and sends the request again where that is safe and its child died.
-    fn answering(
-        &self,
-        line: &Bytes,
-        deadline: Deadline,
-        is_modern: bool,
-        call: Call,
-    ) -> Answering {
-        Answering {
-            state: self.state.clone(),
-            line: line.clone(),
-            deadline,
-            is_modern,
-            call,
-            retries: 0,
-        }
-    }
-
     /// Ends a request of the revision without sessions, which over HTTP is the end of its stream.
     fn cancel(&self, message: &wire::Envelope<'_>) -> bool {
         if message.method() != Some("notifications/cancelled") {
@@ -275,72 +244,13 @@ impl Desk {
     }
 }
 
-/// A request that a child has.
-struct Answering {
-    state: Arc<AppState>,
-    line: Bytes,
-    deadline: Deadline,
-    is_modern: bool,
-    call: Call,
-    retries: u32,
-}
-
-impl Answering {
-    async fn run(mut self, session: Option<Arc<Session>>, out: mpsc::Sender<Bytes>) {
-        loop {
-            let message = match self.call.step().await {
-                Step::Related(message) | Step::Answer { message, .. } => message,
-                Step::Fault(fault) => match self.again(session.as_ref(), fault).await {
-                    Ok(call) => {
-                        self.call = call;
-                        continue;
-                    }
-                    Err(fault) => fault.to_json(Some(self.call.id().as_bytes())).into(),
-                },
-            };
-            if out.send(message).await.is_err() || self.call.is_over() {
-                return;
-            }
-            return pump(Source::Call(self.call), out).await;
+/// Brings what a request leads to.
+async fn answer(mut call: Underway, out: mpsc::Sender<Bytes>) {
+    loop {
+        let (message, is_last) = call.message().await;
+        if out.send(message).await.is_err() || is_last {
+            return;
         }
-    }
-
-    /// Sends it again, as often as that is safe.
-    ///
-    /// # Errors
-    ///
-    /// The last fault.
-    async fn again(
-        &mut self,
-        session: Option<&Arc<Session>>,
-        mut fault: Fault,
-    ) -> Result<Call, Fault> {
-        let Ok(message) = wire::parse(&self.line) else {
-            return Err(fault);
-        };
-        let Kind::Request { id, .. } = &message.kind else {
-            return Err(fault);
-        };
-        let exchange = Exchange {
-            deadline: self.deadline,
-            ..exchange(
-                &self.state,
-                &message,
-                &self.line,
-                ACCEPTS,
-                session,
-                self.is_modern,
-            )
-        };
-        let backend = &self.state.backend;
-        while backend.may_retry(&exchange, &fault, self.retries) {
-            self.retries += 1;
-            match backend.call(id, &exchange).await {
-                Ok(call) => return Ok(call),
-                Err(failed) => fault = failed,
-            }
-        }
-        Err(fault)
     }
 }
 

@@ -103,7 +103,9 @@ impl Guard {
 
     /// Lets a call of a session in that has a child of its own, whatever the breaker says.
     pub fn admit_in_session(self: &Arc<Self>) -> Option<Ticket> {
-        let admitted = self.sessions.lock().admit(Instant::now()); // it is closed
+        let now = Instant::now();
+        let admitted = self.sessions.lock().admit(now); // it is closed
+        self.budget.lock().call(now);
         Some(self.ticket(admitted.ok()?, true))
     }
 

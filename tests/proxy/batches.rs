@@ -4,8 +4,9 @@ use hyper::Method;
 use plunge::proxy::Mode;
 use serde_json::{Value, json};
 
-use crate::client::{initialize, tool};
+use crate::client::{initialize, text_of, tool};
 use crate::fixture::start;
+use crate::remote::{before, forgetful};
 
 #[tokio::test]
 async fn a_batch_gets_an_array_of_its_answers_in_both_modes() {
@@ -25,6 +26,18 @@ async fn a_batch_gets_an_array_of_its_answers_in_both_modes() {
         let ids: Vec<_> = answers.iter().map(|answer| answer["id"].clone()).collect();
         assert_eq!(ids, [json!(1), json!("1"), json!(2)]);
         assert_eq!(answers[2]["error"]["code"], -32602);
+    }
+}
+
+#[tokio::test]
+async fn what_nobody_looked_at_of_a_batch_is_sent_again() {
+    let stage = forgetful().await;
+    let (_server, client) = before(&stage, Mode::Shared).await;
+    let session = client.begin_at("2025-03-26").await;
+    let call = |id: u32| tool(id, "any", json!({}));
+    let answers = session.post(&json!([call(1), call(2)])).await.json();
+    for answer in answers.as_array().unwrap() {
+        assert_eq!(text_of(answer), "called");
     }
 }
 

@@ -297,6 +297,8 @@ impl Events {
 
     /// The next event as it was written, comments left out.
     pub async fn next_event(&mut self) -> Option<Event> {
+        // Comments keep a stream, not a test.
+        let until = tokio::time::Instant::now() + PATIENCE;
         loop {
             if let Some(end) = self.buffer.find("\n\n") {
                 let text: String = self.buffer.drain(..end + 2).collect();
@@ -315,7 +317,7 @@ impl Events {
                     retry: field("retry: ").map(|pause| pause.parse().unwrap()),
                 });
             }
-            let frame = tokio::time::timeout(PATIENCE, self.body.frame())
+            let frame = tokio::time::timeout_at(until, self.body.frame())
                 .await
                 .expect("an event in time")?;
             let bytes = frame.expect("an unbroken stream").into_data().unwrap();

@@ -22,7 +22,8 @@ impl Forwarded {
         let (ours, theirs) = duplex(1 << 16);
         let (read, write) = split(theirs);
         let running = tokio::spawn(async move {
-            forward(options, read, write, PATIENCE).await.unwrap();
+            // What is waited for at the end has to end by itself.
+            forward(options, read, write, 2 * PATIENCE).await.unwrap();
         });
         let (read, input) = split(ours);
         Self {

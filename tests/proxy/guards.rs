@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::client::{Client, initialize, request};
+use crate::client::{Client, initialize, request, tool};
 use crate::fixture::{PATIENCE, start};
 
 /// Method, header and its value, status. An empty name: no further header.
@@ -60,6 +60,22 @@ async fn heads_that_do_not_fit_get_their_status() {
         client.send(Method::PUT, "").await.headers["allow"],
         "POST, GET, DELETE"
     );
+}
+
+#[tokio::test]
+async fn a_session_that_is_not_there_is_told_to_who_sends_a_long_message_too() {
+    let (_server, mut client) = start(Mode::Session).await;
+    client.session = Some("unknown".to_owned());
+    let long = tool(1, "echo", json!({"text": "x".repeat(8 << 20)}));
+    let reply = client.post(&long).await;
+    assert_eq!(
+        (reply.status.as_u16(), reply.kind().as_str()),
+        (404, "session_ended")
+    );
+    assert_eq!(reply.json()["id"], 1);
+    let path = "/messages?session_id=unknown";
+    let old = client.open(Method::POST, path, long.to_string().into());
+    assert_eq!(old.await.status(), 404);
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! Arguments that a tool wants to see in the head, and subscriptions beside requests.
 
+use hyper::Method;
 use plunge::proxy::{Mode, ServeOptions};
 use serde_json::{Value, json};
 
@@ -67,6 +68,19 @@ async fn arguments_that_a_tool_wants_in_the_head_have_to_agree_with_it() {
             assert_eq!(reply.status, 400, "{mode:?} {heads:?}");
             assert_eq!(reply.json()["error"]["code"], -32020);
         }
+        // Two readers could see two calls.
+        let whole = modern_tool(1, "routed", json!({"region": "us"}));
+        let twice = whole.to_string().replacen(
+            r#"{"region":"us"}"#,
+            r#"{"region":"us"},"arguments":{"region":"eu"}"#,
+            1,
+        );
+        let headed = client.headed(&whole).with("mcp-param-region", "us");
+        assert_eq!(
+            headed.send(Method::POST, twice).await.status,
+            400,
+            "{mode:?}"
+        );
     }
 }
 
@@ -149,7 +163,10 @@ async fn a_server_without_a_handshake_serves_one_request_a_child_and_no_subscrip
     let listen = client
         .post_modern(&modern(2, "subscriptions/listen", json!({})))
         .await;
-    assert_eq!(listen.kind(), "not_offered");
+    assert_eq!(
+        (listen.status.as_u16(), listen.kind().as_str()),
+        (404, "not_offered")
+    );
     for flags in [&["strict"], &["mute"]] {
         let mut options = of(Mode::Exclusive, flags);
         options.connect_timeout = std::time::Duration::from_secs(3);

@@ -91,8 +91,12 @@ async fn headers_and_body_have_to_agree() {
             "{name} is there twice"
         );
     }
-    let without_version = without("mcp-protocol-version").post(&good).await;
-    assert_eq!(code(&without_version), (400, -32020));
+    let mut without_version = without("mcp-protocol-version");
+    assert_eq!(code(&without_version.post(&good).await), (400, -32020));
+    without_version
+        .extra
+        .push(("mcp-protocol-version", "2025-11-25".to_owned()));
+    assert_eq!(code(&without_version.post(&good).await), (400, -32020));
     let mut named = modern_tool(1, "ech\u{f6}", json!({}));
     let mut wrapped = without("mcp-name");
     wrapped
@@ -134,6 +138,21 @@ async fn errors_have_the_status_that_the_revision_wants() {
         .post_modern(&modern_tool(1, "confirm-not", json!({})))
         .await;
     assert_eq!(code(&unknown), (400, -32602));
+}
+
+#[tokio::test]
+async fn a_client_that_takes_no_events_cannot_subscribe() {
+    for flags in [&["modern"][..], &[]] {
+        let (_server, mut client) = start_with(stateless(1, flags)).await;
+        client.accept = "application/json";
+        let listen = modern(1, "subscriptions/listen", json!({"notifications": {}}));
+        let reply = client.post_modern(&listen).await;
+        assert_eq!(
+            (reply.status.as_u16(), reply.kind().as_str()),
+            (406, "not_acceptable"),
+            "{flags:?}"
+        );
+    }
 }
 
 #[tokio::test]

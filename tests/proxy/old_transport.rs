@@ -4,10 +4,11 @@ use hyper::Method;
 use plunge::proxy::{Mode, ServeOptions, Server};
 use serde_json::{Value, json};
 
-use crate::client::{Client, Events, initialize, request, tool};
+use crate::client::{Client, Events, initialize, request, text_of, tool};
 use crate::fixture::{
     PATIENCE, eventually, in_flight, marker, options, processes, script, start_with,
 };
+use crate::remote::{before, forgetful};
 use crate::subscribing::{agreed, asked, is_told, one_child, update, wishes};
 
 /// A session of it.
@@ -142,6 +143,14 @@ async fn a_death_is_told_on_the_stream_and_ends_a_session_with_a_child_of_its_ow
             assert!(old.events.next().await.is_none(), "the session is over");
         }
     }
+}
+
+#[tokio::test]
+async fn what_nobody_looked_at_is_sent_again_over_the_old_transport_too() {
+    let stage = forgetful().await;
+    let (_server, client) = before(&stage, Mode::Shared).await;
+    let mut old = Old::begin(&client).await;
+    assert_eq!(text_of(&old.ask(tool(1, "any", json!({}))).await), "called");
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use hyper::Method;
 use plunge::proxy::{Mode, ServeOptions};
 use plunge::transport::Command;
 use serde_json::json;
@@ -64,6 +65,15 @@ async fn each_request_has_a_process_of_its_own_that_is_reaped() {
         "`initialize` is a request like any other"
     );
     assert!(!reply.headers.contains_key("mcp-session-id"));
+    for method in [Method::GET, Method::DELETE] {
+        let reply = client.send(method, "").await;
+        assert_eq!(
+            (reply.status.as_u16(), &reply.headers["allow"]),
+            (405, &"POST".parse().unwrap())
+        );
+    }
+    let old = client.open(Method::GET, "/sse", Default::default()).await;
+    assert_eq!(old.status(), 404);
     server.shutdown(Duration::from_secs(10)).await;
     assert!(processes(&mark).is_empty());
 }
@@ -127,9 +137,10 @@ async fn a_client_without_a_session_that_leaves_ends_its_process_and_none_may_li
     let listens = modern(2, "subscriptions/listen", json!({}));
     let refused = client.post_modern(&listens).await;
     assert_eq!(
-        (&refused.json()["error"]["code"], refused.kind().as_str()),
-        (&json!(-32601), "not_offered")
+        (refused.status.as_u16(), refused.kind().as_str()),
+        (404, "not_offered")
     );
+    assert_eq!(refused.json()["error"]["code"], -32601);
     let served = client.post_modern(&modern(3, "any", json!({}))).await;
     assert!(served.json()["result"]["pid"].is_u64(), "{served:?}");
 }

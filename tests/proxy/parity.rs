@@ -156,6 +156,22 @@ async fn clients_without_a_handshake_get_the_same() {
 }
 
 #[tokio::test]
+async fn a_revision_that_is_not_spoken_is_refused_by_name() {
+    let children = options(script("plunge-test", &["modern"]), Mode::Stateless);
+    let mut client = Forwarded::start(children);
+    let mut probe = modern("d", "server/discover", json!({}));
+    probe["params"]["_meta"]["io.modelcontextprotocol/protocolVersion"] = json!("2099-01-01");
+    let refused = client.ask(&probe).await;
+    let error = &refused["error"];
+    assert_eq!(
+        (&refused["id"], &error["code"]),
+        (&json!("d"), &json!(-32022))
+    );
+    assert_eq!(error["data"]["supported"][0], "2026-07-28");
+    client.end().await;
+}
+
+#[tokio::test]
 async fn a_death_is_the_same_typed_error_and_the_next_call_works_or_says_why_not() {
     for (mode, then) in [(Mode::Shared, None), (Mode::Session, Some(-32001))] {
         let (mut served, mut forwarded) = fronts(Behind::Child, mode, &[]).await;
@@ -326,6 +342,26 @@ async fn the_end_of_the_input_lets_requests_end_and_leaves_no_process() {
     assert!(client.lines.next_line().await.unwrap().is_none());
     client.running.await.unwrap();
     assert!(processes(&mark).is_empty());
+}
+
+#[tokio::test]
+async fn the_end_of_the_input_ends_subscriptions_in_order() {
+    for flags in [&["modern"][..], &[]] {
+        let mut client = Forwarded::start(options(script("plunge-test", flags), Mode::Stateless));
+        let wants = json!({"notifications": {"toolsListChanged": true}});
+        let listen = modern(1, "subscriptions/listen", wants);
+        client.tell(&listen.to_string()).await;
+        let told = client.message().await;
+        assert_eq!(told["method"], "notifications/subscriptions/acknowledged");
+        client.input.shutdown().await.unwrap();
+        let end = client.message().await;
+        assert_eq!(
+            (&end["id"], &end["result"]["resultType"]),
+            (&json!(1), &json!("complete")),
+            "{flags:?}"
+        );
+        client.end().await;
+    }
 }
 
 #[tokio::test]

@@ -89,13 +89,18 @@ async fn a_session_that_the_upstream_forgot_is_404_here_for_every_message() {
     assert_eq!(again.post(&request(2, "ping", json!({}))).await.status, 200);
 }
 
-#[tokio::test]
-async fn a_shared_session_that_the_upstream_forgot_is_replaced_unseen() {
-    let stage = Stage::open(|seen| {
+/// A server that forgets its first session.
+pub async fn forgetful() -> Stage {
+    Stage::open(|seen| {
         let first = seen.header("mcp-session-id") == Some("s-0");
         (seen.asks() == "tools/call" && first).then(|| Act::status(404))
     })
-    .await;
+    .await
+}
+
+#[tokio::test]
+async fn a_shared_session_that_the_upstream_forgot_is_replaced_unseen() {
+    let stage = forgetful().await;
     let (_server, client) = before(&stage, Mode::Shared).await;
     for id in 0..3 {
         assert_eq!(client.call(id, "any", json!({})).await.text(), "called");
@@ -127,7 +132,8 @@ async fn refusals_of_the_upstream_go_on_with_their_status_and_its_trouble_is_502
     let stage = Stage::open(|seen| {
         let error = json!({"jsonrpc": "2.0", "id": seen.body["id"], "error": {"code": -32602, "message": "wrong"}});
         Some(match seen.body["params"]["name"].as_str()? {
-            "secret" => Act::Say(401, "www-authenticate: Bearer resource_metadata=\"x\"", String::new()),
+            // It reads the request before it looks who asks.
+            "secret" => Act::Say(401, "content-type: application/json\r\nwww-authenticate: Bearer resource_metadata=\"x\"\r\nwww-authenticate: Basic", error.to_string()),
             "wrong" => Act::Say(400, "content-type: application/json", error.to_string()),
             "late" => Act::Say(429, "retry-after: 7", "slow down".into()),
             "trouble" => Act::Say(503, "retry-after: 9", "no database".into()),
@@ -145,9 +151,10 @@ async fn refusals_of_the_upstream_go_on_with_their_status_and_its_trouble_is_502
         (reply.status.as_u16(), reply.kind().as_str()),
         (401, "upstream_refused")
     );
+    let challenges = reply.headers.get_all("www-authenticate");
     assert_eq!(
-        reply.headers["www-authenticate"],
-        "Bearer resource_metadata=\"x\""
+        challenges.iter().collect::<Vec<_>>(),
+        ["Bearer resource_metadata=\"x\"", "Basic"]
     );
     let reply = call("wrong").await;
     assert_eq!(
@@ -211,6 +218,26 @@ async fn clients_without_sessions_reach_an_upstream_without_them_with_the_heads_
             .seen(|seen| seen.asks() == "initialize" || seen.method != "POST")
             .is_empty()
     );
+}
+
+#[tokio::test]
+async fn an_error_is_an_event_for_a_client_that_takes_nothing_else() {
+    let stage = Stage::open(|seen| {
+        Some(match seen.asks() {
+            "server/discover" => Act::json(seen.result(json!({"resultType": "complete",
+                "supportedVersions": ["2026-07-28"], "capabilities": {}}))),
+            "tools/call" => Act::json(json!({"jsonrpc": "2.0", "id": seen.body["id"],
+                "error": {"code": -32000, "message": "not today"}})),
+            _ => return None,
+        })
+    })
+    .await;
+    let (_server, mut client) = before(&stage, Mode::Stateless).await;
+    client.accept = "text/event-stream";
+    let mut events = client
+        .stream_modern(&modern_tool(1, "any", json!({})))
+        .await;
+    assert_eq!(events.next().await.unwrap()["error"]["code"], -32000);
 }
 
 #[tokio::test]

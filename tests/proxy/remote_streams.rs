@@ -3,12 +3,12 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use plunge::proxy::Mode;
+use plunge::proxy::{Mode, ServeOptions};
 use serde_json::{Value, json};
 
 use crate::client::{modern, tool};
-use crate::fixture::{eventually, in_flight};
-use crate::remote::before;
+use crate::fixture::{eventually, in_flight, start_with};
+use crate::remote::{before, quick};
 use crate::upstream::{Act, Seen, Stage, message};
 
 const TAG: &str = "io.modelcontextprotocol/subscriptionId";
@@ -29,7 +29,9 @@ async fn an_answer_whose_stream_broke_goes_on_behind_its_last_event() {
                 format!("retry: 1\nid: a-1\n{}", message(&log("first"))),
                 true,
             )),
-            ("GET", _, Some("a-1")) if seen.nth == 2 => Some(Act::status(503)),
+            // The first was for the session's own stream.
+            ("GET", _, Some("a-1")) if seen.nth == 1 => Some(Act::status(503)),
+            ("GET", _, Some("a-1")) if seen.nth == 2 => Some(Act::status(409)),
             ("GET", _, Some("a-1")) => {
                 let answer = json!({"jsonrpc": "2.0", "id": 7, "result": {}});
                 let events = [
@@ -114,7 +116,8 @@ async fn the_sessions_own_stream_comes_back_and_brings_each_message_once() {
             1 => Act::Stream(format!("retry: 1\nid: 1\n{}", message(&log("1"))), true),
             2 => Act::Drop,
             3 => Act::status(500),
-            4 => Act::Stream(
+            4 => Act::status(409),
+            5 => Act::Stream(
                 format!(
                     "id: 2\n{}: comment\n\nid: 3\n{}",
                     message(&log("2")),
@@ -133,14 +136,46 @@ async fn the_sessions_own_stream_comes_back_and_brings_each_message_once() {
         assert_eq!(events.next().await.unwrap(), log(text));
     }
     let asked = |seen: &Seen| seen.method == "GET";
-    eventually("it stands", || stage.seen(asked).len() == 6).await;
+    eventually("it stands", || stage.seen(asked).len() == 7).await;
     let behind: Vec<_> = stage
         .seen(asked)
         .iter()
         .map(|seen| seen.header("last-event-id").map(str::to_owned))
         .collect();
-    let wanted = [None, None, Some("1"), Some("1"), Some("1"), Some("3")];
+    let first = Some("1");
+    let wanted = [None, None, first, first, first, first, Some("3")];
     assert_eq!(behind, wanted.map(|id| id.map(str::to_owned)));
+}
+
+#[tokio::test]
+async fn an_event_that_is_too_long_or_a_place_that_is_not_taken_keeps_nothing_back() {
+    let stage = Stage::open(|seen| {
+        if seen.method != "GET" {
+            return None;
+        }
+        let long = message(&log(&"x".repeat(5000)));
+        let say = |id: u32| format!("retry: 1\nid: {id}\n{}", message(&log(&id.to_string())));
+        Some(match (seen.nth, seen.header("last-event-id")) {
+            (0, None) => Act::Stream(format!("{}id: 2\n{long}", say(1)), true),
+            (1, Some("2")) => Act::Stream(format!("{}{long}", say(3)), true),
+            // The long one had no id to go on behind.
+            (2, None) => Act::Stream(say(4), true),
+            (3, Some("4")) => Act::status(400),
+            (4, None) => Act::Stream(say(5), false),
+            _ => Act::Silence,
+        })
+    })
+    .await;
+    let options = ServeOptions {
+        max_body_bytes: 2000,
+        ..quick(&stage, Mode::Session)
+    };
+    let (_server, client) = start_with(options).await;
+    let session = client.begin().await;
+    let mut events = session.listen().await;
+    for text in ["1", "3", "4", "5"] {
+        assert_eq!(events.next().await.unwrap(), log(text));
+    }
 }
 
 #[tokio::test]
@@ -198,31 +233,34 @@ async fn a_subscription_whose_stream_broke_is_asked_for_again_and_all_of_it_told
 
 #[tokio::test]
 async fn events_without_an_id_behind_one_that_comes_again_are_passed_on() {
-    let stage = Stage::open(|seen| {
-        let answer = json!({"jsonrpc": "2.0", "id": 7, "result": {}});
-        match (seen.asks(), seen.header("last-event-id")) {
-            ("tools/call", _) => Some(Act::Stream(
-                format!("retry: 1\nid: a-1\n{}", message(&log("first"))),
-                true,
-            )),
-            (_, Some("a-1")) => {
-                let events = [
-                    format!("id: a-1\n{}", message(&log("first"))),
-                    message(&log("second")),
-                    message(&log("third")),
-                    message(&answer),
-                ];
-                Some(Act::Stream(events.concat(), true))
+    // The place as the server names it again: with its message, or without one.
+    for again in [message(&log("first")), "data:\n\n".to_owned()] {
+        let stage = Stage::open(move |seen| {
+            let answer = json!({"jsonrpc": "2.0", "id": 7, "result": {}});
+            match (seen.asks(), seen.header("last-event-id")) {
+                ("tools/call", _) => Some(Act::Stream(
+                    format!("retry: 1\nid: a-1\n{}", message(&log("first"))),
+                    true,
+                )),
+                (_, Some("a-1")) => {
+                    let events = [
+                        format!("id: a-1\n{again}"),
+                        message(&log("second")),
+                        message(&log("third")),
+                        message(&answer),
+                    ];
+                    Some(Act::Stream(events.concat(), true))
+                }
+                _ => None,
             }
-            _ => None,
+        })
+        .await;
+        let (_server, client) = before(&stage, Mode::Session).await;
+        let session = client.begin().await;
+        let mut events = session.stream(&tool(7, "any", json!({}))).await;
+        for text in ["first", "second", "third"] {
+            assert_eq!(events.next().await.unwrap(), log(text));
         }
-    })
-    .await;
-    let (_server, client) = before(&stage, Mode::Session).await;
-    let session = client.begin().await;
-    let mut events = session.stream(&tool(7, "any", json!({}))).await;
-    for text in ["first", "second", "third"] {
-        assert_eq!(events.next().await.unwrap(), log(text));
+        assert_eq!(events.next().await.unwrap()["id"], 7);
     }
-    assert_eq!(events.next().await.unwrap()["id"], 7);
 }

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use plunge::proxy::{Mode, ServeOptions};
+use plunge::proxy::{Mode, ServeOptions, Server};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-use crate::client::{Client, Reply};
+use crate::client::{Client, Reply, modern_tool, request, tool};
 use crate::fixture::{PATIENCE, eventually, start_with, stats};
 use crate::remote::{before, quick};
 use crate::upstream::{Act, Seen, Stage, usual};
@@ -49,6 +49,10 @@ async fn an_upstream_that_says_nothing_keeps_no_connection_of_a_call_that_timed_
         assert_eq!(reply.kind(), "timed_out");
     }
     assert_eq!(stage.seen(|seen| seen.asks() == "tools/call").len(), 2);
+    no_connection_is_used(&server).await;
+}
+
+async fn no_connection_is_used(server: &Server) {
     let begun = std::time::Instant::now();
     loop {
         let figures = stats(server.admin_address()).await;
@@ -57,6 +61,31 @@ async fn an_upstream_that_says_nothing_keeps_no_connection_of_a_call_that_timed_
         }
         assert!(begun.elapsed() < PATIENCE, "{figures}");
     }
+}
+
+#[tokio::test]
+async fn more_cancellations_than_an_upstream_is_told_of_give_their_connections_back() {
+    // Of 256 at a time.
+    const CALLS: u32 = 300;
+    let stage = Stage::open(|seen| {
+        let hangs = matches!(seen.asks(), "tools/call" | "notifications/cancelled");
+        hangs.then_some(Act::Silence)
+    })
+    .await;
+    let mut options = quick(&stage, Mode::Session);
+    options.response_timeout = Duration::from_millis(100);
+    options.max_in_flight = CALLS as usize;
+    let (server, client) = start_with(options).await;
+    let session = client.begin().await;
+    let mut calls = tokio::task::JoinSet::new();
+    for id in 0..CALLS {
+        let session = session.clone();
+        calls.spawn(async move { session.call(id, "any", json!({})).await });
+    }
+    for reply in calls.join_all().await {
+        assert_eq!(reply.kind(), "timed_out");
+    }
+    no_connection_is_used(&server).await;
 }
 
 /// A call of each of so many clients, all of which the upstream has.
@@ -113,6 +142,79 @@ async fn a_call_that_finds_an_upstream_restarting_waits_for_it() {
         let _stage = Stage::open_at(address, |_| None).await;
         assert_eq!(call.await.unwrap().text(), "called", "{mode:?}");
     }
+}
+
+#[tokio::test]
+async fn calls_within_sessions_fill_the_budget_of_retries_too() {
+    let stage = Stage::open(|_| None).await;
+    let (server, client) = before(&stage, Mode::Session).await;
+    let mut sessions = Vec::new();
+    for _ in 0..10 {
+        let session = client.begin().await;
+        for id in 0..40 {
+            assert_eq!(session.call(id, "any", json!({})).await.text(), "called");
+        }
+        sessions.push(session);
+    }
+    let address = stage.address;
+    drop(stage);
+    let mut calls = tokio::task::JoinSet::new();
+    for session in sessions {
+        calls.spawn(async move { session.call(99, "any", json!({})).await });
+    }
+    let begun = std::time::Instant::now();
+    while stats(server.admin_address()).await["upstream"]["retried"].as_u64() < Some(10) {
+        assert!(begun.elapsed() < PATIENCE, "each is tried again");
+    }
+    let _stage = Stage::open_at(address, |_| None).await;
+    for reply in calls.join_all().await {
+        assert_eq!(reply.text(), "called");
+    }
+}
+
+#[tokio::test]
+async fn old_connections_that_break_off_cost_no_more_second_tries_than_the_budget_has() {
+    const CALLS: usize = 100;
+    let gate = Arc::new(Semaphore::new(0));
+    let stage = Stage::open({
+        let gate = gate.clone();
+        move |seen| match seen.asks() {
+            "tools/call" => Some(Act::After(gate.clone(), Box::new(usual(seen)))),
+            "tools/list" => Some(Act::Drop),
+            _ => None,
+        }
+    })
+    .await;
+    let options = ServeOptions {
+        max_connections: Some(1),
+        max_in_flight: CALLS,
+        ..quick(&stage, Mode::Shared)
+    };
+    let (_server, client) = start_with(options).await;
+    let all = |message: fn(usize) -> Value| {
+        let mut calls = tokio::task::JoinSet::new();
+        for id in 0..CALLS {
+            let client = client.clone();
+            calls.spawn(async move { client.post(&message(id)).await });
+        }
+        calls
+    };
+    let calls = all(|id| tool(id, "any", json!({})));
+    let called = |seen: &Seen| seen.asks() == "tools/call";
+    eventually("each has a connection", || {
+        stage.seen(called).len() == CALLS
+    })
+    .await;
+    gate.add_permits(CALLS);
+    calls.join_all().await;
+    for reply in all(|id| request(id, "tools/list", json!({})))
+        .join_all()
+        .await
+    {
+        assert_eq!(reply.kind(), "child_died");
+    }
+    let listed = stage.seen(|seen| seen.asks() == "tools/list").len();
+    assert!((CALLS..2 * CALLS).contains(&listed), "{listed}");
 }
 
 #[tokio::test]
@@ -179,4 +281,62 @@ async fn sessions_that_an_upstream_forgot_under_long_calls_keep_no_new_one_away(
     assert_eq!(oldest.kind(), "child_died", "it made room");
     assert!(!held.last().unwrap().is_finished());
     held.iter().for_each(|held| held.abort());
+}
+
+#[tokio::test]
+async fn a_reply_that_never_ends_is_what_its_head_says() {
+    let stage = Stage::open(|seen| match seen.asks() {
+        "notifications/initialized" => Some(Act::Endless(202)),
+        "tools/call" => Some(Act::Endless(401)),
+        _ => None,
+    })
+    .await;
+    let mut options = quick(&stage, Mode::Session);
+    options.request_timeout = Duration::from_secs(10);
+    let (server, client) = start_with(options).await;
+    let session = client.begin().await; // 202
+    let reply = session.call(1, "any", json!({})).await;
+    assert_eq!(
+        (reply.status.as_u16(), reply.kind().as_str()),
+        (401, "upstream_refused")
+    );
+    no_connection_is_used(&server).await;
+}
+
+#[tokio::test]
+async fn a_session_that_turns_out_to_be_of_no_use_is_ended_at_the_upstream() {
+    // A server with a handshake that says by no answer that it knows nothing else.
+    let stage =
+        Stage::open(|seen| (seen.asks() == "server/discover").then(|| Act::status(500))).await;
+    let (_server, client) = before(&stage, Mode::Session).await;
+    let refused = client.post_modern(&modern_tool(1, "any", json!({}))).await;
+    assert!(refused.status.is_client_error() || refused.status.is_server_error());
+    let begun = stage.seen(|seen| seen.asks() == "initialize").len();
+    assert!(
+        begun > 0,
+        "clients without a handshake have no use for its session"
+    );
+    let ended = |seen: &Seen| seen.method == "DELETE";
+    eventually("its end", || stage.seen(ended).len() == begun).await;
+    assert!(
+        stage
+            .seen(ended)
+            .iter()
+            .all(|seen| seen.header("mcp-session-id").is_some())
+    );
+}
+
+#[tokio::test]
+async fn a_question_that_is_never_answered_keeps_no_connection_for_ever() {
+    let stage =
+        Stage::open(|seen| (seen.asks() == "server/discover").then_some(Act::Silence)).await;
+    let options = ServeOptions {
+        max_connections: Some(1),
+        connect_timeout: Duration::from_secs(2),
+        ..quick(&stage, Mode::Stateless)
+    };
+    let (server, client) = start_with(options).await;
+    assert_eq!(client.call(1, "any", json!({})).await.text(), "called");
+    assert_eq!(stage.seen(|seen| seen.asks() == "server/discover").len(), 1);
+    no_connection_is_used(&server).await;
 }

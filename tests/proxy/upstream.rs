@@ -42,6 +42,8 @@ pub enum Act {
     Say(u16, &'static str, String),
     /// Events as they are written, and then the end of the connection, or none.
     Stream(String, bool),
+    /// A status, and a body that never ends.
+    Endless(u16),
     /// The end of the connection without a word.
     Drop,
     /// Nothing, until the client leaves.
@@ -182,6 +184,12 @@ async fn serve(mut stream: TcpStream, play: Arc<Play>, kept: Arc<Mutex<Vec<Seen>
                 if stream.write_all(whole.as_bytes()).await.is_err() {
                     return;
                 }
+            }
+            Act::Endless(status) => {
+                let head = format!("HTTP/1.1 {status} X\r\ntransfer-encoding: chunked\r\n\r\n");
+                let _ = stream.write_all(head.as_bytes()).await;
+                let _ = stream.read(&mut [0; 1]).await;
+                return;
             }
             Act::Stream(events, ends) => {
                 let head = "HTTP/1.1 200 X\r\ncontent-type: text/event-stream\r\n\r\n";

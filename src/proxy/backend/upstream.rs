@@ -9,7 +9,7 @@ use super::modern::Beside;
 use crate::proxy::guard::{Guard, Recycled};
 use crate::proxy::leased::{Exclusive, Oneshot};
 use crate::proxy::live::Live;
-use crate::proxy::options::{Mode, ServeOptions};
+use crate::proxy::options::{Mode, ServeOptions, Upstream};
 use crate::proxy::peer::PeerSource;
 use crate::proxy::session::{Extent, Nursery, SessionTable};
 use crate::proxy::shared::{Group, Wanted};
@@ -50,8 +50,9 @@ impl Backend {
     /// That of the pool's options.
     pub fn new(live: &Live, sessions: &Arc<SessionTable>, tasks: &Tasks) -> Result<Self, BoxError> {
         let options = &*live.whole();
-        let source = PeerSource::new(options, &sessions.tools)?;
-        let guard = Guard::new(options.breaker, !source.starts_processes());
+        let is_one_server = matches!(options.upstream, Upstream::Http(_));
+        let guard = Guard::new(options.breaker, is_one_server);
+        let source = PeerSource::new(options, &sessions.tools, &guard)?;
         let way = match options.mode {
             Mode::Session => Way::Session(Nursery::new(&source, live)?),
             Mode::Exclusive => Way::Exclusive(Exclusive::new(&source, live, sessions, &guard)?),

@@ -237,7 +237,6 @@ pub fn fail_all(flights: impl IntoIterator<Item = Arc<Flight>>, fault: &Fault) {
 /// The client's side of one request.
 pub struct Call {
     flight: Arc<Flight>,
-    over: bool,
     /// The flight goes on without it.
     released: bool,
     leave: Option<Leave>,
@@ -251,7 +250,6 @@ impl Call {
     pub fn new(flight: Arc<Flight>) -> Self {
         Self {
             flight,
-            over: false,
             released: false,
             leave: None,
         }
@@ -271,11 +269,6 @@ impl Call {
         }
     }
 
-    /// Whether its last step was taken.
-    pub fn is_over(&self) -> bool {
-        self.over
-    }
-
     /// Has this done if it is dropped before its end.
     pub fn or_else(&mut self, leave: impl FnOnce() + Send + Sync + 'static) {
         self.leave = Some(Box::new(leave));
@@ -291,7 +284,6 @@ impl Call {
         let polled = self.flight.inbox.poll(cx);
         if let Poll::Ready(Item::End(_)) = polled {
             self.leave = None;
-            self.over = true;
         }
         polled.map(|item| match item {
             Item::Message(message) => Step::Related(message),

@@ -5,23 +5,20 @@
 use crate::sync::Arc;
 
 use bytes::Bytes;
-use tokio::time::Instant;
 
-use super::Refusal;
+use super::begin::exchange;
 use super::post::{unreadable, untold, whole};
-use crate::proxy::backend::Exchange;
-use crate::proxy::call::{Call, Manner, Step};
+use super::{Refusal, Underway};
 use crate::proxy::http::{self, Accepts, Reply, Version};
 use crate::proxy::session::Session;
 use crate::proxy::state::AppState;
 use crate::proxy::wire::{self, Code, Fault, Kind, RawId};
-use crate::resilience::Deadline;
 
 /// Messages that one batch may have.
 const MAX_MESSAGES: usize = 100;
 
 /// The requests of a batch that were begun, with their ids, in its order.
-pub struct Batch(Vec<(RawId, Result<Call, Fault>)>);
+pub struct Batch(Vec<(RawId, Result<Underway, Fault>)>);
 
 /// Serves a batch.
 ///
@@ -29,7 +26,7 @@ pub struct Batch(Vec<(RawId, Result<Call, Fault>)>);
 ///
 /// The refusal of all of it: the revision knows no batches, or a message in it cannot be read.
 pub async fn batch(
-    state: &AppState,
+    state: &Arc<AppState>,
     session: Option<Arc<Session>>,
     body: &Bytes,
     accepts: Accepts,
@@ -47,7 +44,7 @@ pub async fn batch(
 ///
 /// As [`batch`].
 pub async fn begin_batch(
-    state: &AppState,
+    state: &Arc<AppState>,
     session: Option<&Arc<Session>>,
     body: &Bytes,
     accepts: Accepts,
@@ -83,17 +80,10 @@ pub async fn begin_batch(
             stream: false,
             ..accepts
         };
-        let exchange = Exchange {
-            message,
-            body: item,
-            accepts,
-            session,
-            deadline: Deadline::new(&state.options.get().timeouts(), Instant::now()),
-            manner: Manner::Legacy,
-        };
+        let exchange = exchange(state, message, item, accepts, session, false);
         match &message.kind {
             Kind::Request { id, .. } => {
-                let call = state.backend.call(id, &exchange).await;
+                let call = Underway::begin(state, id, &exchange).await;
                 calls.push((RawId::new(id), call));
             }
             // Each would wait as long for what does not read.
@@ -124,17 +114,11 @@ impl Batch {
             if out.len() > 1 {
                 out.push(b',');
             }
-            let fault = match call {
-                Err(fault) => fault,
-                Ok(mut call) => match call.step().await {
-                    Step::Answer { message, .. } | Step::Related(message) => {
-                        out.extend_from_slice(&message);
-                        continue;
-                    }
-                    Step::Fault(fault) => fault,
-                },
+            let answer = match call {
+                Ok(mut call) => call.message().await.0,
+                Err(fault) => fault.to_json(Some(id.as_bytes())).into(),
             };
-            out.extend_from_slice(&fault.to_json(Some(id.as_bytes())));
+            out.extend_from_slice(&answer);
         }
         out.push(b']');
         out.into()

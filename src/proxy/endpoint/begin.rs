@@ -3,8 +3,9 @@
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use super::Underway;
 use crate::proxy::backend::{Exchange, Initialized};
-use crate::proxy::call::{Call, Manner};
+use crate::proxy::call::Manner;
 use crate::proxy::http::{Accepts, Source};
 use crate::proxy::session::Session;
 use crate::proxy::state::AppState;
@@ -21,7 +22,7 @@ pub enum Begun {
     /// A subscription that the proxy serves itself.
     Listening(Source),
     /// A child has it.
-    Called(Call),
+    Called(Underway),
 }
 
 /// One message of a client, as children get it; `is_modern`: of the revision without sessions.
@@ -61,7 +62,7 @@ pub fn exchange<'a>(
 ///
 /// The fault to answer with.
 pub async fn begin(
-    state: &AppState,
+    state: &Arc<AppState>,
     raw_id: &str,
     exchange: &Exchange<'_>,
 ) -> Result<Begun, Fault> {
@@ -82,11 +83,8 @@ pub async fn begin(
             .await;
         return begun.map(Begun::Initialized);
     }
-    state
-        .backend
-        .call(raw_id, exchange)
-        .await
-        .map(Begun::Called)
+    let begun = Underway::begin(state, raw_id, exchange).await;
+    begun.map(Begun::Called)
 }
 
 /// What the proxy itself says to a request of the revision without sessions.

@@ -8,6 +8,7 @@ mod paths;
 mod post;
 mod refusal;
 mod route;
+mod underway;
 
 pub use batch::begin_batch;
 pub use begin::{Begun, begin, exchange};
@@ -16,3 +17,4 @@ pub use paths::{Paths, Spot};
 pub use post::{unreadable, untold};
 pub use refusal::Refusal;
 pub use route::{Spotted, nothing_here, serve};
+pub use underway::Underway;

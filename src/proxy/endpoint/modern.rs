@@ -8,13 +8,14 @@ use hyper::StatusCode;
 use hyper::header::HeaderMap;
 use serde::Deserialize;
 
-use super::Refusal;
 use super::begin::{Begun, begin, exchange};
 use super::post::{unreadable, whole};
-use crate::proxy::call::{Call, Step};
+use super::{Refusal, Underway};
+use crate::proxy::call::{Manner, Step};
 use crate::proxy::http::{self, Accepts, EventStream, Reply, Source};
 use crate::proxy::state::AppState;
 use crate::proxy::wire::{self, Code, Envelope, Fault, Kind, RawId};
+use crate::sync::Arc;
 
 /// Serves one message.
 ///
@@ -22,7 +23,7 @@ use crate::proxy::wire::{self, Code, Envelope, Fault, Kind, RawId};
 ///
 /// The refusal to answer with.
 pub async fn modern(
-    state: &AppState,
+    state: &Arc<AppState>,
     headers: &HeaderMap,
     body: &Bytes,
     accepts: Accepts,
@@ -42,7 +43,7 @@ pub async fn modern(
                     http::WRITTEN.scope(written, Box::pin(serving)).await
                 }
             };
-            served.map_err(|fault| Refusal::of(fault, &RawId::new(id)))
+            served.map_err(|fault| refusal(fault, &RawId::new(id)))
         }
         // A cancellation is the end of a stream, and nothing else is told without an answer.
         Kind::Notification { .. } => Ok(http::accepted()),
@@ -54,8 +55,17 @@ pub async fn modern(
     }
 }
 
+/// The refusal of a request: a method that is not there has a status of its own in this revision, whoever says so.
+fn refusal(fault: Fault, id: &RawId) -> Refusal {
+    let mut refusal = Refusal::of(fault, id);
+    if refusal.fault.code == Code::NotOffered {
+        refusal.status = StatusCode::NOT_FOUND;
+    }
+    refusal
+}
+
 async fn request(
-    state: &AppState,
+    state: &Arc<AppState>,
     headers: &HeaderMap,
     message: &Envelope<'_>,
     body: &Bytes,
@@ -65,34 +75,30 @@ async fn request(
     http::check_modern(headers, message)?;
     state.sessions.tools.check(headers, message)?;
     let exchange = exchange(state, message, body, accepts, None, true);
-    let mut retries = 0;
-    loop {
-        let answered = match begin(state, raw_id, &exchange).await {
-            Ok(Begun::Called(call)) => answer(call, accepts).await,
-            Ok(Begun::Answered(message)) => Ok(whole(message, accepts)),
-            Ok(Begun::Initialized(begun)) => Ok(whole(begun.message, accepts)),
-            Ok(Begun::Listening(source)) => Ok(http::stream(EventStream::new(source, None))),
-            Err(fault) => Err(fault),
-        };
-        match answered {
-            Err(fault) if state.backend.may_retry(&exchange, &fault, retries) => retries += 1,
-            answered => return answered,
-        }
+    if exchange.manner == Manner::Listening && !accepts.stream {
+        let text = "a subscription is answered with events; send `Accept: text/event-stream`";
+        return Err(Fault::new(Code::NotAcceptable, text));
+    }
+    match begin(state, raw_id, &exchange).await? {
+        Begun::Called(call) => answer(call, accepts).await,
+        Begun::Answered(message) => Ok(whole(message, accepts)),
+        Begun::Initialized(begun) => Ok(whole(begun.message, accepts)),
+        Begun::Listening(source) => Ok(http::stream(EventStream::new(source, None))),
     }
 }
 
-async fn answer(mut call: Call, accepts: Accepts) -> Result<Reply, Fault> {
+async fn answer(mut call: Underway, accepts: Accepts) -> Result<Reply, Fault> {
     match call.step().await {
         Step::Answer {
             message,
             is_result: true,
         } => Ok(whole(message, accepts)),
-        Step::Answer { message, .. } => {
-            let status = status_of(&message);
-            Ok(http::json_with(status, message))
-        }
+        Step::Answer { message, .. } => Ok(match status_of(&message) {
+            StatusCode::OK => whole(message, accepts),
+            status => http::json_with(status, message),
+        }),
         Step::Related(message) => Ok(http::stream(EventStream::new(
-            Source::Call(call),
+            Source::Call(call.into_call()),
             Some(message),
         ))),
         Step::Fault(fault) => Err(fault),

@@ -7,18 +7,16 @@
 use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::header::HeaderMap;
-use tokio::time::Instant;
 
-use super::Refusal;
+use super::begin::exchange;
 use super::post::{unreadable, untold};
 use super::route::ended;
+use super::{Refusal, Underway};
 use crate::proxy::backend::Exchange;
-use crate::proxy::call::{Call, Manner, Step};
 use crate::proxy::http::{self, Accepts, EventStream, Reply, Source, Version};
 use crate::proxy::session::{Debt, Session, SessionTable};
 use crate::proxy::state::AppState;
 use crate::proxy::wire::{self, Code, Fault, Kind, RawId};
-use crate::resilience::Deadline;
 use crate::sync::Arc;
 
 /// What names the session there.
@@ -70,30 +68,24 @@ pub async fn open(state: &AppState, posts: &str, headers: &HeaderMap) -> Result<
 ///
 /// The refusal to answer with.
 pub async fn post(
-    state: &AppState,
+    state: &Arc<AppState>,
     query: Option<&str>,
     headers: &HeaderMap,
     body: Incoming,
 ) -> Result<Reply, Refusal> {
     http::check_json(headers)?;
+    let limits = state.options.whole();
+    let body = http::read_body(body, limits.max_body_bytes, limits.request_timeout).await?;
     let session = posted_session(query)
         .and_then(|id| state.sessions.find(id))
         .ok_or_else(ended)?;
-    let limits = state.options.whole();
-    let body = http::read_body(body, limits.max_body_bytes, limits.request_timeout).await?;
     let message = wire::parse(&body).map_err(unreadable)?;
-    let exchange = Exchange {
-        message: &message,
-        body: &body,
-        // What comes before an answer goes the way of the answer.
-        accepts: Accepts {
-            json: true,
-            stream: false,
-        },
-        session: Some(&session),
-        deadline: Deadline::new(&limits.timeouts(), Instant::now()),
-        manner: Manner::Legacy,
+    // What comes before an answer goes the way of the answer.
+    let accepts = Accepts {
+        json: true,
+        stream: false,
     };
+    let exchange = exchange(state, &message, &body, accepts, Some(&session), false);
     match &message.kind {
         Kind::Request { id, .. } => request(state, &session, id, &exchange).await,
         _ => state.backend.tell(&exchange).await.map_err(untold)?,
@@ -106,7 +98,7 @@ pub fn posted_session(query: Option<&str>) -> Option<&str> {
     query?.split('&').find_map(|pair| pair.strip_prefix(KEY))
 }
 
-async fn request(state: &AppState, session: &Arc<Session>, id: &str, exchange: &Exchange<'_>) {
+async fn request(state: &Arc<AppState>, session: &Arc<Session>, id: &str, exchange: &Exchange<'_>) {
     let raw = RawId::new(id);
     let say = |message: Bytes| session.outbox().send(message);
     let fault = |fault: Fault| say(fault.to_json(Some(raw.as_bytes())).into());
@@ -118,22 +110,18 @@ async fn request(state: &AppState, session: &Arc<Session>, id: &str, exchange: &
         return;
     }
     let debt = session.outbox().owe();
-    match state.backend.call(id, exchange).await {
+    match Underway::begin(state, id, exchange).await {
         Ok(call) => state.tasks.spawn(pump(call, debt)),
         Err(refused) => fault(refused),
     }
 }
 
 /// Brings what the call brings to the stream, which stays for that where the session ends meanwhile.
-async fn pump(mut call: Call, debt: Debt) {
+async fn pump(mut call: Underway, debt: Debt) {
     loop {
-        let (message, over) = match call.step().await {
-            Step::Related(message) => (message, false),
-            Step::Answer { message, .. } => (message, true),
-            Step::Fault(fault) => (fault.to_json(Some(call.id().as_bytes())).into(), true),
-        };
+        let (message, is_last) = call.message().await;
         debt.send(message);
-        if over {
+        if is_last {
             return;
         }
     }

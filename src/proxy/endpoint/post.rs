@@ -6,13 +6,13 @@ use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::header::{HeaderMap, HeaderValue};
 
-use super::Refusal;
 use super::batch::batch;
 use super::begin::{Begun, begin, exchange};
 use super::modern::modern;
 use super::route::session_of;
+use super::{Refusal, Underway};
 use crate::proxy::backend::Initialized;
-use crate::proxy::call::{Call, Step};
+use crate::proxy::call::Step;
 use crate::proxy::http::{self, Accepts, EventStream, Reply, SESSION, Source};
 use crate::proxy::session::Session;
 use crate::proxy::state::AppState;
@@ -23,7 +23,11 @@ use crate::proxy::wire::{self, Code, EnvelopeError, Fault, Kind, RawId};
 /// # Errors
 ///
 /// The refusal to answer with.
-pub async fn post(state: &AppState, headers: &HeaderMap, body: Incoming) -> Result<Reply, Refusal> {
+pub async fn post(
+    state: &Arc<AppState>,
+    headers: &HeaderMap,
+    body: Incoming,
+) -> Result<Reply, Refusal> {
     http::check_json(headers)?;
     let accepts = http::accepts(headers);
     if !accepts.json && !accepts.stream {
@@ -31,24 +35,19 @@ pub async fn post(state: &AppState, headers: &HeaderMap, body: Incoming) -> Resu
             "answers are JSON or event streams; send `Accept: application/json, text/event-stream`";
         return Err(Fault::new(Code::NotAcceptable, text).into());
     }
-    let says_modern = http::says_modern(headers);
-    let version = if says_modern {
-        Ok(None) // whatever else it names
-    } else {
-        http::version(headers)
-    };
-    let session = match &version {
-        Ok(_) if !says_modern => session_of(state, headers)?,
-        _ => None,
-    };
     let (most, patience) = {
         let options = state.options.get();
         (options.max_body_bytes, options.request_timeout)
     };
+    // Before a refusal: who is still writing when the connection ends may not read why.
     let body = http::read_body(body, most, patience).await?;
-    if let Err(fault) = version {
-        return Err(unlooked_at(fault, &body));
-    }
+    let says_modern = http::says_modern(headers);
+    let session = if says_modern {
+        None // whatever else it names
+    } else {
+        let named = http::version(headers).and_then(|_| session_of(state, headers));
+        named.map_err(|fault| unlooked_at(fault, &body))?
+    };
     if state.is_closing() {
         let text = "the proxy is shutting down; try another one or later";
         return Err(unlooked_at(Fault::new(Code::Closing, text), &body));
@@ -69,11 +68,14 @@ fn unlooked_at(fault: Fault, body: &[u8]) -> Refusal {
         Kind::Request { id, .. } => Some(RawId::new(id)),
         _ => None,
     });
-    Refusal { fault, id }
+    Refusal {
+        id,
+        ..Refusal::from(fault)
+    }
 }
 
 async fn one(
-    state: &AppState,
+    state: &Arc<AppState>,
     session: Option<Arc<Session>>,
     body: &Bytes,
     accepts: Accepts,
@@ -84,21 +86,14 @@ async fn one(
         state.backend.tell(&exchange).await.map_err(untold)?;
         return Ok(http::accepted());
     };
-    let mut retries = 0;
-    loop {
-        let answered = match begin(state, id, &exchange).await {
-            Ok(Begun::Called(call)) => answer(call, accepts, session.as_ref()).await,
-            Ok(Begun::Initialized(begun)) => initialized(begun, accepts),
-            Ok(Begun::Answered(message)) => Ok(whole(message, accepts)),
-            Ok(Begun::Listening(source)) => Ok(http::stream(EventStream::new(source, None))),
-            Err(fault) => Err(fault),
-        };
-        match answered {
-            Err(fault) if state.backend.may_retry(&exchange, &fault, retries) => retries += 1,
-            Err(fault) => return Err(Refusal::of(fault, &RawId::new(id))),
-            Ok(reply) => return Ok(reply),
-        }
-    }
+    let answered = match begin(state, id, &exchange).await {
+        Ok(Begun::Called(call)) => answer(call, accepts, session.as_ref()).await,
+        Ok(Begun::Initialized(begun)) => initialized(begun, accepts),
+        Ok(Begun::Answered(message)) => Ok(whole(message, accepts)),
+        Ok(Begun::Listening(source)) => Ok(http::stream(EventStream::new(source, None))),
+        Err(fault) => Err(fault),
+    };
+    answered.map_err(|fault| Refusal::of(fault, &RawId::new(id)))
 }
 
 /// The answer to an `initialize`, with the session's id.
@@ -114,14 +109,14 @@ fn initialized(begun: Initialized, accepts: Accepts) -> Result<Reply, Fault> {
 
 /// Waits for the first step of a call: an answer goes out as JSON, anything before it opens a stream.
 async fn answer(
-    mut call: Call,
+    mut call: Underway,
     accepts: Accepts,
     session: Option<&Arc<Session>>,
 ) -> Result<Reply, Fault> {
     match call.step().await {
         Step::Answer { message, .. } => Ok(whole(message, accepts)),
         Step::Related(message) => {
-            let source = Source::Call(call);
+            let source = Source::Call(call.into_call());
             Ok(http::stream(match session {
                 Some(session) => EventStream::kept(
                     session.replay.begin(source, Some(message)),

@@ -32,7 +32,11 @@ pub struct Spotted<'a> {
 ///
 /// A client that goes away cancels nothing: a request that was written to a child runs on, and its
 /// answer is dropped.
-pub async fn serve(state: &AppState, spotted: Spotted<'_>, request: Request<Incoming>) -> Reply {
+pub async fn serve(
+    state: &Arc<AppState>,
+    spotted: Spotted<'_>,
+    request: Request<Incoming>,
+) -> Reply {
     Counts::add(&state.counts.requests);
     match route(state, spotted, request).await {
         Ok(reply) => reply,
@@ -49,7 +53,7 @@ pub async fn serve(state: &AppState, spotted: Spotted<'_>, request: Request<Inco
 }
 
 async fn route(
-    state: &AppState,
+    state: &Arc<AppState>,
     spotted: Spotted<'_>,
     request: Request<Incoming>,
 ) -> Result<Reply, Refusal> {
@@ -62,6 +66,10 @@ async fn route(
     policy.check(&head.headers)?;
     match spot {
         Spot::Endpoint => {}
+        // Where a request has a process of its own there are no sessions, and so nothing but requests.
+        Spot::Stream | Spot::Posts if state.backend.is_oneshot() => {
+            return Err(nothing_here(&paths.endpoint).into());
+        }
         Spot::Stream if head.method == Method::GET => {
             return old::open(state, &paths.posts, &head.headers).await;
         }
@@ -70,11 +78,11 @@ async fn route(
         }
         Spot::Stream | Spot::Posts => return Err(nothing_here(&paths.endpoint).into()),
     }
-    if head.method != Method::POST && http::says_modern(&head.headers) {
-        return Err(Fault::new(Code::WrongHttpMethod, "this revision uses POST only").into());
-    }
     match head.method {
         Method::POST => post(state, &head.headers, body).await,
+        _ if state.backend.is_oneshot() || http::says_modern(&head.headers) => {
+            Err(Fault::new(Code::PostOnly, "there are no sessions; use POST").into())
+        }
         Method::GET => get(state, &head.headers),
         Method::DELETE => delete(state, &head.headers),
         _ => Err(Fault::new(Code::WrongHttpMethod, "use POST, GET or DELETE").into()),

@@ -169,16 +169,19 @@ pub fn version(headers: &HeaderMap) -> Result<Option<Version>, Fault> {
         return Ok(None);
     };
     let known = value.to_str().ok().and_then(Version::parse);
-    known.map(Some).ok_or_else(|| {
-        let spoken = SPOKEN.join(", ");
-        let text = format!(
-            "unsupported protocol version in `MCP-Protocol-Version` (supported versions: {spoken})"
-        );
-        Fault {
-            supported: &SPOKEN,
-            ..Fault::new(Code::UnsupportedVersion, text)
-        }
-    })
+    known
+        .map(Some)
+        .ok_or_else(|| unspoken("`MCP-Protocol-Version`"))
+}
+
+/// The refusal of a revision that is named there.
+pub(super) fn unspoken(place: &str) -> Fault {
+    let spoken = SPOKEN.join(", ");
+    let text = format!("unsupported protocol version in {place} (supported versions: {spoken})");
+    Fault {
+        supported: &SPOKEN,
+        ..Fault::new(Code::UnsupportedVersion, text)
+    }
 }
 
 pub(super) fn single<'h>(

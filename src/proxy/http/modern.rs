@@ -6,9 +6,10 @@ use hyper::HeaderMap;
 use hyper::header::{HeaderName, HeaderValue};
 use memchr::memmem;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-use super::checks::{VERSION, single};
+use super::checks::{VERSION, single, unspoken};
 use crate::proxy::wire::{self, Code, Envelope, Fault};
 
 /// The revision without sessions.
@@ -26,11 +27,10 @@ pub fn says_modern(headers: &HeaderMap) -> bool {
         .is_some_and(|version| version == MODERN)
 }
 
-/// Whether a request without that header is of this revision all the same: its body says so, and no
-/// session is named.
+/// Whether a request is of this revision though its header does not say so: its body does, and no session is named.
+/// Then it is refused for its header.
 pub fn is_modern(headers: &HeaderMap, body: &[u8]) -> bool {
-    !headers.contains_key(VERSION)
-        && !headers.contains_key(super::SESSION)
+    !headers.contains_key(super::SESSION)
         && may_name_revision(body)
         && wire::parse(body).is_ok_and(|message| names_revision(&message))
 }
@@ -59,6 +59,9 @@ struct Params<'a> {
     name: Option<&'a RawValue>,
     #[serde(borrow, default)]
     uri: Option<&'a RawValue>,
+    /// Named to be refused where it is there twice.
+    #[serde(default, rename = "arguments")]
+    _arguments: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -76,20 +79,23 @@ struct Carried<'a> {
     named: Option<&'a RawValue>,
 }
 
-/// Checks that a request carries what the revision asks for.
+/// Checks that a request without headers carries what the revision asks for.
 ///
 /// # Errors
 ///
-/// [`Code::BadParams`] where it does not.
+/// [`Code::BadParams`] where it does not, [`Code::UnsupportedVersion`] where it names another revision.
 pub fn check_meta(message: &Envelope<'_>) -> Result<(), Fault> {
-    carried(message).map(drop)
+    match carried(message)?.version == MODERN {
+        true => Ok(()),
+        false => Err(unspoken("`params._meta`")),
+    }
 }
 
-/// The same, and holds the headers against it.
+/// The same, with the headers held against it.
 ///
 /// # Errors
 ///
-/// As [`check_meta`], and [`Code::HeaderMismatch`] where a header is missing or says something else.
+/// [`Code::BadParams`], and [`Code::HeaderMismatch`] where a header is missing or says something else.
 pub fn check_modern(headers: &HeaderMap, message: &Envelope<'_>) -> Result<(), Fault> {
     let Carried { version, named } = carried(message)?;
     agree(headers, &VERSION, "the version in `params._meta`", &version)?;

@@ -60,17 +60,17 @@ pub fn fault(fault: &Fault, id: Option<&[u8]>) -> Reply {
             .headers_mut()
             .insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
-    if let Some(challenge) = fault
-        .passed
-        .as_ref()
-        .and_then(|passed| passed.challenge.clone())
-    {
-        reply.headers_mut().insert(WWW_AUTHENTICATE, challenge);
-    }
-    if fault.code == Code::WrongHttpMethod {
+    for challenge in fault.passed.iter().flat_map(|passed| &passed.challenges) {
         reply
             .headers_mut()
-            .insert(ALLOW, HeaderValue::from_static("POST, GET, DELETE"));
+            .append(WWW_AUTHENTICATE, challenge.clone());
     }
+    let allowed = match fault.code {
+        Code::WrongHttpMethod => "POST, GET, DELETE",
+        Code::PostOnly => "POST",
+        _ => return reply,
+    };
+    let allowed = HeaderValue::from_static(allowed);
+    reply.headers_mut().insert(ALLOW, allowed);
     reply
 }

@@ -47,6 +47,13 @@ impl Peer {
         }
     }
 
+    /// Says that nobody waits for the answer to this request any more: it keeps no connection for it.
+    pub fn give_up(&self, id: u64) {
+        if let Self::Remote(remote) = self {
+            remote.give_up(id);
+        }
+    }
+
     /// Ends it without asking.
     pub fn kill(self) {
         match self {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Peer;
+use crate::proxy::guard::Guard;
 use crate::proxy::http::ToolHeaders;
 use crate::proxy::options::{ServeOptions, Upstream};
 use crate::proxy::remote::{Remote, RemoteSource};
@@ -25,11 +26,16 @@ impl PeerSource {
     /// # Errors
     ///
     /// That of the pool's options.
-    pub fn new(options: &ServeOptions, tools: &Arc<ToolHeaders>) -> Result<Self, BoxError> {
+    pub fn new(
+        options: &ServeOptions,
+        tools: &Arc<ToolHeaders>,
+        guard: &Arc<Guard>,
+    ) -> Result<Self, BoxError> {
         Ok(match &options.upstream {
             Upstream::Stdio(command) => Self::Command(Arc::new(command.clone())),
             Upstream::Http(upstream) => {
-                Self::Http(Arc::new(RemoteSource::new(upstream, options, tools)?))
+                let source = RemoteSource::new(upstream, options, tools, guard)?;
+                Self::Http(Arc::new(source))
             }
         })
     }

@@ -1,7 +1,11 @@
 //! One message to the upstream, and what becomes of it.
 
+use std::time::Duration;
+
+use bytes::Bytes;
 use hyper::http::response::Parts;
 use hyper::{Method, Response, StatusCode};
+use tokio::time::timeout;
 
 use super::core::{Core, Place};
 use super::follow;
@@ -9,12 +13,14 @@ use super::head::{self, Media};
 use super::outgoing::{Outgoing, What};
 use crate::AcquireErrorKind;
 use crate::AcquirePhase;
-use crate::proxy::wire::{self, Code, Fault, Kind, RequestId};
+use crate::proxy::wire::{self, Code, Fault, GATEKEEPERS, Kind, RequestId};
 use crate::sync::Arc;
 use crate::transport::http::{HttpBody, HttpError, HttpRequest};
 
 /// How much of a refusal is read.
 const MAX_REFUSAL: usize = 64 << 10;
+/// How long that may take.
+const REST_WITHIN: Duration = Duration::from_secs(2);
 /// How much of its text is passed on.
 const MAX_TEXT: usize = 200;
 /// What a 404 says of a session.
@@ -80,8 +86,7 @@ pub async fn tell(core: &Arc<Core>, message: Outgoing) -> Result<(), Fault> {
     if !head.status.is_success() {
         return refused(core, None, &head, body).await;
     }
-    // A body that nobody expects keeps the connection from being used again, so it is read.
-    let _ = body.collect(MAX_REFUSAL).await;
+    let _ = rest(body).await;
     match &message.what {
         What::Initialized => core.stand(),
         What::Cancelled(Some(id)) => core.give_up(id),
@@ -90,7 +95,7 @@ pub async fn tell(core: &Arc<Core>, message: Outgoing) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Sends a message; once more where an old connection broke off and that does no harm.
+/// Sends a message; once more where an old connection broke off, that does no harm and the budget of retries has it.
 ///
 /// # Errors
 ///
@@ -103,7 +108,9 @@ pub async fn post(core: &Core, message: &Outgoing) -> Result<Response<HttpBody>,
         body: message.body.clone(),
     };
     let sent = match core.source.client.send(&request).await {
-        Err(HttpError::Broken { reused: true, .. }) if repeatable => {
+        Err(HttpError::Broken { reused: true, .. })
+            if repeatable && core.source.guard.may_retry(false) =>
+        {
             core.source.client.send(&request).await
         }
         sent => sent,
@@ -126,7 +133,8 @@ fn lost() -> Fault {
     }
 }
 
-/// Passes on the JSON-RPC error in a refusal, if it answers the request.
+/// Passes on the JSON-RPC error in a refusal, if it answers the request; what is refused at the door is refused here,
+/// too: how a client may come in is said by the head.
 ///
 /// # Errors
 ///
@@ -137,8 +145,9 @@ pub async fn refused(
     head: &Parts,
     body: HttpBody,
 ) -> Result<(), Fault> {
-    let text = body.collect(MAX_REFUSAL).await.unwrap_or_default();
+    let text = rest(body).await;
     if let Some(id) = id
+        && !GATEKEEPERS.contains(&head.status)
         && head::media(&head.headers) == Media::Json
         && answers(&text, id)
     {
@@ -150,6 +159,13 @@ pub async fn refused(
         &head.headers,
         &excerpt(&text),
     ))
+}
+
+/// What follows a head that says by itself what became of the message, where that comes soon. Read also where nobody
+/// needs it: else the connection could not be used again.
+pub async fn rest(body: HttpBody) -> Bytes {
+    let read = timeout(REST_WITHIN, body.collect(MAX_REFUSAL)).await;
+    read.ok().and_then(Result::ok).unwrap_or_default()
 }
 
 /// Whether a message is the answer to the request with this id.

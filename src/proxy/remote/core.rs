@@ -117,8 +117,16 @@ impl Core {
     }
 
     /// Begins a request; one that has the same id is given up.
-    pub fn begin(self: &Arc<Self>, id: RequestId, message: Outgoing) {
+    ///
+    /// # Errors
+    ///
+    /// The fault of a session that is over.
+    pub fn begin(self: &Arc<Self>, id: RequestId, message: Outgoing) -> Result<(), Fault> {
         let mut state = self.state.lock();
+        // Under the lock: what begins after the end is ended by nobody.
+        if self.is_over() {
+            return Err(self.gone());
+        }
         state.begun += 1;
         let serial = state.begun;
         let running = Running {
@@ -140,6 +148,7 @@ impl Core {
             // It is done, or was given up meanwhile.
             _ => task.abort(),
         }
+        Ok(())
     }
 
     /// Gives a request up.
@@ -157,25 +166,29 @@ impl Core {
             .is_some_and(|running| running.is_modern)
     }
 
+    /// Runs something that ends by itself.
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.runtime.spawn(task);
+    }
+
     /// Has a message sent that nobody waits for.
     pub fn tell_later(self: &Arc<Self>, message: Outgoing) {
+        let given_up = message.cancels().cloned();
+        // Nobody waits for its answer, whether the upstream knows that or not.
+        let give_up = move |core: &Self| given_up.iter().for_each(|id| core.give_up(id));
         // Relaxed: a bound on memory; a few more at once do no harm.
         if self.told.fetch_add(1, Ordering::Relaxed) >= MAX_TOLD {
             self.told.fetch_sub(1, Ordering::Relaxed);
-            return;
+            return give_up(self);
         }
         let core = self.clone();
         self.runtime.spawn(async move {
-            let given_up = message.cancels().cloned();
             let told = timeout(TOLD_WITHIN, ask::tell(&core, message)).await;
             core.told.fetch_sub(1, Ordering::Relaxed);
             if !matches!(told, Ok(Ok(()))) {
                 tracing::debug!(?told, "a message was not taken");
             }
-            if let Some(id) = given_up {
-                // Nobody waits for its answer, whether the upstream knows that or not.
-                core.give_up(&id);
-            }
+            give_up(&core);
         });
     }
 

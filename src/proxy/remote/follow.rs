@@ -116,7 +116,12 @@ pub fn broken() -> Fault {
 
 /// Whether a refusal may be another one soon.
 pub fn is_passing(status: StatusCode) -> bool {
-    let waits = [StatusCode::TOO_MANY_REQUESTS, StatusCode::REQUEST_TIMEOUT];
+    let waits = [
+        StatusCode::TOO_MANY_REQUESTS,
+        StatusCode::REQUEST_TIMEOUT,
+        // It has not seen yet that the stream broke.
+        StatusCode::CONFLICT,
+    ];
     waits.contains(&status) || (status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED)
 }
 
@@ -167,10 +172,31 @@ impl<'a> Follower<'a> {
                 return End::Answered;
             }
             if pushed.is_err() {
+                self.pass_over(parser.id());
                 return End::TooLong;
             }
         }
         End::Lost
+    }
+
+    /// Goes on behind an event that is not taken, for it would come again: behind its id, or else from now on.
+    fn pass_over(&mut self, id: Option<&str>) {
+        let id = id.filter(|id| self.policy.last_id() != Some(id));
+        self.go_on_behind(id.unwrap_or_default());
+    }
+
+    /// Goes on from now on; tells whether it was to be behind some event.
+    pub fn forget_place(&mut self) -> bool {
+        let was_behind = self.policy.last_id().is_some();
+        self.go_on_behind("");
+        was_behind
+    }
+
+    fn go_on_behind(&mut self, id: &str) {
+        self.policy.event(&SseEvent {
+            id: Some(id.to_owned()),
+            ..SseEvent::default()
+        });
     }
 
     /// Reads what is left behind the answer.
@@ -192,12 +218,12 @@ impl<'a> Follower<'a> {
     fn take(&mut self, event: SseEvent) -> bool {
         let repeated = self.resumed.is_some() && self.resumed == event.id;
         self.policy.event(&event);
-        if event.data.is_empty() {
-            return false;
+        let is_empty = event.data.is_empty();
+        // Only the first, be it empty: those behind it that have no id of their own are read with this one.
+        if repeated || !is_empty {
+            self.resumed = None;
         }
-        // Only the first: those behind it that have no id of their own are read with this one.
-        self.resumed = None;
-        if repeated {
+        if repeated || is_empty {
             return false;
         }
         let subscription = self.subscription.as_mut();

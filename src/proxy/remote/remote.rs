@@ -8,19 +8,21 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use super::core::Core;
+use super::head::Names;
 use super::outgoing::{Outgoing, What};
 use super::source::RemoteSource;
 use super::{ask, head};
 use crate::BoxError;
 use crate::proxy::peer::PeerSink;
-use crate::proxy::wire::{Code, Fault};
+use crate::proxy::wire::{Code, Fault, RequestId};
 use crate::sync::Arc;
 use crate::transport::http::HttpRequest;
 
 /// How long the upstream may take to end a session.
 const FAREWELL: Duration = Duration::from_secs(2);
 
-/// A session that is not begun, or begun by the first message; dropped, it says nothing more.
+/// A session that is not begun, or begun by the first message; dropped, it says nothing more here, and has its end told
+/// to the upstream in the background.
 pub struct Remote {
     core: Arc<Core>,
 }
@@ -61,33 +63,51 @@ impl Remote {
         self.core.is_over()
     }
 
+    /// Ends a request here alone.
+    pub fn give_up(&self, id: u64) {
+        if let Ok(id) = i64::try_from(id) {
+            self.core.give_up(&RequestId::Integer(id));
+        }
+    }
+
     /// Ends it at the upstream, too.
     ///
     /// # Cancel safety
     ///
     /// Dropped, the upstream may not learn of it.
     pub async fn close(self) {
+        if let Some(farewell) = self.leave("it was closed") {
+            farewell.await;
+        }
+    }
+
+    /// Ends it here; what is left is to tell the upstream, if that knows of it.
+    fn leave(&self, reason: &str) -> Option<impl Future<Output = ()> + Send + use<>> {
         let names = self.core.names();
-        let known = names.session.is_some() && !self.core.is_over();
-        self.core.stop("it was closed");
-        if !known {
-            return;
-        }
-        let request = HttpRequest {
-            method: Method::DELETE,
-            headers: head::of_delete(&self.core.source.headers, &names),
-            body: Bytes::new(),
-        };
-        // 405: the upstream ends its sessions by itself. A failure leaves it to do so.
-        if let Ok(Ok(reply)) = timeout(FAREWELL, self.core.source.client.send(&request)).await {
-            let _ = timeout(FAREWELL, reply.into_body().collect(1 << 16)).await;
-        }
+        let is_known = names.session.is_some() && !self.core.is_over();
+        self.core.stop(reason);
+        is_known.then(|| farewell(self.core.source.clone(), names))
     }
 }
 
 impl Drop for Remote {
     fn drop(&mut self) {
-        self.core.stop("it was dropped");
+        // One that was begun and is of no use: it was not what was wanted, or did not answer.
+        if let Some(farewell) = self.leave("it was dropped") {
+            self.core.spawn(farewell);
+        }
+    }
+}
+
+/// Tells the upstream that a session is over. 405: it ends its sessions by itself. A failure leaves it to do so.
+async fn farewell(source: Arc<RemoteSource>, names: Names) {
+    let request = HttpRequest {
+        method: Method::DELETE,
+        headers: head::of_delete(&source.headers, &names),
+        body: Bytes::new(),
+    };
+    if let Ok(Ok(reply)) = timeout(FAREWELL, source.client.send(&request)).await {
+        let _ = ask::rest(reply.into_body()).await;
     }
 }
 
@@ -136,8 +156,7 @@ impl RemoteWriter {
         match &message.what {
             What::Request { id, .. } => {
                 let id = id.clone();
-                self.core.begin(id, message);
-                Ok(None)
+                self.core.begin(id, message).map(|()| None)
             }
             What::Cancelled(Some(id)) if self.core.ends_by_leaving(id) => {
                 self.core.give_up(id);

@@ -3,6 +3,7 @@
 use hyper::header::{HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 
 use crate::BoxError;
+use crate::proxy::guard::Guard;
 use crate::proxy::http::ToolHeaders;
 use crate::proxy::options::{HttpUpstream, Mode, REMOTE_LISTENING, ServeOptions};
 use crate::sync::Arc;
@@ -20,6 +21,8 @@ pub struct RemoteSource {
     pub headers: HeaderMap,
     /// What tools want to see in the heads of calls.
     pub tools: Arc<ToolHeaders>,
+    /// What a second try is allowed by.
+    pub guard: Arc<Guard>,
     /// The longest message that is taken.
     pub max_message: usize,
     /// When a lost stream comes back.
@@ -36,6 +39,7 @@ impl RemoteSource {
         upstream: &HttpUpstream,
         options: &ServeOptions,
         tools: &Arc<ToolHeaders>,
+        guard: &Arc<Guard>,
     ) -> Result<Self, BoxError> {
         let mut headers = HeaderMap::new();
         let own = concat!("plunge/", env!("CARGO_PKG_VERSION"));
@@ -56,6 +60,7 @@ impl RemoteSource {
             client,
             headers,
             tools: tools.clone(),
+            guard: guard.clone(),
             max_message: options.max_body_bytes,
             reconnect: upstream.reconnect,
         })

@@ -3,7 +3,7 @@
 use tokio::time::{Instant, sleep};
 
 use super::core::Core;
-use super::follow::{Follower, Opened};
+use super::follow::{End, Follower, Opened};
 use crate::sync::Arc;
 
 /// Reads it until the session is over, or as long as the upstream offers it.
@@ -11,11 +11,19 @@ pub async fn stand(core: Arc<Core>) {
     let mut follower = Follower::new(&core, None, false);
     loop {
         match follower.open().await {
-            Opened::Stream(body) => {
-                let end = follower.read(body).await;
-                tracing::debug!(?end, "a session's stream ended");
-            }
+            Opened::Stream(body) => match follower.read(body).await {
+                End::TooLong => {
+                    let most = core.source.max_message;
+                    tracing::warn!(
+                        most,
+                        "an event of a session's stream was too long and is passed over"
+                    );
+                }
+                end => tracing::debug!(?end, "a session's stream ended"),
+            },
             Opened::Later => {}
+            // It may be the place that the upstream does not take, and not the stream.
+            Opened::Never(_) if follower.forget_place() => {}
             Opened::Never(status) => {
                 tracing::debug!(%status, "the upstream has no stream for its sessions");
                 return;

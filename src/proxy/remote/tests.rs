@@ -4,10 +4,17 @@ use bytes::Bytes;
 use hyper::HeaderMap;
 use hyper::header::HeaderValue;
 
+use tokio::runtime::Handle;
+
+use super::RemoteSource;
+use super::core::Core;
 use super::head::{Media, Names, media, of_get, of_post};
 use super::outgoing::{Outgoing, What};
+use crate::proxy::guard::Guard;
 use crate::proxy::http::ToolHeaders;
-use crate::proxy::wire::RequestId;
+use crate::proxy::options::{HttpUpstream, Mode, ServeOptions, Upstream};
+use crate::proxy::wire::{Code, RequestId};
+use crate::sync::Arc;
 
 fn outgoing(text: &str) -> Outgoing {
     Outgoing::read(
@@ -98,4 +105,17 @@ fn a_message_that_talks_about_a_revision_is_not_of_it() {
         let text = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{params}}}"#);
         assert!(!outgoing(&text).is_modern, "{text}");
     }
+}
+
+#[tokio::test]
+async fn nothing_begins_in_a_session_that_is_over() {
+    let upstream = HttpUpstream::parse("http://127.0.0.1:1/mcp").unwrap();
+    let options = ServeOptions::new(Upstream::Http(upstream.clone()), Mode::Session);
+    let guard = Guard::new(options.breaker, true);
+    let source = RemoteSource::new(&upstream, &options, &Arc::default(), &guard).unwrap();
+    let core = Core::new(Arc::new(source), Handle::current());
+    core.stop("its client left");
+    let ping = outgoing(r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#);
+    let begun = core.begin(RequestId::Integer(1), ping);
+    assert_eq!(begun.unwrap_err().code, Code::ChildDied);
 }

@@ -298,7 +298,7 @@ impl Start<'_> {
             .flights
             .insert_beyond(&flight, self.patient())
             .map_err(|_| Fault::new(Code::ChildDied, "the server process ended at once"))?;
-        let asked = Asked(self.router, id);
+        let asked = Asked(self, id);
         let mut call = Call::new(flight);
         let patience = self.options.connect_timeout;
         self.peer.writer().write(question(id), patience).await?;
@@ -321,11 +321,14 @@ impl Start<'_> {
 }
 
 /// A question whose place in the table is free again afterwards, answered or not.
-struct Asked<'a>(&'a ChildRouter, u64);
+struct Asked<'a>(&'a Start<'a>, u64);
 
 impl Drop for Asked<'_> {
     fn drop(&mut self) {
-        self.0.flights.take(self.1);
+        let Self(start, id) = *self;
+        if start.router.flights.take(id).is_some() {
+            start.peer.give_up(id);
+        }
     }
 }
 

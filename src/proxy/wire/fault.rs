@@ -35,6 +35,8 @@ pub enum Code {
     SessionEnded,
     /// The path does not know this HTTP method.
     WrongHttpMethod,
+    /// The same, where it knows POST alone.
+    PostOnly,
     /// The client does not take what the endpoint produces.
     NotAcceptable,
     /// The body is too large.
@@ -77,7 +79,7 @@ impl Code {
             | Self::UnsupportedVersion => StatusCode::BAD_REQUEST,
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NoSuchPath | Self::SessionEnded | Self::NoSuchMethod => StatusCode::NOT_FOUND,
-            Self::WrongHttpMethod => StatusCode::METHOD_NOT_ALLOWED,
+            Self::WrongHttpMethod | Self::PostOnly => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::SlowBody => StatusCode::REQUEST_TIMEOUT,
@@ -130,7 +132,7 @@ impl Code {
             Self::Forbidden => "forbidden",
             Self::NoSuchPath => "no_such_path",
             Self::SessionEnded => "session_ended",
-            Self::WrongHttpMethod => "wrong_http_method",
+            Self::WrongHttpMethod | Self::PostOnly => "wrong_http_method",
             Self::NotAcceptable => "not_acceptable",
             Self::TooLarge => "too_large",
             Self::SlowBody => "slow_body",
@@ -176,8 +178,8 @@ pub struct Fault {
 pub struct Passed {
     /// Its status.
     pub status: StatusCode,
-    /// Whom it wants to see.
-    pub challenge: Option<HeaderValue>,
+    /// Whom it wants to see: each way of showing it a header of its own.
+    pub challenges: Vec<HeaderValue>,
 }
 
 /// Statuses of a server's door: what is behind it was not asked.
@@ -210,9 +212,10 @@ impl Fault {
         let text = format!("the upstream answered {status}{said}{text}");
         let seconds = || headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok();
         if status.is_client_error() {
+            let challenges = headers.get_all(WWW_AUTHENTICATE).iter().cloned();
             let passed = Passed {
                 status,
-                challenge: headers.get(WWW_AUTHENTICATE).cloned(),
+                challenges: challenges.collect(),
             };
             return Self {
                 retry_after: seconds(),

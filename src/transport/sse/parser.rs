@@ -101,6 +101,11 @@ impl SseParser {
         self.ready.pop_front()
     }
 
+    /// The id of the event that is being read, or of the last one that had one.
+    pub fn id(&self) -> Option<&str> {
+        self.event.id.as_deref()
+    }
+
     fn check(&self, more: usize) -> Result<(), TooLong> {
         let held = self.line.len() + more + self.event.data.len();
         if held > self.limit {

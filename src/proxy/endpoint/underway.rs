@@ -1,0 +1,133 @@
+//! A request that a child has, up to its answer.
+//!
+//! Promise: one that is lost before its client was told anything is sent again where that is safe, by the same rules
+//! whatever brought it here: a POST, a batch, the old transport, a line on standard input.
+//! Cost: a few counted references; it is read again only where it is lost.
+
+use bytes::Bytes;
+
+use crate::proxy::backend::Exchange;
+use crate::proxy::call::{Call, Manner, Step};
+use crate::proxy::http::Accepts;
+use crate::proxy::session::Session;
+use crate::proxy::state::AppState;
+use crate::proxy::wire::{self, Fault, Kind};
+use crate::resilience::Deadline;
+use crate::sync::Arc;
+
+/// The request.
+pub struct Underway {
+    call: Call,
+    is_told: bool,
+    retries: u32,
+    state: Arc<AppState>,
+    body: Bytes,
+    accepts: Accepts,
+    session: Option<Arc<Session>>,
+    deadline: Deadline,
+    manner: Manner,
+}
+
+impl Underway {
+    /// Sends a request with this raw id, which is part of the message.
+    ///
+    /// # Errors
+    ///
+    /// The last fault of those that it met.
+    pub async fn begin(
+        state: &Arc<AppState>,
+        raw_id: &str,
+        exchange: &Exchange<'_>,
+    ) -> Result<Self, Fault> {
+        let mut retries = 0;
+        let begun = send(state, raw_id, exchange, &mut retries, None).await;
+        begun.map(|call| Self {
+            call,
+            is_told: false,
+            retries,
+            state: state.clone(),
+            body: exchange.body.clone(),
+            accepts: exchange.accepts,
+            session: exchange.session.cloned(),
+            deadline: exchange.deadline,
+            manner: exchange.manner,
+        })
+    }
+
+    /// Waits for what the child says next.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost when it is dropped, but for a request that was to be sent again.
+    pub async fn step(&mut self) -> Step {
+        loop {
+            match self.call.step().await {
+                Step::Fault(fault) if !self.is_told => match self.again(fault).await {
+                    Ok(call) => self.call = call,
+                    Err(fault) => return Step::Fault(fault),
+                },
+                step => {
+                    self.is_told = true;
+                    return step;
+                }
+            }
+        }
+    }
+
+    /// The same as the client is to read it, and whether it is the last.
+    pub async fn message(&mut self) -> (Bytes, bool) {
+        match self.step().await {
+            Step::Related(message) => (message, false),
+            Step::Answer { message, .. } => (message, true),
+            Step::Fault(fault) => {
+                let id = self.call.id().as_bytes();
+                (fault.to_json(Some(id)).into(), true)
+            }
+        }
+    }
+
+    /// What is left of it, once its client was told something.
+    pub fn into_call(self) -> Call {
+        self.call
+    }
+
+    async fn again(&mut self, fault: Fault) -> Result<Call, Fault> {
+        let Ok(message) = wire::parse(&self.body) else {
+            return Err(fault);
+        };
+        let Kind::Request { id, .. } = &message.kind else {
+            return Err(fault);
+        };
+        let exchange = Exchange {
+            message: &message,
+            body: &self.body,
+            accepts: self.accepts,
+            session: self.session.as_ref(),
+            deadline: self.deadline,
+            manner: self.manner,
+        };
+        send(&self.state, id, &exchange, &mut self.retries, Some(fault)).await
+    }
+}
+
+/// Sends a request, as often as that is safe; `lost`: what became of it before.
+async fn send(
+    state: &AppState,
+    raw_id: &str,
+    exchange: &Exchange<'_>,
+    retries: &mut u32,
+    mut lost: Option<Fault>,
+) -> Result<Call, Fault> {
+    loop {
+        if let Some(fault) = lost {
+            if !state.backend.may_retry(exchange, &fault, *retries) {
+                return Err(fault);
+            }
+            *retries += 1;
+        }
+        match state.backend.call(raw_id, exchange).await {
+            Ok(call) => return Ok(call),
+            Err(fault) => lost = Some(fault),
+        }
+    }
+}
