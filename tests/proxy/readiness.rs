@@ -10,6 +10,7 @@ use serde_json::json;
 
 use crate::client::Client;
 use crate::fixture::{PATIENCE, http_options, marker, options, python, script, start_with, stats};
+use crate::program::Program;
 use crate::upstream::Stage;
 
 async fn ready(server: &Server) -> u16 {
@@ -92,6 +93,19 @@ async fn sessions_that_could_not_begin_are_told_of() {
     std::os::unix::fs::symlink(python(), &program).unwrap();
     says(&server, 200).await;
     std::fs::remove_file(&program).unwrap();
+}
+
+#[tokio::test]
+async fn a_program_that_answers_once_and_is_gone_is_told_of() {
+    let program = Program::new("ready-oneshot");
+    let (server, client) = start_with(options(program.command(&[]), Mode::Oneshot)).await;
+    assert_eq!(ready(&server).await, 200);
+    program.take_away();
+    // It takes the process that waited, and no other can be started.
+    client.call(1, "echo", json!({})).await;
+    says(&server, 503).await;
+    program.bring_back();
+    says(&server, 200).await;
 }
 
 #[tokio::test]

@@ -137,7 +137,7 @@ impl Backend {
         match &self.way {
             Way::Session(nursery) => nursery.ready(),
             Way::Exclusive(children) => children.ready(),
-            Way::Oneshot(_) => Ok(()),
+            Way::Oneshot(children) => children.nursery().can_start(),
             Way::Shared(group) if group.is_ready() => Ok(()),
             Way::Shared(group) => Err(group.last_failure().map_or_else(
                 || String::from("no server process is running"),
