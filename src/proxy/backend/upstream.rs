@@ -186,6 +186,7 @@ impl Backend {
 
     /// Ends overdue requests, gives up children that are dead or hang.
     pub fn sweep(&self, sessions: &SessionTable, now: Instant) {
+        self.guard.tell();
         if let Some(beside) = &self.beside {
             beside.group.sweep(now);
         }

@@ -172,7 +172,7 @@ async fn start_fresh(
             }
         };
         fresh.push(Some(Fresh(Some(state.clone()))));
-        state.tasks.spawn(state.clone().sweep());
+        state.sweep_as(&name);
         starts.spawn(async move {
             let warmed = state.backend.warm().await;
             warmed.map_err(|fault| format!("`{name}` does not start: {}", fault.message))
