@@ -89,8 +89,11 @@ impl AppState {
         self.sessions.limit_to(options.max_sessions);
     }
 
-    /// Has [`sweep`](Self::sweep) run, and what it logs say which upstream that is of.
+    /// Has [`sweep`](Self::sweep) run, and what it logs say which upstream that is of; learns what readiness is asked for.
     pub fn sweep_as(self: &Arc<Self>, name: &str) {
+        if let Some(look) = self.backend.look.clone() {
+            self.tasks.spawn(look.watch(self.options.clone()));
+        }
         // At the level of what is always logged, so that the name always is.
         let of = tracing::error_span!("upstream", name);
         self.tasks.spawn(self.clone().sweep().instrument(of));

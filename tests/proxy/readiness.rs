@@ -30,7 +30,12 @@ async fn says(server: &Server, status: u16) {
 
 #[tokio::test]
 async fn a_server_over_http_that_went_away_is_noticed_without_a_call_and_so_is_its_return() {
-    for mode in [Mode::Shared, Mode::Stateless] {
+    for mode in [
+        Mode::Shared,
+        Mode::Stateless,
+        Mode::Session,
+        Mode::Exclusive,
+    ] {
         let stage = Stage::open(|_| None).await;
         let address = stage.address;
         let (server, client) = start_with(ServeOptions {
@@ -47,6 +52,10 @@ async fn a_server_over_http_that_went_away_is_noticed_without_a_call_and_so_is_i
         says(&server, 503).await;
         let _stage = Stage::open_at(address, |_| None).await;
         says(&server, 200).await;
+        let client = match mode {
+            Mode::Session => client.begin().await,
+            _ => client,
+        };
         let begun = Instant::now();
         while client.call(1, "any", json!({})).await.status != 200 {
             assert!(begun.elapsed() < PATIENCE, "it is back");
