@@ -31,6 +31,8 @@ pub struct Guard {
     recycled: [AtomicU64; REASONS.len()],
     /// Whether all its calls go to one server, and not each to a process that dies by itself.
     is_one_server: bool,
+    /// What the log said last.
+    is_left_alone: AtomicBool,
 }
 
 /// Why a child that works is replaced.
@@ -66,6 +68,7 @@ impl Guard {
             ejected,
             recycled,
             is_one_server,
+            is_left_alone: AtomicBool::new(false),
         })
     }
 
@@ -105,7 +108,10 @@ impl Guard {
     pub fn admit_in_session(self: &Arc<Self>) -> Option<Ticket> {
         let now = Instant::now();
         let admitted = self.sessions.lock().admit(now); // it is closed
-        self.budget.lock().call(now);
+        if self.is_one_server {
+            // Else none of them is tried again.
+            self.budget.lock().call(now);
+        }
         Some(self.ticket(admitted.ok()?, true))
     }
 
@@ -182,6 +188,22 @@ impl Guard {
     /// In which state the breaker is.
     pub fn state(&self) -> BreakerState {
         self.breaker.lock().state(Instant::now())
+    }
+
+    /// Says in the log that the server is left alone, and that it no longer is: once each.
+    pub fn tell(&self) {
+        let is_left_alone = self.state() != BreakerState::Closed;
+        // Relaxed: one task looks, now and then.
+        if self.is_left_alone.swap(is_left_alone, Ordering::Relaxed) == is_left_alone {
+            return;
+        }
+        if is_left_alone {
+            tracing::warn!(
+                "the server failed too often and is left alone: calls are refused, and one is tried now and then"
+            );
+        } else {
+            tracing::warn!("the server answers again, and calls go to it");
+        }
     }
 
     /// How often it opened.
@@ -271,3 +293,7 @@ pub fn ping() -> Bytes {
 pub fn is_pong(raw_id: Option<&str>) -> bool {
     raw_id == Some(PING_ID)
 }
+
+#[cfg(test)]
+#[path = "guard_tests.rs"]
+mod tests;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
+use tracing::Instrument;
 
 use super::backend::Backend;
 use super::live::Live;
@@ -86,6 +87,16 @@ impl AppState {
             tracing::warn!(%error, "a limit stays as it was");
         }
         self.sessions.limit_to(options.max_sessions);
+    }
+
+    /// Has [`sweep`](Self::sweep) run, and what it logs say which upstream that is of; learns what readiness is asked for.
+    pub fn sweep_as(self: &Arc<Self>, name: &str) {
+        if let Some(look) = self.backend.look.clone() {
+            self.tasks.spawn(look.watch(self.options.clone()));
+        }
+        // At the level of what is always logged, so that the name always is.
+        let of = tracing::error_span!("upstream", name);
+        self.tasks.spawn(self.clone().sweep().instrument(of));
     }
 
     /// Looks for overdue requests, dead children and idle sessions, for ever.

@@ -5,7 +5,8 @@ use std::process::{Child, Command, Output, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::fixture::{eventually, processes, python};
+use crate::client::Client;
+use crate::fixture::{PATIENCE, eventually, processes, python};
 
 fn plunge() -> Command {
     Command::new(env!("CARGO_BIN_EXE_plunge"))
@@ -257,4 +258,54 @@ fn the_demo_server_speaks_over_standard_streams_until_its_input_ends() {
             .map_or(0, |mut text| text.read_to_string(&mut nothing).unwrap()),
         0
     );
+}
+
+#[tokio::test]
+async fn the_log_says_once_that_a_server_is_left_alone_and_once_that_it_answers_again() {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/proxy/child.py");
+    let server = format!("{} {script}", python());
+    let mut child = plunge()
+        .args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+        .args(["--mode", "shared", "--breaker-failures", "1"])
+        .args(["--breaker-cooldown", "300ms", "--stdio", &server])
+        .env_remove("RUST_LOG")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let try_line = lines.find_map(|line| line.unwrap().strip_prefix("try:   ").map(str::to_owned));
+    let at = try_line.unwrap();
+    let at = at
+        .split("http://")
+        .nth(1)
+        .unwrap()
+        .split('/')
+        .next()
+        .unwrap();
+    let client = Client::new(at.parse().unwrap());
+    let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+    let running = Running(child);
+    const SAID: [&str; 2] = ["is left alone", "answers again"];
+    for (call, says) in ["die", "echo"].into_iter().zip(SAID) {
+        let read = tokio::task::spawn_blocking(move || {
+            let is_said = |line: &String| SAID.iter().any(|said| line.contains(said));
+            let told = log.find(|line| line.as_ref().is_ok_and(is_said));
+            (told, log)
+        });
+        let begun = std::time::Instant::now();
+        while !read.is_finished() {
+            assert!(begun.elapsed() < PATIENCE, "it is not said");
+            // The first time is enough to open it, and one that is let in to close it.
+            client.call(1, call, serde_json::json!({})).await;
+        }
+        let (told, rest) = read.await.unwrap();
+        let told = told.unwrap().unwrap();
+        assert!(
+            told.contains(says) && told.contains("upstream{name="),
+            "{told}"
+        );
+        log = rest;
+    }
+    drop(running);
 }

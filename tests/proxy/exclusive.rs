@@ -6,7 +6,7 @@ use std::time::Duration;
 use plunge::proxy::{Mode, ServeOptions};
 use serde_json::{Value, json};
 
-use crate::client::{Client, tool};
+use crate::client::{Client, initialize, tool};
 use crate::fixture::{
     eventually, in_flight, marker, options, processes, script, start_with, stats,
 };
@@ -149,4 +149,15 @@ async fn a_death_in_mid_call_is_typed_and_the_next_call_gets_a_fresh_child() {
     }
     server.shutdown(Duration::from_secs(10)).await;
     assert!(processes(&mark).is_empty());
+}
+
+#[tokio::test]
+async fn a_client_is_told_what_the_server_says_of_itself_now() {
+    let (_server, client) = start_with(few("plunge-test", 1)).await;
+    for _ in 0..2 {
+        let pid = pid(&client).await;
+        let greeted = client.post(&initialize("2025-11-25")).await;
+        assert_eq!(greeted.json()["result"]["serverInfo"]["version"], pid);
+        client.call(1, "die", json!({})).await;
+    }
 }

@@ -22,6 +22,8 @@ if way == "die":
     os._exit(3)
 if way == "hang":
     time.sleep(600)
+if way == "slow":
+    time.sleep(0.3)
 if way == "tell":
     print(json.dumps({"jsonrpc": "2.0", "method": "notifications/progress", "params": {"progressToken": message["params"]["_meta"]["progressToken"], "progress": 1}}), flush=True)
 end = "" if way == "unended" else "\n"
@@ -143,4 +145,23 @@ async fn a_client_without_a_session_that_leaves_ends_its_process_and_none_may_li
     assert_eq!(refused.json()["error"]["code"], -32601);
     let served = client.post_modern(&modern(3, "any", json!({}))).await;
     assert!(served.json()["result"]["pid"].is_u64(), "{served:?}");
+}
+
+#[tokio::test]
+async fn the_time_in_line_is_none_of_the_time_for_an_answer() {
+    let mut options = oneshot("plunge-test", 1);
+    (options.response_timeout, options.acquire_timeout) =
+        (Duration::from_secs(2), Duration::from_secs(20));
+    options.min_idle = 0;
+    let (server, client) = start_with(options).await;
+    let hanging = tokio::spawn({
+        let client = client.clone();
+        async move { client.post(&request(1, "hang", json!({}))).await }
+    });
+    in_flight(&server, 1).await;
+    // The one before it has to run into the same time-out before it gets a process.
+    let reply = client.post(&request(2, "slow", json!({}))).await;
+    assert_eq!(reply.json()["id"], 2);
+    assert!(reply.json()["result"]["pid"].is_u64(), "{reply:?}");
+    assert_eq!(hanging.await.unwrap().kind(), "timed_out");
 }

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use crate::client::Client;
 use crate::fixture::{PATIENCE, http_options, marker, options, python, script, start_with, stats};
+use crate::program::Program;
 use crate::upstream::Stage;
 
 async fn ready(server: &Server) -> u16 {
@@ -29,7 +30,12 @@ async fn says(server: &Server, status: u16) {
 
 #[tokio::test]
 async fn a_server_over_http_that_went_away_is_noticed_without_a_call_and_so_is_its_return() {
-    for mode in [Mode::Shared, Mode::Stateless] {
+    for mode in [
+        Mode::Shared,
+        Mode::Stateless,
+        Mode::Session,
+        Mode::Exclusive,
+    ] {
         let stage = Stage::open(|_| None).await;
         let address = stage.address;
         let (server, client) = start_with(ServeOptions {
@@ -46,6 +52,10 @@ async fn a_server_over_http_that_went_away_is_noticed_without_a_call_and_so_is_i
         says(&server, 503).await;
         let _stage = Stage::open_at(address, |_| None).await;
         says(&server, 200).await;
+        let client = match mode {
+            Mode::Session => client.begin().await,
+            _ => client,
+        };
         let begun = Instant::now();
         while client.call(1, "any", json!({})).await.status != 200 {
             assert!(begun.elapsed() < PATIENCE, "it is back");
@@ -92,6 +102,19 @@ async fn sessions_that_could_not_begin_are_told_of() {
     std::os::unix::fs::symlink(python(), &program).unwrap();
     says(&server, 200).await;
     std::fs::remove_file(&program).unwrap();
+}
+
+#[tokio::test]
+async fn a_program_that_answers_once_and_is_gone_is_told_of() {
+    let program = Program::new("ready-oneshot");
+    let (server, client) = start_with(options(program.command(&[]), Mode::Oneshot)).await;
+    assert_eq!(ready(&server).await, 200);
+    program.take_away();
+    // It takes the process that waited, and no other can be started.
+    client.call(1, "echo", json!({})).await;
+    says(&server, 503).await;
+    program.bring_back();
+    says(&server, 200).await;
 }
 
 #[tokio::test]

@@ -340,3 +340,37 @@ async fn a_question_that_is_never_answered_keeps_no_connection_for_ever() {
     assert_eq!(stage.seen(|seen| seen.asks() == "server/discover").len(), 1);
     no_connection_is_used(&server).await;
 }
+
+#[tokio::test]
+async fn a_server_that_forgot_all_sessions_that_wait_costs_no_call() {
+    let (forgotten, answers) = (Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)));
+    let waits = |seen: &Seen| seen.body["params"]["name"] == "wait";
+    let stage = Stage::open({
+        let (forgotten, answers) = (forgotten.clone(), answers.clone());
+        move |seen| {
+            let number = seen.header("mcp-session-id")?.strip_prefix("s-")?;
+            if number.parse::<usize>().unwrap() < forgotten.load(Ordering::Relaxed) {
+                return Some(Act::status(404));
+            }
+            let answer = Act::json(seen.result(json!({})));
+            waits(seen).then(|| Act::After(answers.clone(), answer.into()))
+        }
+    })
+    .await;
+    let options = ServeOptions {
+        max_connections: Some(16),
+        min_idle: 0,
+        ..quick(&stage, Mode::Exclusive)
+    };
+    let (_server, client) = start_with(options).await;
+    let calls = under_way(&client, &stage, 16).await;
+    answers.add_permits(16);
+    for reply in calls.join_all().await {
+        assert_eq!(reply.status, 200, "{reply:?}");
+    }
+    // A session has the number of the post that began it.
+    let posts = stage.seen(|seen| seen.method == "POST").len();
+    forgotten.store(posts, Ordering::Relaxed);
+    let reply = client.call(1, "any", json!({})).await;
+    assert_eq!(reply.text(), "called");
+}

@@ -164,7 +164,7 @@ impl Backend {
     /// Whether a request that was lost may be sent again after so many retries, and only while there is a budget for
     /// it. Lost with its child: what was not looked at, which costs nobody anything and is free once, or changes
     /// nothing; a session's own child has no other. An upstream over HTTP that takes no connection may be about
-    /// to restart: it has the time of one dial for that.
+    /// to restart: it has the time of one dial for that. One that forgot a session is not asked in those that are as old.
     pub fn may_retry(&self, exchange: &Exchange<'_>, fault: &Fault, retries: u32) -> bool {
         let method = exchange.message.method().unwrap_or_default();
         let left = exchange.deadline.left(Instant::now());
@@ -173,17 +173,23 @@ impl Backend {
                 (fault.not_run || wire::is_repeatable(method))
                     && (!matches!(self.way, Way::Session(_)) || exchange.manner.is_modern())
             }
-            Code::NoChild => fault.not_run && self.is_new(left),
+            Code::NoChild => fault.not_run && self.age(left) < self.options.get().connect_timeout,
             _ => false,
         };
-        let is_free = retries == 0 && fault.not_run && fault.code == Code::ChildDied;
+        let is_unseen = fault.not_run && fault.code == Code::ChildDied;
+        if let Way::Exclusive(children) = &self.way
+            && is_unseen
+            && !self.source.starts_processes()
+        {
+            children.forget_older(self.age(left));
+        }
+        let is_free = retries == 0 && is_unseen;
         is_lost && !left.is_zero() && self.guard.may_retry(is_free)
     }
 
-    /// Whether a call that has so much time left came less than a dial's time ago.
-    fn is_new(&self, left: Duration) -> bool {
-        let options = self.options.get();
-        options.call_timeout.saturating_sub(left) < options.connect_timeout
+    /// How long ago a call came that has so much time left.
+    fn age(&self, left: Duration) -> Duration {
+        self.options.get().call_timeout.saturating_sub(left)
     }
 }
 

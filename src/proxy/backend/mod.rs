@@ -2,6 +2,7 @@
 
 mod calls;
 mod greeting;
+mod look;
 mod modern;
 mod upstream;
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::look::Look;
 use super::modern::Beside;
 use crate::proxy::guard::{Guard, Recycled};
 use crate::proxy::leased::{Exclusive, Oneshot};
@@ -25,6 +26,8 @@ pub struct Backend {
     pub guard: Arc<Guard>,
     /// Beside children that belong to sessions: those for requests without one.
     pub(super) beside: Option<Beside>,
+    /// Where no session is there to be asked.
+    pub look: Option<Arc<Look>>,
     pub(super) options: Live,
     /// Where the children come from.
     pub source: PeerSource,
@@ -70,10 +73,17 @@ impl Backend {
             Way::Session(_) => Some(Beside::new(&source, live, sessions, tasks, &guard)?),
             _ => None,
         };
+        let look = match (&way, &source) {
+            (Way::Session(_) | Way::Exclusive(_), PeerSource::Http(source)) => {
+                Some(Look::new(source))
+            }
+            _ => None,
+        };
         Ok(Self {
             way,
             guard,
             beside,
+            look,
             options: live.clone(),
             source,
         })
@@ -135,10 +145,13 @@ impl Backend {
         if self.guard.is_open() {
             return Err(String::from("the server failed too often lately"));
         }
+        if let Some(look) = &self.look {
+            look.ready()?;
+        }
         match &self.way {
             Way::Session(nursery) => nursery.ready(),
             Way::Exclusive(children) => children.ready(),
-            Way::Oneshot(_) => Ok(()),
+            Way::Oneshot(children) => children.nursery().can_start(),
             Way::Shared(group) if group.is_ready() => Ok(()),
             Way::Shared(group) => Err(group.last_failure().map_or_else(
                 || String::from("no server process is running"),
@@ -187,6 +200,7 @@ impl Backend {
 
     /// Ends overdue requests, gives up children that are dead or hang.
     pub fn sweep(&self, sessions: &SessionTable, now: Instant) {
+        self.guard.tell();
         if let Some(beside) = &self.beside {
             beside.group.sweep(now);
         }

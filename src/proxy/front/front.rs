@@ -134,7 +134,7 @@ impl Front {
         let is_lone = places.len() == 1;
         let mut starts = JoinSet::new();
         for place in places {
-            place.state.tasks.spawn(place.state.clone().sweep());
+            place.state.sweep_as(&place.name);
             starts.spawn(async move {
                 let warmed = place.state.backend.warm().await;
                 warmed.map_err(|fault| (place.name.clone(), fault.message))

@@ -143,9 +143,29 @@ impl Front {
                     .retiring
                     .lock()
                     .retain(|other| !Arc::ptr_eq(other, &state));
+                front.forget(&state).await;
             });
         }
         retired
+    }
+
+    /// Lets a state that has ended go from the places that it served before a change.
+    async fn forget(&self, ended: &Arc<AppState>) {
+        let _turn = self.reloading.lock().await;
+        let is_elder = |place: &Place| place.elders.iter().any(|elder| Arc::ptr_eq(elder, ended));
+        let without = |place: Arc<Place>| match is_elder(&place) {
+            true => {
+                let elders = living(&place.elders);
+                Arc::new(Place::new(
+                    place.config.clone(),
+                    place.state.clone(),
+                    elders,
+                ))
+            }
+            false => place,
+        };
+        let places = self.places().into_iter().map(without).collect();
+        self.table.store(Arc::new(Table::new(places)));
     }
 }
 
@@ -172,7 +192,7 @@ async fn start_fresh(
             }
         };
         fresh.push(Some(Fresh(Some(state.clone()))));
-        state.tasks.spawn(state.clone().sweep());
+        state.sweep_as(&name);
         starts.spawn(async move {
             let warmed = state.backend.warm().await;
             warmed.map_err(|fault| format!("`{name}` does not start: {}", fault.message))

@@ -1,11 +1,13 @@
 //! Which request goes to which upstream.
 
+use std::time::Duration;
+
 use hyper::header::{HOST, HeaderMap, HeaderValue};
 
-use super::{Place, Table};
+use super::{Front, Place, Table};
 use crate::proxy::config::Config;
 use crate::proxy::endpoint::Spot;
-use crate::proxy::options::{Mode, RouteMatch, ServeOptions, Upstream};
+use crate::proxy::options::{HttpUpstream, Mode, RouteMatch, ServeOptions, Upstream};
 use crate::proxy::state::AppState;
 use crate::sync::Arc;
 use crate::transport::Command;
@@ -60,4 +62,21 @@ async fn a_route_with_the_host_goes_before_one_without() {
         let found = found.as_ref().map(|found| (&*found.place.name, found.spot));
         assert_eq!(found, wanted, "{host}{path}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_served_before_a_change_is_let_go_once_it_has_ended() {
+    let at = |port: u16| {
+        let upstream = HttpUpstream::parse(&format!("http://127.0.0.1:{port}/mcp")).unwrap();
+        Config::single(ServeOptions::new(Upstream::Http(upstream), Mode::Session))
+    };
+    let front = Front::new(at(1)).unwrap();
+    let before = Arc::downgrade(&front.places()[0].state);
+    let reloaded = front.reload(at(2)).await.unwrap();
+    assert_eq!((reloaded.started, reloaded.drained), (1, 1));
+    assert_eq!(front.places()[0].elders.len(), 1);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!(front.places()[0].elders.is_empty());
+    assert_eq!(before.strong_count(), 0);
+    front.abandon();
 }

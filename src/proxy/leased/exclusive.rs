@@ -20,7 +20,7 @@ use crate::proxy::shared::{
 };
 use crate::proxy::wire::{Code, Fault, RequestId};
 use crate::resilience::Deadline;
-use crate::sync::{Arc, OnceLock};
+use crate::sync::{Arc, ArcSwapOption};
 use crate::{BoxError, CloseReport, OptionsError, Pool, PoolStats};
 
 /// Children that may turn out to be dead under one request.
@@ -32,8 +32,8 @@ pub struct Exclusive {
     busy: Busy<SharedChild>,
     options: Live,
     guard: Arc<Guard>,
-    /// What the children said of themselves, once one did.
-    hello: OnceLock<Arc<Hello>>,
+    /// What the child said of itself that was started last.
+    hello: Arc<ArcSwapOption<Hello>>,
     last_start: Arc<LastStart>,
 }
 
@@ -51,18 +51,22 @@ impl Exclusive {
     ) -> Result<Self, BoxError> {
         let options = live.get();
         let last_start = Arc::<LastStart>::default();
+        let hello = Arc::<ArcSwapOption<Hello>>::default();
         let factory = {
             let (source, live, audience) = (source.clone(), live.clone(), audience.clone());
-            let last_start = last_start.clone();
+            let (last_start, hello) = (last_start.clone(), hello.clone());
             let eras = Arc::new(EraMemory::new(Wanted::Any));
             move || {
                 let (source, options) = (source.clone(), live.whole());
                 let (limits, audience, eras) = (options.timeouts(), audience.clone(), eras.clone());
                 let router = move || ChildRouter::of_one(limits, audience.clone());
-                let last_start = last_start.clone();
+                let (last_start, hello) = (last_start.clone(), hello.clone());
                 async move {
                     let start = Handshaken::start(&source, router, &options, &eras);
-                    last_start.of(start).await
+                    let started = last_start.of(start).await?;
+                    // The server may be another version by now.
+                    hello.store(Some(started.hello.clone()));
+                    Ok::<_, BoxError>(started)
                 }
             }
         };
@@ -79,7 +83,7 @@ impl Exclusive {
             busy: Busy::new(),
             options: live.clone(),
             guard: guard.clone(),
-            hello: OnceLock::new(),
+            hello,
             last_start,
         })
     }
@@ -186,13 +190,17 @@ impl Exclusive {
         }
         let patience = self.options.get().acquire_timeout;
         let lease = self.pool.acquire_timeout(self.patience(patience));
-        let hello = lease.await.map_err(none_free)?.hello.clone();
-        Ok(self.hello.get_or_init(|| hello).clone())
+        Ok(lease.await.map_err(none_free)?.hello.clone())
     }
 
     /// The same, if some child said it.
     pub fn known(&self) -> Option<Arc<Hello>> {
-        self.hello.get().cloned()
+        self.hello.load_full()
+    }
+
+    /// Ends what waits for a request and is older than that: a server that forgot one session forgot those, too.
+    pub fn forget_older(&self, age: Duration) {
+        self.pool.retain(|_, of| of.age < age);
     }
 
     /// Passes a cancellation on to the child that has the request.
@@ -206,9 +214,6 @@ impl Exclusive {
     pub fn sweep(&self, now: Instant) {
         for child in self.children() {
             child.expire(now);
-            if child.is_alive() && child.probe(now) {
-                self.guard.count_ejected();
-            }
         }
     }
 

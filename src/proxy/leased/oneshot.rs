@@ -23,6 +23,7 @@ use crate::{BoxError, CloseReport, PoolStats};
 pub struct Oneshot {
     nursery: Nursery,
     busy: Busy<OwnedChild>,
+    options: Live,
 }
 
 impl Oneshot {
@@ -35,6 +36,7 @@ impl Oneshot {
         Ok(Self {
             nursery: Nursery::new(source, live)?,
             busy: Busy::new(),
+            options: live.clone(),
         })
     }
 
@@ -47,11 +49,13 @@ impl Oneshot {
         &self,
         flight: Arc<Flight>,
         line: Bytes,
-        deadline: Deadline,
+        mut deadline: Deadline,
     ) -> Result<Call, Fault> {
         let child = Arc::new(self.nursery.take().await?.without_answers());
         // Before the write: dropped in the middle of it, the request still ends and lets go.
         flight.hold(Box::new(self.busy.enter(&child)));
+        // It waited for the child until now.
+        deadline.again(&self.options.get().timeouts(), Instant::now());
         let (id, is_modern) = (flight.id.value(), flight.manner.is_modern());
         let mut call = child.call(flight, line, deadline, 1).await?;
         if let (Some(id), true) = (id, is_modern) {

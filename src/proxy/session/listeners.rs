@@ -57,6 +57,10 @@ impl Listeners {
         // An empty inbox takes it.
         let _ = inbox.push(Bytes::from(acknowledged.to_string()));
         let mut listeners = self.told.lock();
+        if listeners.len() >= MAX_LISTENERS {
+            // Those who left make room before anybody who listens.
+            listeners.retain(|listener| listener.inbox.strong_count() > 0);
+        }
         let oldest = (listeners.len() >= MAX_LISTENERS).then(|| listeners.remove(0));
         listeners.push(Listener {
             inbox: Arc::downgrade(&inbox),

@@ -15,6 +15,8 @@ mod session;
 mod subscribers;
 mod table;
 #[cfg(test)]
+mod table_tests;
+#[cfg(test)]
 mod tests;
 
 pub use listeners::Listeners;

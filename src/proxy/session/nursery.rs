@@ -120,6 +120,16 @@ impl Nursery {
                 stats.open
             ));
         }
+        self.can_start()
+    }
+
+    /// Whether a child that is needed could be started, as far as is known.
+    ///
+    /// # Errors
+    ///
+    /// The reason why not.
+    pub fn can_start(&self) -> Result<(), String> {
+        let stats = self.pool.stats();
         match stats.last_connect_error {
             Some(error) if stats.idle == 0 && self.last_start.fails(&self.options.get()) => {
                 Err(error)

@@ -87,6 +87,8 @@ pub struct Reader {
     turn: u64,
     /// The place of what was read last.
     at: u64,
+    /// What comes first, and is too long to be kept.
+    first: Option<Bytes>,
 }
 
 impl Replay {
@@ -102,9 +104,11 @@ impl Replay {
             turn: 0,
             waker: None,
         };
-        if let Some(first) = first {
+        let first = first.and_then(|first| {
+            let long = (first.len() > MAX_EVENT_BYTES).then(|| first.clone());
             state.keep(first);
-        }
+            long
+        });
         let mut table = self.0.lock();
         table.begun += 1;
         let kept = Arc::new(Kept {
@@ -125,6 +129,7 @@ impl Replay {
             kept,
             turn: 0,
             at: 0,
+            first,
         }
     }
 
@@ -158,7 +163,15 @@ impl Replay {
             kept,
             turn,
             at: id.place,
+            first: None,
         })
+    }
+
+    /// Whether somebody reads one of them.
+    pub fn is_read(&self) -> bool {
+        // A reader holds its stream, too.
+        let is_read = |kept: &Arc<Kept>| Arc::strong_count(kept) > 1;
+        self.0.lock().streams.iter().any(is_read)
     }
 
     /// Forgets all streams: their readers go on to the end of what they read.
@@ -221,6 +234,10 @@ impl Reader {
         let mut state = self.kept.state.lock();
         if state.turn != self.turn {
             return Poll::Ready(None);
+        }
+        if let Some(first) = self.first.take() {
+            self.at = 1;
+            return Poll::Ready(Some(first));
         }
         if let Some((place, message)) = state.after(self.at) {
             self.at = place;

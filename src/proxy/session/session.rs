@@ -70,14 +70,16 @@ impl Session {
         self.used_ms.store(now_ms, Ordering::Relaxed);
     }
 
-    /// Since when it was not used; `None` while it is in use by a stream or a request.
-    pub fn idle_since_ms(&self) -> Option<u64> {
-        let busy = self.outbox().has_stream()
-            || self
-                .child()
-                .is_some_and(|child| child.routes.in_flight() > 0);
+    /// Whether a stream of it is read, or a request is in flight on its own child.
+    pub fn is_in_use(&self) -> bool {
+        let in_flight = |child: &OwnedChild| child.routes.in_flight() > 0;
+        self.outbox().has_stream() || self.replay.is_read() || self.child().is_some_and(in_flight)
+    }
+
+    /// When it was used last, as far as it was noted.
+    pub fn used_ms(&self) -> u64 {
         // Relaxed: see `touch`.
-        (!busy).then(|| self.used_ms.load(Ordering::Relaxed))
+        self.used_ms.load(Ordering::Relaxed)
     }
 
     /// Ends its streams and its requests.

@@ -1,10 +1,10 @@
 //! All sessions, by id.
 //!
 //! Promise: an id cannot be guessed (128 random bits) and is not used twice; what left the table has
-//! ended. Cost: a lookup takes one of sixteen read locks.
+//! ended, and nothing begins once all were ended. Cost: a lookup takes one of sixteen short locks.
 
 use crate::sync::Arc;
-use crate::sync::{AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::time::Duration;
@@ -37,6 +37,7 @@ pub struct SessionTable {
     next_key: AtomicU64,
     open: AtomicUsize,
     limit: AtomicUsize,
+    closed: AtomicBool,
 }
 
 impl SessionTable {
@@ -52,6 +53,7 @@ impl SessionTable {
             next_key: AtomicU64::new(1),
             open: AtomicUsize::new(0),
             limit: AtomicUsize::new(limit),
+            closed: AtomicBool::new(false),
         }
     }
 
@@ -59,7 +61,8 @@ impl SessionTable {
     ///
     /// # Errors
     ///
-    /// [`Code::Busy`] if there are too many, or the system has no random numbers.
+    /// [`Code::Busy`] if there are too many, or the system has no random numbers; [`Code::Closing`] once all
+    /// were ended.
     pub fn begin(
         &self,
         version: Version,
@@ -77,7 +80,14 @@ impl SessionTable {
         // Relaxed: only uniqueness matters.
         let key = self.next_key.fetch_add(1, Ordering::Relaxed);
         let session = Arc::new(Session::new(key, id.clone(), version, child, self.now_ms()));
-        self.shard(&id).lock().insert(id, session.clone());
+        let mut shard = self.shard(&id).lock();
+        // Relaxed: read under the lock that `end_all` takes after it wrote: nobody slips in behind it.
+        if self.closed.load(Ordering::Relaxed) {
+            let text = "the proxy is shutting down; try another one or later";
+            return Err(Fault::new(Code::Closing, text));
+        }
+        shard.insert(id, session.clone());
+        drop(shard);
         self.open.fetch_add(1, Ordering::Relaxed);
         Ok(session)
     }
@@ -115,8 +125,9 @@ impl SessionTable {
         }
     }
 
-    /// Ends every session.
+    /// Ends every session; no other begins.
     pub fn end_all(&self) {
+        self.closed.store(true, Ordering::Relaxed); // Relaxed: see `begin`.
         for id in self.pick(|_| true) {
             self.end(&id);
         }
@@ -124,14 +135,15 @@ impl SessionTable {
 
     /// Ends sessions that nobody used for so long, and those whose child is gone.
     pub fn sweep(&self, idle: Duration) {
-        let oldest = self
-            .now_ms()
-            .saturating_sub(u64::try_from(idle.as_millis()).unwrap_or(u64::MAX));
+        let now = self.now_ms();
+        let oldest = now.saturating_sub(u64::try_from(idle.as_millis()).unwrap_or(u64::MAX));
         let over = |session: &Arc<Session>| {
-            // A request that is being served holds a reference.
-            let in_use = Arc::strong_count(session) > 1;
-            session.is_dead()
-                || (!in_use && session.idle_since_ms().is_some_and(|used| used < oldest))
+            // A request that is being served holds a reference; so does a page, for a moment, where there is a child.
+            let is_held = Arc::strong_count(session) > 1;
+            if session.is_in_use() || (is_held && session.child().is_none()) {
+                session.touch(now); // it is unused from the end of that on
+            }
+            session.is_dead() || (!is_held && session.used_ms() < oldest)
         };
         for id in self.pick(over) {
             self.end(&id);

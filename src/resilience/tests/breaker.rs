@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, advance};
 
-use crate::resilience::{BreakerOptions, BreakerState, CircuitBreaker, Outcome};
+use crate::resilience::{Admission, BreakerOptions, BreakerState, CircuitBreaker, Outcome};
 
 const S: Duration = Duration::from_secs(1);
 
@@ -119,14 +119,19 @@ async fn a_probe_that_is_given_up_or_lost_makes_room_for_the_next() {
     assert_eq!(breaker.state(Instant::now()), BreakerState::Closed);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_probe_that_outlasts_its_cooldown_still_closes_it() {
-    let mut breaker = breaker();
+/// Opens it; a probe that outlasts its cooldown, and the one that is let in beside it.
+async fn two_probes(breaker: &mut CircuitBreaker) -> (Admission, Admission) {
     breaker.trip(Instant::now());
     advance(S).await;
     let slow = breaker.admit(Instant::now()).unwrap();
     advance(S).await;
-    let _next = breaker.admit(Instant::now()).unwrap();
+    (slow, breaker.admit(Instant::now()).unwrap())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_outlasts_its_cooldown_still_closes_it() {
+    let mut breaker = breaker();
+    let (slow, _) = two_probes(&mut breaker).await;
     advance(S / 2).await;
     assert!(breaker.record(slow, Outcome::Success, Instant::now()));
     assert_eq!(breaker.state(Instant::now()), BreakerState::Closed);
@@ -135,11 +140,7 @@ async fn a_probe_that_outlasts_its_cooldown_still_closes_it() {
 #[tokio::test(start_paused = true)]
 async fn a_probe_that_outlasts_its_cooldown_still_fails_and_the_next_one_then_says_nothing() {
     let mut breaker = breaker();
-    breaker.trip(Instant::now());
-    advance(S).await;
-    let slow = breaker.admit(Instant::now()).unwrap();
-    advance(S).await;
-    let next = breaker.admit(Instant::now()).unwrap();
+    let (slow, next) = two_probes(&mut breaker).await;
     assert!(breaker.record(slow, Outcome::Failure, Instant::now()));
     let rejected = breaker.admit(Instant::now()).unwrap_err();
     assert_eq!(rejected.retry_after, 2 * S);
@@ -150,11 +151,8 @@ async fn a_probe_that_outlasts_its_cooldown_still_fails_and_the_next_one_then_sa
 #[tokio::test(start_paused = true)]
 async fn a_probe_that_is_given_up_takes_nothing_from_the_others() {
     let mut breaker = breaker();
-    breaker.trip(Instant::now());
-    advance(S).await;
-    let slow = breaker.admit(Instant::now()).unwrap();
-    advance(S).await;
-    call(&mut breaker, Outcome::Abandoned);
+    let (slow, next) = two_probes(&mut breaker).await;
+    assert!(breaker.record(next, Outcome::Abandoned, Instant::now()));
     assert!(!breaker.rejects(Instant::now()), "room for the next");
     assert!(breaker.record(slow, Outcome::Success, Instant::now()));
     assert_eq!(breaker.state(Instant::now()), BreakerState::Closed);

@@ -1,0 +1,97 @@
+//! When sessions end, and what they bring until then.
+
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::advance;
+
+use super::*;
+use crate::proxy::call::{Call, Flight, Owner};
+use crate::proxy::http::{Source, Version};
+use crate::proxy::wire::{Code, RawId};
+use crate::sync::Arc;
+
+const IDLE: Duration = Duration::from_secs(30);
+
+fn flight() -> Arc<Flight> {
+    Flight::new(RawId::new("1"), None, Owner::Nobody, true)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_is_unused_from_the_end_of_its_last_use_on() {
+    type Use = fn(&Session) -> Box<dyn Send>;
+    let uses: [Use; 3] = [
+        |session| Box::new(session.outbox().open()),
+        |session| {
+            let source = Source::Call(Call::new(flight()));
+            Box::new(session.replay.begin(source, None))
+        },
+        |_| Box::new(()), // the reference that is held meanwhile
+    ];
+    for (number, uses) in uses.into_iter().enumerate() {
+        let table = SessionTable::new(1);
+        let session = table.begin(Version::LATEST, None).unwrap();
+        let (id, used) = (session.id.clone(), uses(&session));
+        let held = (number == 2).then_some(session);
+        advance(2 * IDLE).await;
+        table.sweep(IDLE);
+        drop((used, held));
+        advance(IDLE / 2).await;
+        table.sweep(IDLE);
+        assert!(table.knows(&id), "{number}: its client may come back");
+        advance(IDLE).await;
+        table.sweep(IDLE);
+        assert!(!table.knows(&id), "{number}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_nobody_comes_back_to_keeps_no_session() {
+    let table = SessionTable::new(1);
+    let session = table.begin(Version::LATEST, None).unwrap();
+    let source = Source::Call(Call::new(flight()));
+    drop(session.replay.begin(source, None));
+    drop(session);
+    advance(2 * IDLE).await;
+    table.sweep(IDLE);
+    assert!(table.is_empty());
+}
+
+#[tokio::test]
+async fn no_session_begins_once_all_were_ended() {
+    let table = SessionTable::new(10);
+    let session = table.begin(Version::LATEST, None).unwrap();
+    table.end_all();
+    assert!(!table.knows(&session.id));
+    let late = table.begin(Version::LATEST, None).err().unwrap();
+    assert_eq!((late.code, table.len()), (Code::Closing, 0));
+}
+
+#[tokio::test]
+async fn what_comes_first_on_a_stream_arrives_however_long_it_is() {
+    let (replay, flight) = (Replay::default(), flight());
+    let source = Source::Call(Call::new(flight.clone()));
+    let long = Bytes::from(vec![b' '; 2 << 20]);
+    let mut reader = replay.begin(source, Some(long.clone()));
+    assert!(flight.relate(Bytes::from_static(b"next")).is_ok());
+    let mut read = || match reader.poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(Some(message)) => (message, reader.place().place),
+        other => panic!("{other:?}"),
+    };
+    assert!(read() == (long, 1));
+    assert!(read() == (Bytes::from_static(b"next"), 2));
+}
+
+#[tokio::test]
+async fn listeners_that_left_make_room_before_one_who_listens() {
+    let listeners = Listeners::default();
+    let Source::Session(listens) = listeners.listen(&RawId::new("0"), None) else {
+        panic!("a stream of the proxy's own");
+    };
+    for number in 1..=20_000 {
+        drop(listeners.listen(&RawId::new(&number.to_string()), None));
+    }
+    assert!(listens.inbox.is_open());
+    assert_eq!(listeners.len(), 1);
+}
