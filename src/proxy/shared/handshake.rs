@@ -50,13 +50,8 @@ impl Handshaken {
         if known == Era::Legacy && eras.wanted() == Wanted::Modern {
             return Err(Failed::Unwanted.into());
         }
-        let is_unborne =
-            |started: &Result<Self, Failed>| matches!(started, Err(Failed::Unborne(_)));
         let mut started = Self::start_one(source, router(), options, eras, known).await;
-        if is_unborne(&started) && known == Era::Modern {
-            eras.doubt_modern();
-        }
-        if is_unborne(&started) && known == Era::Unknown {
+        if matches!(started, Err(Failed::Unborne(_))) && known == Era::Unknown {
             if eras.wanted() == Wanted::Any {
                 // Kept even if the time for this start runs out: then the next one does not ask.
                 eras.suppose_legacy(Instant::now());
@@ -94,7 +89,11 @@ impl Handshaken {
             options,
             wanted: eras.wanted(),
         };
+        let asked = eras.ask();
         let greeted = start.greet(known).await;
+        if !matches!(greeted, Err(Failed::Unborne(_))) {
+            asked.answered();
+        }
         let Greeted { hello, is_proven } = greeted.inspect_err(|failed| match failed {
             Failed::Unwanted => eras.set(Era::Legacy),
             _ if known == Era::Legacy => eras.disprove_legacy(), // it may be another one by now
