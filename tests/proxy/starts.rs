@@ -1,9 +1,10 @@
-//! Starts of children: which of those that fail open the breaker.
+//! Starts of children: which of those that fail open the breaker, and what one may take.
 
 use std::time::Duration;
 
 use plunge::proxy::{Mode, ServeOptions};
 use plunge::resilience::BreakerOptions;
+use plunge::transport::Command;
 use serde_json::json;
 
 use crate::client::{Client, Reply, initialize, modern, modern_tool};
@@ -83,4 +84,27 @@ async fn starts_that_fail_open_the_breaker_whoever_waits_for_them() {
         let upstream = &stats(server.admin_address()).await["upstream"];
         assert_eq!(upstream["breaker"], "open");
     }
+}
+
+/// Has a list of tools of many pages, each of which takes its time.
+const SLOW_PAGES: &str = r#"
+while read -r line; do
+    id=${line#*'"id":'}; id=${id%%,*}
+    case $line in
+        *server/discover*) result='{"resultType":"complete","supportedVersions":["2026-07-28"],"capabilities":{"tools":{}}}' ;;
+        *tools/list*) sleep 0.2; result='{"tools":[],"nextCursor":"more"}' ;;
+        *) result='{"resultType":"complete","content":[]}' ;;
+    esac
+    echo '{"jsonrpc":"2.0","id":'$id',"result":'$result'}'
+done"#;
+
+#[tokio::test]
+async fn a_list_of_tools_that_takes_long_does_not_keep_its_child_from_serving() {
+    let options = ServeOptions {
+        connect_timeout: Duration::from_secs(2),
+        ..options(Command::new("sh").args(["-c", SLOW_PAGES]), Mode::Stateless)
+    };
+    let (_server, client) = start_with(options).await;
+    let reply = client.post_modern(&modern_tool(1, "any", json!({}))).await;
+    assert_eq!(reply.status, 200, "{reply:?}");
 }

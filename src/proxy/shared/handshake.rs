@@ -108,7 +108,8 @@ impl Handshaken {
         if !hello.is_modern {
             router.set_legacy();
         } else if known == Era::Unknown && hello.offers_tools() {
-            start.list_tools().await;
+            // What is slow here is not to keep the child from serving.
+            let _ = timeout(options.connect_timeout / 4, start.list_tools()).await;
         }
         Ok(Self {
             peer,
@@ -256,22 +257,16 @@ impl Start<'_> {
     }
 
     /// Learns which arguments of tools go into heads, before the first call may come.
-    async fn list_tools(&self) {
+    async fn list_tools(&self) -> Option<()> {
         let mut cursor = None;
         for _ in 0..MAX_PAGES {
             let page = self.ask(|id| questions::list_tools(id, cursor.as_deref()));
-            let Ok(Ok(answer)) = timeout(self.options.connect_timeout / 4, page).await else {
-                return;
-            };
-            let Some(result) = wire::parse(&answer).ok().and_then(|answer| answer.result) else {
-                return;
-            };
+            let answer = page.await.ok()?;
+            let result = wire::parse(&answer).ok()?.result?;
             self.router.note_tools(result);
-            cursor = questions::next_cursor(result);
-            if cursor.is_none() {
-                return;
-            }
+            cursor = Some(questions::next_cursor(result)?);
         }
+        None
     }
 
     async fn initialize(&self) -> Result<Hello, Failed> {
