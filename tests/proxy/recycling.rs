@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use hyper::Method;
-use plunge::proxy::{Mode, ServeOptions};
+use plunge::proxy::{Config, Mode, ServeOptions, Server};
 use serde_json::{Value, json};
 
 use crate::client::{Client, modern, modern_tool, tool};
@@ -159,21 +159,29 @@ async fn a_child_whose_successor_does_not_start_serves_on() {
     while pid(&client).await == first {}
 }
 
+/// An upstream whose children have this flag.
+fn file(flag: &str, upstream: &str) -> Config {
+    let command = format!(
+        "[\"{}\", \"{}\", \"{flag}\"]",
+        python(),
+        concat!(env!("CARGO_MANIFEST_DIR"), "/tests/proxy/child.py")
+    );
+    Config::parse(&format!(
+        "listen = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n[[upstream]]\nname = \"a\"\nkind = \"mcp-stdio\"\n\
+         command = {command}\n{upstream}"
+    ))
+    .unwrap()
+}
+
 #[tokio::test]
 async fn a_limit_that_comes_with_a_reload_counts_for_children_that_run() {
     let file = |more: &str| {
-        let command = format!(
-            "[\"{}\", \"{}\", \"plunge-test\"]",
-            python(),
-            concat!(env!("CARGO_MANIFEST_DIR"), "/tests/proxy/child.py")
-        );
-        plunge::proxy::Config::parse(&format!(
-            "listen = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n[[upstream]]\nname = \"a\"\nkind = \"mcp-stdio\"\n\
-             command = {command}\nmode = \"shared\"\nmax_connections = 1\n{more}"
-        ))
-        .unwrap()
+        file(
+            "plain",
+            &format!("mode = \"shared\"\nmax_connections = 1\n{more}"),
+        )
     };
-    let server = plunge::proxy::Server::open(file("")).await.unwrap();
+    let server = Server::open(file("")).await.unwrap();
     let client = Client::new(server.mcp_address());
     let first = pid(&client).await;
     for _ in 0..10 {
@@ -188,6 +196,28 @@ async fn a_limit_that_comes_with_a_reload_counts_for_children_that_run() {
         .unwrap();
     let before = recycled(server.admin_address(), "lifetime").await;
     while recycled(server.admin_address(), "lifetime").await == before {}
+}
+
+#[tokio::test]
+async fn times_that_come_with_a_reload_count_for_shared_children_that_run() {
+    let file = |times: &str| {
+        file(
+            "plain",
+            &format!("mode = \"shared\"\nmax_connections = 1\n{times}"),
+        )
+    };
+    let server = Server::open(file("response_timeout = \"300ms\"")).await;
+    let server = server.unwrap();
+    let client = Client {
+        accept: "application/json",
+        ..Client::new(server.mcp_address())
+    };
+    let mut slow = tool(1, "sleep", json!({"ms": 900}));
+    slow["params"]["_meta"] = json!({"progressToken": "t"});
+    assert_eq!(client.post(&slow).await.kind(), "timed_out");
+    let reloaded = server.reload(file("")).await.unwrap();
+    assert_eq!((reloaded.tuned, reloaded.started), (1, 0));
+    assert_eq!(client.post(&slow).await.text(), "slept");
 }
 
 fn stateless(uses: u64) -> ServeOptions {

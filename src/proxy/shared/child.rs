@@ -12,6 +12,7 @@ use super::router::ChildRouter;
 use super::wear::{Stage, Wear};
 use crate::proxy::call::{Call, Flight, Owner, fail_all};
 use crate::proxy::guard::ping;
+use crate::proxy::options::ServeOptions;
 use crate::proxy::peer::PeerWriter;
 use crate::proxy::session::cancellation;
 use crate::proxy::wire::{Code, Envelope, Fault, RequestId, Splice, older_meta};
@@ -116,9 +117,10 @@ impl SharedChild {
         self.load() == 0 && self.listening() == 0
     }
 
-    /// Lets so many requests be in flight on it from now on.
-    pub fn limit_to(&self, requests: usize) {
-        self.router.flights.limit_to(requests);
+    /// Has these limits count for its next requests.
+    pub fn tune(&self, options: &ServeOptions) {
+        let (limit, limits) = (options.max_in_flight, options.timeouts());
+        self.router.flights.tune(limit, limits);
     }
 
     /// Subscriptions that are open on it.

@@ -362,7 +362,7 @@ impl Group {
         })?;
         self.options.set(options.clone());
         for child in self.children() {
-            child.limit_to(options.max_in_flight);
+            child.tune(options);
         }
         self.freed.notify_waiters();
         Ok(())

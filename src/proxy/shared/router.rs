@@ -28,7 +28,6 @@ pub struct ChildRouter {
     audience: Arc<SessionTable>,
     /// Gone with the child: a writer may keep its child's pipe open.
     writer: Mutex<Option<PeerWriter>>,
-    limits: Timeouts,
     dropped: AtomicU64,
     heard: AtomicBool,
     /// One request at a time, and a line that is not for it means that the child is not clean.
@@ -54,10 +53,9 @@ impl ChildRouter {
         static KEYS: AtomicU64 = AtomicU64::new(1);
         let (writer, dropped) = (Mutex::new(None), AtomicU64::new(0));
         Self {
-            flights: Flights::new(limit),
+            flights: Flights::new(limit, limits),
             audience,
             writer,
-            limits,
             dropped,
             heard: AtomicBool::new(false),
             strict: false,
@@ -222,8 +220,7 @@ impl ChildRouter {
             self.drop_line();
             return;
         };
-        let flight = own_id(progress.token)
-            .and_then(|own| self.flights.renew(own, &self.limits, Instant::now()));
+        let flight = own_id(progress.token).and_then(|own| self.flights.renew(own, Instant::now()));
         let Some((flight, token)) = flight
             .as_ref()
             .and_then(|flight| Some((flight, flight.token.as_ref()?)))

@@ -87,7 +87,7 @@ async fn equal_ids_of_two_clients_never_mix() {
 
 #[test]
 fn an_id_is_not_used_again_for_the_next_request() {
-    let flights = Flights::new(4);
+    let flights = Flights::new(4, limits());
     let first = flights.insert(&flight("1", 1), begun()).unwrap();
     assert!(flights.take(first).is_some());
     let second = flights.insert(&flight("1", 1), begun()).unwrap();
@@ -98,7 +98,7 @@ fn an_id_is_not_used_again_for_the_next_request() {
 
 #[test]
 fn a_child_at_its_limit_takes_no_more() {
-    let flights = Flights::new(2);
+    let flights = Flights::new(2, limits());
     let first = flights.insert(&flight("1", 1), begun()).unwrap();
     flights.insert(&flight("2", 1), begun()).unwrap();
     assert!(matches!(
@@ -111,7 +111,7 @@ fn a_child_at_its_limit_takes_no_more() {
 
 #[test]
 fn a_cancellation_finds_only_the_request_of_its_sender() {
-    let flights = Flights::new(4);
+    let flights = Flights::new(4, limits());
     let mine = flights.insert(&flight("1", 1), begun()).unwrap();
     flights.insert(&flight("1", 2), begun()).unwrap();
     flights.insert(&flight("\"1\"", 1), begun()).unwrap();
@@ -175,7 +175,7 @@ async fn a_death_fails_every_request_and_refuses_the_next() {
 
 #[test]
 fn what_ends_a_table_stays_its_first_reason() {
-    let flights = Flights::new(2);
+    let flights = Flights::new(2, limits());
     flights.end(Fault::new(Code::Closing, "first"));
     flights.end(Fault::new(Code::ChildDied, "second"));
     assert!(
@@ -386,10 +386,29 @@ async fn each_death_of_a_process_is_a_failure_however_many_calls_it_had() {
     assert_eq!(server.state(), BreakerState::Closed, "it went once");
 }
 
+#[tokio::test(start_paused = true)]
+async fn times_that_change_count_for_the_next_request_of_a_child_that_runs() {
+    let flights = Flights::new(4, limits());
+    let before = flights.insert(&flight("1", 1), begun()).unwrap();
+    let longer = Timeouts {
+        idle: 2 * SILENCE,
+        ..limits()
+    };
+    flights.tune(4, longer);
+    let after = flights.insert(&flight("2", 1), begun()).unwrap();
+    for own in [before, after] {
+        flights.renew(own, Instant::now()).unwrap();
+    }
+    for (own, silence) in [(before, SILENCE), (after, 2 * SILENCE)] {
+        let over = flights.take_expired(Instant::now() + silence);
+        assert_eq!((over.len(), over[0].0), (1, own));
+    }
+}
+
 /// The window is between a look at what a child has and the news that it takes nothing more.
 #[test]
 fn a_child_that_leaves_ends_no_request_that_came_in_time() {
-    let flights = Flights::new(4);
+    let flights = Flights::new(4, limits());
     let leaving = || Fault::new(Code::ChildDied, "it leaves");
     let own = flights.insert(&flight("1", 1), begun()).unwrap();
     assert!(!flights.close_idle(leaving()), "it has a request");
