@@ -1,10 +1,10 @@
 //! `subscriptions/listen` of revision 2026-07-28: who listens, for what, until when.
 
-use plunge::proxy::Mode;
+use plunge::proxy::{Mode, ServeOptions};
 use serde_json::{Value, json};
 
 use crate::client::{modern, modern_tool};
-use crate::fixture::{PATIENCE, options, start, start_with};
+use crate::fixture::{PATIENCE, in_flight, options, start, start_with};
 use crate::modern::stateless;
 use crate::program::Program;
 
@@ -165,4 +165,26 @@ async fn a_shutdown_ends_subscriptions_in_order() {
         assert!(events.next().await.is_none());
         assert_eq!(shutdown.await.unwrap().cut, 0);
     }
+}
+
+#[tokio::test]
+async fn a_subscription_needs_no_place_of_a_request() {
+    let options = ServeOptions {
+        max_in_flight: 1,
+        ..stateless(1, &["modern"])
+    };
+    let (server, client) = start_with(options).await;
+    let calling = client.clone();
+    let hanging = tokio::spawn(async move {
+        calling
+            .post_modern(&modern_tool(1, "hang", json!({})))
+            .await
+    });
+    in_flight(&server, 1).await;
+    let mut events = client
+        .stream_modern(&modern("mine", "subscriptions/listen", json!({})))
+        .await;
+    let first = events.next().await.unwrap();
+    assert_eq!(first["method"], "notifications/subscriptions/acknowledged");
+    hanging.abort();
 }

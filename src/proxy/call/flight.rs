@@ -84,6 +84,17 @@ pub struct Answer {
     pub is_result: bool,
 }
 
+impl Answer {
+    /// One with the client's own id.
+    pub fn own(line: Bytes, is_result: bool) -> Self {
+        Self {
+            line,
+            id_span: None,
+            is_result,
+        }
+    }
+}
+
 /// What a call yields next.
 #[derive(Debug)]
 pub enum Step {

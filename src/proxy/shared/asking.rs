@@ -135,11 +135,7 @@ async fn drive(mut call: Call) -> Result<Answer, Fault> {
         match call.step().await {
             Step::Related(_) => {} // an empty result has no progress worth telling
             Step::Answer { message, is_result } => {
-                return Ok(Answer {
-                    line: message,
-                    id_span: None,
-                    is_result,
-                });
+                return Ok(Answer::own(message, is_result));
             }
             Step::Fault(fault) => return Err(fault),
         }

@@ -167,7 +167,9 @@ impl Group {
                     },
                     true,
                 ),
-                None if flight.manner == Manner::Listening => (self.ready_to_tell().await?, false),
+                None if flight.manner == Manner::Listening => {
+                    (self.ready_to_listen().await?, false)
+                }
                 None => (self.ready().await?, false),
             };
             let most = self.options.get().max_uses.filter(|_| !anyway);
@@ -239,17 +241,21 @@ impl Group {
         self.ready_slow().await
     }
 
-    /// The child that tells the fewest, once one is there.
-    async fn ready_to_tell(self: &Arc<Self>) -> Result<Picked, Fault> {
-        let picked = self.ready().await?;
-        let children = self.children.lock();
-        let may = |child: &&Arc<SharedChild>| child.is_alive() && !child.is_worn();
-        let quietest = children.iter().filter(may);
-        let child = quietest.min_by_key(|child| child.listening()).cloned();
-        Ok(child.map_or(picked, |child| Picked {
-            child,
-            anyway: false,
-        }))
+    /// The child with the fewest subscriptions, whatever else it has to do, once one is there.
+    async fn ready_to_listen(self: &Arc<Self>) -> Result<Picked, Fault> {
+        let quietest = {
+            let children = self.children.lock();
+            let may = |child: &&Arc<SharedChild>| child.is_alive() && !child.is_worn();
+            let quietest = children.iter().filter(may);
+            quietest.min_by_key(|child| child.listening()).cloned()
+        };
+        match quietest {
+            Some(child) => Ok(Picked {
+                child,
+                anyway: false,
+            }),
+            None => self.ready().await,
+        }
     }
 
     #[cold]

@@ -197,11 +197,7 @@ pub(super) fn settled(front: &Flight) -> Answer {
     front.excuse();
     let id = front.id.as_bytes();
     let line = [b"{\"jsonrpc\":\"2.0\",\"id\":", id, b",\"result\":{}}"].concat();
-    Answer {
-        line: line.into(),
-        id_span: None,
-        is_result: true,
-    }
+    Answer::own(line.into(), true)
 }
 
 /// What goes to a child for nobody.

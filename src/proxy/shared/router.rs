@@ -16,8 +16,8 @@ use super::flights::Flights;
 use crate::proxy::call::{Answer, Flight, Manner, fail_all};
 use crate::proxy::guard::is_pong;
 use crate::proxy::peer::{PeerSink, PeerWriter};
-use crate::proxy::session::SessionTable;
-use crate::proxy::wire::{self, Code, Envelope, Fault, Kind, RequestId, Splice};
+use crate::proxy::session::{SessionTable, cancellation};
+use crate::proxy::wire::{self, Code, Envelope, Fault, Kind, RequestId, Splice, subscription};
 use crate::resilience::Timeouts;
 use crate::transport::{Death, LineSink};
 
@@ -196,22 +196,44 @@ impl ChildRouter {
                 wire::subscription_of(Some(result)).filter(|_| manner == Manner::Listening)?;
             splice.and(message.span(tag), own).apply(line)
         };
-        Some(Answer {
-            line,
-            id_span: None,
-            is_result: true,
-        })
+        Some(Answer::own(line, true))
     }
 
     /// A message of a subscription: its tag is the id that the child knows the request by.
     fn on_subscribed(&self, line: &Bytes, message: &Envelope<'_>, tag: &str) {
-        let flight = own_id(tag).and_then(|own| self.flights.get(own));
-        let sent = flight.is_some_and(|flight| {
-            let spliced = Splice::one(message.span(tag), flight.id.as_bytes()).apply(line);
-            flight.relate(spliced).is_ok()
-        });
-        if !sent {
+        let own = own_id(tag);
+        let Some((own, flight)) = own.and_then(|own| Some((own, self.flights.get(own)?))) else {
+            return self.drop_line();
+        };
+        let spliced = Splice::one(message.span(tag), flight.id.as_bytes()).apply(line);
+        if flight.relate(spliced).is_err() {
             self.drop_line();
+            if flight.manner == Manner::Listening && flight.takes_stream {
+                self.give_up(own);
+            }
+        }
+    }
+
+    /// Ends a subscription that missed a change: when it is begun anew, all of it is told as changed.
+    fn give_up(&self, own: u64) {
+        if let Some(flight) = self.flights.take(own) {
+            self.write(cancellation(own.to_string().as_bytes(), "not read in time"));
+            let text = "changes came faster than they were passed on; listen again";
+            flight.fail(Fault::new(Code::Busy, text));
+        }
+    }
+
+    /// Some servers end a subscription by this instead of an answer.
+    fn on_cancelled(&self, message: &Envelope<'_>) {
+        let named = wire::cancelled_request(message.params);
+        let own = named.and_then(|named| own_id(named.request));
+        let listens = |own: &u64| {
+            let flight = self.flights.get(*own);
+            flight.is_some_and(|flight| flight.manner == Manner::Listening)
+        };
+        match own.filter(listens).and_then(|own| self.flights.take(own)) {
+            Some(flight) => _ = flight.answer(Answer::own(subscription::end(&flight.id), true)),
+            None => self.drop_line(),
         }
     }
 
@@ -235,6 +257,9 @@ impl ChildRouter {
     }
 
     fn on_notification(&self, line: Bytes, message: &Envelope<'_>, method: &str) {
+        if method == "notifications/cancelled" {
+            return self.on_cancelled(message);
+        }
         if let Some(tag) = wire::subscription_of(message.params) {
             return self.on_subscribed(&line, message, tag);
         }
@@ -287,10 +312,14 @@ impl ChildRouter {
             );
             fault.to_json(Some(id.as_bytes())).into()
         };
+        self.write(answer);
+    }
+
+    /// A child that does not read its input gets nothing.
+    fn write(&self, line: Bytes) {
         let writer = self.writer.lock().clone();
         if let Some(writer) = writer {
-            // A child that does not read its input gets no answer either.
-            writer.try_write(answer);
+            writer.try_write(line);
         }
     }
 }

@@ -54,11 +54,7 @@ pub async fn subscribe(group: &Arc<Group>, front: Arc<Flight>, line: Bytes) -> R
         tokio::select! {
             () = subscription.follow(first) => {}
             _ = closing.changed() => {
-                front.answer(Answer {
-                    line: wire::subscription::end(&front.id),
-                    id_span: None,
-                    is_result: true,
-                });
+                front.answer(Answer::own(wire::subscription::end(&front.id), true));
             }
         }
     });
@@ -107,12 +103,7 @@ impl Subscription {
                     continue;
                 }
                 Step::Answer { message, is_result } => {
-                    let answer = Answer {
-                        line: message,
-                        id_span: None,
-                        is_result,
-                    };
-                    self.front.answer(answer);
+                    self.front.answer(Answer::own(message, is_result));
                     return;
                 }
                 Step::Fault(fault) => fault,

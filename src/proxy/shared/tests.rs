@@ -145,6 +145,56 @@ async fn progress_reaches_its_request_under_the_clients_own_token() {
     );
 }
 
+/// A subscription, and the id that its child knows it by.
+fn listen(router: &ChildRouter) -> (u64, Call) {
+    let (id, owner, manner) = (RawId::new("\"mine\""), Owner::Nobody, Manner::Listening);
+    let flight = Flight::admitted(id, None, owner, true, manner, None);
+    let own = router.flights.insert(&flight, begun()).unwrap();
+    (own, Call::new(flight))
+}
+
+#[tokio::test]
+async fn a_subscription_that_missed_a_change_ends_so_that_it_is_begun_anew() {
+    let router = router();
+    let (own, mut call) = listen(&router);
+    let tag = "io.modelcontextprotocol/subscriptionId";
+    let method = "notifications/tools/list_changed";
+    let line = format!(
+        r#"{{"jsonrpc":"2.0","method":"{method}","params":{{"_meta":{{"{tag}":{own}}}}}}}"#
+    );
+    let line = Bytes::from(line);
+    while router.flights.listening() > 0 {
+        router.on_line(line.clone());
+    }
+    let mut told = 0;
+    let end = loop {
+        match step(&mut call).unwrap() {
+            Step::Related(_) => told += 1,
+            end => break end,
+        }
+    };
+    assert!(told > 0, "what came before is told");
+    assert!(matches!(end, Step::Fault(fault) if fault.code == Code::Busy));
+}
+
+#[tokio::test]
+async fn a_subscription_that_its_server_cancels_ends_in_order() {
+    let router = router();
+    let (own, mut call) = listen(&router);
+    let (request, mut other) = fly(&router, "1", 1);
+    for id in [own, own, request] {
+        let params = format!(r#"{{"requestId":{id}}}"#);
+        router.on_line(Bytes::from(format!(
+            r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{params}}}"#
+        )));
+    }
+    assert!(
+        matches!(step(&mut call), Some(Step::Answer { message, is_result: true }) if message.starts_with(b"{") && String::from_utf8_lossy(&message).contains("\"id\":\"mine\""))
+    );
+    assert!(step(&mut other).is_none(), "no client asked for that");
+    assert_eq!((router.flights.listening(), router.dropped()), (0, 2));
+}
+
 #[tokio::test]
 async fn a_log_line_goes_on_only_while_one_request_is_in_flight() {
     let router = router();
