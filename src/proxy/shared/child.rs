@@ -209,13 +209,10 @@ impl SharedChild {
 
     /// Cancels the request that the child knows by this id: its client went away.
     fn give_up(&self, own: u64) {
-        let Some(flight) = self.router.flights.take(own) else {
-            return;
-        };
-        self.router.stain();
-        self.tell_cancelled(own, "the client went away");
-        flight.fail(Fault::new(Code::Cancelled, "its client went away"));
-        self.router.freed.notify_one();
+        if let Some(flight) = self.router.flights.take(own) {
+            let fault = Fault::new(Code::Cancelled, "its client went away");
+            self.end_one(own, &flight, "the client went away", fault);
+        }
     }
 
     /// Cancels the requests that this owner sent with this id; `false` if there is none on this child.
@@ -223,13 +220,7 @@ impl SharedChild {
         let taken = self.router.flights.take_owned(owner, request);
         let is_here = !taken.is_empty();
         for (own, flight) in taken {
-            self.router.stain();
-            self.tell_cancelled(own, "cancelled by the client");
-            flight.fail(Fault::new(
-                Code::Cancelled,
-                "the request was cancelled by its client",
-            ));
-            self.router.freed.notify_one();
+            self.end_one(own, &flight, "cancelled by the client", cancelled());
         }
         is_here
     }
@@ -241,14 +232,18 @@ impl SharedChild {
             self.probe.lock().timed_out();
         }
         for (own, flight) in expired {
-            self.router.stain();
-            self.tell_cancelled(own, "timed out");
-            flight.fail(Fault::new(
-                Code::TimedOut,
-                "the server did not answer in time; the request was cancelled",
-            ));
-            self.router.freed.notify_one();
+            let text = "the server did not answer in time; the request was cancelled";
+            self.end_one(own, &flight, "timed out", Fault::new(Code::TimedOut, text));
         }
+    }
+
+    /// Ends a request that was taken out, and says to the child why.
+    fn end_one(&self, own: u64, flight: &Flight, reason: &str, fault: Fault) {
+        self.router.stain();
+        self.writer
+            .try_write(cancellation(own.to_string().as_bytes(), reason));
+        flight.fail(fault);
+        self.router.freed.notify_one();
     }
 
     /// Asks a silent child for a sign of life. `true`: there was none, and it is given up now.
@@ -292,11 +287,12 @@ impl SharedChild {
     pub fn end(&self, fault: Fault) {
         fail_all(self.router.flights.end(fault.clone()), &fault);
     }
+}
 
-    fn tell_cancelled(&self, own: u64, reason: &str) {
-        self.writer
-            .try_write(cancellation(own.to_string().as_bytes(), reason));
-    }
+/// What a client is told that took its request back.
+pub(super) fn cancelled() -> Fault {
+    let text = "the request was cancelled by its client";
+    Fault::new(Code::Cancelled, text)
 }
 
 impl Drop for SharedChild {

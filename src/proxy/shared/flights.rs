@@ -184,10 +184,7 @@ impl Flights {
 
     /// Takes out the requests that this owner sent with this id: it may have used it twice.
     pub fn take_owned(&self, owner: Owner, request: &RequestId) -> Vec<(u64, Arc<Flight>)> {
-        let mine = |entry: &Entry| {
-            entry.flight.owner == owner && entry.flight.id.value().as_ref() == Some(request)
-        };
-        self.take_where(mine)
+        self.take_where(|entry| entry.flight.is_of(owner, request))
     }
 
     /// Takes out the requests whose time is over.

@@ -23,6 +23,7 @@ use super::hello::Hello;
 use super::router::ChildRouter;
 use super::starting::most_open;
 use super::subscription::subscribe;
+use super::waiting::Waiting;
 use crate::proxy::call::{Call, Flight, Manner, Owner};
 use crate::proxy::guard::Guard;
 use crate::proxy::live::Live;
@@ -55,6 +56,7 @@ pub struct Group {
     pub(super) children: Mutex<Vec<Arc<SharedChild>>>,
     /// Those that get nothing new and end what they have.
     pub(super) leaving: Mutex<Vec<Arc<SharedChild>>>,
+    waiting: Waiting,
     pub(super) starting: AtomicBool,
     closed: AtomicBool,
     /// Counts the starts that ended; holds what the last one failed of, and when.
@@ -115,6 +117,7 @@ impl Group {
             pool,
             children: Mutex::default(),
             leaving: Mutex::default(),
+            waiting: Waiting::default(),
             starting: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             starts: watch::Sender::new((0, None)),
@@ -170,7 +173,7 @@ impl Group {
                 None if flight.manner == Manner::Listening => {
                     (self.ready_to_listen().await?, false)
                 }
-                None => (self.ready().await?, false),
+                None => (self.ready_for(&flight).await?, false),
             };
             let most = self.options.get().max_uses.filter(|_| !anyway);
             if !anyway && !self.use_up(&child, most) {
@@ -233,8 +236,16 @@ impl Group {
         self.eras.get(Instant::now()) == Era::Legacy
     }
 
+    /// A child with room for this request, unless it is cancelled before there is one.
+    pub(super) async fn ready_for(self: &Arc<Self>, flight: &Arc<Flight>) -> Result<Picked, Fault> {
+        match self.pick() {
+            Some(child) => Ok(child),
+            None => self.waiting.wait(flight, self.ready_slow()).await,
+        }
+    }
+
     /// A child with room; waits for one if there is none.
-    pub(super) async fn ready(self: &Arc<Self>) -> Result<Picked, Fault> {
+    async fn ready(self: &Arc<Self>) -> Result<Picked, Fault> {
         if let Some(child) = self.pick() {
             return Ok(child);
         }
@@ -383,8 +394,9 @@ impl Group {
         self.ready().await.map(drop)
     }
 
-    /// Passes a cancellation on to the child that has the request.
+    /// Passes a cancellation on to the child that has the request, or will have it no more.
     pub fn cancel(&self, owner: Owner, request: &RequestId) {
+        self.waiting.cancel(owner, request);
         for child in self.children() {
             child.cancel(owner, request); // an id that was used twice may be on several
         }
