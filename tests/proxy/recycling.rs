@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::client::{Client, modern, modern_tool, tool};
 use crate::fixture::{
-    eventually, in_flight, marker, options, processes, python, script, start_with, stats,
+    PATIENCE, eventually, in_flight, marker, options, processes, python, script, start_with, stats,
 };
 use crate::program::Program;
 
@@ -218,6 +218,33 @@ async fn times_that_come_with_a_reload_count_for_shared_children_that_run() {
     let reloaded = server.reload(file("")).await.unwrap();
     assert_eq!((reloaded.tuned, reloaded.started), (1, 0));
     assert_eq!(client.post(&slow).await.text(), "slept");
+}
+
+#[tokio::test]
+async fn subscriptions_keep_no_child_above_a_limit_that_was_lowered() {
+    let file = |children: u32| {
+        let limits = format!("max_connections = {children}\nmin_idle = {children}\n");
+        file("modern", &format!("mode = \"stateless\"\n{limits}"))
+    };
+    let server = Server::open(file(2)).await.unwrap();
+    let client = Client::new(server.mcp_address());
+    let children = async || {
+        let figures = stats(server.admin_address()).await;
+        figures["children"].as_array().unwrap().len()
+    };
+    while children().await < 2 {}
+    let mut streams = Vec::new();
+    for id in 0..2 {
+        let listen = modern(id, "subscriptions/listen", json!({"notifications": {}}));
+        let mut events = client.stream_modern(&listen).await;
+        assert!(events.next().await.is_some());
+        streams.push(events);
+    }
+    server.reload(file(1)).await.unwrap();
+    let begun = std::time::Instant::now();
+    while children().await > 1 {
+        assert!(begun.elapsed() < PATIENCE, "both stay");
+    }
 }
 
 fn stateless(uses: u64) -> ServeOptions {

@@ -47,6 +47,13 @@ impl Peer {
         }
     }
 
+    /// Lets go of one that is of no use: an upstream is told that its session ends, a child needs no word.
+    pub async fn leave(self) {
+        if let Self::Remote(remote) = self {
+            remote.close().await;
+        }
+    }
+
     /// Ends it without asking.
     pub fn kill(self) {
         match self {

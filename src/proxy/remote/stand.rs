@@ -10,8 +10,12 @@ use crate::sync::Arc;
 pub async fn stand(core: Arc<Core>) {
     let mut follower = Follower::new(&core, None, false);
     loop {
+        let is_resumed = follower.policy.last_id().is_some();
         match follower.open().await {
             Opened::Stream(body) => {
+                if !is_resumed {
+                    core.missed(); // before the first one, too, if it took its time
+                }
                 let end = follower.read(body).await;
                 tracing::debug!(?end, "a session's stream ended");
             }

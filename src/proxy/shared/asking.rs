@@ -76,9 +76,7 @@ impl Group {
     fn note(&self, topic: &Arc<Topic>, child: u64, said: Said) {
         let before = self.subscribers().answered(topic, child, said);
         if before.is_some() {
-            let missed = json!({"jsonrpc": "2.0", "method": "notifications/resources/updated", "params": {"uri": &*topic.uri}});
-            let missed = missed.to_string().into();
-            self.subscribers().announce(topic, &missed);
+            self.subscribers().announce(topic);
         }
     }
 

@@ -215,14 +215,11 @@ impl SharedChild {
         }
     }
 
-    /// Cancels the requests that this owner sent with this id; `false` if there is none on this child.
-    pub fn cancel(&self, owner: Owner, request: &RequestId) -> bool {
-        let taken = self.router.flights.take_owned(owner, request);
-        let is_here = !taken.is_empty();
-        for (own, flight) in taken {
+    /// Cancels the requests that this owner sent with this id.
+    pub fn cancel(&self, owner: Owner, request: &RequestId) {
+        for (own, flight) in self.router.flights.take_owned(owner, request) {
             self.end_one(own, &flight, "cancelled by the client", cancelled());
         }
-        is_here
     }
 
     /// Ends the requests whose time is over and tells the child so.

@@ -65,10 +65,11 @@ impl Handshaken {
             }
         }
         let started = started?;
-        match eras.wanted() {
-            Wanted::Modern if !started.hello.is_modern => Err(Failed::Unwanted.into()),
-            _ => Ok(started),
+        if eras.wanted() == Wanted::Modern && !started.hello.is_modern {
+            started.peer.leave().await;
+            return Err(Failed::Unwanted.into());
         }
+        Ok(started)
     }
 
     async fn start_one(
@@ -94,11 +95,18 @@ impl Handshaken {
         if !matches!(greeted, Err(Failed::Unborne(_))) {
             asked.answered();
         }
-        let Greeted { hello, is_proven } = greeted.inspect_err(|failed| match failed {
-            Failed::Unwanted => eras.set(Era::Legacy),
-            _ if known == Era::Legacy => eras.disprove_legacy(), // it may be another one by now
-            _ => {}
-        })?;
+        let Greeted { hello, is_proven } = match greeted {
+            Ok(greeted) => greeted,
+            Err(failed) => {
+                match failed {
+                    Failed::Unwanted => eras.set(Era::Legacy),
+                    _ if known == Era::Legacy => eras.disprove_legacy(), // it may be another one by now
+                    _ => {}
+                }
+                peer.leave().await;
+                return Err(failed);
+            }
+        };
         match known {
             _ if hello.is_modern => eras.set(Era::Modern),
             Era::Legacy => {}

@@ -367,6 +367,10 @@ impl PeerSink for ChildRouter {
         }
     }
 
+    fn on_gap(&self) {
+        self.audience.subscribers.announce_all(self.key);
+    }
+
     fn on_lost(&self, reason: &str) -> bool {
         let text = format!("{reason}; send the request again");
         // Each request that is under way is told by the upstream itself that it was not looked at.

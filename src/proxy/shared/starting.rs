@@ -90,13 +90,13 @@ impl Group {
         gone.inspect(|gone| self.part(gone)).is_some()
     }
 
-    /// Lets a child go that nobody needs, where there are more than there may be.
+    /// Lets a child go that has no request, where there are more than there may be.
     fn shed(&self) {
         let mut children = self.children.lock();
         if children.len() <= self.limit() {
             return;
         }
-        let idle = |child: &Arc<SharedChild>| child.is_idle();
+        let idle = |child: &Arc<SharedChild>| child.load() == 0;
         if let Some(at) = children.iter().position(idle) {
             self.leave(children.remove(at));
         }
