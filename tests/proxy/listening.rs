@@ -1,12 +1,15 @@
 //! `subscriptions/listen` of revision 2026-07-28: who listens, for what, until when.
 
+use std::time::Duration;
+
 use plunge::proxy::{Mode, ServeOptions};
 use serde_json::{Value, json};
 
 use crate::client::{modern, modern_tool};
-use crate::fixture::{PATIENCE, in_flight, options, start, start_with};
+use crate::fixture::{PATIENCE, eventually, http_options, in_flight, options, start, start_with};
 use crate::modern::stateless;
 use crate::program::Program;
+use crate::upstream::{Act, Stage, message};
 
 const TAG: &str = "io.modelcontextprotocol/subscriptionId";
 
@@ -187,4 +190,38 @@ async fn a_subscription_needs_no_place_of_a_request() {
     let first = events.next().await.unwrap();
     assert_eq!(first["method"], "notifications/subscriptions/acknowledged");
     hanging.abort();
+}
+
+#[tokio::test]
+async fn a_subscription_that_is_sent_again_is_part_of_its_clients_trace() {
+    let stage = Stage::open(|seen| {
+        let meta = json!({"_meta": {TAG: seen.body["id"]}, "notifications": {}});
+        Some(match seen.asks() {
+            "server/discover" => Act::json(seen.result(json!({"resultType": "complete",
+                "supportedVersions": ["2026-07-28"], "capabilities": {}}))),
+            "subscriptions/listen" => {
+                let method = "notifications/subscriptions/acknowledged";
+                let acknowledged = json!({"jsonrpc": "2.0", "method": method, "params": meta});
+                Act::Stream(message(&acknowledged), false)
+            }
+            _ => return None,
+        })
+    })
+    .await;
+    let options = ServeOptions {
+        max_connections: Some(1),
+        max_lifetime: Some(Duration::from_millis(500)),
+        ..http_options(stage.address, Mode::Stateless)
+    };
+    let (_server, client) = start_with(options).await;
+    let id = "0af7651916cd43dd8448eb211c80319c";
+    let client = client.with("traceparent", &format!("00-{id}-b7ad6b7169203331-01"));
+    let listen = modern("mine", "subscriptions/listen", json!({}));
+    let _events = client.stream_modern(&listen).await;
+    let sent = || stage.seen(|seen| seen.asks() == "subscriptions/listen");
+    eventually("it moved to another session", || sent().len() > 1).await;
+    for sent in sent() {
+        let parent = sent.header("traceparent").unwrap_or_default();
+        assert!(parent.contains(id), "{sent:?}");
+    }
 }

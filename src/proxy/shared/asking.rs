@@ -80,8 +80,8 @@ impl Group {
         }
     }
 
-    /// Tells this child that nobody needs to hear of a resource from it; `None`: it takes no request now.
-    pub(super) async fn tell(
+    /// Asks this child not to tell of a resource any more; `None`: it takes no request now.
+    pub(super) async fn hush(
         &self,
         child: &Arc<SharedChild>,
         topic: &Arc<Topic>,

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use crate::sync::Mutex;
 use tokio::sync::{Notify, watch};
+use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until};
 
 use super::affinity::Affinity;
@@ -31,6 +32,7 @@ use crate::proxy::options::{Mode, ServeOptions};
 use crate::proxy::peer::PeerSource;
 use crate::proxy::session::{SessionTable, Subscribers};
 use crate::proxy::tasks::Tasks;
+use crate::proxy::watching::TRACE;
 use crate::proxy::wire::{Code, Fault, RequestId};
 use crate::resilience::Deadline;
 use crate::{BoxError, CloseReport, OptionsError, Pool, PoolOptions, PoolStats};
@@ -283,10 +285,7 @@ impl Group {
                     return Ok(child);
                 }
                 if group.is_closed() {
-                    return Err(Fault::new(
-                        Code::Closing,
-                        "the proxy is shutting down; try another one or later",
-                    ));
+                    return Err(closing());
                 }
                 group.dismiss_dead();
                 group.start_one();
@@ -361,9 +360,23 @@ impl Group {
         &self.audience.subscribers
     }
 
-    /// Where tasks of its requests run.
-    pub fn tasks(&self) -> &Tasks {
-        &self.tasks
+    /// Has a client's request go on in a task, as a part of its trace.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Closing`].
+    pub(super) fn carry_on(
+        &self,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<AbortHandle, Fault> {
+        let trace = TRACE.try_with(Clone::clone).ok();
+        let task = self.tasks.spawn_abortable(async move {
+            match trace {
+                Some(trace) => TRACE.scope(trace, task).await,
+                None => task.await,
+            }
+        });
+        task.ok_or_else(closing)
     }
 
     /// Changes limits and times.
@@ -486,6 +499,11 @@ impl Group {
         drop(children);
         self.freed.notify_waiters();
     }
+}
+
+fn closing() -> Fault {
+    let text = "the proxy is shutting down; try another one or later";
+    Fault::new(Code::Closing, text)
 }
 
 fn at_limit() -> Fault {
