@@ -217,10 +217,14 @@ impl ChildRouter {
     /// Ends a subscription that missed a change: when it is begun anew, all of it is told as changed.
     fn give_up(&self, own: u64) {
         if let Some(flight) = self.flights.take(own) {
-            self.write(cancellation(own.to_string().as_bytes(), "not read in time"));
+            self.write_cancelled(own, "not read in time");
             let text = "changes came faster than they were passed on; listen again";
             flight.fail(Fault::new(Code::Busy, text));
         }
+    }
+
+    fn write_cancelled(&self, own: u64, reason: &str) {
+        self.write(cancellation(own.to_string().as_bytes(), reason));
     }
 
     /// Some servers end a subscription by this instead of an answer.
@@ -231,10 +235,13 @@ impl ChildRouter {
             let flight = self.flights.get(*own);
             flight.is_some_and(|flight| flight.manner == Manner::Listening)
         };
-        match own.filter(listens).and_then(|own| self.flights.take(own)) {
-            Some(flight) => _ = flight.answer(Answer::own(subscription::end(&flight.id), true)),
-            None => self.drop_line(),
-        }
+        let own = own.filter(listens);
+        let Some((own, flight)) = own.and_then(|own| Some((own, self.flights.take(own)?))) else {
+            return self.drop_line();
+        };
+        // An upstream over HTTP would be asked for it again when its stream ends.
+        self.write_cancelled(own, "it was ended");
+        flight.answer(Answer::own(subscription::end(&flight.id), true));
     }
 
     fn on_progress(&self, line: &Bytes, message: &Envelope<'_>) {
