@@ -159,13 +159,15 @@ async fn a_child_whose_successor_does_not_start_serves_on() {
     while pid(&client).await == first {}
 }
 
+const CHILD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/proxy/child.py");
+
 /// An upstream whose children have this flag.
 fn file(flag: &str, upstream: &str) -> Config {
-    let command = format!(
-        "[\"{}\", \"{}\", \"{flag}\"]",
-        python(),
-        concat!(env!("CARGO_MANIFEST_DIR"), "/tests/proxy/child.py")
-    );
+    file_of(&[python(), CHILD, flag], upstream)
+}
+
+fn file_of(command: &[&str], upstream: &str) -> Config {
+    let command = json!(command);
     Config::parse(&format!(
         "listen = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n[[upstream]]\nname = \"a\"\nkind = \"mcp-stdio\"\n\
          command = {command}\n{upstream}"
@@ -218,6 +220,39 @@ async fn times_that_come_with_a_reload_count_for_shared_children_that_run() {
     let reloaded = server.reload(file("")).await.unwrap();
     assert_eq!((reloaded.tuned, reloaded.started), (1, 0));
     assert_eq!(client.post(&slow).await.text(), "slept");
+}
+
+/// Says that it starts, and does so once it may.
+const HELD_BACK: &str = r#"touch "$0.begun"; while [ ! -e "$0" ]; do sleep 0.01; done; exec "$@""#;
+
+#[tokio::test]
+async fn a_limit_that_comes_with_a_reload_counts_for_a_child_that_starts_meanwhile() {
+    let may = std::env::temp_dir().join(marker("held-back"));
+    let begun = may.with_file_name(format!("{}.begun", marker("held-back")));
+    let place = may.to_str().unwrap();
+    let file = |in_flight: u32| {
+        let command = ["sh", "-c", HELD_BACK, place, python(), CHILD, "plain"];
+        let limits = format!("max_connections = 1\nmax_in_flight = {in_flight}\n");
+        file_of(&command, &format!("mode = \"shared\"\n{limits}"))
+    };
+    std::fs::write(&may, "").unwrap();
+    let server = Server::open(file(1)).await.unwrap();
+    let client = Client::new(server.mcp_address());
+    for mark in [&may, &begun] {
+        std::fs::remove_file(mark).unwrap();
+    }
+    assert_eq!(client.call(1, "die", json!({})).await.kind(), "child_died");
+    let hanging = [client.hang(1), client.hang(2)];
+    eventually("the next one starts", || begun.exists()).await;
+    server.reload(file(2)).await.unwrap();
+    std::fs::write(&may, "").unwrap();
+    in_flight(&server, 2).await;
+    for hanging in hanging {
+        hanging.abort();
+    }
+    for mark in [&may, &begun] {
+        std::fs::remove_file(mark).unwrap();
+    }
 }
 
 #[tokio::test]
