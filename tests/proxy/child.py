@@ -83,6 +83,8 @@ def call(message_id, name, arguments, meta):
         time.sleep(arguments["ms"] / 1000)
         text(message_id, "late")
     elif name == "sleep":
+        if "progressToken" in meta:
+            send({"method": "notifications/progress", "params": {"progressToken": meta["progressToken"], "progress": 0}})
         threading.Timer(arguments["ms"] / 1000, text, (message_id, "slept")).start()
     elif name == "freeze":
         os.kill(os.getpid(), signal.SIGSTOP)

@@ -1,12 +1,15 @@
 //! `subscriptions/listen` of revision 2026-07-28: who listens, for what, until when.
 
-use plunge::proxy::Mode;
+use std::time::Duration;
+
+use plunge::proxy::{Mode, ServeOptions, Upstream};
 use serde_json::{Value, json};
 
 use crate::client::{modern, modern_tool};
-use crate::fixture::{PATIENCE, options, start, start_with};
+use crate::fixture::{PATIENCE, eventually, http_options, in_flight, options, start, start_with};
 use crate::modern::stateless;
 use crate::program::Program;
+use crate::upstream::{Act, Seen, Stage, message};
 
 const TAG: &str = "io.modelcontextprotocol/subscriptionId";
 
@@ -165,4 +168,93 @@ async fn a_shutdown_ends_subscriptions_in_order() {
         assert!(events.next().await.is_none());
         assert_eq!(shutdown.await.unwrap().cut, 0);
     }
+}
+
+#[tokio::test]
+async fn a_subscription_needs_no_place_of_a_request() {
+    let options = ServeOptions {
+        max_in_flight: 1,
+        ..stateless(1, &["modern"])
+    };
+    let (server, client) = start_with(options).await;
+    let calling = client.clone();
+    let hanging = tokio::spawn(async move {
+        calling
+            .post_modern(&modern_tool(1, "hang", json!({})))
+            .await
+    });
+    in_flight(&server, 1).await;
+    let mut events = client
+        .stream_modern(&modern("mine", "subscriptions/listen", json!({})))
+        .await;
+    let first = events.next().await.unwrap();
+    assert_eq!(first["method"], "notifications/subscriptions/acknowledged");
+    hanging.abort();
+}
+
+/// A server over HTTP that acknowledges subscriptions, says this, and ends the stream or not.
+async fn acknowledging(says: fn(&Seen) -> String, ends: bool) -> Stage {
+    Stage::open(move |seen| {
+        Some(match seen.asks() {
+            "server/discover" => Act::json(seen.result(json!({"resultType": "complete",
+                "supportedVersions": ["2026-07-28"], "capabilities": {}}))),
+            "subscriptions/listen" => {
+                let method = "notifications/subscriptions/acknowledged";
+                let meta = json!({"_meta": {TAG: seen.body["id"]}, "notifications": {}});
+                let acknowledged = json!({"jsonrpc": "2.0", "method": method, "params": meta});
+                Act::Stream(message(&acknowledged) + &says(seen), ends)
+            }
+            _ => return None,
+        })
+    })
+    .await
+}
+
+fn listens(stage: &Stage) -> Vec<Seen> {
+    stage.seen(|seen| seen.asks() == "subscriptions/listen")
+}
+
+#[tokio::test]
+async fn a_subscription_that_is_sent_again_is_part_of_its_clients_trace() {
+    let stage = acknowledging(|_| String::new(), false).await;
+    let options = ServeOptions {
+        max_connections: Some(1),
+        max_lifetime: Some(Duration::from_millis(500)),
+        ..http_options(stage.address, Mode::Stateless)
+    };
+    let (_server, client) = start_with(options).await;
+    let id = "0af7651916cd43dd8448eb211c80319c";
+    let client = client.with("traceparent", &format!("00-{id}-b7ad6b7169203331-01"));
+    let listen = modern("mine", "subscriptions/listen", json!({}));
+    let _events = client.stream_modern(&listen).await;
+    eventually("it moved to another session", || listens(&stage).len() > 1).await;
+    for sent in listens(&stage) {
+        let parent = sent.header("traceparent").unwrap_or_default();
+        assert!(parent.contains(id), "{sent:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_subscription_that_a_server_over_http_takes_back_is_not_asked_for_again() {
+    let cancels = |seen: &Seen| {
+        let named = json!({"requestId": seen.body["id"]});
+        let method = "notifications/cancelled";
+        message(&json!({"jsonrpc": "2.0", "method": method, "params": named}))
+    };
+    let stage = acknowledging(cancels, true).await;
+    let mut options = http_options(stage.address, Mode::Stateless);
+    if let Upstream::Http(upstream) = &mut options.upstream {
+        upstream.reconnect.spread = Duration::from_millis(1);
+    }
+    let (_server, client) = start_with(options).await;
+    let listen = modern("mine", "subscriptions/listen", json!({}));
+    let mut events = client.stream_modern(&listen).await;
+    assert!(events.next().await.is_some());
+    assert_eq!(events.next().await.unwrap()["id"], "mine");
+    assert!(events.next().await.is_none());
+    for id in 0..20 {
+        let reply = client.post_modern(&modern_tool(id, "any", json!({}))).await;
+        assert_eq!(reply.text(), "called"); // meanwhile another one would come
+    }
+    assert_eq!(listens(&stage).len(), 1);
 }

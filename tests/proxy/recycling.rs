@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use hyper::Method;
-use plunge::proxy::{Mode, ServeOptions};
+use plunge::proxy::{Config, Mode, ServeOptions, Server};
 use serde_json::{Value, json};
 
 use crate::client::{Client, modern, modern_tool, tool};
 use crate::fixture::{
-    eventually, in_flight, marker, options, processes, python, script, start_with, stats,
+    PATIENCE, eventually, in_flight, marker, options, processes, python, script, start_with, stats,
 };
 use crate::program::Program;
 
@@ -159,21 +159,31 @@ async fn a_child_whose_successor_does_not_start_serves_on() {
     while pid(&client).await == first {}
 }
 
+const CHILD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/proxy/child.py");
+
+/// An upstream whose children have this flag.
+fn file(flag: &str, upstream: &str) -> Config {
+    file_of(&[python(), CHILD, flag], upstream)
+}
+
+fn file_of(command: &[&str], upstream: &str) -> Config {
+    let command = json!(command);
+    Config::parse(&format!(
+        "listen = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n[[upstream]]\nname = \"a\"\nkind = \"mcp-stdio\"\n\
+         command = {command}\n{upstream}"
+    ))
+    .unwrap()
+}
+
 #[tokio::test]
 async fn a_limit_that_comes_with_a_reload_counts_for_children_that_run() {
     let file = |more: &str| {
-        let command = format!(
-            "[\"{}\", \"{}\", \"plunge-test\"]",
-            python(),
-            concat!(env!("CARGO_MANIFEST_DIR"), "/tests/proxy/child.py")
-        );
-        plunge::proxy::Config::parse(&format!(
-            "listen = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n[[upstream]]\nname = \"a\"\nkind = \"mcp-stdio\"\n\
-             command = {command}\nmode = \"shared\"\nmax_connections = 1\n{more}"
-        ))
-        .unwrap()
+        file(
+            "plain",
+            &format!("mode = \"shared\"\nmax_connections = 1\n{more}"),
+        )
     };
-    let server = plunge::proxy::Server::open(file("")).await.unwrap();
+    let server = Server::open(file("")).await.unwrap();
     let client = Client::new(server.mcp_address());
     let first = pid(&client).await;
     for _ in 0..10 {
@@ -188,6 +198,88 @@ async fn a_limit_that_comes_with_a_reload_counts_for_children_that_run() {
         .unwrap();
     let before = recycled(server.admin_address(), "lifetime").await;
     while recycled(server.admin_address(), "lifetime").await == before {}
+}
+
+#[tokio::test]
+async fn times_that_come_with_a_reload_count_for_shared_children_that_run() {
+    let file = |times: &str| {
+        file(
+            "plain",
+            &format!("mode = \"shared\"\nmax_connections = 1\n{times}"),
+        )
+    };
+    let server = Server::open(file("response_timeout = \"300ms\"")).await;
+    let server = server.unwrap();
+    let client = Client {
+        accept: "application/json",
+        ..Client::new(server.mcp_address())
+    };
+    let mut slow = tool(1, "sleep", json!({"ms": 900}));
+    slow["params"]["_meta"] = json!({"progressToken": "t"});
+    assert_eq!(client.post(&slow).await.kind(), "timed_out");
+    let reloaded = server.reload(file("")).await.unwrap();
+    assert_eq!((reloaded.tuned, reloaded.started), (1, 0));
+    assert_eq!(client.post(&slow).await.text(), "slept");
+}
+
+/// Says that it starts, and does so once it may.
+const HELD_BACK: &str = r#"touch "$0.begun"; while [ ! -e "$0" ]; do sleep 0.01; done; exec "$@""#;
+
+#[tokio::test]
+async fn a_limit_that_comes_with_a_reload_counts_for_a_child_that_starts_meanwhile() {
+    let may = std::env::temp_dir().join(marker("held-back"));
+    let begun = may.with_file_name(format!("{}.begun", marker("held-back")));
+    let place = may.to_str().unwrap();
+    let file = |in_flight: u32| {
+        let command = ["sh", "-c", HELD_BACK, place, python(), CHILD, "plain"];
+        let limits = format!("max_connections = 1\nmax_in_flight = {in_flight}\n");
+        file_of(&command, &format!("mode = \"shared\"\n{limits}"))
+    };
+    std::fs::write(&may, "").unwrap();
+    let server = Server::open(file(1)).await.unwrap();
+    let client = Client::new(server.mcp_address());
+    for mark in [&may, &begun] {
+        std::fs::remove_file(mark).unwrap();
+    }
+    assert_eq!(client.call(1, "die", json!({})).await.kind(), "child_died");
+    let hanging = [client.hang(1), client.hang(2)];
+    eventually("the next one starts", || begun.exists()).await;
+    server.reload(file(2)).await.unwrap();
+    std::fs::write(&may, "").unwrap();
+    in_flight(&server, 2).await;
+    for hanging in hanging {
+        hanging.abort();
+    }
+    for mark in [&may, &begun] {
+        std::fs::remove_file(mark).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn subscriptions_keep_no_child_above_a_limit_that_was_lowered() {
+    let file = |children: u32| {
+        let limits = format!("max_connections = {children}\nmin_idle = {children}\n");
+        file("modern", &format!("mode = \"stateless\"\n{limits}"))
+    };
+    let server = Server::open(file(2)).await.unwrap();
+    let client = Client::new(server.mcp_address());
+    let children = async || {
+        let figures = stats(server.admin_address()).await;
+        figures["children"].as_array().unwrap().len()
+    };
+    while children().await < 2 {}
+    let mut streams = Vec::new();
+    for id in 0..2 {
+        let listen = modern(id, "subscriptions/listen", json!({"notifications": {}}));
+        let mut events = client.stream_modern(&listen).await;
+        assert!(events.next().await.is_some());
+        streams.push(events);
+    }
+    server.reload(file(1)).await.unwrap();
+    let begun = std::time::Instant::now();
+    while children().await > 1 {
+        assert!(begun.elapsed() < PATIENCE, "both stay");
+    }
 }
 
 fn stateless(uses: u64) -> ServeOptions {

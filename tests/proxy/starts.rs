@@ -1,9 +1,6 @@
-//! Starts of children that go wrong once: what is learned from them, and what is not.
+//! Starts of children: which of those that fail open the breaker, and what one may take.
 
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use plunge::proxy::{Mode, ServeOptions};
 use plunge::resilience::BreakerOptions;
@@ -11,147 +8,11 @@ use plunge::transport::Command;
 use serde_json::json;
 
 use crate::client::{Client, Reply, initialize, modern, modern_tool};
-use crate::fixture::{PATIENCE, http_options, marker, options, python, start_with, stats};
-use crate::upstream::{Act, Stage};
-
-/// Knows no handshake. `dies`: over `server/discover`, while the file is there, which it then takes away;
-/// `late`: it answers that only with what comes after it.
-const MODERN_ONLY: &str = r#"
-import json, os, sys
-way, path = sys.argv[1:3]
-kept = None
-
-def say(message):
-    print(json.dumps({"jsonrpc": "2.0", **message}), flush=True)
-
-for line in sys.stdin:
-    message = json.loads(line)
-    method, number = message.get("method"), message.get("id")
-    found = {"resultType": "complete", "supportedVersions": ["2026-07-28"], "capabilities": {}}
-    if number is None:
-        continue
-    if method == "server/discover":
-        if way == "dies" and os.path.exists(path):
-            os.remove(path)
-            os._exit(3)
-        if way == "late" and kept is None:
-            kept = number
-            continue
-        say({"id": number, "result": found})
-        continue
-    if kept is not None:
-        say({"id": kept, "result": found})
-    if method != "tools/call":
-        say({"id": number, "error": {"code": -32601, "message": "no such method"}})
-    elif message["params"]["name"] == "die":
-        os._exit(3)
-    else:
-        say({"id": number, "result": {"resultType": "complete", "content": [{"type": "text", "text": "called"}]}})
-"#;
-
-struct Mark(PathBuf);
-
-impl Mark {
-    fn new(test: &str) -> Self {
-        Self(std::env::temp_dir().join(marker(test)))
-    }
-
-    fn set(&self) {
-        std::fs::write(&self.0, "").unwrap();
-    }
-}
-
-impl Drop for Mark {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
-
-fn modern_only(way: &str, mark: &Mark, mode: Mode) -> ServeOptions {
-    let path = mark.0.to_str().unwrap();
-    options(
-        Command::new(python()).args(["-c", MODERN_ONLY, way, path]),
-        mode,
-    )
-}
-
-/// Calls until a call is served.
-async fn served(client: &Client) {
-    let begun = Instant::now();
-    loop {
-        let reply = client.post_modern(&modern_tool(1, "any", json!({}))).await;
-        if reply.status == 200 && reply.json()["error"].is_null() {
-            return assert_eq!(reply.text(), "called");
-        }
-        assert!(begun.elapsed() < PATIENCE, "{reply:?}");
-    }
-}
-
-#[tokio::test]
-async fn a_server_without_a_handshake_that_dies_at_the_first_question_serves_at_the_next() {
-    let mark = Mark::new("dies-at-first");
-    mark.set();
-    let (_server, client) = start_with(modern_only("dies", &mark, Mode::Session)).await;
-    served(&client).await;
-    assert!(!mark.0.exists(), "it was asked and died");
-}
-
-#[tokio::test]
-async fn one_that_was_known_and_dies_at_a_later_start_is_not_taken_for_an_older_one() {
-    let mark = Mark::new("dies-later");
-    for mode in [Mode::Stateless, Mode::Exclusive] {
-        let (_server, client) = start_with(modern_only("dies", &mark, mode)).await;
-        served(&client).await;
-        mark.set();
-        let begun = Instant::now();
-        while mark.0.exists() {
-            assert!(begun.elapsed() < PATIENCE, "it dies at its next start");
-            client.post_modern(&modern_tool(1, "die", json!({}))).await;
-        }
-        served(&client).await;
-    }
-}
-
-#[tokio::test]
-async fn beside_sessions_one_that_answers_the_first_question_late_is_served() {
-    let mark = Mark::new("answers-late");
-    let mut options = modern_only("late", &mark, Mode::Session);
-    options.connect_timeout = Duration::from_secs(4);
-    let (_server, client) = start_with(options).await;
-    let reply = client.post_modern(&modern_tool(1, "any", json!({}))).await;
-    assert_eq!(reply.text(), "called");
-}
-
-#[tokio::test]
-async fn a_server_over_http_that_is_in_trouble_at_the_first_question_serves_at_the_next() {
-    for refusal in [503, 429, 404] {
-        for mode in [Mode::Session, Mode::Stateless] {
-            let is_well = Arc::new(AtomicBool::new(false));
-            let well = is_well.clone();
-            let stage = Stage::open(move |seen| {
-                let refused = json!({"jsonrpc": "2.0", "id": seen.body["id"],
-                    "error": {"code": -32601, "message": "no such method"}});
-                Some(match seen.asks() {
-                    _ if !well.load(Ordering::Relaxed) => Act::status(refusal),
-                    "server/discover" => Act::json(seen.result(json!({"resultType": "complete",
-                        "supportedVersions": ["2026-07-28"], "capabilities": {}}))),
-                    "tools/call" => return None,
-                    _ => Act::json(refused),
-                })
-            })
-            .await;
-            let (_server, client) = start_with(http_options(stage.address, mode)).await;
-            let reply = client.post_modern(&modern_tool(1, "any", json!({}))).await;
-            assert_eq!(reply.kind(), "no_child", "{refusal} {mode:?}");
-            is_well.store(true, Ordering::Relaxed);
-            served(&client).await;
-        }
-    }
-}
+use crate::fixture::{http_options, options, script, start_with, stats};
+use crate::upstream::Stage;
 
 #[tokio::test]
 async fn children_that_come_up_and_die_of_each_call_open_the_breaker() {
-    let mark = Mark::new("comes-up");
     for mode in [Mode::Stateless, Mode::Session] {
         let options = ServeOptions {
             min_idle: 0,
@@ -160,7 +21,7 @@ async fn children_that_come_up_and_die_of_each_call_open_the_breaker() {
                 cooldown: Duration::from_secs(60),
                 ..BreakerOptions::default()
             },
-            ..modern_only("any", &mark, mode)
+            ..options(script("plunge-test", &["modern"]), mode)
         };
         let (_server, client) = start_with(options).await;
         let mut kinds = Vec::new();
@@ -223,4 +84,38 @@ async fn starts_that_fail_open_the_breaker_whoever_waits_for_them() {
         let upstream = &stats(server.admin_address()).await["upstream"];
         assert_eq!(upstream["breaker"], "open");
     }
+}
+
+/// Has a list of tools of many pages, each of which takes its time.
+const SLOW_PAGES: &str = r#"
+while read -r line; do
+    id=${line#*'"id":'}; id=${id%%,*}
+    case $line in
+        *server/discover*) result='{"resultType":"complete","supportedVersions":["2026-07-28"],"capabilities":{"tools":{}}}' ;;
+        *tools/list*) sleep 0.2; result='{"tools":[],"nextCursor":"more"}' ;;
+        *) result='{"resultType":"complete","content":[]}' ;;
+    esac
+    echo '{"jsonrpc":"2.0","id":'$id',"result":'$result'}'
+done"#;
+
+#[tokio::test]
+async fn a_list_of_tools_that_takes_long_does_not_keep_its_child_from_serving() {
+    let options = ServeOptions {
+        connect_timeout: Duration::from_secs(2),
+        ..options(Command::new("sh").args(["-c", SLOW_PAGES]), Mode::Stateless)
+    };
+    let (_server, client) = start_with(options).await;
+    let reply = client.post_modern(&modern_tool(1, "any", json!({}))).await;
+    assert_eq!(reply.status, 200, "{reply:?}");
+}
+
+#[tokio::test]
+async fn a_session_with_an_upstream_that_is_of_no_use_is_ended_there() {
+    let stage = Stage::open(|_| None).await;
+    let (_server, client) = start_with(http_options(stage.address, Mode::Session)).await;
+    let reply = client.post_modern(&modern_tool(1, "any", json!({}))).await;
+    assert_eq!(reply.json()["error"]["code"], -32022, "{reply:?}");
+    let begun = stage.seen(|seen| seen.asks() == "initialize").len();
+    let ended = stage.seen(|seen| seen.method == "DELETE").len();
+    assert_eq!((begun, ended), (1, 1));
 }

@@ -7,7 +7,10 @@ use plunge::proxy::{Mode, ServeOptions, Server};
 use serde_json::{Value, json};
 
 use crate::client::{Client, Events, Reply, initialize, request};
-use crate::fixture::{PATIENCE, in_flight, options, script, start_with, stats};
+use crate::fixture::{
+    PATIENCE, eventually, http_options, in_flight, options, script, start_with, stats,
+};
+use crate::upstream::{Act, Stage};
 
 const CHANGED: &str = "notifications/tools/list_changed";
 pub const UPDATED: &str = "notifications/resources/updated";
@@ -33,6 +36,13 @@ async fn subscribed(server: &Server, count: u64) {
 
 async fn start() -> (Server, Client) {
     start_with(one_child()).await
+}
+
+/// Two sessions with their streams.
+pub async fn two_sessions(client: &Client) -> [(Client, Events); 2] {
+    let (one, other) = (client.begin().await, client.begin().await);
+    let (first, second) = (one.listen().await, other.listen().await);
+    [(one, first), (other, second)]
 }
 
 pub async fn wish(session: &Client, what: &str, uri: &str) -> Reply {
@@ -199,8 +209,7 @@ async fn the_end_of_a_session_takes_its_subscriptions_back() {
         ..one_child()
     };
     let (_server, client) = start_with(options).await;
-    let (one, other) = (client.begin().await, client.begin().await);
-    let (first, mut second) = (one.listen().await, other.listen().await);
+    let [(one, first), (other, mut second)] = two_sessions(&client).await;
     agreed(&one, "subscribe", "a").await;
     agreed(&other, "subscribe", "a").await;
     assert_eq!(one.send(Method::DELETE, "").await.status, 200);
@@ -215,8 +224,7 @@ async fn the_end_of_a_session_takes_its_subscriptions_back() {
 #[tokio::test]
 async fn a_dead_childs_subscriptions_are_asked_of_the_next_and_told_as_changed() {
     let (_server, client) = start().await;
-    let (one, other) = (client.begin().await, client.begin().await);
-    let (mut first, mut second) = (one.listen().await, other.listen().await);
+    let [(one, mut first), (other, mut second)] = two_sessions(&client).await;
     agreed(&one, "subscribe", "a").await;
     agreed(&other, "subscribe", "b").await;
     assert_eq!(client.call(1, "die", json!({})).await.kind(), "child_died");
@@ -316,8 +324,7 @@ async fn a_session_has_so_many_subscriptions_and_no_more() {
 #[tokio::test]
 async fn a_change_under_a_name_that_nobody_gave_is_told_to_nobody() {
     let (_server, client) = start().await;
-    let (one, other) = (client.begin().await, client.begin().await);
-    let (mut whole, mut part) = (one.listen().await, other.listen().await);
+    let [(one, mut whole), (other, mut part)] = two_sessions(&client).await;
     agreed(&one, "subscribe", "file:///a").await;
     agreed(&other, "subscribe", "file:///a/b").await;
     for uri in ["file:///a/c/d", "file:///a/b/c"] {
@@ -385,4 +392,34 @@ async fn a_death_under_many_subscriptions_is_one_failure() {
     let upstream = stats(server.admin_address()).await["upstream"].clone();
     assert_eq!(upstream["times_opened"], 0, "{upstream}");
     agreed(&session, "subscribe", "a").await;
+}
+
+#[tokio::test]
+async fn what_a_shared_stream_may_have_missed_is_told_as_changed() {
+    let stage = Stage::open(|seen| {
+        Some(match (seen.method.as_str(), seen.asks()) {
+            ("POST", "initialize") => {
+                let offers = json!({"resources": {"subscribe": true}});
+                let version = &seen.body["params"]["protocolVersion"];
+                Act::json(seen.result(json!({"protocolVersion": version, "capabilities": offers})))
+            }
+            ("GET", _) => Act::Stream(String::new(), false),
+            _ => return None,
+        })
+    })
+    .await;
+    let options = ServeOptions {
+        max_connections: Some(1),
+        ..http_options(stage.address, Mode::Shared)
+    };
+    let (_server, client) = start_with(options).await;
+    let session = client.begin().await;
+    let mut stream = session.listen().await;
+    let opened = || stage.seen(|seen| seen.method == "GET").len();
+    eventually("the server's own stream is open", || opened() == 1).await;
+    agreed(&session, "subscribe", "a").await;
+    stage.cut();
+    let told = tokio::time::timeout(PATIENCE, is_told(&mut stream, "a"));
+    told.await.expect("its change in time");
+    assert_eq!(opened(), 2);
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::client::{Client, Events};
 use crate::fixture::{eventually, in_flight, marker, options, script, start_with, stats};
 use crate::subscribing::{
-    UPDATED, agreed, asked, is_told, is_told_of_a_list, update, wish, wishes,
+    UPDATED, agreed, asked, is_told, is_told_of_a_list, two_sessions, update, wish, wishes,
 };
 
 /// Two children. A call goes to the one with less to do, and to the first where both have the same.
@@ -91,8 +91,7 @@ async fn a_child_that_did_not_say_whether_it_tells_is_asked_not_to() {
 #[tokio::test]
 async fn a_death_moves_what_that_child_told_of_and_nothing_else() {
     let (server, client) = two().await;
-    let (one, other) = (client.begin().await, client.begin().await);
-    let (mut first, mut second) = (one.listen().await, other.listen().await);
+    let [(one, mut first), (other, mut second)] = two_sessions(&client).await;
     agreed(&one, "subscribe", "a").await;
     occupy(&server, &one, 1, "", 0).await;
     agreed(&other, "subscribe", "b").await;

@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use super::{Inbox, Item};
 use crate::proxy::guard::Ticket;
-use crate::proxy::wire::{Fault, RawId, Splice};
+use crate::proxy::wire::{Fault, RawId, RequestId, Splice};
 use crate::resilience::Outcome;
 
 /// Who sent a request: a session's key, or nobody that could be named again.
@@ -82,6 +82,17 @@ pub struct Answer {
     pub id_span: Option<Range<usize>>,
     /// Whether it is a result, not an error.
     pub is_result: bool,
+}
+
+impl Answer {
+    /// One with the client's own id.
+    pub fn own(line: Bytes, is_result: bool) -> Self {
+        Self {
+            line,
+            id_span: None,
+            is_result,
+        }
+    }
 }
 
 /// What a call yields next.
@@ -214,6 +225,11 @@ impl Flight {
             None => self.ticket.as_ref(),
             Some(front) => front.ticket.as_ref(),
         }
+    }
+
+    /// Whether this owner sent it with this id.
+    pub fn is_of(&self, owner: Owner, request: &RequestId) -> bool {
+        self.owner == owner && self.id.value().as_ref() == Some(request)
     }
 
     /// Whether somebody still waits for it.

@@ -209,6 +209,14 @@ impl Core {
         }
     }
 
+    /// Says that messages may have been missed.
+    pub fn missed(&self) {
+        let sink = self.state.lock().sink.clone();
+        if let Some(sink) = sink {
+            sink.on_gap();
+        }
+    }
+
     /// Says that a request will not be answered.
     pub fn fault(&self, id: &RequestId, fault: Fault) {
         let sink = self.state.lock().sink.clone();

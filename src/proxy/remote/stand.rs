@@ -10,17 +10,24 @@ use crate::sync::Arc;
 pub async fn stand(core: Arc<Core>) {
     let mut follower = Follower::new(&core, None, false);
     loop {
+        let is_resumed = follower.policy.last_id().is_some();
         match follower.open().await {
-            Opened::Stream(body) => match follower.read(body).await {
-                End::TooLong => {
-                    let most = core.source.max_message;
-                    tracing::warn!(
-                        most,
-                        "an event of a session's stream was too long and is passed over"
-                    );
+            Opened::Stream(body) => {
+                if !is_resumed {
+                    core.missed(); // before the first one, too, if it took its time
                 }
-                end => tracing::debug!(?end, "a session's stream ended"),
-            },
+                match follower.read(body).await {
+                    End::TooLong => {
+                        let most = core.source.max_message;
+                        tracing::warn!(
+                            most,
+                            "an event of a session's stream was too long and is passed over"
+                        );
+                        core.missed();
+                    }
+                    end => tracing::debug!(?end, "a session's stream ended"),
+                }
+            }
             Opened::Later => {}
             // It may be the place that the upstream does not take, and not the stream.
             Opened::Never(_) if follower.forget_place() => {}

@@ -9,6 +9,7 @@
 use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
+use serde_json::json;
 use tokio::time::Instant;
 
 use super::table::shrink;
@@ -214,10 +215,23 @@ impl Subscribers {
         !told.is_empty()
     }
 
-    /// Tells them what no child said.
-    pub fn announce(&self, topic: &Arc<Topic>, message: &Bytes) {
+    /// Tells them that it changed, as far as anybody knows.
+    pub fn announce(&self, topic: &Arc<Topic>) {
         let told = self.with(topic, |entry| entry.outboxes());
-        send(&told.unwrap_or_default(), message);
+        send(&told.unwrap_or_default(), &changed(&topic.uri));
+    }
+
+    /// The same of all that this child tells of.
+    pub fn announce_all(&self, child: u64) {
+        let topics: Vec<_> = {
+            let table = self.table.lock();
+            let entries = table.entries.values();
+            let heeded = entries.filter(|entry| entry.heeds(child));
+            heeded.map(|entry| entry.topic.clone()).collect()
+        };
+        for topic in topics {
+            self.announce(&topic);
+        }
     }
 
     /// Whether the session is still under this topic.
@@ -355,6 +369,12 @@ impl Entry {
         let told = self.told.values();
         told.map(|told| told.outbox.clone()).collect()
     }
+}
+
+fn changed(uri: &str) -> Bytes {
+    let method = "notifications/resources/updated";
+    let message = json!({"jsonrpc": "2.0", "method": method, "params": {"uri": uri}});
+    message.to_string().into()
 }
 
 /// Outside the lock: it wakes tasks.

@@ -50,7 +50,7 @@ impl Group {
         mut deadline: Deadline,
     ) -> Result<Answer, Fault> {
         loop {
-            let child = self.ready().await?.child;
+            let child = self.ready_for(&flight).await?.child;
             deadline.again(&self.options.get().timeouts(), Instant::now());
             // Before it hears of it: what it tells may come before its answer is seen.
             self.subscribers().ask(topic, child.key());
@@ -76,14 +76,12 @@ impl Group {
     fn note(&self, topic: &Arc<Topic>, child: u64, said: Said) {
         let before = self.subscribers().answered(topic, child, said);
         if before.is_some() {
-            let missed = json!({"jsonrpc": "2.0", "method": "notifications/resources/updated", "params": {"uri": &*topic.uri}});
-            let missed = missed.to_string().into();
-            self.subscribers().announce(topic, &missed);
+            self.subscribers().announce(topic);
         }
     }
 
-    /// Tells this child that nobody needs to hear of a resource from it; `None`: it takes no request now.
-    pub(super) async fn tell(
+    /// Asks this child not to tell of a resource any more; `None`: it takes no request now.
+    pub(super) async fn hush(
         &self,
         child: &Arc<SharedChild>,
         topic: &Arc<Topic>,
@@ -135,11 +133,7 @@ async fn drive(mut call: Call) -> Result<Answer, Fault> {
         match call.step().await {
             Step::Related(_) => {} // an empty result has no progress worth telling
             Step::Answer { message, is_result } => {
-                return Ok(Answer {
-                    line: message,
-                    id_span: None,
-                    is_result,
-                });
+                return Ok(Answer::own(message, is_result));
             }
             Step::Fault(fault) => return Err(fault),
         }

@@ -12,6 +12,7 @@ use super::router::ChildRouter;
 use super::wear::{Stage, Wear};
 use crate::proxy::call::{Call, Flight, Owner, fail_all};
 use crate::proxy::guard::ping;
+use crate::proxy::options::ServeOptions;
 use crate::proxy::peer::PeerWriter;
 use crate::proxy::session::cancellation;
 use crate::proxy::wire::{Code, Envelope, Fault, RequestId, Splice, older_meta};
@@ -116,9 +117,10 @@ impl SharedChild {
         self.load() == 0 && self.listening() == 0
     }
 
-    /// Lets so many requests be in flight on it from now on.
-    pub fn limit_to(&self, requests: usize) {
-        self.router.flights.limit_to(requests);
+    /// Has these limits count for its next requests.
+    pub fn tune(&self, options: &ServeOptions) {
+        let (limit, limits) = (options.max_in_flight, options.timeouts());
+        self.router.flights.tune(limit, limits);
     }
 
     /// Subscriptions that are open on it.
@@ -207,29 +209,17 @@ impl SharedChild {
 
     /// Cancels the request that the child knows by this id: its client went away.
     fn give_up(&self, own: u64) {
-        let Some(flight) = self.router.flights.take(own) else {
-            return;
-        };
-        self.router.stain();
-        self.tell_cancelled(own, "the client went away");
-        flight.fail(Fault::new(Code::Cancelled, "its client went away"));
-        self.router.freed.notify_one();
+        if let Some(flight) = self.router.flights.take(own) {
+            let fault = Fault::new(Code::Cancelled, "its client went away");
+            self.end_one(own, &flight, "the client went away", fault);
+        }
     }
 
-    /// Cancels the requests that this owner sent with this id; `false` if there is none on this child.
-    pub fn cancel(&self, owner: Owner, request: &RequestId) -> bool {
-        let taken = self.router.flights.take_owned(owner, request);
-        let is_here = !taken.is_empty();
-        for (own, flight) in taken {
-            self.router.stain();
-            self.tell_cancelled(own, "cancelled by the client");
-            flight.fail(Fault::new(
-                Code::Cancelled,
-                "the request was cancelled by its client",
-            ));
-            self.router.freed.notify_one();
+    /// Cancels the requests that this owner sent with this id.
+    pub fn cancel(&self, owner: Owner, request: &RequestId) {
+        for (own, flight) in self.router.flights.take_owned(owner, request) {
+            self.end_one(own, &flight, "cancelled by the client", cancelled());
         }
-        is_here
     }
 
     /// Ends the requests whose time is over and tells the child so.
@@ -239,14 +229,18 @@ impl SharedChild {
             self.probe.lock().timed_out();
         }
         for (own, flight) in expired {
-            self.router.stain();
-            self.tell_cancelled(own, "timed out");
-            flight.fail(Fault::new(
-                Code::TimedOut,
-                "the server did not answer in time; the request was cancelled",
-            ));
-            self.router.freed.notify_one();
+            let text = "the server did not answer in time; the request was cancelled";
+            self.end_one(own, &flight, "timed out", Fault::new(Code::TimedOut, text));
         }
+    }
+
+    /// Ends a request that was taken out, and says to the child why.
+    fn end_one(&self, own: u64, flight: &Flight, reason: &str, fault: Fault) {
+        self.router.stain();
+        self.writer
+            .try_write(cancellation(own.to_string().as_bytes(), reason));
+        flight.fail(fault);
+        self.router.freed.notify_one();
     }
 
     /// Asks a silent child for a sign of life. `true`: there was none, and it is given up now.
@@ -290,11 +284,12 @@ impl SharedChild {
     pub fn end(&self, fault: Fault) {
         fail_all(self.router.flights.end(fault.clone()), &fault);
     }
+}
 
-    fn tell_cancelled(&self, own: u64, reason: &str) {
-        self.writer
-            .try_write(cancellation(own.to_string().as_bytes(), reason));
-    }
+/// What a client is told that took its request back.
+pub(super) fn cancelled() -> Fault {
+    let text = "the request was cancelled by its client";
+    Fault::new(Code::Cancelled, text)
 }
 
 impl Drop for SharedChild {

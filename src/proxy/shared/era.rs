@@ -6,8 +6,9 @@
 //! | memory    | a start sends                              | leaves for                                          |
 //! |-----------|--------------------------------------------|-----------------------------------------------------|
 //! | `Unknown` | `server/discover`, and `initialize` if no modern answer comes | `Modern`: that came; `Legacy`: `initialize` was answered, for a while only where the question was not |
-//! | `Modern`  | `server/discover`, and `initialize` if that is answered otherwise | `Legacy`: both were answered so; `Unknown`: three starts in a row had no answer |
+//! | `Modern`  | `server/discover`, and `initialize` if that is answered otherwise | `Legacy`: both were answered so |
 //! | `Legacy`  | `initialize`; nothing where that is not wanted | `Unknown`: that failed, or the while is over    |
+//! | both      |                                            | `Unknown`: three starts in a row had no answer      |
 
 use std::time::Duration;
 
@@ -97,7 +98,7 @@ impl EraMemory {
         let is_unwanted = era == Era::Legacy && self.wanted == Wanted::Modern;
         let mut known = self.known.lock();
         (known.era, known.until) = (era, is_unwanted.then(|| Instant::now() + UNWANTED));
-        (known.pause, known.doubts) = (WHILE.0, 0);
+        known.pause = WHILE.0;
     }
 
     /// Forgets that handshakes are spoken: one failed.
@@ -108,12 +109,16 @@ impl EraMemory {
         }
     }
 
-    /// Notes that a server known to speak the revision without sessions did not answer its question.
-    pub fn doubt_modern(&self) {
+    /// Notes that a server is asked.
+    pub fn ask(&self) -> Unanswered<'_> {
+        Unanswered(Some(self))
+    }
+
+    fn doubt(&self) {
         let mut known = self.known.lock();
         known.doubts += 1;
-        if known.era == Era::Modern && known.doubts >= DOUBTS {
-            (known.era, known.doubts) = (Era::Unknown, 0);
+        if known.doubts >= DOUBTS {
+            (known.era, known.until, known.doubts) = (Era::Unknown, None, 0);
         }
     }
 
@@ -125,6 +130,26 @@ impl EraMemory {
         }
         (known.era, known.until) = (Era::Legacy, Some(now + known.pause));
         known.pause = (known.pause * 2).min(WHILE.1);
+    }
+}
+
+/// A server that was asked; dropped, it did not answer, in time or at all, and what is known of it is doubted.
+pub struct Unanswered<'a>(Option<&'a EraMemory>);
+
+impl Unanswered<'_> {
+    /// It said something.
+    pub fn answered(mut self) {
+        if let Some(eras) = self.0.take() {
+            eras.known.lock().doubts = 0;
+        }
+    }
+}
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        if let Some(eras) = self.0 {
+            eras.doubt();
+        }
     }
 }
 
@@ -156,12 +181,7 @@ mod tests {
             assert_eq!(eras.get(now + 10 * WHILE.1), era);
         }
         eras.disprove_legacy();
-        for _ in 1..DOUBTS {
-            eras.doubt_modern();
-            assert_eq!(eras.get(now), Era::Modern);
-        }
-        eras.doubt_modern();
-        assert_eq!(eras.get(now), Era::Unknown);
+        assert_eq!(eras.get(now), Era::Modern);
         eras.set(Era::Legacy);
         eras.disprove_legacy();
         assert_eq!(eras.get(now), Era::Unknown);
@@ -173,5 +193,23 @@ mod tests {
         let older = EraMemory::new(Wanted::Legacy);
         older.disprove_legacy();
         assert_eq!(older.get(now), Era::Legacy, "nothing else is asked for");
+    }
+
+    #[test]
+    fn what_is_known_is_doubted_when_three_starts_in_a_row_had_no_answer() {
+        let (eras, now) = (EraMemory::new(Wanted::Any), Instant::now());
+        for era in [Era::Legacy, Era::Modern] {
+            eras.set(era);
+            for _ in 1..DOUBTS {
+                drop(eras.ask());
+            }
+            eras.ask().answered();
+            for _ in 1..DOUBTS {
+                drop(eras.ask());
+                assert_eq!(eras.get(now), era);
+            }
+            drop(eras.ask());
+            assert_eq!(eras.get(now), Era::Unknown, "{era:?}");
+        }
     }
 }

@@ -83,23 +83,23 @@ impl Errand {
 
     /// Takes a subscription back; the session is off it already.
     pub async fn unsubscribe(self) {
-        let answered = self.tell_once().await;
+        let answered = self.hush_once().await;
         self.end(answered);
     }
 
-    /// Has the child told that nobody is left, if that is still so.
-    async fn tell_once(&self) -> Result<Answer, Fault> {
+    /// Has the child asked not to tell of it any more, if nobody is left by then.
+    async fn hush_once(&self) -> Result<Answer, Fault> {
         let (group, topic) = (&self.counted.group, &self.topic);
         let Some(_turn) = self.turn().await else {
-            return Ok(self.settled()); // the next sweep tells it
+            return Ok(self.settled()); // the next sweep asks it
         };
         let holder = group.subscribers().holder(topic);
         let holder = holder.filter(|_| group.subscribers().release(topic));
         let Some(child) = holder.and_then(|holder| group.living(holder)) else {
             return Ok(self.settled()); // so with what is left of it
         };
-        let told = group.tell(&child, topic, self.inner(), self.deadline).await;
-        let Some(answered) = told else {
+        let hushed = group.hush(&child, topic, self.inner(), self.deadline).await;
+        let Some(answered) = hushed else {
             return Ok(self.settled()); // so here
         };
         group.subscribers().acquit(topic, child.key());

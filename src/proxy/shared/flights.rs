@@ -41,6 +41,8 @@ struct Table {
     slots: Vec<Slot>,
     free: Vec<usize>,
     end: Option<Fault>,
+    /// Those of the next request.
+    limits: Timeouts,
 }
 
 #[derive(Debug)]
@@ -53,6 +55,7 @@ struct Slot {
 struct Entry {
     flight: Arc<Flight>,
     deadline: Deadline,
+    limits: Timeouts,
 }
 
 /// Why a request was not taken.
@@ -67,10 +70,13 @@ pub enum Refused {
 }
 
 impl Flights {
-    /// A table with room for so many.
-    pub fn new(limit: usize) -> Self {
+    /// A table with room for so many, which have these times.
+    pub fn new(limit: usize, limits: Timeouts) -> Self {
         Self {
-            table: Mutex::default(),
+            table: Mutex::new(Table {
+                limits,
+                ..Table::default()
+            }),
             count: AtomicUsize::new(0),
             listening: AtomicUsize::new(0),
             limit: AtomicUsize::new(limit.min(MAX_IN_FLIGHT)),
@@ -137,6 +143,7 @@ impl Flights {
         slot.entry = Some(Entry {
             flight: flight.clone(),
             deadline,
+            limits: table.limits,
         });
         let id = slot.uses << INDEX_BITS | index as u64;
         self.shift(flight, 1);
@@ -159,10 +166,10 @@ impl Flights {
     }
 
     /// Finds a request and starts its clock again.
-    pub fn renew(&self, id: u64, limits: &Timeouts, now: Instant) -> Option<Arc<Flight>> {
+    pub fn renew(&self, id: u64, now: Instant) -> Option<Arc<Flight>> {
         let mut table = self.table.lock();
         let entry = table.slot(id)?.entry.as_mut()?;
-        entry.deadline.progress(limits, now);
+        entry.deadline.progress(&entry.limits, now);
         Some(entry.flight.clone())
     }
 
@@ -177,10 +184,7 @@ impl Flights {
 
     /// Takes out the requests that this owner sent with this id: it may have used it twice.
     pub fn take_owned(&self, owner: Owner, request: &RequestId) -> Vec<(u64, Arc<Flight>)> {
-        let mine = |entry: &Entry| {
-            entry.flight.owner == owner && entry.flight.id.value().as_ref() == Some(request)
-        };
-        self.take_where(mine)
+        self.take_where(|entry| entry.flight.is_of(owner, request))
     }
 
     /// Takes out the requests whose time is over.
@@ -222,8 +226,9 @@ impl Flights {
         self.len() < self.limit.load(Ordering::Relaxed)
     }
 
-    /// Lets so many be in flight from now on; those that are stay.
-    pub fn limit_to(&self, limit: usize) {
+    /// Lets so many be in flight from now on, with these times; those that are stay, and keep theirs.
+    pub fn tune(&self, limit: usize, limits: Timeouts) {
+        self.table.lock().limits = limits;
         // Relaxed: see `has_room`.
         self.limit
             .store(limit.min(MAX_IN_FLIGHT), Ordering::Relaxed);

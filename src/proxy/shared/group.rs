@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use crate::sync::Mutex;
 use tokio::sync::{Notify, watch};
+use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until};
 
 use super::affinity::Affinity;
@@ -23,6 +24,7 @@ use super::hello::Hello;
 use super::router::ChildRouter;
 use super::starting::most_open;
 use super::subscription::subscribe;
+use super::waiting::Waiting;
 use crate::proxy::call::{Call, Flight, Manner, Owner};
 use crate::proxy::guard::Guard;
 use crate::proxy::live::Live;
@@ -30,6 +32,7 @@ use crate::proxy::options::{Mode, ServeOptions};
 use crate::proxy::peer::PeerSource;
 use crate::proxy::session::{SessionTable, Subscribers};
 use crate::proxy::tasks::Tasks;
+use crate::proxy::watching::TRACE;
 use crate::proxy::wire::{Code, Fault, RequestId};
 use crate::resilience::Deadline;
 use crate::{BoxError, CloseReport, OptionsError, Pool, PoolOptions, PoolStats};
@@ -55,6 +58,7 @@ pub struct Group {
     pub(super) children: Mutex<Vec<Arc<SharedChild>>>,
     /// Those that get nothing new and end what they have.
     pub(super) leaving: Mutex<Vec<Arc<SharedChild>>>,
+    waiting: Waiting,
     pub(super) starting: AtomicBool,
     closed: AtomicBool,
     /// Counts the starts that ended; holds what the last one failed of, and when.
@@ -115,6 +119,7 @@ impl Group {
             pool,
             children: Mutex::default(),
             leaving: Mutex::default(),
+            waiting: Waiting::default(),
             starting: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             starts: watch::Sender::new((0, None)),
@@ -167,8 +172,10 @@ impl Group {
                     },
                     true,
                 ),
-                None if flight.manner == Manner::Listening => (self.ready_to_tell().await?, false),
-                None => (self.ready().await?, false),
+                None if flight.manner == Manner::Listening => {
+                    (self.ready_to_listen().await?, false)
+                }
+                None => (self.ready_for(&flight).await?, false),
             };
             let most = self.options.get().max_uses.filter(|_| !anyway);
             if !anyway && !self.use_up(&child, most) {
@@ -231,25 +238,37 @@ impl Group {
         self.eras.get(Instant::now()) == Era::Legacy
     }
 
+    /// A child with room for this request, unless it is cancelled before there is one.
+    pub(super) async fn ready_for(self: &Arc<Self>, flight: &Arc<Flight>) -> Result<Picked, Fault> {
+        match self.pick() {
+            Some(child) => Ok(child),
+            None => self.waiting.wait(flight, self.ready_slow()).await,
+        }
+    }
+
     /// A child with room; waits for one if there is none.
-    pub(super) async fn ready(self: &Arc<Self>) -> Result<Picked, Fault> {
+    async fn ready(self: &Arc<Self>) -> Result<Picked, Fault> {
         if let Some(child) = self.pick() {
             return Ok(child);
         }
         self.ready_slow().await
     }
 
-    /// The child that tells the fewest, once one is there.
-    async fn ready_to_tell(self: &Arc<Self>) -> Result<Picked, Fault> {
-        let picked = self.ready().await?;
-        let children = self.children.lock();
-        let may = |child: &&Arc<SharedChild>| child.is_alive() && !child.is_worn();
-        let quietest = children.iter().filter(may);
-        let child = quietest.min_by_key(|child| child.listening()).cloned();
-        Ok(child.map_or(picked, |child| Picked {
-            child,
-            anyway: false,
-        }))
+    /// The child with the fewest subscriptions, whatever else it has to do, once one is there.
+    async fn ready_to_listen(self: &Arc<Self>) -> Result<Picked, Fault> {
+        let quietest = {
+            let children = self.children.lock();
+            let may = |child: &&Arc<SharedChild>| child.is_alive() && !child.is_worn();
+            let quietest = children.iter().filter(may);
+            quietest.min_by_key(|child| child.listening()).cloned()
+        };
+        match quietest {
+            Some(child) => Ok(Picked {
+                child,
+                anyway: false,
+            }),
+            None => self.ready().await,
+        }
     }
 
     #[cold]
@@ -266,10 +285,7 @@ impl Group {
                     return Ok(child);
                 }
                 if group.is_closed() {
-                    return Err(Fault::new(
-                        Code::Closing,
-                        "the proxy is shutting down; try another one or later",
-                    ));
+                    return Err(closing());
                 }
                 group.dismiss_dead();
                 group.start_one();
@@ -344,9 +360,23 @@ impl Group {
         &self.audience.subscribers
     }
 
-    /// Where tasks of its requests run.
-    pub fn tasks(&self) -> &Tasks {
-        &self.tasks
+    /// Has a client's request go on in a task, as a part of its trace.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Closing`].
+    pub(super) fn carry_on(
+        &self,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<AbortHandle, Fault> {
+        let trace = TRACE.try_with(Clone::clone).ok();
+        let task = self.tasks.spawn_abortable(async move {
+            match trace {
+                Some(trace) => TRACE.scope(trace, task).await,
+                None => task.await,
+            }
+        });
+        task.ok_or_else(closing)
     }
 
     /// Changes limits and times.
@@ -362,7 +392,7 @@ impl Group {
         })?;
         self.options.set(options.clone());
         for child in self.children() {
-            child.limit_to(options.max_in_flight);
+            child.tune(options);
         }
         self.freed.notify_waiters();
         Ok(())
@@ -377,8 +407,9 @@ impl Group {
         self.ready().await.map(drop)
     }
 
-    /// Passes a cancellation on to the child that has the request.
+    /// Passes a cancellation on to the child that has the request, or will have it no more.
     pub fn cancel(&self, owner: Owner, request: &RequestId) {
+        self.waiting.cancel(owner, request);
         for child in self.children() {
             child.cancel(owner, request); // an id that was used twice may be on several
         }
@@ -468,6 +499,11 @@ impl Group {
         drop(children);
         self.freed.notify_waiters();
     }
+}
+
+fn closing() -> Fault {
+    let text = "the proxy is shutting down; try another one or later";
+    Fault::new(Code::Closing, text)
 }
 
 fn at_limit() -> Fault {

@@ -50,13 +50,8 @@ impl Handshaken {
         if known == Era::Legacy && eras.wanted() == Wanted::Modern {
             return Err(Failed::Unwanted.into());
         }
-        let is_unborne =
-            |started: &Result<Self, Failed>| matches!(started, Err(Failed::Unborne(_)));
         let mut started = Self::start_one(source, router(), options, eras, known).await;
-        if is_unborne(&started) && known == Era::Modern {
-            eras.doubt_modern();
-        }
-        if is_unborne(&started) && known == Era::Unknown {
+        if matches!(started, Err(Failed::Unborne(_))) && known == Era::Unknown {
             if eras.wanted() == Wanted::Any {
                 // Kept even if the time for this start runs out: then the next one does not ask.
                 eras.suppose_legacy(Instant::now());
@@ -94,7 +89,11 @@ impl Handshaken {
             options,
             wanted: eras.wanted(),
         };
+        let asked = eras.ask();
         let greeted = start.greet(known).await;
+        if !matches!(greeted, Err(Failed::Unborne(_))) {
+            asked.answered();
+        }
         let Greeted { hello, is_proven } = greeted.inspect_err(|failed| match failed {
             Failed::Unwanted => eras.set(Era::Legacy),
             _ if known == Era::Legacy => eras.disprove_legacy(), // it may be another one by now
@@ -109,7 +108,8 @@ impl Handshaken {
         if !hello.is_modern {
             router.set_legacy();
         } else if known == Era::Unknown && hello.offers_tools() {
-            start.list_tools().await;
+            // What is slow here is not to keep the child from serving.
+            let _ = timeout(options.connect_timeout / 4, start.list_tools()).await;
         }
         Ok(Self {
             peer,
@@ -257,22 +257,16 @@ impl Start<'_> {
     }
 
     /// Learns which arguments of tools go into heads, before the first call may come.
-    async fn list_tools(&self) {
+    async fn list_tools(&self) -> Option<()> {
         let mut cursor = None;
         for _ in 0..MAX_PAGES {
             let page = self.ask(|id| questions::list_tools(id, cursor.as_deref()));
-            let Ok(Ok(answer)) = timeout(self.options.connect_timeout / 4, page).await else {
-                return;
-            };
-            let Some(result) = wire::parse(&answer).ok().and_then(|answer| answer.result) else {
-                return;
-            };
+            let answer = page.await.ok()?;
+            let result = wire::parse(&answer).ok()?.result?;
             self.router.note_tools(result);
-            cursor = questions::next_cursor(result);
-            if cursor.is_none() {
-                return;
-            }
+            cursor = Some(questions::next_cursor(result)?);
         }
+        None
     }
 
     async fn initialize(&self) -> Result<Hello, Failed> {

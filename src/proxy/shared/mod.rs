@@ -20,6 +20,7 @@ mod starting;
 mod subscription;
 #[cfg(test)]
 mod tests;
+mod waiting;
 mod wear;
 
 pub use child::{Request, SharedChild};

@@ -18,7 +18,6 @@ use super::group::Group;
 use crate::proxy::call::{Answer, Call, Flight, Owner};
 use crate::proxy::seed::seed;
 use crate::proxy::session::{Extent, Pauses, Session, Topic};
-use crate::proxy::watching::TRACE;
 use crate::proxy::wire::{self, Code, Fault, RawId};
 use crate::resilience::{Backoff, Deadline};
 use crate::sync::{Arc, Mutex, Ordering};
@@ -26,7 +25,7 @@ use crate::sync::{Arc, Mutex, Ordering};
 /// The longest pause before a child is asked again, at first and at last.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// How long a child has to answer that it tells no more. Nobody waits for it but who may want the resource again.
-const PARTING: Duration = Duration::from_secs(2);
+const HUSHED_WITHIN: Duration = Duration::from_secs(2);
 /// Tasks that ask at a time.
 const MAX_SETTLING: usize = 16;
 /// Requests of clients under way, those of clients that left included.
@@ -60,7 +59,9 @@ impl Group {
         let counted = self.errand_counted()?;
         let (topic, claim) = self.subscribers().enter(session, &uri, pauses())?;
         let errand = Errand::new(topic, front, deadline, counted);
-        self.run(front, errand.subscribe(session.key, claim))
+        // What a client that leaves must not stop halfway.
+        self.carry_on(errand.subscribe(session.key, claim))?;
+        Ok(Call::new(front.clone()))
     }
 
     /// Takes a session's subscription back.
@@ -82,7 +83,8 @@ impl Group {
             return Ok(Call::new(front.clone()));
         };
         let errand = Errand::new(topic, front, deadline, counted);
-        self.run(front, errand.unsubscribe())
+        self.carry_on(errand.unsubscribe())?;
+        Ok(Call::new(front.clone()))
     }
 
     fn errand_counted(self: &Arc<Self>) -> Result<Counted, Fault> {
@@ -93,24 +95,6 @@ impl Group {
             return Err(Fault::new(Code::Busy, text));
         }
         Ok(counted)
-    }
-
-    /// Runs to its end what a client that leaves must not stop halfway.
-    fn run(
-        &self,
-        front: &Arc<Flight>,
-        errand: impl Future<Output = ()> + Send + 'static,
-    ) -> Result<Call, Fault> {
-        let call = Call::new(front.clone());
-        let trace = TRACE.try_with(Clone::clone).ok();
-        let task = self.tasks.spawn_abortable(async move {
-            match trace {
-                Some(trace) => TRACE.scope(trace, errand).await,
-                None => errand.await,
-            }
-        });
-        task.ok_or_else(|| Fault::new(Code::Closing, "the proxy is shutting down"))?;
-        Ok(call)
     }
 
     /// Has children asked for what is subscribed to and has none, and told what nobody needs of them any more.
@@ -142,7 +126,7 @@ impl Group {
         if !self.subscribers().release(topic) {
             self.ask_again(topic, &mut turn).await;
         }
-        self.part_with_others(topic).await;
+        self.hush_others(topic).await;
         self.subscribers().forget(topic);
     }
 
@@ -174,16 +158,16 @@ impl Group {
         self.subscribers().pause(topic, Some(until));
     }
 
-    /// Tells those that may tell of a resource, and need not, to stop. For who has the turn: so none of them is asked
+    /// Asks those that may tell of a resource, and need not, to stop. For who has the turn: so none of them is asked
     /// for it again before that.
-    async fn part_with_others(self: &Arc<Self>, topic: &Arc<Topic>) {
+    async fn hush_others(self: &Arc<Self>, topic: &Arc<Topic>) {
         for key in self.subscribers().others(topic) {
             if let Some(child) = self.living(key) {
                 let mut limits = self.options.get().timeouts();
-                limits.overall = limits.overall.min(PARTING);
+                limits.overall = limits.overall.min(HUSHED_WITHIN);
                 let deadline = Deadline::new(&limits, Instant::now());
-                let told = self.tell(&child, topic, own_flight(), deadline);
-                if told.await.is_none() {
+                let hushed = self.hush(&child, topic, own_flight(), deadline);
+                if hushed.await.is_none() {
                     continue; // it has no room now: in the next sweep
                 }
             }
@@ -197,11 +181,7 @@ pub(super) fn settled(front: &Flight) -> Answer {
     front.excuse();
     let id = front.id.as_bytes();
     let line = [b"{\"jsonrpc\":\"2.0\",\"id\":", id, b",\"result\":{}}"].concat();
-    Answer {
-        line: line.into(),
-        id_span: None,
-        is_result: true,
-    }
+    Answer::own(line.into(), true)
 }
 
 /// What goes to a child for nobody.

@@ -16,8 +16,8 @@ use super::flights::Flights;
 use crate::proxy::call::{Answer, Flight, Manner, fail_all};
 use crate::proxy::guard::is_pong;
 use crate::proxy::peer::{PeerSink, PeerWriter};
-use crate::proxy::session::SessionTable;
-use crate::proxy::wire::{self, Code, Envelope, Fault, Kind, RequestId, Splice};
+use crate::proxy::session::{SessionTable, cancellation};
+use crate::proxy::wire::{self, Code, Envelope, Fault, Kind, RequestId, Splice, subscription};
 use crate::resilience::Timeouts;
 use crate::transport::{Death, LineSink};
 
@@ -28,7 +28,6 @@ pub struct ChildRouter {
     audience: Arc<SessionTable>,
     /// Gone with the child: a writer may keep its child's pipe open.
     writer: Mutex<Option<PeerWriter>>,
-    limits: Timeouts,
     dropped: AtomicU64,
     heard: AtomicBool,
     /// One request at a time, and a line that is not for it means that the child is not clean.
@@ -54,10 +53,9 @@ impl ChildRouter {
         static KEYS: AtomicU64 = AtomicU64::new(1);
         let (writer, dropped) = (Mutex::new(None), AtomicU64::new(0));
         Self {
-            flights: Flights::new(limit),
+            flights: Flights::new(limit, limits),
             audience,
             writer,
-            limits,
             dropped,
             heard: AtomicBool::new(false),
             strict: false,
@@ -198,23 +196,52 @@ impl ChildRouter {
                 wire::subscription_of(Some(result)).filter(|_| manner == Manner::Listening)?;
             splice.and(message.span(tag), own).apply(line)
         };
-        Some(Answer {
-            line,
-            id_span: None,
-            is_result: true,
-        })
+        Some(Answer::own(line, true))
     }
 
     /// A message of a subscription: its tag is the id that the child knows the request by.
     fn on_subscribed(&self, line: &Bytes, message: &Envelope<'_>, tag: &str) {
-        let flight = own_id(tag).and_then(|own| self.flights.get(own));
-        let sent = flight.is_some_and(|flight| {
-            let spliced = Splice::one(message.span(tag), flight.id.as_bytes()).apply(line);
-            flight.relate(spliced).is_ok()
-        });
-        if !sent {
+        let own = own_id(tag);
+        let Some((own, flight)) = own.and_then(|own| Some((own, self.flights.get(own)?))) else {
+            return self.drop_line();
+        };
+        let spliced = Splice::one(message.span(tag), flight.id.as_bytes()).apply(line);
+        if flight.relate(spliced).is_err() {
             self.drop_line();
+            if flight.manner == Manner::Listening && flight.takes_stream {
+                self.give_up(own);
+            }
         }
+    }
+
+    /// Ends a subscription that missed a change: when it is begun anew, all of it is told as changed.
+    fn give_up(&self, own: u64) {
+        if let Some(flight) = self.flights.take(own) {
+            self.write_cancelled(own, "not read in time");
+            let text = "changes came faster than they were passed on; listen again";
+            flight.fail(Fault::new(Code::Busy, text));
+        }
+    }
+
+    fn write_cancelled(&self, own: u64, reason: &str) {
+        self.write(cancellation(own.to_string().as_bytes(), reason));
+    }
+
+    /// Some servers end a subscription by this instead of an answer.
+    fn on_cancelled(&self, message: &Envelope<'_>) {
+        let named = wire::cancelled_request(message.params);
+        let own = named.and_then(|named| own_id(named.request));
+        let listens = |own: &u64| {
+            let flight = self.flights.get(*own);
+            flight.is_some_and(|flight| flight.manner == Manner::Listening)
+        };
+        let own = own.filter(listens);
+        let Some((own, flight)) = own.and_then(|own| Some((own, self.flights.take(own)?))) else {
+            return self.drop_line();
+        };
+        // An upstream over HTTP would be asked for it again when its stream ends.
+        self.write_cancelled(own, "it was ended");
+        flight.answer(Answer::own(subscription::end(&flight.id), true));
     }
 
     fn on_progress(&self, line: &Bytes, message: &Envelope<'_>) {
@@ -222,8 +249,7 @@ impl ChildRouter {
             self.drop_line();
             return;
         };
-        let flight = own_id(progress.token)
-            .and_then(|own| self.flights.renew(own, &self.limits, Instant::now()));
+        let flight = own_id(progress.token).and_then(|own| self.flights.renew(own, Instant::now()));
         let Some((flight, token)) = flight
             .as_ref()
             .and_then(|flight| Some((flight, flight.token.as_ref()?)))
@@ -238,6 +264,9 @@ impl ChildRouter {
     }
 
     fn on_notification(&self, line: Bytes, message: &Envelope<'_>, method: &str) {
+        if method == "notifications/cancelled" {
+            return self.on_cancelled(message);
+        }
         if let Some(tag) = wire::subscription_of(message.params) {
             return self.on_subscribed(&line, message, tag);
         }
@@ -290,10 +319,14 @@ impl ChildRouter {
             );
             fault.to_json(Some(id.as_bytes())).into()
         };
+        self.write(answer);
+    }
+
+    /// A child that does not read its input gets nothing.
+    fn write(&self, line: Bytes) {
         let writer = self.writer.lock().clone();
         if let Some(writer) = writer {
-            // A child that does not read its input gets no answer either.
-            writer.try_write(answer);
+            writer.try_write(line);
         }
     }
 }
@@ -339,6 +372,10 @@ impl PeerSink for ChildRouter {
             flight.fail(fault);
             self.freed.notify_one();
         }
+    }
+
+    fn on_gap(&self) {
+        self.audience.subscribers.announce_all(self.key);
     }
 
     fn on_lost(&self, reason: &str) -> bool {

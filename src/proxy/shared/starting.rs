@@ -90,13 +90,13 @@ impl Group {
         gone.inspect(|gone| self.part(gone)).is_some()
     }
 
-    /// Lets a child go that nobody needs, where there are more than there may be.
+    /// Lets a child go that has no request, where there are more than there may be.
     fn shed(&self) {
         let mut children = self.children.lock();
         if children.len() <= self.limit() {
             return;
         }
-        let idle = |child: &Arc<SharedChild>| child.is_idle();
+        let idle = |child: &Arc<SharedChild>| child.load() == 0;
         if let Some(at) = children.iter().position(idle) {
             self.leave(children.remove(at));
         }
@@ -138,10 +138,12 @@ impl Group {
             None
         } else {
             let relieved = self.relieve(&mut children);
-            children.push(child);
+            children.push(child.clone());
             relieved
         };
         drop(children);
+        // Limits that came while it started: whoever brings others finds it in service by now.
+        child.tune(&self.options.get());
         if let Some(relieved) = relieved {
             self.note_replaced(&relieved, Instant::now());
         }

@@ -50,21 +50,14 @@ pub async fn subscribe(group: &Arc<Group>, front: Arc<Flight>, line: Bytes) -> R
     let mut closing = group.closing();
     let first = subscription.send().await?;
     let mut call = Call::new(front.clone());
-    let task = group.tasks().spawn_abortable(async move {
+    let task = group.carry_on(async move {
         tokio::select! {
             () = subscription.follow(first) => {}
             _ = closing.changed() => {
-                front.answer(Answer {
-                    line: wire::subscription::end(&front.id),
-                    id_span: None,
-                    is_result: true,
-                });
+                front.answer(Answer::own(wire::subscription::end(&front.id), true));
             }
         }
-    });
-    let Some(task) = task else {
-        return Err(Fault::new(Code::Closing, "the proxy is shutting down"));
-    };
+    })?;
     call.or_else(move || task.abort());
     Ok(call)
 }
@@ -101,18 +94,13 @@ impl Subscription {
                 Step::Related(message) => {
                     pauses.succeed();
                     let missed = known.missed(&message).unwrap_or_else(|| vec![message]);
-                    if !missed.into_iter().all(|message| self.tell(message)) {
+                    if !missed.into_iter().all(|message| self.pass_on(message)) {
                         return;
                     }
                     continue;
                 }
                 Step::Answer { message, is_result } => {
-                    let answer = Answer {
-                        line: message,
-                        id_span: None,
-                        is_result,
-                    };
-                    self.front.answer(answer);
+                    self.front.answer(Answer::own(message, is_result));
                     return;
                 }
                 Step::Fault(fault) => fault,
@@ -144,7 +132,7 @@ impl Subscription {
     }
 
     /// Passes a message on; `false`: its client reads too slowly, and has to listen again.
-    fn tell(&self, message: Bytes) -> bool {
+    fn pass_on(&self, message: Bytes) -> bool {
         if self.front.relate(message).is_ok() || !self.front.takes_stream {
             return true;
         }

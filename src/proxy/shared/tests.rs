@@ -87,7 +87,7 @@ async fn equal_ids_of_two_clients_never_mix() {
 
 #[test]
 fn an_id_is_not_used_again_for_the_next_request() {
-    let flights = Flights::new(4);
+    let flights = Flights::new(4, limits());
     let first = flights.insert(&flight("1", 1), begun()).unwrap();
     assert!(flights.take(first).is_some());
     let second = flights.insert(&flight("1", 1), begun()).unwrap();
@@ -98,7 +98,7 @@ fn an_id_is_not_used_again_for_the_next_request() {
 
 #[test]
 fn a_child_at_its_limit_takes_no_more() {
-    let flights = Flights::new(2);
+    let flights = Flights::new(2, limits());
     let first = flights.insert(&flight("1", 1), begun()).unwrap();
     flights.insert(&flight("2", 1), begun()).unwrap();
     assert!(matches!(
@@ -111,7 +111,7 @@ fn a_child_at_its_limit_takes_no_more() {
 
 #[test]
 fn a_cancellation_finds_only_the_request_of_its_sender() {
-    let flights = Flights::new(4);
+    let flights = Flights::new(4, limits());
     let mine = flights.insert(&flight("1", 1), begun()).unwrap();
     flights.insert(&flight("1", 2), begun()).unwrap();
     flights.insert(&flight("\"1\"", 1), begun()).unwrap();
@@ -145,6 +145,57 @@ async fn progress_reaches_its_request_under_the_clients_own_token() {
     );
 }
 
+/// A subscription, and the id that its child knows it by.
+fn listen(router: &ChildRouter) -> (u64, Call) {
+    let (id, owner, manner) = (RawId::new("\"mine\""), Owner::Nobody, Manner::Listening);
+    let flight = Flight::admitted(id, None, owner, true, manner, None);
+    let own = router.flights.insert(&flight, begun()).unwrap();
+    (own, Call::new(flight))
+}
+
+#[tokio::test]
+async fn a_subscription_that_missed_a_change_ends_so_that_it_is_begun_anew() {
+    let router = router();
+    let (own, mut call) = listen(&router);
+    let tag = "io.modelcontextprotocol/subscriptionId";
+    let method = "notifications/tools/list_changed";
+    let line = format!(
+        r#"{{"jsonrpc":"2.0","method":"{method}","params":{{"_meta":{{"{tag}":{own}}}}}}}"#
+    );
+    let line = Bytes::from(line);
+    for _ in 0..2000 {
+        router.on_line(line.clone());
+    }
+    assert_eq!(router.flights.listening(), 0);
+    let mut told = 0;
+    let end = loop {
+        match step(&mut call).unwrap() {
+            Step::Related(_) => told += 1,
+            end => break end,
+        }
+    };
+    assert!(told > 0, "what came before is told");
+    assert!(matches!(end, Step::Fault(fault) if fault.code == Code::Busy));
+}
+
+#[tokio::test]
+async fn a_subscription_that_its_server_cancels_ends_in_order() {
+    let router = router();
+    let (own, mut call) = listen(&router);
+    let (request, mut other) = fly(&router, "1", 1);
+    for id in [own, own, request] {
+        let params = format!(r#"{{"requestId":{id}}}"#);
+        router.on_line(Bytes::from(format!(
+            r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{params}}}"#
+        )));
+    }
+    assert!(
+        matches!(step(&mut call), Some(Step::Answer { message, is_result: true }) if message.starts_with(b"{") && String::from_utf8_lossy(&message).contains("\"id\":\"mine\""))
+    );
+    assert!(step(&mut other).is_none(), "no client asked for that");
+    assert_eq!((router.flights.listening(), router.dropped()), (0, 2));
+}
+
 #[tokio::test]
 async fn a_log_line_goes_on_only_while_one_request_is_in_flight() {
     let router = router();
@@ -175,7 +226,7 @@ async fn a_death_fails_every_request_and_refuses_the_next() {
 
 #[test]
 fn what_ends_a_table_stays_its_first_reason() {
-    let flights = Flights::new(2);
+    let flights = Flights::new(2, limits());
     flights.end(Fault::new(Code::Closing, "first"));
     flights.end(Fault::new(Code::ChildDied, "second"));
     assert!(
@@ -386,10 +437,29 @@ async fn each_death_of_a_process_is_a_failure_however_many_calls_it_had() {
     assert_eq!(server.state(), BreakerState::Closed, "it went once");
 }
 
+#[tokio::test(start_paused = true)]
+async fn times_that_change_count_for_the_next_request_of_a_child_that_runs() {
+    let flights = Flights::new(4, limits());
+    let before = flights.insert(&flight("1", 1), begun()).unwrap();
+    let longer = Timeouts {
+        idle: 2 * SILENCE,
+        ..limits()
+    };
+    flights.tune(4, longer);
+    let after = flights.insert(&flight("2", 1), begun()).unwrap();
+    for own in [before, after] {
+        flights.renew(own, Instant::now()).unwrap();
+    }
+    for (own, silence) in [(before, SILENCE), (after, 2 * SILENCE)] {
+        let over = flights.take_expired(Instant::now() + silence);
+        assert_eq!((over.len(), over[0].0), (1, own));
+    }
+}
+
 /// The window is between a look at what a child has and the news that it takes nothing more.
 #[test]
 fn a_child_that_leaves_ends_no_request_that_came_in_time() {
-    let flights = Flights::new(4);
+    let flights = Flights::new(4, limits());
     let leaving = || Fault::new(Code::ChildDied, "it leaves");
     let own = flights.insert(&flight("1", 1), begun()).unwrap();
     assert!(!flights.close_idle(leaving()), "it has a request");
