@@ -36,14 +36,16 @@ impl Look {
 
     /// Looks now and then, for ever.
     pub async fn watch(self: Arc<Self>, options: Live) {
+        // By then what is kept ready has opened a connection, if it could.
+        let mut pause = AGAIN;
         loop {
+            sleep(pause).await;
             let error = self.missed().await;
-            let pause = match error {
+            pause = match error {
                 Some(_) => AGAIN,
                 None => options.get().probe.interval,
             };
             *self.error.lock() = error;
-            sleep(pause).await;
         }
     }
 
