@@ -71,7 +71,7 @@ impl Group {
     }
 
     /// Where nobody serves, and those that leave have all the room, lets one of them go: the oldest that has nothing
-    /// to do, or else the oldest that is dead, with what it has. Tells whether it did.
+    /// to do, or else the oldest session that its upstream forgot, with what it has. Tells whether it did.
     pub(super) fn make_room(&self) -> bool {
         let children = self.children.lock();
         if !children.is_empty() {
@@ -82,9 +82,10 @@ impl Group {
             return false;
         }
         let idle = |child: &Arc<SharedChild>| child.close_idle(replaced());
-        let dead = |child: &Arc<SharedChild>| !child.is_alive();
+        // A process that is dead has nothing to do as soon as its last words were read.
+        let lost = |child: &Arc<SharedChild>| !child.is_alive() && child.pid().is_none();
         let at = leaving.iter().position(idle);
-        let at = at.or_else(|| leaving.iter().position(dead));
+        let at = at.or_else(|| leaving.iter().position(lost));
         let gone = at.map(|at| leaving.remove(at));
         drop((children, leaving));
         gone.inspect(|gone| self.part(gone)).is_some()

@@ -9,7 +9,9 @@ use tokio::time::Instant;
 
 use super::affinity::Affinity;
 use super::child::{Request, SharedChild};
+use super::era::Wanted;
 use super::flights::{Flights, Refused};
+use super::group::Group;
 use super::handshake::Handshaken;
 use super::hello::Hello;
 use super::router::ChildRouter;
@@ -18,8 +20,11 @@ use crate::PoolOptions;
 use crate::proxy::call::{Call, Flight, Manner, Owner, Step};
 use crate::proxy::guard::Guard;
 use crate::proxy::http::Version;
-use crate::proxy::peer::{Peer, PeerSink};
+use crate::proxy::live::Live;
+use crate::proxy::options::{Mode, ServeOptions, Upstream};
+use crate::proxy::peer::{Peer, PeerSink, PeerSource};
 use crate::proxy::session::SessionTable;
+use crate::proxy::tasks::Tasks;
 use crate::proxy::wire::{Code, Envelope, Fault, Kind, RawId, RequestId, parse};
 use crate::resilience::{BreakerOptions, BreakerState, Deadline, Timeouts};
 use crate::sync::Arc;
@@ -364,6 +369,33 @@ async fn a_request_that_ended_before_it_was_written_did_not_run() {
     let refused = dead.call(&flight, &request, begun()).await;
     assert!(matches!(refused, Err(Refused::Over(_))));
     assert!(flight.is_awaited(), "it may be sent to another child");
+}
+
+/// The window is between the end of a process and the last line that it wrote.
+#[tokio::test]
+async fn a_dead_child_keeps_its_requests_until_its_last_words_were_read() {
+    let options = ServeOptions {
+        max_connections: Some(1),
+        ..ServeOptions::new(Upstream::Stdio(Command::new("none")), Mode::Shared)
+    };
+    let (live, tasks) = (Live::new(options), Tasks::default());
+    let audience = Arc::new(SessionTable::new(1));
+    let source = PeerSource::new(&live.get(), &audience.tools).unwrap();
+    let guard = Guard::new(BreakerOptions::default(), false);
+    let group = Group::new(&source, &live, &audience, &tasks, &guard, Wanted::Legacy).unwrap();
+    let (dead, router) = silent().await;
+    let (own, mut call) = fly(&router, "1", 1);
+    kill(&dead);
+    while dead.is_alive() {
+        tokio::task::yield_now().await;
+    }
+    group.leaving.lock().push(dead);
+    assert!(!group.make_room());
+    router.on_line(Bytes::from(format!(
+        r#"{{"jsonrpc":"2.0","id":{own},"result":{{}}}}"#
+    )));
+    assert!(matches!(step(&mut call), Some(Step::Answer { .. })));
+    assert!(group.make_room());
 }
 
 #[tokio::test(start_paused = true)]
