@@ -55,7 +55,7 @@ pub async fn open(state: &AppState, posts: &str, headers: &HeaderMap) -> Result<
         sessions: state.sessions.clone(),
         id: session.id.clone(),
     };
-    let stream = session.outbox().open().ok_or_else(ended)?;
+    let stream = session.outbox().open_only().ok_or_else(ended)?;
     let head = format!("event: endpoint\ndata: {posts}?{KEY}{}\n\n", session.id);
     Ok(http::stream(EventStream::behind(
         head.into(),
@@ -95,6 +95,10 @@ pub async fn post(
         manner: Manner::Legacy,
     };
     match &message.kind {
+        Kind::Request { id, .. } if session.outbox().is_full() => {
+            let text = "more waits on the session's stream than is kept; read it first";
+            return Err(Refusal::of(Fault::new(Code::Busy, text), &RawId::new(id)));
+        }
         Kind::Request { id, .. } => request(state, &session, id, &exchange).await,
         _ => state.backend.tell(&exchange).await.map_err(untold)?,
     }
@@ -108,7 +112,8 @@ pub fn posted_session(query: Option<&str>) -> Option<&str> {
 
 async fn request(state: &AppState, session: &Arc<Session>, id: &str, exchange: &Exchange<'_>) {
     let raw = RawId::new(id);
-    let say = |message: Bytes| session.outbox().send(message);
+    let debt = session.outbox().owe();
+    let say = |message: Bytes| debt.send(message);
     let fault = |fault: Fault| say(fault.to_json(Some(raw.as_bytes())).into());
     if exchange.message.method() == Some("initialize") && session.child().is_none() {
         match state.backend.greet(&raw, exchange).await {
@@ -117,7 +122,6 @@ async fn request(state: &AppState, session: &Arc<Session>, id: &str, exchange: &
         }
         return;
     }
-    let debt = session.outbox().owe();
     match state.backend.call(id, exchange).await {
         Ok(call) => state.tasks.spawn(pump(call, debt)),
         Err(refused) => fault(refused),
@@ -127,14 +131,14 @@ async fn request(state: &AppState, session: &Arc<Session>, id: &str, exchange: &
 /// Brings what the call brings to the stream, which stays for that where the session ends meanwhile.
 async fn pump(mut call: Call, debt: Debt) {
     loop {
-        let (message, over) = match call.step().await {
-            Step::Related(message) => (message, false),
-            Step::Answer { message, .. } => (message, true),
-            Step::Fault(fault) => (fault.to_json(Some(call.id().as_bytes())).into(), true),
+        let answer = match call.step().await {
+            Step::Related(message) => {
+                debt.mention(message);
+                continue;
+            }
+            Step::Answer { message, .. } => message,
+            Step::Fault(fault) => fault.to_json(Some(call.id().as_bytes())).into(),
         };
-        debt.send(message);
-        if over {
-            return;
-        }
+        return debt.send(answer);
     }
 }
