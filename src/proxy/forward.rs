@@ -24,6 +24,8 @@ use crate::sync::{Arc, Mutex};
 
 /// Messages on their way to the client.
 const QUEUE: usize = 256;
+/// From this length on, what is written together is written.
+const BATCH_BYTES: usize = 1 << 20;
 const ACCEPTS: Accepts = Accepts {
     json: true,
     stream: true,
@@ -314,7 +316,10 @@ async fn write(
         while let Some(message) = next {
             buffer.extend_from_slice(&wire::single_line(message));
             buffer.push(b'\n');
-            next = lines.try_recv().ok().filter(|_| buffer.len() < 1 << 20);
+            next = match buffer.len() {
+                0..BATCH_BYTES => lines.try_recv().ok(),
+                _ => None, // another one is the first of what comes next
+            };
         }
         output.write_all(&buffer).await?;
         output.flush().await?;

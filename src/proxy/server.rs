@@ -102,7 +102,7 @@ impl Server {
             addresses().map_err(|error| StartError::Upstream(error.to_string()))?;
         // From here on a drop, of this future too, ends what was started.
         let mut server = Self {
-            front: Front::new(config).map_err(StartError::Pool)?,
+            front: Front::new(config)?,
             web: None,
             mcp: address,
             admin,

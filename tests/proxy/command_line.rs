@@ -204,6 +204,43 @@ fn a_port_in_use_and_a_missing_program_end_it_with_1_and_say_what_to_do() {
     assert_eq!(text.lines().count(), 1, "{text}");
 }
 
+#[test]
+fn a_program_that_ends_at_once_is_told_of_with_its_last_words() {
+    let program = "sh -c 'echo no licence >&2; echo >&2; exit 3'";
+    for mode in ["session", "oneshot"] {
+        let mut child = plunge()
+            .args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+            .args(["--mode", mode, "--stdio", program])
+            .env_remove("RUST_LOG")
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let _running = Running(child);
+        let (tell, told) = std::sync::mpsc::channel();
+        std::thread::spawn(move || tell.send(lines.next()));
+        let told = told.recv_timeout(PATIENCE).expect("it is told of");
+        let told = told.unwrap().unwrap();
+        for what in ["ended by itself", "exit status: 3", "no licence"] {
+            assert!(told.contains(what), "{mode}: {told}");
+        }
+    }
+}
+
+#[test]
+fn an_access_log_that_cannot_be_written_is_named() {
+    let nowhere = std::env::temp_dir().join("no-such-folder/access.log");
+    let nowhere = nowhere.to_str().unwrap();
+    let text = format!("{}[log]\naccess = {nowhere:?}\n", crate::configuration::ANY);
+    let text = text + &crate::configuration::scripted("unlogged", "/mcp", "");
+    let file = crate::configuration::File::new("unlogged", &text);
+    let output = run(&["serve", "--config", file.0.to_str().unwrap()]);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains(nowhere) && !text.contains("pool"), "{text}");
+}
+
 #[tokio::test]
 async fn an_upstream_that_is_not_there_is_told_of_in_one_line_and_waited_for() {
     let any = ["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];

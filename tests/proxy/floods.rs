@@ -84,6 +84,23 @@ async fn noise_is_counted_by_kind_and_answers_go_on() {
 }
 
 #[tokio::test]
+async fn an_answer_with_bytes_that_are_no_utf8_arrives_without_them() {
+    for mode in [
+        Mode::Session,
+        Mode::Shared,
+        Mode::Exclusive,
+        Mode::Stateless,
+    ] {
+        let (server, client) = front(mode).await;
+        let reply = client.call(1, "latin", json!({})).await;
+        assert_eq!(reply.text(), "caf\u{fffd}", "{mode:?}");
+        if mode != Mode::Exclusive {
+            assert_eq!(figure(&server, "/wrote/invalid_utf8").await, 1, "{mode:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn second_answers_and_late_ones_are_dropped_and_counted() {
     for mode in [Mode::Session, Mode::Shared] {
         let mut options = options(script("plunge-test", &[]), mode);

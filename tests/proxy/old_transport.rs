@@ -154,6 +154,49 @@ async fn what_nobody_looked_at_is_sent_again_over_the_old_transport_too() {
 }
 
 #[tokio::test]
+async fn answers_that_are_more_than_a_stream_holds_all_arrive() {
+    for mode in [Mode::Session, Mode::Shared, Mode::Exclusive] {
+        let (_server, client) = start_with(options(script("plunge-test", &[]), mode)).await;
+        let mut old = Old::begin(&client).await;
+        // Nothing is read meanwhile, and all of them are under way before the first of them is more than that.
+        let wanted = 1..=6;
+        let calls = wanted.clone().map(|id: u32| {
+            let (client, path) = (client.clone(), old.path.clone());
+            let call = tool(id, "big", json!({"bytes": 5 << 20}));
+            tokio::spawn(async move { post(&client, &path, &call).await })
+        });
+        for call in calls.collect::<Vec<_>>() {
+            assert_eq!(call.await.unwrap(), 202, "{mode:?}");
+        }
+        let mut answered = Vec::new();
+        while answered.len() < 6 {
+            let told = old.events.next().await.expect("the session is not over");
+            answered.extend(told["id"].as_u64());
+        }
+        answered.sort_unstable();
+        assert!(answered.into_iter().eq(wanted.map(u64::from)), "{mode:?}");
+    }
+}
+
+#[tokio::test]
+async fn who_does_not_read_its_stream_keeps_its_session_and_gets_no_more_until_it_reads() {
+    let (server, client) = start_with(options(script("plunge-test", &[]), Mode::Session)).await;
+    let mut old = Old::begin(&client).await;
+    let mut taken = 0;
+    let call = |id: u32| tool(id, "big", json!({"bytes": 1 << 20}));
+    let begun = std::time::Instant::now();
+    while post(&client, &old.path, &call(taken)).await == 202 {
+        taken += 1;
+        in_flight(&server, 0).await;
+        assert!(begun.elapsed() < PATIENCE, "{taken} are taken, and no end");
+    }
+    for _ in 0..taken {
+        assert!(old.events.next().await.unwrap()["result"].is_object());
+    }
+    assert_eq!(old.ask(call(taken)).await["id"], taken);
+}
+
+#[tokio::test]
 async fn resources_are_subscribed_to_as_over_the_newer_transport_until_the_stream_ends() {
     let (_server, client) = start_with(one_child()).await;
     let (mut one, mut other) = (Old::begin(&client).await, Old::begin(&client).await);

@@ -365,6 +365,24 @@ async fn the_end_of_the_input_ends_subscriptions_in_order() {
 }
 
 #[tokio::test]
+async fn answers_that_wait_behind_long_ones_all_arrive() {
+    let mut client = Forwarded::start(options(script("plunge-test", &[]), Mode::Session));
+    client.ask(&initialize("2025-11-25")).await;
+    for id in 0..40 {
+        let bytes = if id % 10 == 0 { 2 << 20 } else { 1 };
+        let call = tool(id, "big", json!({"bytes": bytes}));
+        client.tell(&call.to_string()).await;
+    }
+    let mut answered = Vec::new();
+    while answered.len() < 40 {
+        answered.push(client.answer().await["id"].as_u64().unwrap());
+    }
+    answered.sort_unstable();
+    assert_eq!(answered, (0..40).collect::<Vec<_>>());
+    client.end().await;
+}
+
+#[tokio::test]
 async fn lines_that_are_too_long_or_no_messages_are_answered_and_survived() {
     let mut options = options(script("plunge-test", &[]), Mode::Shared);
     options.max_body_bytes = 1000;

@@ -64,9 +64,18 @@ impl<E> Default for Inbox<E> {
 impl<E> Inbox<E> {
     /// Adds a message; gives it back where the queue is full, ended, or nobody reads it any more.
     pub fn push(&self, message: Bytes) -> Result<(), Bytes> {
+        self.add(message, false)
+    }
+
+    /// Adds a message whatever waits already; gives it back where nobody reads it any more.
+    pub fn push_owed(&self, message: Bytes) -> Result<(), Bytes> {
+        self.add(message, true)
+    }
+
+    fn add(&self, message: Bytes, is_owed: bool) -> Result<(), Bytes> {
         let mut state = self.state.lock();
-        let full = state.queue.len() >= MAX_MESSAGES || state.bytes + message.len() > MAX_BYTES;
-        if !matches!(state.end, End::Open) || (full && !state.queue.is_empty()) {
+        let is_refused = !is_owed && state.is_full(message.len());
+        if !matches!(state.end, End::Open) || is_refused {
             return Err(message);
         }
         state.bytes += message.len();
@@ -121,6 +130,11 @@ impl<E> Inbox<E> {
         matches!(self.state.lock().end, End::Open)
     }
 
+    /// Whether its reader does not keep up.
+    pub fn is_full(&self) -> bool {
+        self.state.lock().is_full(0)
+    }
+
     /// The reader leaves with what it did not read, and nothing more is taken.
     pub fn leave(&self) -> VecDeque<Bytes> {
         let mut state = self.state.lock();
@@ -130,6 +144,14 @@ impl<E> Inbox<E> {
         drop(state);
         drop(left);
         unread
+    }
+}
+
+impl<E> State<E> {
+    /// Whether so many bytes more have no room; one message always has.
+    fn is_full(&self, bytes: usize) -> bool {
+        let is_full = self.queue.len() >= MAX_MESSAGES || self.bytes + bytes > MAX_BYTES;
+        is_full && !self.queue.is_empty()
     }
 }
 

@@ -53,7 +53,7 @@ pub async fn open(state: &AppState, posts: &str, headers: &HeaderMap) -> Result<
         sessions: state.sessions.clone(),
         id: session.id.clone(),
     };
-    let stream = session.outbox().open().ok_or_else(ended)?;
+    let stream = session.outbox().open_only().ok_or_else(ended)?;
     let head = format!("event: endpoint\ndata: {posts}?{KEY}{}\n\n", session.id);
     Ok(http::stream(EventStream::behind(
         head.into(),
@@ -87,6 +87,10 @@ pub async fn post(
     };
     let exchange = exchange(state, &message, &body, accepts, Some(&session), false);
     match &message.kind {
+        Kind::Request { id, .. } if session.outbox().is_full() => {
+            let text = "more waits on the session's stream than is kept; read it first";
+            return Err(Refusal::of(Fault::new(Code::Busy, text), &RawId::new(id)));
+        }
         Kind::Request { id, .. } => request(state, &session, id, &exchange).await,
         _ => state.backend.tell(&exchange).await.map_err(untold)?,
     }
@@ -100,7 +104,8 @@ pub fn posted_session(query: Option<&str>) -> Option<&str> {
 
 async fn request(state: &Arc<AppState>, session: &Arc<Session>, id: &str, exchange: &Exchange<'_>) {
     let raw = RawId::new(id);
-    let say = |message: Bytes| session.outbox().send(message);
+    let debt = session.outbox().owe();
+    let say = |message: Bytes| debt.send(message);
     let fault = |fault: Fault| say(fault.to_json(Some(raw.as_bytes())).into());
     if exchange.message.method() == Some("initialize") && session.child().is_none() {
         match state.backend.greet(&raw, exchange).await {
@@ -109,7 +114,6 @@ async fn request(state: &Arc<AppState>, session: &Arc<Session>, id: &str, exchan
         }
         return;
     }
-    let debt = session.outbox().owe();
     match Underway::begin(state, id, exchange).await {
         Ok(call) => state.tasks.spawn(pump(call, debt)),
         Err(refused) => fault(refused),
@@ -120,9 +124,9 @@ async fn request(state: &Arc<AppState>, session: &Arc<Session>, id: &str, exchan
 async fn pump(mut call: Underway, debt: Debt) {
     loop {
         let (message, is_last) = call.message().await;
-        debt.send(message);
         if is_last {
-            return;
+            return debt.send(message);
         }
+        debt.mention(message);
     }
 }

@@ -9,6 +9,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::reach::Reach;
 use super::status::ReloadStatus;
 use super::{Place, Table, web};
+use crate::CloseReport;
 use crate::proxy::config::Config;
 use crate::proxy::http::HostPolicy;
 use crate::proxy::plain::GatewayView;
@@ -17,7 +18,6 @@ use crate::proxy::state::{AppState, Counts};
 use crate::proxy::tasks::Tasks;
 use crate::proxy::watching::{AccessCounts, AccessWriter};
 use crate::sync::{Arc, ArcSwap, ArcSwapOption, AtomicBool, AtomicU64, Mutex, OnceLock, Ordering};
-use crate::{BoxError, CloseReport};
 
 /// How long an idle connection is given for a last request.
 const LAST_REQUEST: Duration = Duration::from_secs(2);
@@ -86,15 +86,15 @@ impl Front {
     /// # Errors
     ///
     /// That of a pool's options; an access log that cannot be opened.
-    pub fn new(config: Config) -> Result<Arc<Self>, BoxError> {
+    pub fn new(config: Config) -> Result<Arc<Self>, StartError> {
         let access_counts = Arc::<AccessCounts>::default();
         let access = AccessWriter::open(&config.log.access, &access_counts)
-            .map_err(|error| format!("the access log cannot be opened: {error}"))?;
+            .map_err(|error| StartError::Options(error.to_string()))?;
         let mut places = Vec::with_capacity(config.upstreams.len());
         let mut hosts = Vec::new();
         let mut origins = Vec::new();
         for upstream in &config.upstreams {
-            let state = AppState::new(upstream.options.clone())?;
+            let state = AppState::new(upstream.options.clone()).map_err(StartError::Pool)?;
             hosts.extend_from_slice(&upstream.options.allowed_hosts);
             origins.extend_from_slice(&upstream.options.allowed_origins);
             let place = Place::new(upstream.clone(), state, Vec::new());

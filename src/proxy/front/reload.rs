@@ -64,7 +64,7 @@ impl Front {
     pub async fn reload(self: &Arc<Self>, config: Config) -> Result<Reloaded, Vec<String>> {
         let _turn = self.reloading.lock().await;
         let access = AccessWriter::open(&config.log.access, &self.access_counts)
-            .map_err(|error| vec![format!("the access log cannot be opened: {error}")])?;
+            .map_err(|error| vec![error.to_string()])?;
         let before = self.places();
         let fresh = start_fresh(&before, &config.upstreams).await?;
         // From here on nothing fails and nothing waits.

@@ -1,6 +1,8 @@
 //! Messages of a session that belong to no request: its open streams, and what waits for one.
 //!
-//! Promise: a message goes to one stream only; what waits for a stream is bounded, the oldest goes first.
+//! Promise: a message goes to one stream only; what waits for a stream is bounded, the oldest goes first. A stream
+//! that is too slow ends, and its client comes again; one that is all there is of its session stays: what it has no
+//! room for is left out, but for answers.
 
 use crate::sync::Arc;
 use std::collections::VecDeque;
@@ -33,6 +35,8 @@ struct State {
     /// How often what waited was handed to a stream.
     handed: u64,
     closed: bool,
+    /// It has one stream for good: the session ends with that.
+    is_only: bool,
     /// Those who have something to say yet.
     debts: usize,
 }
@@ -73,6 +77,19 @@ impl Outbox {
         })
     }
 
+    /// Opens the stream that the session lasts as long as; `None` once closed.
+    pub fn open_only(&self) -> Option<SessionStream> {
+        let stream = self.open()?;
+        self.state.lock().is_only = true;
+        Some(stream)
+    }
+
+    /// Whether the newest stream is not read as fast as it would have to be.
+    pub fn is_full(&self) -> bool {
+        let newest = self.state.lock().streams.last().cloned();
+        newest.is_some_and(|stream| stream.is_full())
+    }
+
     /// Sends to the newest stream that takes it, or keeps it for the next one.
     pub fn send(&self, message: Bytes) {
         if let Err(message) = self.send_now(message) {
@@ -84,11 +101,16 @@ impl Outbox {
     pub fn send_now(&self, mut message: Bytes) -> Result<(), Bytes> {
         loop {
             // Pushing wakes a task, so it is done outside the lock.
-            let Some(stream) = self.state.lock().streams.last().cloned() else {
+            let (stream, is_only) = {
+                let state = self.state.lock();
+                (state.streams.last().cloned(), state.is_only)
+            };
+            let Some(stream) = stream else {
                 return Err(message);
             };
             message = match stream.push(message) {
                 Ok(()) => return Ok(()),
+                Err(message) if is_only => return Err(message),
                 Err(message) => message,
             };
             // Left, or so slow that it is full: it ends after what it has, and its client comes again.
@@ -102,7 +124,7 @@ impl Outbox {
 
     fn keep(&self, message: Bytes) {
         let mut state = self.state.lock();
-        if state.closed || message.len() > MAX_WAITING_BYTES {
+        if state.closed || state.is_only || message.len() > MAX_WAITING_BYTES {
             return;
         }
         state.bytes += message.len();
@@ -154,8 +176,17 @@ impl Outbox {
 }
 
 impl Debt {
-    /// Says it.
+    /// Says it, however much waits.
     pub fn send(&self, message: Bytes) {
+        let newest = self.0.state.lock().streams.last().cloned();
+        if let Some(stream) = newest {
+            // Else its client is gone.
+            let _ = stream.push_owed(message);
+        }
+    }
+
+    /// Says what is owed to nobody: it is left out where there is no room.
+    pub fn mention(&self, message: Bytes) {
         self.0.send(message);
     }
 }

@@ -312,11 +312,11 @@ impl Group {
         if self.least_busy_of(|child| !child.is_worn()).is_some() {
             return (self.options.get().acquire_timeout, at_limit());
         }
-        let none = Fault::new(
-            Code::NoChild,
-            "no server process was ready in time; try again",
+        let patience = self.options.get().connect_timeout;
+        let text = format!(
+            "no server process was ready within {patience:?} (`connect_timeout`); try again"
         );
-        (self.options.get().connect_timeout, none)
+        (patience, Fault::new(Code::NoChild, text))
     }
 
     /// The least busy child that has room; starts another one where that is crowded.

@@ -337,8 +337,10 @@ impl LineSink for ChildRouter {
         self.heard.store(true, Ordering::Relaxed);
         let copy = line.clone();
         let Ok(message) = wire::parse(&copy) else {
-            self.drop_line();
-            return;
+            return match wire::legible(&copy) {
+                Some(line) => self.on_line(line),
+                None => self.drop_line(),
+            };
         };
         match &message.kind {
             Kind::Response { id, .. } if is_pong(*id) => {}

@@ -92,7 +92,14 @@ impl AccessWriter {
             AccessLog::Stdout => Box::new(io::stdout()),
             AccessLog::Stderr => Box::new(io::stderr()),
             AccessLog::File(path) => {
-                Box::new(OpenOptions::new().append(true).create(true).open(path)?)
+                let file = OpenOptions::new().append(true).create(true).open(path);
+                Box::new(file.map_err(|error| {
+                    let path = path.display();
+                    let text = format!(
+                        "the access log {path} cannot be opened: {error}; name a file in a folder that is there, and may be written to"
+                    );
+                    io::Error::new(error.kind(), text)
+                })?)
             }
         };
         Self::to(out, counts).map(Some)

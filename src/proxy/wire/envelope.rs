@@ -164,6 +164,15 @@ impl Envelope<'_> {
     }
 }
 
+/// A message of a server with bytes that are no UTF-8, which are replaced as other readers replace them; `None`:
+/// that is not what is wrong with it.
+pub fn legible(line: &[u8]) -> Option<Bytes> {
+    match String::from_utf8_lossy(line) {
+        Cow::Owned(text) if first_byte(line) == Some(b'{') => Some(text.into()),
+        _ => None,
+    }
+}
+
 fn unquote(raw: &str) -> Option<Cow<'_, str>> {
     let inner = raw.strip_prefix('"')?.strip_suffix('"')?;
     if inner.contains('\\') {

@@ -11,7 +11,9 @@ pub mod subscription;
 mod tests;
 
 pub use complete::missing_members;
-pub use envelope::{Envelope, EnvelopeError, Kind, batch_items, is_batch, parse, single_line};
+pub use envelope::{
+    Envelope, EnvelopeError, Kind, batch_items, is_batch, legible, parse, single_line,
+};
 pub use fault::{Code, Fault, GATEKEEPERS};
 pub use id::{RawId, RequestId};
 pub use params::{

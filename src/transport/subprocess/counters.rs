@@ -52,7 +52,7 @@ impl Counter {
             .store(self.0.load(Ordering::Relaxed) + more, Ordering::Relaxed);
     }
 
-    fn get(&self) -> u64 {
+    pub(super) fn get(&self) -> u64 {
         // Relaxed: as above.
         self.0.load(Ordering::Relaxed)
     }

@@ -1,7 +1,7 @@
 //! The task that drains a child's standard error into the log.
 //!
 //! Promise: the child never waits for its standard error; what is logged is bounded in length and
-//! rate, what is not logged is counted.
+//! rate, what is not logged is counted. An end that nobody here asked for is told with the last line.
 //! Cost: 4 KiB a child, from its first byte on.
 
 use std::io;
@@ -10,6 +10,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 use tokio::time::Instant;
 
+use super::death::Death;
 use super::link::Link;
 use super::log::{LogBudget, printable};
 use crate::sync::Arc;
@@ -18,6 +19,8 @@ use crate::sync::Arc;
 const LOG_LINES: u32 = 100;
 /// A longer line is logged in pieces.
 const LINE_BYTES: usize = 4 << 10;
+/// What is kept of the last line.
+const LAST_BYTES: usize = 256;
 /// Reads after the process is gone: as much as a pipe holds.
 const LAST_READS: usize = 16;
 
@@ -26,6 +29,8 @@ pub(super) struct Stderr {
     stderr: pipe::Receiver,
     log: LogBudget,
     held: Vec<u8>,
+    /// The last line that says something.
+    last: Vec<u8>,
 }
 
 impl Stderr {
@@ -35,26 +40,44 @@ impl Stderr {
             stderr,
             log: LogBudget::new(LOG_LINES),
             held: Vec::new(),
+            last: Vec::new(),
         }
     }
 
-    /// Drains until the end of the stream, or until the process is gone: somebody who left its
-    /// process group may hold the other end for ever.
+    /// Drains until the process is gone: somebody who left its process group may hold the other end for ever.
     pub(super) async fn run(mut self) {
         let link = self.link.clone();
         let woken = link.stderr.notified();
         tokio::pin!(woken);
+        let mut is_open = true;
         while !link.state.is_gone() {
             tokio::select! {
                 biased;
-                read = self.read() => match read {
+                read = self.read(), if is_open => match read {
                     Ok(count) if count > 0 => self.log_lines(),
-                    Ok(_) | Err(_) => break,
+                    Ok(_) | Err(_) => is_open = false,
                 },
                 () = &mut woken => {}
             }
         }
         self.log_rest();
+        self.log_end();
+    }
+
+    /// Tells of a failure, and of an end without a word: who waits for an answer learns of it as well, but nobody
+    /// may.
+    fn log_end(&self) {
+        let is_own = matches!(
+            self.link.state.death(),
+            Some(Death::Exited(_) | Death::StdoutClosed | Death::WriteFailed)
+        );
+        let Some(status) = self.link.state.exit_status().filter(|_| is_own) else {
+            return;
+        };
+        if !status.success() || self.link.counters.lines.get() == 0 {
+            let (pid, said) = (self.link.pid, printable(&self.last));
+            tracing::warn!(pid, said, "a child ended by itself, with {status}");
+        }
     }
 
     /// Reads what there is. Memory is taken with the first byte: most children never write here.
@@ -103,6 +126,11 @@ impl Stderr {
     fn log_line(&mut self, line: &[u8]) {
         let counters = &self.link.counters;
         counters.stderr_lines.add(1);
+        if !line.trim_ascii().is_empty() {
+            self.last.clear();
+            self.last
+                .extend_from_slice(&line[..line.len().min(LAST_BYTES)]);
+        }
         if !tracing::enabled!(tracing::Level::INFO) {
             return;
         }
