@@ -380,8 +380,8 @@ async fn a_dead_child_keeps_its_requests_until_its_last_words_were_read() {
     };
     let (live, tasks) = (Live::new(options), Tasks::default());
     let audience = Arc::new(SessionTable::new(1));
-    let source = PeerSource::new(&live.get(), &audience.tools).unwrap();
     let guard = Guard::new(BreakerOptions::default(), false);
+    let source = PeerSource::new(&live.get(), &audience.tools, &guard).unwrap();
     let group = Group::new(&source, &live, &audience, &tasks, &guard, Wanted::Legacy).unwrap();
     let (dead, router) = silent().await;
     let (own, mut call) = fly(&router, "1", 1);
