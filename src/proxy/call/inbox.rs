@@ -102,15 +102,19 @@ impl<E> Inbox<E> {
         {
             return Poll::Ready(Item::End(end));
         }
-        let same = state
-            .waker
-            .as_ref()
-            .is_some_and(|waker| waker.will_wake(cx.waker()));
-        let old = if same {
-            None
-        } else {
-            state.waker.replace(cx.waker().clone())
-        };
+        let old = state.wait(cx);
+        drop(state);
+        drop(old);
+        Poll::Pending
+    }
+
+    /// Whether it ended, or a place for the waker; takes nothing.
+    pub fn poll_end(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.state.lock();
+        if !matches!(state.end, End::Open) {
+            return Poll::Ready(());
+        }
+        let old = state.wait(cx);
         drop(state);
         drop(old);
         Poll::Pending
@@ -130,6 +134,17 @@ impl<E> Inbox<E> {
         drop(state);
         drop(left);
         unread
+    }
+}
+
+impl<E> State<E> {
+    /// Keeps the waker; an earlier one is to be dropped after the lock is released.
+    fn wait(&mut self, cx: &Context<'_>) -> Option<Waker> {
+        let mut kept = self.waker.iter();
+        if kept.any(|waker| waker.will_wake(cx.waker())) {
+            return None;
+        }
+        self.waker.replace(cx.waker().clone())
     }
 }
 
