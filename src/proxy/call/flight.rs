@@ -279,10 +279,18 @@ impl Call {
 
     /// The fault that its flight ended with already, if it did.
     pub fn failed(&mut self) -> Option<Fault> {
-        match self.poll_step(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(Step::Fault(fault)) => Some(fault),
-            _ => None,
+        loop {
+            match self.poll_step(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(Step::Related(_)) => {}
+                Poll::Ready(Step::Fault(fault)) => return Some(fault),
+                _ => return None,
+            }
         }
+    }
+
+    /// Waits for the end of its flight, which stays to be read.
+    pub async fn ended(&self) {
+        poll_fn(|cx| self.flight.inbox.poll_end(cx)).await;
     }
 
     /// Has this done if it is dropped before its end.

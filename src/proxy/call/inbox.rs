@@ -111,15 +111,19 @@ impl<E> Inbox<E> {
         {
             return Poll::Ready(Item::End(end));
         }
-        let same = state
-            .waker
-            .as_ref()
-            .is_some_and(|waker| waker.will_wake(cx.waker()));
-        let old = if same {
-            None
-        } else {
-            state.waker.replace(cx.waker().clone())
-        };
+        let old = state.wait(cx);
+        drop(state);
+        drop(old);
+        Poll::Pending
+    }
+
+    /// Whether it ended, or a place for the waker; takes nothing.
+    pub fn poll_end(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.state.lock();
+        if !matches!(state.end, End::Open) {
+            return Poll::Ready(());
+        }
+        let old = state.wait(cx);
         drop(state);
         drop(old);
         Poll::Pending
@@ -152,6 +156,15 @@ impl<E> State<E> {
     fn is_full(&self, bytes: usize) -> bool {
         let is_full = self.queue.len() >= MAX_MESSAGES || self.bytes + bytes > MAX_BYTES;
         is_full && !self.queue.is_empty()
+    }
+
+    /// Keeps the waker; an earlier one is to be dropped after the lock is released.
+    fn wait(&mut self, cx: &Context<'_>) -> Option<Waker> {
+        let mut kept = self.waker.iter();
+        if kept.any(|waker| waker.will_wake(cx.waker())) {
+            return None;
+        }
+        self.waker.replace(cx.waker().clone())
     }
 }
 

@@ -176,11 +176,17 @@ impl SharedChild {
                 }
             });
         }
-        match self
-            .writer
-            .write(splice.apply(request.line), patience)
-            .await
-        {
+        let line = splice.apply(request.line);
+        let written = tokio::select! {
+            biased;
+            written = self.writer.write(line, patience) => written,
+            () = call.ended() => {
+                // It is not written any more.
+                let fault = call.failed().unwrap_or_else(cancelled);
+                return Ok(Err(fault.not_run()));
+            }
+        };
+        match written {
             Ok(()) => Ok(Ok(call)),
             // A child that was dead before the write has run nothing.
             Err(fault) if fault.code == Code::ChildDied => match self.router.flights.take(own) {

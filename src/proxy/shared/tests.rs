@@ -398,6 +398,33 @@ async fn a_dead_child_keeps_its_requests_until_its_last_words_were_read() {
     assert!(group.make_room());
 }
 
+#[tokio::test]
+async fn a_request_that_is_cancelled_before_it_is_written_is_not_written() {
+    let (child, router) = silent().await;
+    let request = |id: u32, more: &str| {
+        Bytes::from(format!(
+            r#"{{"jsonrpc":"2.0","id":{id},"method":"{more}"}}"#
+        ))
+    };
+    let (long, short) = (request(1, &"x".repeat(2 << 20)), request(2, "y"));
+    let (first, second) = (parse(&long).unwrap(), parse(&short).unwrap());
+    let waits = flight("2", 1);
+    let (takes, about) = (flight("1", 1), asked(&first, &long));
+    let _taken = child.call(&takes, &about, begun()).await.unwrap().unwrap();
+    let cancelling = async {
+        while router.flights.len() < 2 {
+            tokio::task::yield_now().await;
+        }
+        child.cancel(Owner::Session(1), &RequestId::Integer(2));
+    };
+    let about = asked(&second, &short);
+    let both = async { tokio::join!(child.call(&waits, &about, begun()), cancelling) };
+    let (ended, ()) = tokio::time::timeout(SILENCE / 3, both)
+        .await
+        .expect("its end");
+    assert!(matches!(ended, Ok(Err(fault)) if fault.code == Code::Cancelled && fault.not_run));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_mark_that_is_used_is_kept_and_one_that_is_not_goes() {
     let affinity = Affinity::default();
