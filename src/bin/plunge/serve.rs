@@ -64,6 +64,8 @@ async fn serve_until_signalled(
         _ = tokio::time::timeout(SHUTDOWN, Subprocess::settled()) => {}
         () = signals.next() => {}
     }
+    // The last words of those that ended by themselves are logged by tasks, which can run now.
+    tokio::task::yield_now().await;
     ended
 }
 
