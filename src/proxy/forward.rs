@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -20,7 +21,7 @@ use super::server::StartError;
 use super::session::Session;
 use super::state::AppState;
 use super::wire::{self, Code, Fault, Kind, RawId, RequestId};
-use crate::sync::{Arc, Mutex};
+use crate::sync::{Arc, AtomicU64, Mutex, Ordering};
 
 /// Messages on their way to the client.
 const QUEUE: usize = 256;
@@ -72,10 +73,41 @@ pub async fn forward(
         session: None,
         calls: Arc::default(),
     };
-    let served = tokio::try_join!(desk.serve(input, drain), write(lines, output));
+    let taken = AtomicU64::new(0);
+    let serving = desk.serve(input, drain);
+    let served = to_the_end(serving, write(lines, output, &taken), &taken, drain).await;
     state.close(drain).await;
     drop(open);
-    served.map(drop).map_err(ForwardError::Io)
+    served.map_err(ForwardError::Io)
+}
+
+/// Runs both to their ends; behind the end of the input, output that is not taken is given up after `patience`.
+async fn to_the_end(
+    serving: impl Future<Output = io::Result<()>>,
+    writing: impl Future<Output = io::Result<()>>,
+    taken: &AtomicU64,
+    patience: Duration,
+) -> io::Result<()> {
+    let (serving, mut writing) = (pin!(serving), pin!(writing));
+    tokio::select! {
+        served = serving => served?,
+        // It ends well behind the last answer only.
+        written = &mut writing => return written,
+    }
+    loop {
+        // Relaxed, both: one task counts and looks.
+        let before = taken.load(Ordering::Relaxed);
+        match tokio::time::timeout(patience, &mut writing).await {
+            Ok(written) => return written,
+            Err(_) if taken.load(Ordering::Relaxed) > before => {}
+            Err(_) => {
+                return Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    "answers are not read",
+                ));
+            }
+        }
+    }
 }
 
 /// Ends everything at the end of the future, wherever that is.
@@ -309,6 +341,7 @@ fn whole(line: BytesMut, too_long: bool, limit: usize) -> Result<Bytes, Fault> {
 async fn write(
     mut lines: mpsc::Receiver<Bytes>,
     mut output: impl AsyncWrite + Unpin,
+    taken: &AtomicU64,
 ) -> io::Result<()> {
     let mut buffer = Vec::new();
     while let Some(first) = lines.recv().await {
@@ -321,7 +354,16 @@ async fn write(
                 _ => None, // another one is the first of what comes next
             };
         }
-        output.write_all(&buffer).await?;
+        let mut rest = &buffer[..];
+        while !rest.is_empty() {
+            let count = output.write(rest).await?;
+            if count == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            // Relaxed: see `to_the_end`.
+            taken.fetch_add(count as u64, Ordering::Relaxed);
+            rest = &rest[count..];
+        }
         output.flush().await?;
         buffer.clear();
     }

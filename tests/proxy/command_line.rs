@@ -229,6 +229,41 @@ fn a_program_that_ends_at_once_is_told_of_with_its_last_words() {
 }
 
 #[test]
+fn a_program_without_which_nothing_starts_has_its_last_words_said_too() {
+    let program = "sh -c 'echo no licence >&2; exit 3'";
+    for mode in ["shared", "stateless", "exclusive"] {
+        let any = ["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+        let output = run(&[&any[..], &["--mode", mode, "--stdio", program]].concat());
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{mode}: {text}");
+        assert!(text.contains("no licence"), "{mode}: {text}");
+        assert!(text.contains("does not start"), "{mode}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_nobody_reads_holds_up_nothing() {
+    let flood = "sh -c 'seq 2000 >&2; exec sleep 1000'";
+    let mut child = plunge()
+        .args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+        .args(["--mode", "session", "--min-idle", "12", "--stdio", flood])
+        .env("RUST_LOG", "info")
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let unread = child.stderr.take().unwrap();
+    let mut running = Running(child);
+    eventually("the pipe is full", || {
+        rustix::io::ioctl_fionread(&unread).unwrap() > 60_000
+    })
+    .await;
+    let pid = Pid::from_raw(running.0.id() as i32).unwrap();
+    kill_process(pid, Signal::TERM).unwrap();
+    eventually("it ends", || running.0.try_wait().unwrap().is_some()).await;
+}
+
+#[test]
 fn an_access_log_that_cannot_be_written_is_named() {
     let nowhere = std::env::temp_dir().join("no-such-folder/access.log");
     let nowhere = nowhere.to_str().unwrap();

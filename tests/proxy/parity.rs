@@ -1,6 +1,6 @@
 //! One client over standard input and output gets what it would get over HTTP.
 
-use plunge::proxy::{Mode, ServeOptions, Server};
+use plunge::proxy::{Mode, ServeOptions, Server, forward};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 
@@ -380,6 +380,26 @@ async fn answers_that_wait_behind_long_ones_all_arrive() {
     answered.sort_unstable();
     assert_eq!(answered, (0..40).collect::<Vec<_>>());
     client.end().await;
+}
+
+#[tokio::test]
+async fn a_client_that_ended_its_input_and_does_not_read_is_not_waited_for() {
+    let mark = marker("unread");
+    let (mut ours, theirs) = tokio::io::duplex(1 << 12);
+    let (read, write) = tokio::io::split(theirs);
+    let options = options(script(&mark, &[]), Mode::Shared);
+    let patience = std::time::Duration::from_millis(300);
+    let forwarding = tokio::spawn(forward(options, read, write, patience));
+    let call = tool(1, "big", json!({"bytes": 1 << 20}));
+    ours.write_all(format!("{call}\n").as_bytes())
+        .await
+        .unwrap();
+    ours.shutdown().await.unwrap();
+    let ended = tokio::time::timeout(PATIENCE, forwarding).await;
+    let error = ended.expect("it ends").unwrap().unwrap_err();
+    assert!(error.to_string().contains("not read"), "{error}");
+    assert!(processes(&mark).is_empty());
+    drop(ours);
 }
 
 #[tokio::test]

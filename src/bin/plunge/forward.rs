@@ -8,7 +8,7 @@ use plunge::transport::{StandardInput, StandardOutput, Subprocess};
 use crate::Failure;
 use crate::arguments::{Forward, forward_options};
 use crate::signals::Signals;
-use crate::start;
+use crate::{log, start};
 
 /// How long requests may go on after the end of the input.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -42,6 +42,7 @@ async fn forward_until_signalled(options: ServeOptions) -> Result<(), Failure> {
         _ = tokio::time::timeout(DRAIN, Subprocess::settled()) => {}
         () = signals.next() => {}
     }
+    log::settle().await;
     ended
 }
 

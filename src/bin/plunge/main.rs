@@ -5,6 +5,7 @@
 mod arguments;
 mod configuration;
 mod forward;
+mod log;
 mod reloads;
 mod serve;
 mod signals;

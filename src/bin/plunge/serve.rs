@@ -10,7 +10,7 @@ use crate::Failure;
 use crate::arguments::{Serve, options, this_program};
 use crate::reloads::Reloads;
 use crate::signals::Signals;
-use crate::{configuration, start, web};
+use crate::{configuration, log, start, web};
 
 /// How long children may take to be gone after all else.
 const SHUTDOWN: Duration = Duration::from_secs(10);
@@ -64,6 +64,9 @@ async fn serve_until_signalled(
         _ = tokio::time::timeout(SHUTDOWN, Subprocess::settled()) => {}
         () = signals.next() => {}
     }
+    // The last words of those that ended by themselves are logged by tasks, which can run now.
+    tokio::task::yield_now().await;
+    log::settle().await;
     ended
 }
 

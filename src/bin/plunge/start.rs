@@ -9,6 +9,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::Failure;
+use crate::log::Log;
 
 static STARTED: OnceCell<()> = OnceCell::const_new();
 
@@ -24,11 +25,12 @@ pub fn serves() {
 pub fn runtime(level: &str, workers: usize) -> Result<Runtime, Failure> {
     let filter =
         tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| level.into());
+    let log = Log::open().map_err(|error| Failure::Run(format!("no log: {error}")))?;
     // While it starts, what the pools warn of is said again, in one line, with what to do.
     let is_news = dynamic_filter_fn(|event, _| STARTED.initialized() || event.target() != "plunge");
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(io::stderr)
+        .with_writer(move || log.clone())
         .with_ansi(io::stderr().is_terminal())
         .finish()
         .with(is_news)
