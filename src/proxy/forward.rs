@@ -100,12 +100,7 @@ async fn to_the_end(
         match tokio::time::timeout(patience, &mut writing).await {
             Ok(written) => return written,
             Err(_) if taken.load(Ordering::Relaxed) > before => {}
-            Err(_) => {
-                return Err(io::Error::new(
-                    io::ErrorKind::TimedOut,
-                    "answers are not read",
-                ));
-            }
+            Err(_) => return Err(io::Error::other("answers are not read")),
         }
     }
 }
