@@ -246,7 +246,11 @@ impl Group {
         };
         match pick(self) {
             Some(child) => Ok(child),
-            None => self.waiting.wait(flight, self.ready_slow(pick)).await,
+            None => {
+                let ready = self.waiting.wait(flight, self.ready_slow(pick)).await;
+                // It may have been woken for a place that it does not take.
+                ready.inspect_err(|_| self.freed.notify_one())
+            }
         }
     }
 
