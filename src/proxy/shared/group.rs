@@ -312,12 +312,7 @@ impl Group {
         if child.as_ref().is_none_or(|child| child.load() >= CROWDED) {
             self.start_one();
         }
-        child
-            .map(|child| Picked {
-                child,
-                anyway: false,
-            })
-            .or_else(|| self.worn_one())
+        self.or_worn(child)
     }
 
     /// The child with the fewest subscriptions, whatever else it has to do.
@@ -328,12 +323,15 @@ impl Group {
             let quietest = children.iter().filter(may);
             quietest.min_by_key(|child| child.listening()).cloned()
         };
-        quietest
-            .map(|child| Picked {
-                child,
-                anyway: false,
-            })
-            .or_else(|| self.worn_one())
+        self.or_worn(quietest)
+    }
+
+    fn or_worn(&self, fresh: Option<Arc<SharedChild>>) -> Option<Picked> {
+        let picked = fresh.map(|child| Picked {
+            child,
+            anyway: false,
+        });
+        picked.or_else(|| self.worn_one())
     }
 
     fn least_busy(&self) -> Option<Arc<SharedChild>> {
