@@ -49,25 +49,27 @@ async fn an_id_that_names_two_requests_cancels_both() {
 
 #[tokio::test]
 async fn a_request_that_is_cancelled_before_it_has_a_child_runs_on_none() {
-    let options = ServeOptions {
-        max_connections: Some(1),
-        max_in_flight: 1,
-        acquire_timeout: Duration::from_secs(5),
-        ..options(script("plunge-test", &[]), Mode::Shared)
-    };
-    let (server, client) = start_with(options).await;
-    let session = client.begin().await;
-    let hanging = session.hang(1);
-    in_flight(&server, 1).await;
-    let calling = session.clone();
-    let waiting = tokio::spawn(async move { calling.call(2, "count", json!({})).await });
-    while !waiting.is_finished() {
-        session.cancel(2).await; // it may not be there yet
+    for mode in [Mode::Shared, Mode::Exclusive] {
+        let options = ServeOptions {
+            max_connections: Some(1),
+            max_in_flight: 1,
+            acquire_timeout: Duration::from_secs(5),
+            ..options(script("plunge-test", &[]), mode)
+        };
+        let (server, client) = start_with(options).await;
+        let session = client.begin().await;
+        let hanging = session.hang(1);
+        in_flight(&server, 1).await;
+        let calling = session.clone();
+        let waiting = tokio::spawn(async move { calling.call(2, "count", json!({})).await });
+        while !waiting.is_finished() {
+            session.cancel(2).await; // it may not be there yet
+        }
+        assert_eq!(waiting.await.unwrap().kind(), "cancelled", "{mode:?}");
+        session.cancel(1).await;
+        assert_eq!(hanging.await.unwrap().kind(), "cancelled");
+        assert_eq!(session.call(3, "count", json!({})).await.text(), "1");
     }
-    assert_eq!(waiting.await.unwrap().kind(), "cancelled");
-    session.cancel(1).await;
-    assert_eq!(hanging.await.unwrap().kind(), "cancelled");
-    assert_eq!(session.call(3, "count", json!({})).await.text(), "1");
 }
 
 /// Leaves the first subscription to each resource without an answer.

@@ -192,6 +192,31 @@ async fn a_subscription_needs_no_place_of_a_request() {
     hanging.abort();
 }
 
+#[tokio::test]
+async fn a_subscription_that_waits_for_a_child_needs_no_place_of_a_request_either() {
+    let options = ServeOptions {
+        max_in_flight: 1,
+        ..stateless(1, &["modern"])
+    };
+    let (_server, client) = start_with(options).await;
+    client.post_modern(&modern_tool(1, "die", json!({}))).await;
+    let call = |id: u32| {
+        let client = client.clone();
+        tokio::spawn(async move {
+            client
+                .post_modern(&modern_tool(id, "hang", json!({})))
+                .await
+        })
+    };
+    let hanging: Vec<_> = (0..20).map(call).collect(); // one of them takes the only place
+    let mut events = client
+        .stream_modern(&modern("mine", "subscriptions/listen", json!({})))
+        .await;
+    let first = events.next().await.unwrap();
+    assert_eq!(first["method"], "notifications/subscriptions/acknowledged");
+    hanging.iter().for_each(|hanging| hanging.abort());
+}
+
 /// A server over HTTP that acknowledges subscriptions, says this, and ends the stream or not.
 async fn acknowledging(says: fn(&Seen) -> String, ends: bool) -> Stage {
     Stage::open(move |seen| {

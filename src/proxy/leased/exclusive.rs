@@ -16,7 +16,7 @@ use crate::proxy::options::ServeOptions;
 use crate::proxy::peer::{LastStart, PeerSource, none_free};
 use crate::proxy::session::SessionTable;
 use crate::proxy::shared::{
-    ChildRouter, EraMemory, Handshaken, Hello, Refused, Request, SharedChild, Wanted,
+    ChildRouter, EraMemory, Handshaken, Hello, Refused, Request, SharedChild, Waiting, Wanted,
 };
 use crate::proxy::wire::{Code, Fault, RequestId};
 use crate::resilience::Deadline;
@@ -30,6 +30,7 @@ const MAX_TRIES: usize = 3;
 pub struct Exclusive {
     pool: Pool<Handshaken>,
     busy: Busy<SharedChild>,
+    waiting: Waiting,
     options: Live,
     guard: Arc<Guard>,
     /// What the child said of itself that was started last.
@@ -81,6 +82,7 @@ impl Exclusive {
         Ok(Self {
             pool,
             busy: Busy::new(),
+            waiting: Waiting::default(),
             options: live.clone(),
             guard: guard.clone(),
             hello,
@@ -101,7 +103,7 @@ impl Exclusive {
     ) -> Result<Call, Fault> {
         let mut died = 0;
         loop {
-            let child = self.take(deadline).await?;
+            let child = self.take(&flight, deadline).await?;
             // Before the write: dropped in the middle of it, the request still ends and lets go. A
             // child that was kept for it before goes.
             flight.hold(Box::new(self.busy.enter(&child)));
@@ -115,19 +117,21 @@ impl Exclusive {
         }
     }
 
-    async fn take(&self, deadline: Deadline) -> Result<Arc<SharedChild>, Fault> {
-        let patience = self
-            .options
-            .get()
-            .acquire_timeout
-            .min(deadline.left(Instant::now()));
+    /// A child for this request, unless it is cancelled before there is one.
+    async fn take(
+        &self,
+        flight: &Arc<Flight>,
+        deadline: Deadline,
+    ) -> Result<Arc<SharedChild>, Fault> {
         let lease = match self.pool.try_acquire() {
             Ok(lease) => lease,
-            Err(_) => self
-                .pool
-                .acquire_timeout(self.patience(patience))
-                .await
-                .map_err(none_free)?,
+            Err(_) => {
+                let patience = self.options.get().acquire_timeout;
+                let patience = patience.min(deadline.left(Instant::now()));
+                let lease = self.pool.acquire_timeout(self.patience(patience));
+                let lease = async { lease.await.map_err(none_free) };
+                self.waiting.wait(flight, lease).await?
+            }
         };
         let options = self.options.get();
         let child = Arc::new(SharedChild::new(lease, options.probe));
@@ -203,8 +207,9 @@ impl Exclusive {
         self.pool.retain(|_, of| of.age < age);
     }
 
-    /// Passes a cancellation on to the child that has the request.
+    /// Passes a cancellation on to the child that has the request, or will have it no more.
     pub fn cancel(&self, owner: Owner, request: &RequestId) {
+        self.waiting.cancel(owner, request);
         for child in self.children() {
             child.cancel(owner, request);
         }

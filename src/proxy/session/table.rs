@@ -86,9 +86,9 @@ impl SessionTable {
             let text = "the proxy is shutting down; try another one or later";
             return Err(Fault::new(Code::Closing, text));
         }
-        shard.insert(id, session.clone());
-        drop(shard);
+        // Before it can be found, and ended. Relaxed: see above.
         self.open.fetch_add(1, Ordering::Relaxed);
+        shard.insert(id, session.clone());
         Ok(session)
     }
 

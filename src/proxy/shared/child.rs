@@ -14,7 +14,6 @@ use crate::proxy::call::{Call, Flight, Owner, fail_all};
 use crate::proxy::guard::ping;
 use crate::proxy::options::ServeOptions;
 use crate::proxy::peer::PeerWriter;
-use crate::proxy::session::cancellation;
 use crate::proxy::wire::{Code, Envelope, Fault, RequestId, Splice, older_meta};
 use crate::resilience::{Deadline, HealthProbe, ProbeOptions, ProbeStep};
 use crate::transport::LineCounters;
@@ -217,14 +216,16 @@ impl SharedChild {
     fn give_up(&self, own: u64) {
         if let Some(flight) = self.router.flights.take(own) {
             let fault = Fault::new(Code::Cancelled, "its client went away");
-            self.end_one(own, &flight, "the client went away", fault);
+            self.router
+                .end_one(own, &flight, "the client went away", fault);
         }
     }
 
     /// Cancels the requests that this owner sent with this id.
     pub fn cancel(&self, owner: Owner, request: &RequestId) {
         for (own, flight) in self.router.flights.take_owned(owner, request) {
-            self.end_one(own, &flight, "cancelled by the client", cancelled());
+            self.router
+                .end_one(own, &flight, "cancelled by the client", cancelled());
         }
     }
 
@@ -236,17 +237,9 @@ impl SharedChild {
         }
         for (own, flight) in expired {
             let text = "the server did not answer in time; the request was cancelled";
-            self.end_one(own, &flight, "timed out", Fault::new(Code::TimedOut, text));
+            self.router
+                .end_one(own, &flight, "timed out", Fault::new(Code::TimedOut, text));
         }
-    }
-
-    /// Ends a request that was taken out, and says to the child why.
-    fn end_one(&self, own: u64, flight: &Flight, reason: &str, fault: Fault) {
-        self.router.stain();
-        self.writer
-            .try_write(cancellation(own.to_string().as_bytes(), reason));
-        flight.fail(fault);
-        self.router.freed.notify_one();
     }
 
     /// Asks a silent child for a sign of life. `true`: there was none, and it is given up now.

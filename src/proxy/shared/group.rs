@@ -172,9 +172,6 @@ impl Group {
                     },
                     true,
                 ),
-                None if flight.manner == Manner::Listening => {
-                    (self.ready_to_listen().await?, false)
-                }
                 None => (self.ready_for(&flight).await?, false),
             };
             let most = self.options.get().max_uses.filter(|_| !anyway);
@@ -224,7 +221,10 @@ impl Group {
     pub async fn hello(self: &Arc<Self>) -> Result<Arc<Hello>, Fault> {
         match self.known() {
             Some(hello) => Ok(hello),
-            None => Ok(self.ready().await?.child.hello().clone()),
+            None => {
+                let child = self.ready_slow(Self::pick_quietest).await?.child;
+                Ok(child.hello().clone())
+            }
         }
     }
 
@@ -238,41 +238,27 @@ impl Group {
         self.eras.get(Instant::now()) == Era::Legacy
     }
 
-    /// A child with room for this request, unless it is cancelled before there is one.
+    /// A child for this request, unless it is cancelled before there is one.
     pub(super) async fn ready_for(self: &Arc<Self>, flight: &Arc<Flight>) -> Result<Picked, Fault> {
-        match self.pick() {
-            Some(child) => Ok(child),
-            None => self.waiting.wait(flight, self.ready_slow()).await,
-        }
-    }
-
-    /// A child with room; waits for one if there is none.
-    async fn ready(self: &Arc<Self>) -> Result<Picked, Fault> {
-        if let Some(child) = self.pick() {
-            return Ok(child);
-        }
-        self.ready_slow().await
-    }
-
-    /// The child with the fewest subscriptions, whatever else it has to do, once one is there.
-    async fn ready_to_listen(self: &Arc<Self>) -> Result<Picked, Fault> {
-        let quietest = {
-            let children = self.children.lock();
-            let may = |child: &&Arc<SharedChild>| child.is_alive() && !child.is_worn();
-            let quietest = children.iter().filter(may);
-            quietest.min_by_key(|child| child.listening()).cloned()
+        let pick = match flight.manner {
+            Manner::Listening => Self::pick_quietest,
+            _ => Self::pick,
         };
-        match quietest {
-            Some(child) => Ok(Picked {
-                child,
-                anyway: false,
-            }),
-            None => self.ready().await,
+        match pick(self) {
+            Some(child) => Ok(child),
+            None => {
+                let ready = self.waiting.wait(flight, self.ready_slow(pick)).await;
+                // It may have been woken for a place that it does not take.
+                ready.inspect_err(|_| self.freed.notify_one())
+            }
         }
     }
 
     #[cold]
-    fn ready_slow(self: &Arc<Self>) -> impl Future<Output = Result<Picked, Fault>> + Send {
+    fn ready_slow(
+        self: &Arc<Self>,
+        pick: fn(&Arc<Self>) -> Option<Picked>,
+    ) -> impl Future<Output = Result<Picked, Fault>> + Send {
         let group = self.clone();
         async move {
             let begun = Instant::now();
@@ -281,7 +267,7 @@ impl Group {
             loop {
                 let mut freed = std::pin::pin!(group.freed.notified());
                 freed.as_mut().enable();
-                if let Some(child) = group.pick() {
+                if let Some(child) = pick(&group) {
                     return Ok(child);
                 }
                 if group.is_closed() {
@@ -326,12 +312,26 @@ impl Group {
         if child.as_ref().is_none_or(|child| child.load() >= CROWDED) {
             self.start_one();
         }
-        child
-            .map(|child| Picked {
-                child,
-                anyway: false,
-            })
-            .or_else(|| self.worn_one())
+        self.or_worn(child)
+    }
+
+    /// The child with the fewest subscriptions, whatever else it has to do.
+    fn pick_quietest(self: &Arc<Self>) -> Option<Picked> {
+        let quietest = {
+            let children = self.children.lock();
+            let may = |child: &&Arc<SharedChild>| child.is_alive() && !child.is_worn();
+            let quietest = children.iter().filter(may);
+            quietest.min_by_key(|child| child.listening()).cloned()
+        };
+        self.or_worn(quietest)
+    }
+
+    fn or_worn(&self, fresh: Option<Arc<SharedChild>>) -> Option<Picked> {
+        let picked = fresh.map(|child| Picked {
+            child,
+            anyway: false,
+        });
+        picked.or_else(|| self.worn_one())
     }
 
     fn least_busy(&self) -> Option<Arc<SharedChild>> {
@@ -404,7 +404,7 @@ impl Group {
     ///
     /// Why it could not be started.
     pub async fn warm(self: &Arc<Self>) -> Result<(), Fault> {
-        self.ready().await.map(drop)
+        self.hello().await.map(drop)
     }
 
     /// Passes a cancellation on to the child that has the request, or will have it no more.

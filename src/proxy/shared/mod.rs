@@ -30,3 +30,4 @@ pub use group::Group;
 pub use handshake::Handshaken;
 pub use hello::Hello;
 pub use router::ChildRouter;
+pub use waiting::Waiting;

@@ -217,10 +217,22 @@ impl ChildRouter {
     /// Ends a subscription that missed a change: when it is begun anew, all of it is told as changed.
     fn give_up(&self, own: u64) {
         if let Some(flight) = self.flights.take(own) {
-            self.write_cancelled(own, "not read in time");
             let text = "changes came faster than they were passed on; listen again";
-            flight.fail(Fault::new(Code::Busy, text));
+            self.end_one(
+                own,
+                &flight,
+                "not read in time",
+                Fault::new(Code::Busy, text),
+            );
         }
+    }
+
+    /// Ends a request that was taken out, and says to the child why.
+    pub fn end_one(&self, own: u64, flight: &Flight, reason: &str, fault: Fault) {
+        self.stain();
+        self.write_cancelled(own, reason);
+        flight.fail(fault);
+        self.freed.notify_one();
     }
 
     fn write_cancelled(&self, own: u64, reason: &str) {

@@ -139,12 +139,12 @@ impl Group {
             None
         } else {
             let relieved = self.relieve(&mut children);
-            children.push(child.clone());
+            // Limits that came while it started. Who brings others from now on finds it in service.
+            child.tune(&self.options.get());
+            children.push(child);
             relieved
         };
         drop(children);
-        // Limits that came while it started: whoever brings others finds it in service by now.
-        child.tune(&self.options.get());
         if let Some(relieved) = relieved {
             self.note_replaced(&relieved, Instant::now());
         }

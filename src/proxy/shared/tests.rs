@@ -15,6 +15,7 @@ use super::group::Group;
 use super::handshake::Handshaken;
 use super::hello::Hello;
 use super::router::ChildRouter;
+use super::waiting::Waiting;
 use super::wear::Wear;
 use crate::PoolOptions;
 use crate::proxy::call::{Call, Flight, Manner, Owner, Step};
@@ -148,6 +149,17 @@ async fn progress_reaches_its_request_under_the_clients_own_token() {
         step(&mut call).is_none(),
         "a token that the proxy did not make names nobody"
     );
+}
+
+#[tokio::test]
+async fn a_request_that_is_cancelled_as_a_child_comes_does_not_get_it() {
+    let (waiting, flight) = (Waiting::default(), flight("1", 1));
+    let ready = async {
+        waiting.cancel(Owner::Session(1), &RequestId::Integer(1));
+        Ok(())
+    };
+    let fault = waiting.wait(&flight, ready).await.unwrap_err();
+    assert_eq!(fault.code, Code::Cancelled);
 }
 
 /// A subscription, and the id that its child knows it by.

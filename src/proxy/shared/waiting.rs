@@ -8,7 +8,7 @@ use crate::proxy::call::{Call, Flight, Owner, Step};
 use crate::proxy::wire::{Fault, RequestId};
 use crate::sync::{Arc, Mutex};
 
-/// Those of one group.
+/// Those of one upstream.
 #[derive(Default)]
 pub struct Waiting(Mutex<Vec<Arc<Flight>>>);
 
@@ -33,12 +33,15 @@ impl Waiting {
         flight: &Arc<Flight>,
         ready: impl Future<Output = Result<T, Fault>>,
     ) -> Result<T, Fault> {
-        let _place = self.enter(flight);
+        let place = self.enter(flight);
         let mut call = Call::new(flight.clone());
         tokio::select! {
             biased; // what was cancelled gets no child
             Step::Fault(fault) = call.step() => Err(fault),
             ready = ready => {
+                if !place.leave() {
+                    return Err(cancelled()); // just now
+                }
                 call.release();
                 ready
             }
@@ -55,20 +58,26 @@ impl Waiting {
 
     /// Ends the requests that this owner sent with this id.
     pub fn cancel(&self, owner: Owner, request: &RequestId) {
-        let mine = |flight: &&Arc<Flight>| flight.is_of(owner, request);
-        let named: Vec<_> = self.0.lock().iter().filter(mine).cloned().collect();
+        let mine = |flight: &mut Arc<Flight>| flight.is_of(owner, request);
+        let named: Vec<_> = self.0.lock().extract_if(.., mine).collect();
         for flight in named {
             flight.fail(cancelled());
         }
     }
 }
 
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
+impl Place<'_> {
+    /// Gives it up; `false`: the request was cancelled before.
+    fn leave(&self) -> bool {
         let mut waiting = self.waiting.0.lock();
         let mine = |flight: &Arc<Flight>| Arc::ptr_eq(flight, self.flight);
-        if let Some(at) = waiting.iter().position(mine) {
-            drop(waiting.swap_remove(at)); // not the last: the place has another
-        }
+        let at = waiting.iter().position(mine);
+        at.map(|at| waiting.swap_remove(at)).is_some() // not the last: the place has another
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.leave();
     }
 }
