@@ -204,7 +204,7 @@ pub fn fault_of(error: &HttpError) -> Fault {
     };
     let fault = Fault::new(code, error.to_string());
     match (error, code) {
-        (HttpError::NoConnection(_), Code::NoChild) => fault.not_run(),
+        (HttpError::NoConnection(_) | HttpError::Dropped, Code::NoChild) => fault.not_run(),
         _ => fault,
     }
 }
