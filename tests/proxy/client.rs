@@ -297,8 +297,8 @@ impl Events {
 
     /// The next event as it was written, comments left out.
     pub async fn next_event(&mut self) -> Option<Event> {
-        // Comments keep a stream, not a test.
-        let until = tokio::time::Instant::now() + PATIENCE;
+        // Comments keep a stream, not a test. What gives up after many pauses may take as long as the longest of them.
+        let until = tokio::time::Instant::now() + 2 * PATIENCE;
         loop {
             if let Some(end) = self.buffer.find("\n\n") {
                 let text: String = self.buffer.drain(..end + 2).collect();
