@@ -97,6 +97,9 @@ async fn headers_and_body_have_to_agree() {
         .extra
         .push(("mcp-protocol-version", "2025-11-25".to_owned()));
     assert_eq!(code(&without_version.post(&good).await), (400, -32020));
+    let mut older = good.clone();
+    older["params"]["_meta"]["io.modelcontextprotocol/protocolVersion"] = json!("2025-11-25");
+    assert_eq!(code(&without_version.post(&older).await), (400, -32022));
     let mut named = modern_tool(1, "ech\u{f6}", json!({}));
     let mut wrapped = without("mcp-name");
     wrapped

@@ -8,7 +8,7 @@ use plunge::proxy::{Mode, ServeOptions, Server};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-use crate::client::{Client, Reply, modern_tool, request, tool};
+use crate::client::{Client, Reply, initialize, modern_tool, request, tool};
 use crate::fixture::{PATIENCE, eventually, start_with, stats};
 use crate::remote::{before, quick};
 use crate::upstream::{Act, Seen, Stage, usual};
@@ -145,6 +145,42 @@ async fn a_call_that_finds_an_upstream_restarting_waits_for_it() {
 }
 
 #[tokio::test]
+async fn a_session_that_is_to_begin_while_its_upstream_restarts_waits_for_it() {
+    let stage = Stage::open(|_| None).await;
+    let options = ServeOptions {
+        min_idle: 8,
+        ..quick(&stage, Mode::Session)
+    };
+    let (server, client) = start_with(options).await;
+    let begun = std::time::Instant::now();
+    while stats(server.admin_address()).await["pool"]["idle"] != 8 {
+        assert!(begun.elapsed() < PATIENCE, "all wait for a session");
+    }
+    // Past the time in which a connection that is dropped says that the server wants none.
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(2)).await;
+    tokio::time::resume();
+    let address = stage.address;
+    drop(stage);
+    let begun = tokio::spawn({
+        let client = client.clone();
+        async move { client.post(&initialize("2025-11-25")).await }
+    });
+    tried_again(&server, 1).await;
+    let _stage = Stage::open_at(address, |_| None).await;
+    let reply = begun.await.unwrap();
+    assert_eq!(reply.status, 200, "{reply:?}");
+}
+
+/// Waits until so many calls were.
+async fn tried_again(server: &Server, count: u64) {
+    let begun = std::time::Instant::now();
+    while stats(server.admin_address()).await["upstream"]["retried"].as_u64() < Some(count) {
+        assert!(begun.elapsed() < PATIENCE, "{count} are tried again");
+    }
+}
+
+#[tokio::test]
 async fn calls_within_sessions_fill_the_budget_of_retries_too() {
     let stage = Stage::open(|_| None).await;
     let (server, client) = before(&stage, Mode::Session).await;
@@ -162,10 +198,7 @@ async fn calls_within_sessions_fill_the_budget_of_retries_too() {
     for session in sessions {
         calls.spawn(async move { session.call(99, "any", json!({})).await });
     }
-    let begun = std::time::Instant::now();
-    while stats(server.admin_address()).await["upstream"]["retried"].as_u64() < Some(10) {
-        assert!(begun.elapsed() < PATIENCE, "each is tried again");
-    }
+    tried_again(&server, 10).await;
     let _stage = Stage::open_at(address, |_| None).await;
     for reply in calls.join_all().await {
         assert_eq!(reply.text(), "called");
@@ -304,26 +337,43 @@ async fn a_reply_that_never_ends_is_what_its_head_says() {
 }
 
 #[tokio::test]
+async fn what_an_upstream_took_is_not_waited_for_any_longer() {
+    let told = "notifications/initialized";
+    let stage = Stage::open(move |seen| (seen.asks() == told).then_some(Act::Endless(202))).await;
+    let options = ServeOptions {
+        request_timeout: Duration::from_secs(1),
+        ..quick(&stage, Mode::Session)
+    };
+    let (server, client) = start_with(options).await;
+    client.begin().await; // 202
+    no_connection_is_used(&server).await;
+}
+
+#[tokio::test]
 async fn a_session_that_turns_out_to_be_of_no_use_is_ended_at_the_upstream() {
-    // A server with a handshake that says by no answer that it knows nothing else.
-    let stage =
-        Stage::open(|seen| (seen.asks() == "server/discover").then(|| Act::status(500))).await;
-    let (_server, client) = before(&stage, Mode::Session).await;
-    let refused = client.post_modern(&modern_tool(1, "any", json!({}))).await;
-    assert!(refused.status.is_client_error() || refused.status.is_server_error());
-    let begun = stage.seen(|seen| seen.asks() == "initialize").len();
-    assert!(
-        begun > 0,
-        "clients without a handshake have no use for its session"
-    );
-    let ended = |seen: &Seen| seen.method == "DELETE";
-    eventually("its end", || stage.seen(ended).len() == begun).await;
-    assert!(
-        stage
-            .seen(ended)
-            .iter()
-            .all(|seen| seen.header("mcp-session-id").is_some())
-    );
+    // A server with a handshake; by the second of these it does not say that it knows nothing else.
+    for refusal in [400, 500] {
+        let stage = Stage::open(move |seen| {
+            (seen.asks() == "server/discover").then(|| Act::status(refusal))
+        })
+        .await;
+        let (_server, client) = before(&stage, Mode::Session).await;
+        let refused = client.post_modern(&modern_tool(1, "any", json!({}))).await;
+        assert!(refused.status.is_client_error() || refused.status.is_server_error());
+        let begun = stage.seen(|seen| seen.asks() == "initialize").len();
+        assert!(
+            begun > 0,
+            "clients without a handshake have no use for its session"
+        );
+        let ended = |seen: &Seen| seen.method == "DELETE";
+        eventually("its end", || stage.seen(ended).len() == begun).await;
+        assert!(
+            stage
+                .seen(ended)
+                .iter()
+                .all(|seen| seen.header("mcp-session-id").is_some())
+        );
+    }
 }
 
 #[tokio::test]

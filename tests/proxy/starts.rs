@@ -108,14 +108,3 @@ async fn a_list_of_tools_that_takes_long_does_not_keep_its_child_from_serving() 
     let reply = client.post_modern(&modern_tool(1, "any", json!({}))).await;
     assert_eq!(reply.status, 200, "{reply:?}");
 }
-
-#[tokio::test]
-async fn a_session_with_an_upstream_that_is_of_no_use_is_ended_there() {
-    let stage = Stage::open(|_| None).await;
-    let (_server, client) = start_with(http_options(stage.address, Mode::Session)).await;
-    let reply = client.post_modern(&modern_tool(1, "any", json!({}))).await;
-    assert_eq!(reply.json()["error"]["code"], -32022, "{reply:?}");
-    assert_eq!(stage.seen(|seen| seen.asks() == "initialize").len(), 1);
-    let ended = || stage.seen(|seen| seen.method == "DELETE").len();
-    eventually("it is ended", || ended() == 1).await;
-}

@@ -1,7 +1,8 @@
 //! Whether a server over HTTP is there that nobody asks: where each client, or each request, has a session of its own,
 //! none is there to be asked for a sign of life.
 //!
-//! Promise: that nobody takes a connection is known within an interval, and that somebody does again within a second.
+//! Promise: that nobody takes a connection is known within an interval, and that somebody does again soon after: the pause
+//! of the pool's dials is waited for.
 //! Cost: one connection an interval, unless there is one that nobody uses.
 
 use std::time::Duration;
@@ -40,7 +41,7 @@ impl Look {
         let mut pause = AGAIN;
         loop {
             sleep(pause).await;
-            let error = self.missed().await;
+            let error = self.refusal().await;
             pause = match error {
                 Some(_) => AGAIN,
                 None => options.get().probe.interval,
@@ -50,7 +51,7 @@ impl Look {
     }
 
     /// Why nobody takes a connection, if nobody does.
-    async fn missed(&self) -> Option<String> {
+    async fn refusal(&self) -> Option<String> {
         match self.source.client.reach().await {
             // That all are in use says that it is there.
             Err(HttpError::NoConnection(error)) => {

@@ -76,15 +76,27 @@ pub async fn begin(
             let text = "this session is initialized; send `initialize` without `Mcp-Session-Id` for a new one";
             return Err(Fault::new(Code::BadMessage, text));
         }
-        let id = RawId::new(raw_id);
-        let begun = state
-            .backend
-            .initialize(&state.sessions, id, exchange)
-            .await;
+        let begun = initialize(state, &RawId::new(raw_id), exchange).await;
         return begun.map(Begun::Initialized);
     }
     let begun = Underway::begin(state, raw_id, exchange).await;
     begun.map(Begun::Called)
+}
+
+/// Begins a session, as often as that is safe.
+async fn initialize(
+    state: &AppState,
+    id: &RawId,
+    exchange: &Exchange<'_>,
+) -> Result<Initialized, Fault> {
+    let (backend, mut retries) = (&state.backend, 0);
+    loop {
+        let begun = backend.initialize(&state.sessions, id.clone(), exchange);
+        match begun.await {
+            Err(fault) if backend.may_retry(exchange, &fault, retries) => retries += 1,
+            begun => return begun,
+        }
+    }
 }
 
 /// What the proxy itself says to a request of the revision without sessions.

@@ -62,10 +62,12 @@ impl Underway {
     pub async fn step(&mut self) -> Step {
         loop {
             match self.call.step().await {
-                Step::Fault(fault) if !self.is_told => match self.again(fault).await {
-                    Ok(call) => self.call = call,
-                    Err(fault) => return Step::Fault(fault),
-                },
+                Step::Fault(fault) if !self.is_told && !self.is_carried_on() => {
+                    match self.again(fault).await {
+                        Ok(call) => self.call = call,
+                        Err(fault) => return Step::Fault(fault),
+                    }
+                }
                 step => {
                     self.is_told = true;
                     return step;
@@ -89,6 +91,11 @@ impl Underway {
     /// What is left of it, once its client was told something.
     pub fn into_call(self) -> Call {
         self.call
+    }
+
+    /// A subscription is sent again behind its call, which ends where that is in vain.
+    fn is_carried_on(&self) -> bool {
+        self.manner == Manner::Listening
     }
 
     async fn again(&mut self, fault: Fault) -> Result<Call, Fault> {
@@ -131,3 +138,7 @@ async fn send(
         }
     }
 }
+
+#[cfg(test)]
+#[path = "underway_tests.rs"]
+mod tests;

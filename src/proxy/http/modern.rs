@@ -85,23 +85,22 @@ struct Carried<'a> {
 ///
 /// [`Code::BadParams`] where it does not, [`Code::UnsupportedVersion`] where it names another revision.
 pub fn check_meta(message: &Envelope<'_>) -> Result<(), Fault> {
-    match carried(message)?.version == MODERN {
-        true => Ok(()),
-        false => Err(unspoken("`params._meta`")),
-    }
+    check_version(&carried(message)?)
 }
 
 /// The same, with the headers held against it.
 ///
 /// # Errors
 ///
-/// [`Code::BadParams`], and [`Code::HeaderMismatch`] where a header is missing or says something else.
+/// As [`check_meta`], and [`Code::HeaderMismatch`] where a header is missing or says something else.
 pub fn check_modern(headers: &HeaderMap, message: &Envelope<'_>) -> Result<(), Fault> {
-    let Carried { version, named } = carried(message)?;
-    agree(headers, &VERSION, "the version in `params._meta`", &version)?;
+    let carried = carried(message)?;
+    let version = &carried.version;
+    agree(headers, &VERSION, "the version in `params._meta`", version)?;
+    check_version(&carried)?;
     let method = message.method().unwrap_or_default();
     agree(headers, &METHOD, "the method", method)?;
-    match named.and_then(text) {
+    match carried.named.and_then(text) {
         Some(name) => agree(headers, &NAME, "the name or URI in `params`", &name),
         None => Ok(()),
     }
@@ -117,6 +116,13 @@ pub fn mirrored(message: &Envelope<'_>) -> Vec<(HeaderName, HeaderValue)> {
         .into_iter()
         .filter_map(|(name, value)| Some((name, HeaderValue::from_str(&encode(&value?)).ok()?)));
     written.collect()
+}
+
+fn check_version(carried: &Carried<'_>) -> Result<(), Fault> {
+    match carried.version == MODERN {
+        true => Ok(()),
+        false => Err(unspoken("`params._meta`")),
+    }
 }
 
 fn carried<'a>(message: &Envelope<'a>) -> Result<Carried<'a>, Fault> {

@@ -86,7 +86,8 @@ pub async fn tell(core: &Arc<Core>, message: Outgoing) -> Result<(), Fault> {
     if !head.status.is_success() {
         return refused(core, None, &head, body).await;
     }
-    let _ = rest(body).await;
+    // It was taken, however long the rest of the reply takes.
+    core.spawn(async move { drop(rest(body).await) });
     match &message.what {
         What::Initialized => core.stand(),
         What::Cancelled(Some(id)) => core.give_up(id),
@@ -203,7 +204,7 @@ pub fn fault_of(error: &HttpError) -> Fault {
     };
     let fault = Fault::new(code, error.to_string());
     match (error, code) {
-        (HttpError::NoConnection(_), Code::NoChild) => fault.not_run(),
+        (HttpError::NoConnection(_) | HttpError::Dropped, Code::NoChild) => fault.not_run(),
         _ => fault,
     }
 }

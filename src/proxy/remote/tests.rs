@@ -7,6 +7,7 @@ use hyper::header::HeaderValue;
 use tokio::runtime::Handle;
 
 use super::RemoteSource;
+use super::ask::fault_of;
 use super::core::Core;
 use super::head::{Media, Names, media, of_get, of_post};
 use super::outgoing::{Outgoing, What};
@@ -15,6 +16,7 @@ use crate::proxy::http::ToolHeaders;
 use crate::proxy::options::{HttpUpstream, Mode, ServeOptions, Upstream};
 use crate::proxy::wire::{Code, RequestId};
 use crate::sync::Arc;
+use crate::transport::http::HttpError;
 
 fn outgoing(text: &str) -> Outgoing {
     Outgoing::read(
@@ -118,4 +120,10 @@ async fn nothing_begins_in_a_session_that_is_over() {
     let ping = outgoing(r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#);
     let begun = core.begin(RequestId::Integer(1), ping);
     assert_eq!(begun.unwrap_err().code, Code::ChildDied);
+}
+
+#[test]
+fn what_found_a_connection_closed_before_it_was_written_did_not_run() {
+    let fault = fault_of(&HttpError::Dropped);
+    assert_eq!((fault.code, fault.not_run), (Code::NoChild, true));
 }
