@@ -17,7 +17,9 @@ use crate::proxy::call::{Answer, Flight, Manner, fail_all};
 use crate::proxy::guard::is_pong;
 use crate::proxy::peer::{PeerSink, PeerWriter};
 use crate::proxy::session::{SessionTable, cancellation};
-use crate::proxy::wire::{self, Code, Envelope, Fault, Kind, RequestId, Splice, subscription};
+use crate::proxy::wire::{
+    self, Code, Envelope, EnvelopeError, Fault, Kind, RequestId, Splice, subscription,
+};
 use crate::resilience::Timeouts;
 use crate::transport::{Death, LineSink};
 
@@ -150,6 +152,16 @@ impl ChildRouter {
     fn on_answer(&self, line: Bytes, message: &Envelope<'_>, id: Option<&str>, is_result: bool) {
         let flight = id.and_then(own_id).and_then(|own| self.flights.take(own));
         let (Some(flight), Some(id)) = (flight, id) else {
+    /// A line that is no message: who waits for what it was meant to be waits no longer.
+    #[cold]
+    fn on_unread(&self, line: &[u8], error: &EnvelopeError) {
+        self.drop_line();
+        if let Some((id, fault)) = wire::broken_answer(line, error) {
+            self.stain();
+            self.on_fault(&id, fault);
+        }
+    }
+
             self.stain();
             self.drop_line();
             return;
@@ -336,11 +348,14 @@ impl LineSink for ChildRouter {
         // Relaxed: see `was_heard`.
         self.heard.store(true, Ordering::Relaxed);
         let copy = line.clone();
-        let Ok(message) = wire::parse(&copy) else {
-            return match wire::legible(&copy) {
-                Some(line) => self.on_line(line),
-                None => self.drop_line(),
-            };
+        let message = match wire::parse(&copy) {
+            Ok(message) => message,
+            Err(error) => {
+                return match wire::legible(&copy) {
+                    Some(line) => self.on_line(line),
+                    None => self.on_unread(&copy, &error),
+                };
+            }
         };
         match &message.kind {
             Kind::Response { id, .. } if is_pong(*id) => {}
