@@ -172,6 +172,18 @@ async fn an_answer_that_is_none_ends_its_request_at_once() {
 }
 
 #[tokio::test]
+async fn a_child_that_ends_at_its_start_is_told_of_and_nobody_is_to_send_anything_again() {
+    for mode in [Mode::Shared, Mode::Stateless, Mode::Exclusive] {
+        let program = Program::new("ends-at-start");
+        program.replace("#!/bin/sh\nread line; exit 3\n");
+        let started = plunge::proxy::Server::start(options(program.command(&[]), mode));
+        let error = started.await.err().unwrap().to_string();
+        assert!(error.contains("standard error"), "{error}");
+        assert!(!error.contains("request again"), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn a_program_that_is_missing_or_says_no_is_named_at_the_start() {
     let missing = plunge::transport::Command::new("no-such-program-anywhere");
     for mode in [Mode::Session, Mode::Shared] {

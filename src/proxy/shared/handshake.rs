@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout};
 use super::era::{Era, EraMemory, Wanted};
 use super::hello::Hello;
 use super::questions::{self, INITIALIZED, MAX_PAGES};
-use super::router::ChildRouter;
+use super::router::{ChildRouter, SEND_AGAIN};
 use super::wear::Wear;
 use crate::proxy::call::{Call, Flight, Owner, Step};
 use crate::proxy::options::{Mode, ServeOptions};
@@ -298,10 +298,22 @@ impl Start<'_> {
         self.peer.writer().write(question(id), patience).await?;
         let answer = match call.step().await {
             Step::Answer { message, .. } | Step::Related(message) => message,
-            Step::Fault(fault) => return Err(fault),
+            Step::Fault(fault) => return Err(self.told(fault)),
         };
         drop(asked);
         Ok(answer)
+    }
+
+    /// Nobody has sent a request yet whom a fault could tell to send it again.
+    fn told(&self, mut fault: Fault) -> Fault {
+        if let Some(what) = fault.message.strip_suffix(SEND_AGAIN) {
+            let remedy = match self.peer {
+                Peer::Child(_) => "; the log has its standard error; run its command by hand",
+                Peer::Remote(_) => "",
+            };
+            fault.message = format!("{what}{remedy}");
+        }
+        fault
     }
 
     /// The pool's own time-out is the one that counts.

@@ -23,6 +23,9 @@ use crate::proxy::wire::{
 use crate::resilience::Timeouts;
 use crate::transport::{Death, LineSink};
 
+/// What is left to whoever waits for an answer of a child that ended.
+pub const SEND_AGAIN: &str = "; send the request again";
+
 /// The routing of one child.
 pub struct ChildRouter {
     /// Its requests in flight.
@@ -149,9 +152,6 @@ impl ChildRouter {
         self.dropped.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn on_answer(&self, line: Bytes, message: &Envelope<'_>, id: Option<&str>, is_result: bool) {
-        let flight = id.and_then(own_id).and_then(|own| self.flights.take(own));
-        let (Some(flight), Some(id)) = (flight, id) else {
     /// A line that is no message: who waits for what it was meant to be waits no longer.
     #[cold]
     fn on_unread(&self, line: &[u8], error: &EnvelopeError) {
@@ -162,6 +162,9 @@ impl ChildRouter {
         }
     }
 
+    fn on_answer(&self, line: Bytes, message: &Envelope<'_>, id: Option<&str>, is_result: bool) {
+        let flight = id.and_then(own_id).and_then(|own| self.flights.take(own));
+        let (Some(flight), Some(id)) = (flight, id) else {
             self.stain();
             self.drop_line();
             return;
@@ -366,7 +369,7 @@ impl LineSink for ChildRouter {
     }
 
     fn on_death(&self, death: &Death) {
-        let text = format!("the server process is gone: {death}; send the request again");
+        let text = format!("the server process is gone: {death}{SEND_AGAIN}");
         self.end(Fault::new(Code::ChildDied, text));
     }
 }
@@ -396,7 +399,7 @@ impl PeerSink for ChildRouter {
     }
 
     fn on_lost(&self, reason: &str) -> bool {
-        let text = format!("{reason}; send the request again");
+        let text = format!("{reason}{SEND_AGAIN}");
         // Each request that is under way is told by the upstream itself that it was not looked at.
         self.flights.close(Fault::new(Code::ChildDied, text));
         self.freed.notify_waiters();
@@ -404,7 +407,7 @@ impl PeerSink for ChildRouter {
     }
 
     fn on_over(&self, reason: &str) {
-        let text = format!("{reason}; send the request again");
+        let text = format!("{reason}{SEND_AGAIN}");
         self.end(Fault::new(Code::ChildDied, text));
     }
 }
