@@ -285,6 +285,28 @@ fn bind(
     })
 }
 
+/// What to do where an address cannot be listened on that this flag names.
+fn remedy(flag: &str, source: &io::Error) -> String {
+    use rustix::io::Errno;
+    let key = flag.replace('-', ".");
+    let named = format!("with `--{flag}` or `{key}` in the file (port 0 picks a free one)");
+    match Errno::from_io_error(source) {
+        Some(Errno::ADDRINUSE) => {
+            format!("stop what listens there, or name another address {named}")
+        }
+        Some(Errno::ADDRNOTAVAIL) => format!(
+            "this machine has no such address: name one that it has, or 0.0.0.0 or [::] for all, {named}"
+        ),
+        Some(Errno::ACCESS) => format!(
+            "ports below 1024 need the capability CAP_NET_BIND_SERVICE: grant it, or name another address {named}"
+        ),
+        Some(Errno::MFILE | Errno::NFILE) => String::from(
+            "too many descriptors are open: raise their limit (`ulimit -n`, or `LimitNOFILE=` of systemd)",
+        ),
+        _ => format!("name another address {named}"),
+    }
+}
+
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -294,11 +316,8 @@ impl fmt::Display for StartError {
                 address,
                 source,
             } => {
-                let key = flag.replace('-', ".");
-                write!(
-                    f,
-                    "cannot listen on {address}: {source}; stop what listens there, or name another address with `--{flag}` or `{key}` in the file (port 0 picks a free one)"
-                )
+                let remedy = remedy(flag, source);
+                write!(f, "cannot listen on {address}: {source}; {remedy}")
             }
             Self::Pool(reason) => write!(f, "the pool refused its options: {reason}"),
             Self::Upstream(reason) => write!(f, "the upstream does not start: {reason}"),

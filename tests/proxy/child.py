@@ -66,6 +66,8 @@ def call(message_id, name, arguments, meta):
         for line in (b"plain words", b"\xff\xfe\x00", b"", b"{\"broken\":", b"[1,2]", b'{"jsonrpc":"2.0","id":424242,"result":{}}'):
             raw(line)
         text(message_id, "survived")
+    elif name == "broken":
+        raw(arguments["line"].replace("ID", json.dumps(message_id)).encode())
     elif name == "latin":
         raw(b'{"jsonrpc":"2.0","id":%s,"result":{"content":[{"type":"text","text":"caf\xe9"}]}}' % json.dumps(message_id).encode())
     elif name == "twice":

@@ -145,6 +145,45 @@ async fn noise_late_answers_and_second_answers_are_survived() {
 }
 
 #[tokio::test]
+async fn an_answer_that_is_none_ends_its_request_at_once() {
+    for mode in [Mode::Session, Mode::Shared, Mode::Exclusive, Mode::Oneshot] {
+        let (_server, client) = start(mode).await;
+        let session = match mode {
+            Mode::Oneshot => client,
+            _ => client.begin().await,
+        };
+        let broken = [
+            r#"{"jsonrpc":"2.0","id":ID}"#,
+            r#"{"jsonrpc":"2.0","id":ID,"result":{},"error":{"code":1,"message":"both"}}"#,
+            r#"{"id":ID,"result":{}}"#,
+            r#"{"jsonrpc":"2.0","id":ID,"result":{},"result":{}}"#,
+            r#"[{"jsonrpc":"2.0","id":ID,"result":{}}]"#,
+        ];
+        for (id, line) in (1..).zip(broken) {
+            let reply = session.call(id, "broken", json!({"line": line})).await;
+            let said = (reply.status.as_u16(), reply.kind());
+            let expected = (502, String::from("upstream_failed"));
+            assert_eq!(said, expected, "{mode:?}: {line}");
+            assert_eq!(reply.json()["id"], id);
+        }
+        let still = session.call(9, "echo", json!({"still": true})).await;
+        assert_eq!(still.text(), "{\"still\": true}");
+    }
+}
+
+#[tokio::test]
+async fn a_child_that_ends_at_its_start_is_told_of_and_nobody_is_to_send_anything_again() {
+    for mode in [Mode::Shared, Mode::Stateless, Mode::Exclusive] {
+        let program = Program::new("ends-at-start");
+        program.replace("#!/bin/sh\nread line; exit 3\n");
+        let started = plunge::proxy::Server::start(options(program.command(&[]), mode));
+        let error = started.await.err().unwrap().to_string();
+        assert!(error.contains("standard error"), "{error}");
+        assert!(!error.contains("request again"), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn a_program_that_is_missing_or_says_no_is_named_at_the_start() {
     let missing = plunge::transport::Command::new("no-such-program-anywhere");
     for mode in [Mode::Session, Mode::Shared] {

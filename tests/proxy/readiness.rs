@@ -118,6 +118,56 @@ async fn a_program_that_answers_once_and_is_gone_is_told_of() {
 }
 
 #[tokio::test]
+async fn children_that_die_before_anybody_used_them_are_told_of_until_one_lives() {
+    for mode in [Mode::Session, Mode::Oneshot] {
+        let program = Program::new("ready-stillborn");
+        program.replace("#!/bin/sh\nsleep 0.5; exit 3\n");
+        let (server, client) = start_with(options(program.command(&[]), mode)).await;
+        says(&server, 503).await;
+        let figures = stats(server.admin_address()).await;
+        let reason = figures["ready"].as_str().unwrap();
+        assert!(reason.contains("before anybody used it"), "{reason}");
+        // The next ones are starts that fail, so that the pool pauses longer before each.
+        let begun = Instant::now();
+        while stats(server.admin_address()).await["pool"]["connect_failures"].as_u64() < Some(2) {
+            assert!(begun.elapsed() < PATIENCE, "none is counted");
+            tokio::time::sleep(Duration::from_millis(10)).await; // between two looks
+        }
+        assert_eq!(stats(server.admin_address()).await["pool"]["opened"], 1);
+        assert_eq!(ready(&server).await, 503);
+        let living = format!("#!/bin/sh\nexec {} \"$@\"\n", python());
+        program.replace(&living);
+        says(&server, 200).await;
+        let client = match mode {
+            Mode::Session => client.begin().await,
+            _ => client,
+        };
+        assert_eq!(client.call(1, "echo", json!({})).await.status, 200);
+        // It ended after it served: no start failed.
+        if mode == Mode::Session {
+            assert_eq!(client.call(2, "die", json!({})).await.kind(), "child_died");
+        }
+        assert_eq!(ready(&server).await, 200);
+    }
+}
+
+#[tokio::test]
+async fn who_waits_has_a_child_at_once_though_the_one_before_died_unused() {
+    let program = Program::new("ready-hurried");
+    // It ends unless it is asked within a second, so none outlives the one before it.
+    program.replace(
+        "#!/bin/sh\n(sleep 1; kill $$) </dev/null >/dev/null 2>&1 &\nread line\necho '{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}'\n",
+    );
+    let (server, client) = start_with(options(program.command(&[]), Mode::Oneshot)).await;
+    says(&server, 503).await;
+    let begun = Instant::now();
+    // It may be given to somebody in its last moment.
+    while !client.call(1, "any", json!({})).await.json()["result"].is_object() {
+        assert!(begun.elapsed() < PATIENCE, "nobody is served");
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_failed_too_often_is_ready_after_its_pause_though_nobody_asks() {
     let options = ServeOptions {
         min_idle: 0,

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use plunge::proxy::{Mode, ServeOptions};
+use plunge::proxy::{Mode, ServeOptions, Server, StartError};
 use plunge::resilience::BreakerOptions;
 use plunge::transport::Command;
 use serde_json::json;
 
 use crate::client::{Client, Reply, initialize, modern, modern_tool};
-use crate::fixture::{eventually, http_options, options, script, start_with, stats};
+use crate::fixture::{http_options, options, script, start_with, stats};
 use crate::upstream::Stage;
 
 #[tokio::test]
@@ -107,4 +107,45 @@ async fn a_list_of_tools_that_takes_long_does_not_keep_its_child_from_serving() 
     let (_server, client) = start_with(options).await;
     let reply = client.post_modern(&modern_tool(1, "any", json!({}))).await;
     assert_eq!(reply.status, 200, "{reply:?}");
+}
+
+#[tokio::test]
+async fn an_address_that_cannot_be_listened_on_is_told_with_what_helps() {
+    let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let taken = taken.local_addr().unwrap();
+    // Set aside for documents: no machine has it.
+    let foreign = "192.0.2.1:0".parse().unwrap();
+    for (listen, expected, is_taken) in [
+        (taken, "stop what listens there", true),
+        (foreign, "this machine has no such address", false),
+    ] {
+        let options = ServeOptions {
+            listen,
+            ..options(script("plunge-test", &[]), Mode::Shared)
+        };
+        let error = Server::start(options).await.err().unwrap().to_string();
+        assert!(error.contains(expected), "{error}");
+        assert!(error.contains("`--listen`"), "{error}");
+        assert_eq!(error.contains("stop what listens"), is_taken, "{error}");
+    }
+    let said = |code| {
+        let (flag, address) = ("listen", taken);
+        let source = std::io::Error::from_raw_os_error(code);
+        let error = StartError::Listen {
+            flag,
+            address,
+            source,
+        };
+        error.to_string()
+    };
+    const ACCESS: i32 = 13;
+    for (code, expected) in [
+        (ACCESS, "CAP_NET_BIND_SERVICE"),
+        (24, "descriptors"),
+        (23, "descriptors"),
+    ] {
+        let said = said(code);
+        assert!(said.contains(expected), "{said}");
+        assert!(!said.contains("stop what listens"), "{said}");
+    }
 }

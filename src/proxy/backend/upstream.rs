@@ -205,7 +205,8 @@ impl Backend {
             beside.group.sweep(now);
         }
         match &self.way {
-            Way::Session(_) => {
+            Way::Session(nursery) => {
+                nursery.sweep();
                 for _ in 0..sessions.expire(now) {
                     self.guard.count_ejected();
                 }

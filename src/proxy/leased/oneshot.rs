@@ -73,6 +73,7 @@ impl Oneshot {
 
     /// Ends overdue requests.
     pub fn sweep(&self, now: Instant) {
+        self.nursery.sweep();
         for child in self.children() {
             child.expire(now);
         }

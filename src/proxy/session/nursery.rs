@@ -7,17 +7,21 @@ use crate::sync::Arc;
 use std::time::Duration;
 
 use super::OwnedChild;
+use super::newborn::Newborns;
 use super::pace::{MAX_STARTING, Pace};
 use crate::proxy::live::Live;
 use crate::proxy::options::ServeOptions;
 use crate::proxy::peer::{LastStart, Peer, PeerSource, none_free};
 use crate::proxy::wire::Fault;
-use crate::{BoxError, CloseReport, OptionsError, Pool, PoolConnection, PoolStats};
+use crate::{
+    BoxError, CloseReport, OptionsError, Pool, PoolConnection, PoolStats, PoolableResource,
+};
 
 /// The pool of children without a session.
 pub struct Nursery {
     pool: Pool<Peer>,
     last_start: Arc<LastStart>,
+    newborns: Arc<Newborns>,
     pace: Arc<Pace>,
     options: Live,
 }
@@ -31,15 +35,16 @@ impl Nursery {
     pub fn new(source: &PeerSource, live: &Live) -> Result<Self, BoxError> {
         let options = live.get();
         let (pace, last_start) = <(Arc<Pace>, Arc<LastStart>)>::default();
+        let newborns = Newborns::new(&last_start, live);
         let factory = {
-            let (source, pace, last_start) = (source.clone(), pace.clone(), last_start.clone());
+            let (source, pace, newborns) = (source.clone(), pace.clone(), newborns.clone());
             move || {
-                let (source, pace, last_start) = (source.clone(), pace.clone(), last_start.clone());
+                let (source, pace, newborns) = (source.clone(), pace.clone(), newborns.clone());
                 async move {
                     if source.starts_processes() {
                         pace.turn().await;
                     }
-                    last_start.of(source.open()).await
+                    newborns.start(&source, &pace).await
                 }
             }
         };
@@ -55,6 +60,7 @@ impl Nursery {
         Ok(Self {
             pool,
             last_start,
+            newborns,
             pace,
             options: live.clone(),
         })
@@ -130,11 +136,18 @@ impl Nursery {
     /// The reason why not.
     pub fn can_start(&self) -> Result<(), String> {
         let stats = self.pool.stats();
-        match stats.last_connect_error {
+        match self.last_start.why().or(stats.last_connect_error) {
             Some(error) if stats.idle == 0 && self.last_start.fails(&self.options.get()) => {
                 Err(error)
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Lets go of children that died before anybody used them: the pool starts others.
+    pub fn sweep(&self) {
+        if self.newborns.is_look_due() {
+            self.pool.retain(|child, _| child.is_healthy());
         }
     }
 

@@ -49,6 +49,17 @@ impl Pace {
         Waiting(self)
     }
 
+    /// Returns once somebody waits for a child.
+    pub async fn somebody_waits(&self) {
+        // In this order, as in `turn`.
+        let mut hurry = std::pin::pin!(self.hurry.notified());
+        hurry.as_mut().enable();
+        // Relaxed: see `turn`.
+        if self.waiting.load(Ordering::Relaxed) == 0 {
+            hurry.await;
+        }
+    }
+
     /// Waits for the turn of one start.
     ///
     /// # Cancel safety

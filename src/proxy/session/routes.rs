@@ -16,7 +16,7 @@ use super::questions::Questions;
 use crate::proxy::call::{Answer, Flight, fail_all};
 use crate::proxy::guard::is_pong;
 use crate::proxy::peer::PeerSink;
-use crate::proxy::wire::{self, Code, Envelope, Fault, Kind, RequestId};
+use crate::proxy::wire::{self, Code, Envelope, EnvelopeError, Fault, Kind, RequestId};
 use crate::resilience::{Deadline, Timeouts};
 use crate::transport::{Death, LineSink};
 
@@ -211,6 +211,15 @@ impl Routes {
         self.dropped.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// A line that is no message: who waits for what it was meant to be waits no longer.
+    #[cold]
+    fn on_unread(&self, line: &[u8], error: &EnvelopeError) {
+        self.drop_line();
+        if let Some((id, fault)) = wire::broken_answer(line, error) {
+            self.on_fault(&id, fault);
+        }
+    }
+
     fn on_answer(&self, line: Bytes, id: Option<RequestId>, is_result: bool) {
         let known = id.and_then(|id| self.remove(&id));
         match known {
@@ -374,11 +383,14 @@ impl LineSink for Routes {
         // Relaxed: see `was_heard`.
         self.heard.store(true, Ordering::Relaxed);
         let copy = line.clone();
-        let Ok(message) = wire::parse(&copy) else {
-            return match wire::legible(&copy) {
-                Some(line) => self.on_line(line),
-                None => self.drop_line(),
-            };
+        let message = match wire::parse(&copy) {
+            Ok(message) => message,
+            Err(error) => {
+                return match wire::legible(&copy) {
+                    Some(line) => self.on_line(line),
+                    None => self.on_unread(&copy, &error),
+                };
+            }
         };
         match &message.kind {
             Kind::Response { id, .. } if is_pong(*id) => {}

@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout};
 use super::era::{Era, EraMemory, Wanted};
 use super::hello::Hello;
 use super::questions::{self, INITIALIZED, MAX_PAGES};
-use super::router::ChildRouter;
+use super::router::{ChildRouter, SEND_AGAIN};
 use super::wear::Wear;
 use crate::proxy::call::{Call, Flight, Owner, Step};
 use crate::proxy::options::{Mode, ServeOptions};
@@ -281,7 +281,7 @@ impl Start<'_> {
         let initialized = Bytes::from_static(INITIALIZED);
         let patience = self.options.connect_timeout;
         let written = self.peer.writer().write(initialized, patience).await;
-        written.map_err(|fault| failed(fault.message))?;
+        written.map_err(|fault| failed(self.told(fault).message))?;
         Ok(hello)
     }
 
@@ -291,17 +291,36 @@ impl Start<'_> {
             .router
             .flights
             .insert_beyond(&flight, self.patient())
-            .map_err(|_| Fault::new(Code::ChildDied, "the server process ended at once"))?;
+            .map_err(|_| {
+                self.told(Fault::new(
+                    Code::ChildDied,
+                    "the server process ended at once",
+                ))
+            })?;
         let asked = Asked(self, id);
         let mut call = Call::new(flight);
         let patience = self.options.connect_timeout;
-        self.peer.writer().write(question(id), patience).await?;
+        let written = self.peer.writer().write(question(id), patience).await;
+        written.map_err(|fault| self.told(fault))?;
         let answer = match call.step().await {
             Step::Answer { message, .. } | Step::Related(message) => message,
-            Step::Fault(fault) => return Err(fault),
+            Step::Fault(fault) => return Err(self.told(fault)),
         };
         drop(asked);
         Ok(answer)
+    }
+
+    /// What helps where it ended: nobody has sent a request yet who could send it again.
+    fn told(&self, mut fault: Fault) -> Fault {
+        if fault.code == Code::ChildDied {
+            let what = fault.message.trim_end_matches(SEND_AGAIN);
+            let remedy = match self.peer {
+                Peer::Child(_) => "; the log has its standard error; run its command by hand",
+                Peer::Remote(_) => "",
+            };
+            fault.message = format!("{what}{remedy}");
+        }
+        fault
     }
 
     /// The pool's own time-out is the one that counts.

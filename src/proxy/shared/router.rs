@@ -17,9 +17,14 @@ use crate::proxy::call::{Answer, Flight, Manner, fail_all};
 use crate::proxy::guard::is_pong;
 use crate::proxy::peer::{PeerSink, PeerWriter};
 use crate::proxy::session::{SessionTable, cancellation};
-use crate::proxy::wire::{self, Code, Envelope, Fault, Kind, RequestId, Splice, subscription};
+use crate::proxy::wire::{
+    self, Code, Envelope, EnvelopeError, Fault, Kind, RequestId, Splice, subscription,
+};
 use crate::resilience::Timeouts;
 use crate::transport::{Death, LineSink};
+
+/// What is left to whoever waits for an answer of a child that ended.
+pub const SEND_AGAIN: &str = "; send the request again";
 
 /// The routing of one child.
 pub struct ChildRouter {
@@ -145,6 +150,16 @@ impl ChildRouter {
     fn drop_line(&self) {
         // Relaxed: a count for a page.
         self.dropped.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A line that is no message: who waits for what it was meant to be waits no longer.
+    #[cold]
+    fn on_unread(&self, line: &[u8], error: &EnvelopeError) {
+        self.drop_line();
+        if let Some((id, fault)) = wire::broken_answer(line, error) {
+            self.stain();
+            self.on_fault(&id, fault);
+        }
     }
 
     fn on_answer(&self, line: Bytes, message: &Envelope<'_>, id: Option<&str>, is_result: bool) {
@@ -348,11 +363,14 @@ impl LineSink for ChildRouter {
         // Relaxed: see `was_heard`.
         self.heard.store(true, Ordering::Relaxed);
         let copy = line.clone();
-        let Ok(message) = wire::parse(&copy) else {
-            return match wire::legible(&copy) {
-                Some(line) => self.on_line(line),
-                None => self.drop_line(),
-            };
+        let message = match wire::parse(&copy) {
+            Ok(message) => message,
+            Err(error) => {
+                return match wire::legible(&copy) {
+                    Some(line) => self.on_line(line),
+                    None => self.on_unread(&copy, &error),
+                };
+            }
         };
         match &message.kind {
             Kind::Response { id, .. } if is_pong(*id) => {}
@@ -363,7 +381,7 @@ impl LineSink for ChildRouter {
     }
 
     fn on_death(&self, death: &Death) {
-        let text = format!("the server process is gone: {death}; send the request again");
+        let text = format!("the server process is gone: {death}{SEND_AGAIN}");
         self.end(Fault::new(Code::ChildDied, text));
     }
 }
@@ -393,7 +411,7 @@ impl PeerSink for ChildRouter {
     }
 
     fn on_lost(&self, reason: &str) -> bool {
-        let text = format!("{reason}; send the request again");
+        let text = format!("{reason}{SEND_AGAIN}");
         // Each request that is under way is told by the upstream itself that it was not looked at.
         self.flights.close(Fault::new(Code::ChildDied, text));
         self.freed.notify_waiters();
@@ -401,7 +419,7 @@ impl PeerSink for ChildRouter {
     }
 
     fn on_over(&self, reason: &str) {
-        let text = format!("{reason}; send the request again");
+        let text = format!("{reason}{SEND_AGAIN}");
         self.end(Fault::new(Code::ChildDied, text));
     }
 }

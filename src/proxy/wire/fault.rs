@@ -61,7 +61,8 @@ pub enum Code {
     TimedOut,
     /// The upstream failed too often lately; nothing was tried.
     CircuitOpen,
-    /// The upstream over HTTP failed: a status of its own trouble, or no answer in its reply.
+    /// The upstream failed: over HTTP by a status of its own trouble, or no answer in its reply; a child by an
+    /// answer that cannot be read.
     UpstreamFailed,
     /// The upstream over HTTP refused the message; its status is passed on.
     UpstreamRefused,

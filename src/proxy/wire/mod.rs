@@ -1,5 +1,6 @@
 //! The JSON-RPC envelope: what the proxy reads of a message, and the few bytes it may replace.
 
+mod broken;
 mod complete;
 mod envelope;
 mod fault;
@@ -10,6 +11,7 @@ pub mod subscription;
 #[cfg(test)]
 mod tests;
 
+pub use broken::broken_answer;
 pub use complete::missing_members;
 pub use envelope::{
     Envelope, EnvelopeError, Kind, batch_items, is_batch, legible, parse, single_line,

@@ -182,3 +182,35 @@ fn a_fault_is_a_json_rpc_error_with_the_id_it_answers() {
     assert_eq!(json["error"]["data"]["kind"], "timed_out");
     assert_eq!(fault.code.status(), 504);
 }
+
+#[test]
+fn an_answer_that_is_none_names_its_request_where_nothing_else_can_be_meant() {
+    let meant_for = |line: &str| {
+        let error = parse(line.as_bytes()).err()?;
+        let (id, fault) = broken_answer(line.as_bytes(), &error)?;
+        assert_eq!(fault.code, Code::UpstreamFailed);
+        Some(id)
+    };
+    for line in [
+        r#"{"jsonrpc":"2.0","id":7}"#,
+        r#"{"jsonrpc":"2.0","id":7,"result":{},"error":null}"#,
+        r#"{"id":7,"result":{}}"#,
+        r#"{"jsonrpc":"2.0","id":7,"id":7,"result":{}}"#,
+        r#" [{"jsonrpc":"2.0","id":7,"error":{}}]"#,
+    ] {
+        assert_eq!(meant_for(line), Some(RequestId::Integer(7)), "{line}");
+    }
+    for line in [
+        r#"{"jsonrpc":"2.0","id":7,"result":{}}"#,
+        r#"{"id":7,"method":"ping"}"#,
+        r#"{"jsonrpc":"2.0","id":7,"method":"ping","result":{}}"#,
+        r#"{"jsonrpc":"2.0","id":7,"id":8,"result":{}}"#,
+        r#"{"jsonrpc":"2.0","id":null}"#,
+        r#"{"jsonrpc":"2.0","id":7,"result":{}"#,
+        r#"[{"id":7,"result":{}},{"id":8,"result":{}}]"#,
+        "[]",
+        "7",
+    ] {
+        assert_eq!(meant_for(line), None, "{line}");
+    }
+}
