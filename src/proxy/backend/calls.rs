@@ -95,7 +95,7 @@ impl Backend {
     ) -> Result<Call, Fault> {
         match (&self.way, &self.beside) {
             (Way::Oneshot(children), _) => {
-                children.call(flight, request.line.clone(), deadline).await
+                Box::pin(children.call(flight, request.line.clone(), deadline)).await
             }
             (Way::Exclusive(children), _) => children.call(flight, request, deadline).await,
             (Way::Shared(group), _) => group.call(flight, request, deadline).await,

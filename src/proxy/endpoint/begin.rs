@@ -76,7 +76,7 @@ pub async fn begin(
             let text = "this session is initialized; send `initialize` without `Mcp-Session-Id` for a new one";
             return Err(Fault::new(Code::BadMessage, text));
         }
-        let begun = initialize(state, &RawId::new(raw_id), exchange).await;
+        let begun = Box::pin(initialize(state, &RawId::new(raw_id), exchange)).await;
         return begun.map(Begun::Initialized);
     }
     let begun = Underway::begin(state, raw_id, exchange).await;
@@ -115,7 +115,7 @@ async fn begin_modern(
         let text = format!("`{method}` is not part of this revision");
         return Err(Fault::new(Code::NoSuchMethod, text));
     }
-    let hello = state.backend.modern_hello().await?;
+    let hello = Box::pin(state.backend.modern_hello()).await?;
     let Some(hello) = hello.filter(|hello| !hello.is_modern) else {
         return Ok(None);
     };

@@ -56,7 +56,7 @@ pub async fn post(
         return modern(state, headers, &body, accepts).await;
     }
     if wire::is_batch(&body) {
-        return batch(state, session, &body, accepts).await;
+        return Box::pin(batch(state, session, &body, accepts)).await;
     }
     one(state, session, &body, accepts).await
 }

@@ -71,10 +71,10 @@ async fn route(
             return Err(nothing_here(&paths.endpoint).into());
         }
         Spot::Stream if head.method == Method::GET => {
-            return old::open(state, &paths.posts, &head.headers).await;
+            return Box::pin(old::open(state, &paths.posts, &head.headers)).await;
         }
         Spot::Posts if head.method == Method::POST => {
-            return old::post(state, head.uri.query(), &head.headers, body).await;
+            return Box::pin(old::post(state, head.uri.query(), &head.headers, body)).await;
         }
         Spot::Stream | Spot::Posts => return Err(nothing_here(&paths.endpoint).into()),
     }

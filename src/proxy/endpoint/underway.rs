@@ -63,7 +63,7 @@ impl Underway {
         loop {
             match self.call.step().await {
                 Step::Fault(fault) if !self.is_told && !self.is_carried_on() => {
-                    match self.again(fault).await {
+                    match Box::pin(self.again(fault)).await {
                         Ok(call) => self.call = call,
                         Err(fault) => return Step::Fault(fault),
                     }

@@ -130,7 +130,7 @@ impl Exclusive {
                 let patience = patience.min(deadline.left(Instant::now()));
                 let lease = self.pool.acquire_timeout(self.patience(patience));
                 let lease = async { lease.await.map_err(none_free) };
-                self.waiting.wait(flight, lease).await?
+                Box::pin(self.waiting.wait(flight, lease)).await?
             }
         };
         let options = self.options.get();

@@ -54,7 +54,7 @@ async fn write_line(writer: &LineWriter, line: Bytes, patience: Duration) -> Res
         Err(WriteError::Full) => {}
         Err(error) => return Err(write_fault(error)),
     }
-    match tokio::time::timeout(patience, writer.write(line)).await {
+    match Box::pin(tokio::time::timeout(patience, writer.write(line))).await {
         Ok(written) => written.map_err(write_fault),
         Err(_) => Err(Fault::new(
             Code::TimedOut,

@@ -125,7 +125,7 @@ impl RemoteWriter {
         let Some(message) = self.ready(line)? else {
             return Ok(());
         };
-        match timeout(patience, ask::tell(&self.core, message)).await {
+        match Box::pin(timeout(patience, ask::tell(&self.core, message))).await {
             Ok(told) => told,
             Err(_) => {
                 let text = "the upstream did not take the message in time";

@@ -145,7 +145,7 @@ impl Group {
         deadline: Deadline,
     ) -> Result<Call, Fault> {
         if flight.manner == Manner::Listening {
-            return subscribe(self, flight, request.line.clone()).await;
+            return Box::pin(subscribe(self, flight, request.line.clone())).await;
         }
         self.call_child(flight, request, deadline).await
     }
@@ -247,7 +247,7 @@ impl Group {
         match pick(self) {
             Some(child) => Ok(child),
             None => {
-                let ready = self.waiting.wait(flight, self.ready_slow(pick)).await;
+                let ready = Box::pin(self.waiting.wait(flight, self.ready_slow(pick))).await;
                 // It may have been woken for a place that it does not take.
                 ready.inspect_err(|_| self.freed.notify_one())
             }
