@@ -13,6 +13,8 @@ use crate::proxy::session::EventId;
 use crate::proxy::wire::{Code, Fault};
 
 pub(super) const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+/// What nearly every client sends as `Accept`; it is known without being taken apart.
+const USUAL_ACCEPT: &str = "application/json, text/event-stream";
 /// The header that carries the session id.
 pub const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 
@@ -78,6 +80,15 @@ pub struct Accepts {
 
 /// Reads `Accept`. A client that sends none, or only wildcards, gets JSON: it did not ask for a stream.
 pub fn accepts(headers: &HeaderMap) -> Accepts {
+    if headers
+        .get(ACCEPT)
+        .is_some_and(|value| value == USUAL_ACCEPT)
+    {
+        return Accepts {
+            json: true,
+            stream: true,
+        };
+    }
     let mut found = Accepts {
         json: !headers.contains_key(ACCEPT),
         stream: false,
