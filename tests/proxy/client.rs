@@ -178,10 +178,20 @@ impl Client {
         self.post(&tool(id, name, arguments)).await
     }
 
+    /// Sends it, and goes on meanwhile.
+    pub fn start(&self, message: Value) -> JoinHandle<Reply> {
+        let client = self.clone();
+        tokio::spawn(async move { client.post(&message).await })
+    }
+
+    /// The same in the revision without sessions.
+    pub fn start_modern(&self, message: Value) -> JoinHandle<Reply> {
+        self.headed(&message).start(message)
+    }
+
     /// A call that its child never answers.
     pub fn hang(&self, id: u32) -> JoinHandle<Reply> {
-        let client = self.clone();
-        tokio::spawn(async move { client.call(id, "hang", json!({})).await })
+        self.start(tool(id, "hang", json!({})))
     }
 
     /// Takes a request back.

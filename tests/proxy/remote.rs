@@ -8,6 +8,7 @@ use plunge::proxy::{Mode, ServeOptions, Server, Upstream};
 use serde_json::json;
 
 use crate::client::{Client, modern, modern_tool, request, tool};
+use crate::connections::silent;
 use crate::fixture::{eventually, http_options, start_with};
 use crate::upstream::{Act, Seen, Stage, message};
 
@@ -187,8 +188,7 @@ async fn refusals_of_the_upstream_go_on_with_their_status_and_its_trouble_is_502
 async fn clients_without_sessions_reach_an_upstream_without_them_with_the_heads_that_it_asks_for() {
     let stage = Stage::open(|seen| {
         Some(match seen.asks() {
-            "server/discover" => Act::json(seen.result(json!({"resultType": "complete",
-                "supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}}))),
+            "server/discover" => seen.discovered(json!({"tools": {}})),
             "tools/call" => Act::json(seen.result(json!({"resultType": "complete",
                 "content": [{"type": "text", "text": "called"}]}))),
             _ => return None,
@@ -224,8 +224,7 @@ async fn clients_without_sessions_reach_an_upstream_without_them_with_the_heads_
 async fn an_error_is_an_event_for_a_client_that_takes_nothing_else() {
     let stage = Stage::open(|seen| {
         Some(match seen.asks() {
-            "server/discover" => Act::json(seen.result(json!({"resultType": "complete",
-                "supportedVersions": ["2026-07-28"], "capabilities": {}}))),
+            "server/discover" => seen.discovered(json!({})),
             "tools/call" => Act::json(json!({"jsonrpc": "2.0", "id": seen.body["id"],
                 "error": {"code": -32000, "message": "not today"}})),
             _ => return None,
@@ -244,8 +243,7 @@ async fn an_error_is_an_event_for_a_client_that_takes_nothing_else() {
 async fn heads_of_arguments_go_on_as_they_came_where_the_tool_is_not_known() {
     let stage = Stage::open(|seen| {
         Some(match seen.asks() {
-            "server/discover" => Act::json(seen.result(json!({"resultType": "complete",
-                "supportedVersions": ["2026-07-28"], "capabilities": {}}))),
+            "server/discover" => seen.discovered(json!({})),
             "tools/call" => {
                 Act::json(seen.result(json!({"resultType": "complete", "content": []})))
             }
@@ -318,21 +316,7 @@ async fn a_batch_is_answered_though_a_notification_in_it_was_refused() {
 
 #[tokio::test]
 async fn subscriptions_have_a_bound_and_leave_calls_their_connections() {
-    let stage = Stage::open(|seen| {
-        Some(match seen.asks() {
-            "server/discover" => Act::json(seen.result(json!({"resultType": "complete",
-                "supportedVersions": ["2026-07-28"], "capabilities": {}}))),
-            "subscriptions/listen" => {
-                let tag = json!({"io.modelcontextprotocol/subscriptionId": seen.body["id"]});
-                let acknowledged = "notifications/subscriptions/acknowledged";
-                let params = json!({"_meta": tag, "notifications": {}});
-                let told = json!({"jsonrpc": "2.0", "method": acknowledged, "params": params});
-                Act::Stream(message(&told), false)
-            }
-            _ => return None,
-        })
-    })
-    .await;
+    let stage = silent().await;
     let options = ServeOptions {
         max_connections: Some(1024), // two subscriptions for each
         max_in_flight: 1,

@@ -33,17 +33,25 @@ async fn an_upstream_that_is_down_is_a_typed_refusal_until_it_is_up() {
     drop(stage);
 }
 
-#[tokio::test]
-async fn an_upstream_that_says_nothing_keeps_no_connection_of_a_call_that_timed_out() {
+/// A session with an upstream that never answers a call or takes it back; so many calls of it time out soon.
+async fn with_one_that_hangs(calls: usize) -> (Stage, Server, Client) {
     let stage = Stage::open(|seen| {
         let hangs = matches!(seen.asks(), "tools/call" | "notifications/cancelled");
         hangs.then_some(Act::Silence)
     })
     .await;
-    let mut options = quick(&stage, Mode::Session);
-    options.response_timeout = Duration::from_millis(100);
+    let options = ServeOptions {
+        response_timeout: Duration::from_millis(100),
+        max_in_flight: calls,
+        ..quick(&stage, Mode::Session)
+    };
     let (server, client) = start_with(options).await;
-    let session = client.begin().await;
+    (stage, server, client.begin().await)
+}
+
+#[tokio::test]
+async fn an_upstream_that_says_nothing_keeps_no_connection_of_a_call_that_timed_out() {
+    let (stage, server, session) = with_one_that_hangs(1).await;
     for id in 0..2 {
         let reply = session.call(id, "any", json!({})).await;
         assert_eq!(reply.kind(), "timed_out");
@@ -66,24 +74,11 @@ async fn no_connection_is_used(server: &Server) {
 #[tokio::test]
 async fn more_cancellations_than_an_upstream_is_told_of_give_their_connections_back() {
     // Of 256 at a time.
-    const CALLS: u32 = 300;
-    let stage = Stage::open(|seen| {
-        let hangs = matches!(seen.asks(), "tools/call" | "notifications/cancelled");
-        hangs.then_some(Act::Silence)
-    })
-    .await;
-    let mut options = quick(&stage, Mode::Session);
-    options.response_timeout = Duration::from_millis(100);
-    options.max_in_flight = CALLS as usize;
-    let (server, client) = start_with(options).await;
-    let session = client.begin().await;
-    let mut calls = tokio::task::JoinSet::new();
-    for id in 0..CALLS {
-        let session = session.clone();
-        calls.spawn(async move { session.call(id, "any", json!({})).await });
-    }
-    for reply in calls.join_all().await {
-        assert_eq!(reply.kind(), "timed_out");
+    const CALLS: usize = 300;
+    let (_stage, server, session) = with_one_that_hangs(CALLS).await;
+    let calls = (0..CALLS).map(|id| session.start(tool(id, "any", json!({}))));
+    for call in calls.collect::<Vec<_>>() {
+        assert_eq!(call.await.unwrap().kind(), "timed_out");
     }
     no_connection_is_used(&server).await;
 }
@@ -132,10 +127,7 @@ async fn a_call_that_finds_an_upstream_restarting_waits_for_it() {
         assert_eq!(client.call(1, "any", json!({})).await.text(), "called");
         let address = stage.address;
         drop(stage);
-        let call = tokio::spawn({
-            let client = client.clone();
-            async move { client.call(2, "any", json!({})).await }
-        });
+        let call = client.start(tool(2, "any", json!({})));
         // It was refused a connection at least once.
         let figures = async || stats(server.admin_address()).await;
         while figures().await["connections_upstream"]["connect_failures"] == 0 {}
@@ -162,10 +154,7 @@ async fn a_session_that_is_to_begin_while_its_upstream_restarts_waits_for_it() {
     tokio::time::resume();
     let address = stage.address;
     drop(stage);
-    let begun = tokio::spawn({
-        let client = client.clone();
-        async move { client.post(&initialize("2025-11-25")).await }
-    });
+    let begun = client.start(initialize("2025-11-25"));
     tried_again(&server, 1).await;
     let _stage = Stage::open_at(address, |_| None).await;
     let reply = begun.await.unwrap();
@@ -302,10 +291,7 @@ async fn sessions_that_an_upstream_forgot_under_long_calls_keep_no_new_one_away(
     let (_server, client) = start_with(options).await;
     let mut held = Vec::new();
     for nth in 1..=3 {
-        let holder = client.clone();
-        held.push(tokio::spawn(async move {
-            holder.call(1, "hold", json!({})).await
-        }));
+        held.push(client.start(tool(1, "hold", json!({}))));
         let holds = |seen: &Seen| seen.body["params"]["name"] == "hold";
         eventually("it is under way", || stage.seen(holds).len() == nth).await;
         assert_eq!(client.call(2, "forget", json!({})).await.text(), "called");

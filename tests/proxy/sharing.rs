@@ -218,10 +218,7 @@ async fn a_full_child_makes_requests_wait_and_then_come_back_later() {
         (503, "busy")
     );
     assert_eq!(refused.headers["retry-after"], "1");
-    let waiting = tokio::spawn({
-        let client = client.clone();
-        async move { client.call(3, "echo", json!({})).await }
-    });
+    let waiting = client.start(tool(3, "echo", json!({})));
     session.cancel(1).await;
     hanging.await.unwrap();
     assert_eq!(waiting.await.unwrap().status, 200);
