@@ -17,9 +17,7 @@ use crate::proxy::call::{Answer, Flight, Manner, fail_all};
 use crate::proxy::guard::is_pong;
 use crate::proxy::peer::{PeerSink, PeerWriter};
 use crate::proxy::session::{SessionTable, cancellation};
-use crate::proxy::wire::{
-    self, Code, Envelope, EnvelopeError, Fault, Kind, RequestId, Splice, subscription,
-};
+use crate::proxy::wire::{self, Code, Envelope, Fault, Kind, RequestId, Splice, subscription};
 use crate::resilience::Timeouts;
 use crate::transport::{Death, LineSink};
 
@@ -154,11 +152,20 @@ impl ChildRouter {
 
     /// A line that is no message: who waits for what it was meant to be waits no longer.
     #[cold]
-    fn on_unread(&self, line: &[u8], error: &EnvelopeError) {
+    fn on_unread(&self, unanswered: Option<(RequestId, Fault)>) {
         self.drop_line();
-        if let Some((id, fault)) = wire::broken_answer(line, error) {
+        if let Some((id, fault)) = unanswered {
             self.stain();
             self.on_fault(&id, fault);
+        }
+    }
+
+    fn on_message(&self, line: Bytes, message: &Envelope<'_>) {
+        match &message.kind {
+            Kind::Response { id, .. } if is_pong(*id) => {}
+            Kind::Response { id, is_result } => self.on_answer(line, message, *id, *is_result),
+            Kind::Notification { method } => self.on_notification(line, message, method),
+            Kind::Request { id, method } => self.on_request(id, method),
         }
     }
 
@@ -362,22 +369,11 @@ impl LineSink for ChildRouter {
     fn on_line(&self, line: Bytes) {
         // Relaxed: see `was_heard`.
         self.heard.store(true, Ordering::Relaxed);
-        let copy = line.clone();
-        let message = match wire::parse(&copy) {
-            Ok(message) => message,
-            Err(error) => {
-                return match wire::legible(&copy) {
-                    Some(line) => self.on_line(line),
-                    None => self.on_unread(&copy, &error),
-                };
-            }
-        };
-        match &message.kind {
-            Kind::Response { id, .. } if is_pong(*id) => {}
-            Kind::Response { id, is_result } => self.on_answer(line, &message, *id, *is_result),
-            Kind::Notification { method } => self.on_notification(line, &message, method),
-            Kind::Request { id, method } => self.on_request(id, method),
-        }
+        wire::hear(
+            line,
+            |line, message| self.on_message(line, message),
+            |unanswered| self.on_unread(unanswered),
+        );
     }
 
     fn on_death(&self, death: &Death) {

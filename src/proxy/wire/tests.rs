@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::broken::broken_answer;
 use super::*;
 
 fn refused(text: &str) -> &'static str {
