@@ -240,6 +240,29 @@ async fn old_connections_that_break_off_cost_no_more_second_tries_than_the_budge
 }
 
 #[tokio::test]
+async fn what_is_sent_again_brings_no_retries_of_its_own() {
+    const ROUNDS: u64 = 5;
+    const CALLS: u64 = 100;
+    let stage = Stage::open(|seen| (seen.asks() == "tools/list").then_some(Act::Drop)).await;
+    let mut options = quick(&stage, Mode::Shared);
+    // The circuit stays closed.
+    (options.breaker.failures, options.breaker.least_calls) = (u32::MAX, u32::MAX);
+    let (server, client) = start_with(options).await;
+    let begun = std::time::Instant::now();
+    for _ in 0..ROUNDS {
+        let calls = (0..CALLS).map(|id| client.start(request(id, "tools/list", json!({}))));
+        for call in calls.collect::<Vec<_>>() {
+            assert_eq!(call.await.unwrap().kind(), "child_died");
+        }
+    }
+    let figures = stats(server.admin_address()).await;
+    let retried = figures["upstream"]["retried"].as_u64().unwrap();
+    // A fifth of the calls, and five a second, those of the second before them included.
+    let most = ROUNDS * CALLS / 5 + 5 * (begun.elapsed().as_secs() + 2);
+    assert!((1..=most).contains(&retried), "{retried} of {most}");
+}
+
+#[tokio::test]
 async fn a_session_that_the_upstream_forgot_under_many_calls_costs_none_of_them() {
     let learns = Arc::new(Semaphore::new(0));
     let called = |seen: &Seen| seen.asks() == "tools/call";
