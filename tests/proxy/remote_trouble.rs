@@ -386,6 +386,57 @@ async fn a_session_that_turns_out_to_be_of_no_use_is_ended_at_the_upstream() {
 }
 
 #[tokio::test]
+async fn a_shutdown_waits_until_the_upstream_heard_of_the_end_of_every_session() {
+    let told = "notifications/initialized";
+    let gate = Arc::new(Semaphore::new(0));
+    let stage = Stage::open({
+        let gate = gate.clone();
+        move |seen| {
+            let answer = closing(usual(seen));
+            Some(match (seen.method.as_str(), seen.asks()) {
+                ("DELETE", _) => Act::After(gate.clone(), answer.into()),
+                (_, "server/discover") => closing(Act::status(500)),
+                // One for clients without sessions is begun, and no more than that.
+                (_, asks) if asks == told && seen.header("mcp-session-id") == Some("s-1") => {
+                    Act::Silence
+                }
+                _ => answer,
+            })
+        }
+    })
+    .await;
+    for has_client in [true, false] {
+        stage.forget();
+        let (server, client) = before(&stage, Mode::Session).await;
+        let waits = client.start_modern(modern_tool(1, "any", json!({})));
+        let begun = |seen: &Seen| seen.asks() == told;
+        eventually("its session", || stage.seen(begun).len() == 1).await;
+        waits.abort();
+        if has_client {
+            client.begin().await;
+        }
+        let shutdown = tokio::spawn(server.shutdown(PATIENCE));
+        let sessions = 1 + usize::from(has_client);
+        let ended = |seen: &Seen| seen.method == "DELETE";
+        eventually("their end", || stage.seen(ended).len() == sessions).await;
+        assert!(!shutdown.is_finished(), "it is not answered yet");
+        gate.add_permits(sessions);
+        assert!(shutdown.await.unwrap().pool.is_clean());
+    }
+}
+
+/// The same answer, and the end of the connection: the next message needs another one.
+fn closing(act: Act) -> Act {
+    match act {
+        Act::Say(status, head, body) => {
+            let head = format!("{head}\r\nconnection: close");
+            Act::Say(status, head.leak(), body)
+        }
+        act => act,
+    }
+}
+
+#[tokio::test]
 async fn a_question_that_is_never_answered_keeps_no_connection_for_ever() {
     let stage =
         Stage::open(|seen| (seen.asks() == "server/discover").then_some(Act::Silence)).await;
