@@ -157,7 +157,7 @@ async fn a_subscription_that_its_server_cancels_ends_in_order() {
         matches!(step(&mut call), Some(Step::Answer { message, is_result: true }) if message.starts_with(b"{") && String::from_utf8_lossy(&message).contains("\"id\":\"mine\""))
     );
     assert!(step(&mut other).is_none(), "no client asked for that");
-    assert_eq!((router.flights.listening(), router.dropped()), (0, 2));
+    assert_eq!((router.flights.listening(), router.heard.dropped()), (0, 2));
 }
 
 #[tokio::test]
@@ -172,7 +172,7 @@ async fn a_log_line_goes_on_only_while_one_request_is_in_flight() {
     let (_, mut second) = fly(&router, "1", 2);
     router.on_line(line);
     assert!(step(&mut first).is_none() && step(&mut second).is_none());
-    assert_eq!(router.dropped(), 1);
+    assert_eq!(router.heard.dropped(), 1);
 }
 
 #[tokio::test]

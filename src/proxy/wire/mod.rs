@@ -4,7 +4,6 @@ mod broken;
 mod complete;
 mod envelope;
 mod fault;
-mod heard;
 mod id;
 mod params;
 mod splice;
@@ -12,10 +11,12 @@ pub mod subscription;
 #[cfg(test)]
 mod tests;
 
+pub use broken::broken_answer;
 pub use complete::missing_members;
-pub use envelope::{Envelope, EnvelopeError, Kind, batch_items, is_batch, parse, single_line};
+pub use envelope::{
+    Envelope, EnvelopeError, Kind, batch_items, is_batch, legible, parse, single_line,
+};
 pub use fault::{Code, Fault, GATEKEEPERS};
-pub use heard::hear;
 pub use id::{RawId, RequestId};
 pub use params::{
     cancelled_request, is_repeatable, older_meta, progress_of, progress_token, resource_uri,

@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 
-use super::broken::broken_answer;
 use super::*;
 
 fn refused(text: &str) -> &'static str {
