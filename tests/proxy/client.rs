@@ -51,6 +51,12 @@ impl Reply {
             .unwrap_or_else(|| panic!("no kind: {self:?}"))
             .to_owned()
     }
+
+    /// Whether there is no room for it now, and may be in a second.
+    pub fn is_busy(&self) -> bool {
+        let later = self.headers.get("retry-after");
+        self.status == 503 && self.kind() == "busy" && later.is_some_and(|seconds| seconds == "1")
+    }
 }
 
 pub fn text_of(message: &Value) -> String {
