@@ -192,15 +192,23 @@ async fn refusals_of_the_upstream_go_on_with_their_status_and_its_trouble_is_502
     assert_eq!(call("any").await.text(), "called");
 }
 
-#[tokio::test]
-async fn clients_without_sessions_reach_an_upstream_without_them_with_the_heads_that_it_asks_for() {
-    let stage = Stage::open(|seen| {
+/// A server of the revision without sessions, which answers calls so.
+async fn without_sessions(answer: fn(&Seen) -> Value) -> Stage {
+    Stage::open(move |seen| {
         Some(match seen.asks() {
             "server/discover" => seen.discovered(json!({"tools": {}})),
-            "tools/call" => Act::json(seen.result(json!({"resultType": "complete",
-                "content": [{"type": "text", "text": "called"}]}))),
+            "tools/call" => Act::json(answer(seen)),
             _ => return None,
         })
+    })
+    .await
+}
+
+#[tokio::test]
+async fn clients_without_sessions_reach_an_upstream_without_them_with_the_heads_that_it_asks_for() {
+    let stage = without_sessions(|seen| {
+        let text = json!([{"type": "text", "text": "called"}]);
+        seen.result(json!({"resultType": "complete", "content": text}))
     })
     .await;
     for mode in [Mode::Session, Mode::Stateless] {
@@ -230,13 +238,9 @@ async fn clients_without_sessions_reach_an_upstream_without_them_with_the_heads_
 
 #[tokio::test]
 async fn an_error_is_an_event_for_a_client_that_takes_nothing_else() {
-    let stage = Stage::open(|seen| {
-        Some(match seen.asks() {
-            "server/discover" => seen.discovered(json!({})),
-            "tools/call" => Act::json(json!({"jsonrpc": "2.0", "id": seen.body["id"],
-                "error": {"code": -32000, "message": "not today"}})),
-            _ => return None,
-        })
+    let stage = without_sessions(|seen| {
+        let error = json!({"code": -32000, "message": "not today"});
+        json!({"jsonrpc": "2.0", "id": seen.body["id"], "error": error})
     })
     .await;
     let (_server, mut client) = before(&stage, Mode::Stateless).await;
@@ -249,16 +253,9 @@ async fn an_error_is_an_event_for_a_client_that_takes_nothing_else() {
 
 #[tokio::test]
 async fn heads_of_arguments_go_on_as_they_came_where_the_tool_is_not_known() {
-    let stage = Stage::open(|seen| {
-        Some(match seen.asks() {
-            "server/discover" => seen.discovered(json!({})),
-            "tools/call" => {
-                Act::json(seen.result(json!({"resultType": "complete", "content": []})))
-            }
-            _ => return None,
-        })
-    })
-    .await;
+    let stage =
+        without_sessions(|seen| seen.result(json!({"resultType": "complete", "content": []})))
+            .await;
     let (_server, client) = before(&stage, Mode::Stateless).await;
     let client = client
         .with("mcp-param-region", "us")
