@@ -129,11 +129,9 @@ async fn children_that_die_before_anybody_used_them_are_told_of_until_one_lives(
         assert!(reason.contains("before anybody used it"), "{reason}");
         // The next ones are starts that fail, so that the pool pauses longer before each.
         starts.wait_for(4).await;
-        let pool = stats(server.admin_address()).await["pool"].clone();
-        assert_eq!(
-            (&pool["opened"], &pool["connect_failures"]),
-            (&json!(1), &json!(2))
-        );
+        let pool = &stats(server.admin_address()).await["pool"];
+        assert!(pool["connect_failures"].as_u64() >= Some(2), "{pool}");
+        assert_eq!(pool["opened"], 1);
         assert_eq!(ready(&server).await, 503);
         let living = format!("#!/bin/sh\nexec {} \"$@\"\n", python());
         program.replace(&living);
