@@ -175,7 +175,8 @@ impl Desk {
         let Kind::Request { id, .. } = &message.kind else {
             if !self.cancel(&message) && !is_modern {
                 // A client that is told has not asked: there is nobody to answer.
-                if let Err(fault) = self.state.backend.tell(&exchange).await.map_err(untold) {
+                let told = self.state.backend.tell(&message, &exchange).await;
+                if let Err(fault) = told.map_err(untold) {
                     tracing::debug!(text = fault.message, "a notification was not passed on");
                 }
             }
@@ -188,7 +189,8 @@ impl Desk {
         if !is_modern && message.method() != Some("initialize") {
             self.check_session().map_err(refuse)?;
         }
-        match begin(&self.state, id, &exchange).await.map_err(refuse)? {
+        let begun = begin(&self.state, id, &message, exchange).await;
+        match begun.map_err(refuse)? {
             Begun::Answered(message) => self.say(message).await,
             Begun::Initialized(begun) => {
                 self.say(begun.message).await;

@@ -82,17 +82,19 @@ impl Guard {
         }
     }
 
-    /// Lets a call in.
+    /// Lets a call in; `is_first`: it brings its share of retries, as one that is sent again does not.
     ///
     /// # Errors
     ///
     /// [`Code::CircuitOpen`] with the time after which a try may help.
-    pub fn admit(self: &Arc<Self>) -> Result<Ticket, Fault> {
+    pub fn admit(self: &Arc<Self>, is_first: bool) -> Result<Ticket, Fault> {
         let now = Instant::now();
         let admitted = self.breaker.lock().admit(now);
         match admitted {
             Ok(admission) => {
-                self.budget.lock().call(now);
+                if is_first {
+                    self.budget.lock().call(now);
+                }
                 Ok(self.ticket(admission, false))
             }
             Err(rejected) => {
@@ -104,11 +106,12 @@ impl Guard {
         }
     }
 
-    /// Lets a call of a session in that has a child of its own, whatever the breaker says.
-    pub fn admit_in_session(self: &Arc<Self>) -> Option<Ticket> {
+    /// Lets a call of a session in that has a child of its own, whatever the breaker says; `is_first`: see
+    /// [`admit`](Self::admit).
+    pub fn admit_in_session(self: &Arc<Self>, is_first: bool) -> Option<Ticket> {
         let now = Instant::now();
         let admitted = self.sessions.lock().admit(now); // it is closed
-        if self.is_one_server {
+        if is_first && self.is_one_server {
             // Else none of them is tried again.
             self.budget.lock().call(now);
         }

@@ -6,7 +6,7 @@ use super::*;
 fn retries_after(calls: u32, is_one_server: bool) -> usize {
     let guard = Guard::new(BreakerOptions::default(), is_one_server);
     for _ in 0..calls {
-        guard.admit_in_session().unwrap().end(Outcome::Success);
+        guard.admit_in_session(true).unwrap().end(Outcome::Success);
     }
     std::iter::repeat_with(|| guard.may_retry(false))
         .take_while(|may| *may)

@@ -21,10 +21,7 @@ async fn cancelled_twice(
     session: &Client,
     messages: [Value; 2],
 ) -> Vec<Reply> {
-    let asked = messages.map(|message| {
-        let session = session.clone();
-        tokio::spawn(async move { session.post(&message).await })
-    });
+    let asked = messages.map(|message| session.start(message));
     in_flight(server, 2).await;
     assert_eq!(session.post(&cancelled(7)).await.status, 202);
     let mut replies = Vec::new();
@@ -60,8 +57,7 @@ async fn a_request_that_is_cancelled_before_it_has_a_child_runs_on_none() {
         let session = client.begin().await;
         let hanging = session.hang(1);
         in_flight(&server, 1).await;
-        let calling = session.clone();
-        let waiting = tokio::spawn(async move { calling.call(2, "count", json!({})).await });
+        let waiting = session.start(tool(2, "count", json!({})));
         while !waiting.is_finished() {
             session.cancel(2).await; // it may not be there yet
         }
@@ -130,12 +126,7 @@ async fn a_client_without_a_handshake_that_leaves_ends_the_program_that_has_its_
     let mark = marker("oneshot-left");
     let (server, client) = start_with(silent(&mark)).await;
     for id in 0..3 {
-        let leaving = client.clone();
-        let asked = tokio::spawn(async move {
-            leaving
-                .post_modern(&modern_tool(id, "any", json!({})))
-                .await
-        });
+        let asked = client.start_modern(modern_tool(id, "any", json!({})));
         in_flight(&server, 1).await;
         asked.abort();
         eventually("its process ends", || processes(&mark).is_empty()).await;

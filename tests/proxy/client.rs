@@ -51,6 +51,12 @@ impl Reply {
             .unwrap_or_else(|| panic!("no kind: {self:?}"))
             .to_owned()
     }
+
+    /// Whether there is no room for it now, and may be in a second.
+    pub fn is_busy(&self) -> bool {
+        let later = self.headers.get("retry-after");
+        self.status == 503 && self.kind() == "busy" && later.is_some_and(|seconds| seconds == "1")
+    }
 }
 
 pub fn text_of(message: &Value) -> String {
@@ -178,10 +184,20 @@ impl Client {
         self.post(&tool(id, name, arguments)).await
     }
 
+    /// Sends it, and goes on meanwhile.
+    pub fn start(&self, message: Value) -> JoinHandle<Reply> {
+        let client = self.clone();
+        tokio::spawn(async move { client.post(&message).await })
+    }
+
+    /// The same in the revision without sessions.
+    pub fn start_modern(&self, message: Value) -> JoinHandle<Reply> {
+        self.headed(&message).start(message)
+    }
+
     /// A call that its child never answers.
     pub fn hang(&self, id: u32) -> JoinHandle<Reply> {
-        let client = self.clone();
-        tokio::spawn(async move { client.call(id, "hang", json!({})).await })
+        self.start(tool(id, "hang", json!({})))
     }
 
     /// Takes a request back.

@@ -12,6 +12,25 @@ fn plunge() -> Command {
     Command::new(env!("CARGO_BIN_EXE_plunge"))
 }
 
+/// A proxy on ports that are free.
+fn serving(args: &[&str]) -> Command {
+    let mut command = plunge();
+    command
+        .args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+        .args(args);
+    command
+}
+
+/// The same, running; what it says and logs is read by the test.
+fn heard(args: &[&str]) -> Child {
+    serving(args)
+        .env_remove("RUST_LOG")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
 fn run(args: &[&str]) -> Output {
     plunge().args(args).stdin(Stdio::null()).output().unwrap()
 }
@@ -27,13 +46,7 @@ impl Drop for Running {
 }
 
 pub fn serve(args: &[&str]) -> (Running, Vec<String>) {
-    let any = ["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
-    let mut child = plunge()
-        .args(any)
-        .args(args)
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = serving(args).stdout(Stdio::piped()).spawn().unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap())
         .lines()
         .take(3)
@@ -188,16 +201,7 @@ fn a_port_in_use_and_a_missing_program_end_it_with_1_and_say_what_to_do() {
         );
         assert_eq!(text.lines().count(), 1, "{text}");
     }
-    let any = [
-        "serve",
-        "--listen",
-        "127.0.0.1:0",
-        "--admin",
-        "127.0.0.1:0",
-        "--stdio",
-        "no-such-program",
-    ];
-    let text = run(&any);
+    let text = serving(&["--stdio", "no-such-program"]).output().unwrap();
     assert_eq!(text.status.code(), Some(1));
     let text = String::from_utf8_lossy(&text.stderr);
     assert!(text.contains("no-such-program"), "{text}");
@@ -208,14 +212,7 @@ fn a_port_in_use_and_a_missing_program_end_it_with_1_and_say_what_to_do() {
 fn a_program_that_ends_at_once_is_told_of_with_its_last_words() {
     let program = "sh -c 'echo no licence >&2; echo >&2; exit 3'";
     for mode in ["session", "oneshot"] {
-        let mut child = plunge()
-            .args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
-            .args(["--mode", mode, "--stdio", program])
-            .env_remove("RUST_LOG")
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child = heard(&["--mode", mode, "--stdio", program]);
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let _running = Running(child);
         let (tell, told) = std::sync::mpsc::channel();
@@ -232,8 +229,8 @@ fn a_program_that_ends_at_once_is_told_of_with_its_last_words() {
 fn a_program_without_which_nothing_starts_has_its_last_words_said_too() {
     let program = "sh -c 'echo no licence >&2; exit 3'";
     for mode in ["shared", "stateless", "exclusive"] {
-        let any = ["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
-        let output = run(&[&any[..], &["--mode", mode, "--stdio", program]].concat());
+        let output = serving(&["--mode", mode, "--stdio", program]).output();
+        let output = output.unwrap();
         let text = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{mode}: {text}");
         assert!(text.contains("no licence"), "{mode}: {text}");
@@ -244,9 +241,7 @@ fn a_program_without_which_nothing_starts_has_its_last_words_said_too() {
 #[tokio::test]
 async fn a_log_that_nobody_reads_holds_up_nothing() {
     let flood = "sh -c 'seq 2000 >&2; exec sleep 1000'";
-    let mut child = plunge()
-        .args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
-        .args(["--mode", "session", "--min-idle", "12", "--stdio", flood])
+    let mut child = serving(&["--mode", "session", "--min-idle", "12", "--stdio", flood])
         .env("RUST_LOG", "info")
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
@@ -278,15 +273,7 @@ fn an_access_log_that_cannot_be_written_is_named() {
 
 #[tokio::test]
 async fn an_upstream_that_is_not_there_is_told_of_in_one_line_and_waited_for() {
-    let any = ["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
-    let mut child = plunge()
-        .args(any)
-        .args(["--mcp-http", "http://127.0.0.1:1/mcp"])
-        .env_remove("RUST_LOG")
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = heard(&["--mcp-http", "http://127.0.0.1:1/mcp"]);
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
     assert_eq!(lines.take(3).count(), 3, "it serves");
     let pid = Pid::from_raw(child.id() as i32).unwrap();
@@ -336,15 +323,9 @@ fn the_demo_server_speaks_over_standard_streams_until_its_input_ends() {
 async fn the_log_says_once_that_a_server_is_left_alone_and_once_that_it_answers_again() {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/proxy/child.py");
     let server = format!("{} {script}", python());
-    let mut child = plunge()
-        .args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
-        .args(["--mode", "shared", "--breaker-failures", "1"])
-        .args(["--breaker-cooldown", "300ms", "--stdio", &server])
-        .env_remove("RUST_LOG")
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let breaker = ["--breaker-failures", "1", "--breaker-cooldown", "300ms"];
+    let shared = ["--mode", "shared", "--stdio", &server];
+    let mut child = heard(&[&breaker[..], &shared].concat());
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let try_line = lines.find_map(|line| line.unwrap().strip_prefix("try:   ").map(str::to_owned));
     let at = try_line.unwrap();

@@ -11,14 +11,13 @@ use crate::upstream::{Act, Stage};
 const LISTENERS: u32 = 8;
 
 /// A server of 2026-07-28 that acknowledges each subscription and says no more.
-async fn silent() -> Stage {
+pub async fn silent() -> Stage {
     Stage::open(|seen| {
         let tag = json!({"io.modelcontextprotocol/subscriptionId": seen.body["id"]});
         let acknowledged = json!({"jsonrpc": "2.0", "method": "notifications/subscriptions/acknowledged",
             "params": {"_meta": tag, "notifications": {}}});
         match seen.asks() {
-            "server/discover" => Some(Act::json(seen.result(json!({"resultType": "complete",
-                "supportedVersions": ["2026-07-28"], "capabilities": {}})))),
+            "server/discover" => Some(seen.discovered(json!({}))),
             "subscriptions/listen" => Some(Act::Stream(format!("data: {acknowledged}\n\n"), false)),
             _ => None,
         }

@@ -39,8 +39,7 @@ async fn a_server_over_http_that_is_in_trouble_when_it_is_asked_first_is_asked_a
                     "error": {"code": -32601, "message": "no such method"}});
                 Some(match seen.asks() {
                     _ if !well.load(Ordering::Relaxed) => Act::status(refusal),
-                    "server/discover" => Act::json(seen.result(json!({"resultType": "complete",
-                        "supportedVersions": ["2026-07-28"], "capabilities": {}}))),
+                    "server/discover" => seen.discovered(json!({})),
                     "tools/call" => return None,
                     _ => Act::json(refused),
                 })

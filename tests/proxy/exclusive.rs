@@ -71,11 +71,7 @@ async fn who_finds_every_child_taken_waits_in_line_and_then_comes_back_later() {
     let hanging = session.hang(1);
     in_flight(&server, 1).await;
     let refused = client.call(2, "echo", json!({})).await;
-    assert_eq!(
-        (refused.status.as_u16(), refused.kind().as_str()),
-        (503, "busy")
-    );
-    assert_eq!(refused.headers["retry-after"], "1");
+    assert!(refused.is_busy(), "{refused:?}");
     session.cancel(1).await;
     assert_eq!(hanging.await.unwrap().kind(), "cancelled");
     let mut status = 503;

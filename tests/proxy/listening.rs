@@ -177,12 +177,7 @@ async fn a_subscription_needs_no_place_of_a_request() {
         ..stateless(1, &["modern"])
     };
     let (server, client) = start_with(options).await;
-    let calling = client.clone();
-    let hanging = tokio::spawn(async move {
-        calling
-            .post_modern(&modern_tool(1, "hang", json!({})))
-            .await
-    });
+    let hanging = client.start_modern(modern_tool(1, "hang", json!({})));
     in_flight(&server, 1).await;
     let mut events = client
         .stream_modern(&modern("mine", "subscriptions/listen", json!({})))
@@ -200,14 +195,7 @@ async fn a_subscription_that_waits_for_a_child_needs_no_place_of_a_request_eithe
     };
     let (_server, client) = start_with(options).await;
     client.post_modern(&modern_tool(1, "die", json!({}))).await;
-    let call = |id: u32| {
-        let client = client.clone();
-        tokio::spawn(async move {
-            client
-                .post_modern(&modern_tool(id, "hang", json!({})))
-                .await
-        })
-    };
+    let call = |id: u32| client.start_modern(modern_tool(id, "hang", json!({})));
     let hanging: Vec<_> = (0..20).map(call).collect(); // one of them takes the only place
     let mut events = client
         .stream_modern(&modern("mine", "subscriptions/listen", json!({})))
@@ -221,8 +209,7 @@ async fn a_subscription_that_waits_for_a_child_needs_no_place_of_a_request_eithe
 async fn acknowledging(says: fn(&Seen) -> String, ends: bool) -> Stage {
     Stage::open(move |seen| {
         Some(match seen.asks() {
-            "server/discover" => Act::json(seen.result(json!({"resultType": "complete",
-                "supportedVersions": ["2026-07-28"], "capabilities": {}}))),
+            "server/discover" => seen.discovered(json!({})),
             "subscriptions/listen" => {
                 let method = "notifications/subscriptions/acknowledged";
                 let meta = json!({"_meta": {TAG: seen.body["id"]}, "notifications": {}});

@@ -18,6 +18,7 @@ mod forwarded;
 mod guards;
 mod heads;
 mod limits;
+mod lines;
 mod listening;
 mod modern;
 mod mortality;

@@ -129,10 +129,7 @@ async fn a_client_without_a_session_that_leaves_ends_its_process_and_none_may_li
     let mut options = oneshot(&mark, 1);
     options.min_idle = 0;
     let (server, client) = start_with(options).await;
-    let waiting = tokio::spawn({
-        let client = client.clone();
-        async move { client.post_modern(&modern(1, "hang", json!({}))).await }
-    });
+    let waiting = client.start_modern(modern(1, "hang", json!({})));
     in_flight(&server, 1).await;
     waiting.abort();
     eventually("its process is gone", || processes(&mark).is_empty()).await;
@@ -154,10 +151,7 @@ async fn the_time_in_line_is_none_of_the_time_for_an_answer() {
         (Duration::from_secs(2), Duration::from_secs(20));
     options.min_idle = 0;
     let (server, client) = start_with(options).await;
-    let hanging = tokio::spawn({
-        let client = client.clone();
-        async move { client.post(&request(1, "hang", json!({}))).await }
-    });
+    let hanging = client.start(request(1, "hang", json!({})));
     in_flight(&server, 1).await;
     // The one before it has to run into the same time-out before it gets a process.
     let reply = client.post(&request(2, "slow", json!({}))).await;

@@ -1,13 +1,10 @@
 //! One client over standard input and output gets what it would get over HTTP.
 
-use plunge::proxy::{Mode, ServeOptions, Server, forward};
+use plunge::proxy::{Mode, ServeOptions, Server};
 use serde_json::{Value, json};
-use tokio::io::AsyncWriteExt;
 
 use crate::client::{Client, initialize, modern, modern_tool, request, tool};
-use crate::fixture::{
-    PATIENCE, http_options, in_flight, marker, options, processes, script, start_with,
-};
+use crate::fixture::{PATIENCE, http_options, in_flight, options, script, start_with};
 use crate::forwarded::Forwarded;
 
 /// A client over HTTP that keeps its session.
@@ -156,22 +153,6 @@ async fn clients_without_a_handshake_get_the_same() {
 }
 
 #[tokio::test]
-async fn a_revision_that_is_not_spoken_is_refused_by_name() {
-    let children = options(script("plunge-test", &["modern"]), Mode::Stateless);
-    let mut client = Forwarded::start(children);
-    let mut probe = modern("d", "server/discover", json!({}));
-    probe["params"]["_meta"]["io.modelcontextprotocol/protocolVersion"] = json!("2099-01-01");
-    let refused = client.ask(&probe).await;
-    let error = &refused["error"];
-    assert_eq!(
-        (&refused["id"], &error["code"]),
-        (&json!("d"), &json!(-32022))
-    );
-    assert_eq!(error["data"]["supported"][0], "2026-07-28");
-    client.end().await;
-}
-
-#[tokio::test]
 async fn a_death_is_the_same_typed_error_and_the_next_call_works_or_says_why_not() {
     for (mode, then) in [(Mode::Shared, None), (Mode::Session, Some(-32001))] {
         let (mut served, mut forwarded) = fronts(Behind::Child, mode, &[]).await;
@@ -200,15 +181,6 @@ async fn a_death_is_the_same_typed_error_and_the_next_call_works_or_says_why_not
             }
         }
     }
-}
-
-#[tokio::test]
-async fn a_batch_after_the_death_of_its_sessions_child_is_told_that_the_session_is_over() {
-    let (_, mut forwarded) = fronts(Behind::Child, Mode::Session, &[]).await;
-    forwarded.ask(&initialize("2025-03-26")).await;
-    forwarded.ask(&tool(1, "die", json!({}))).await;
-    let refused = forwarded.ask(&json!([tool(2, "echo", json!({}))])).await;
-    assert_eq!(refused["error"]["data"]["kind"], "session_ended");
 }
 
 #[tokio::test]
@@ -320,107 +292,6 @@ async fn cancel_without_a_session(mut client: Forwarded, behind: Option<&Server>
         }
         assert!(begun.elapsed() < PATIENCE, "{told}");
     }
-    client.end().await;
-}
-
-#[tokio::test]
-async fn the_end_of_the_input_lets_requests_end_and_leaves_no_process() {
-    let mark = marker("forward");
-    let mut client = Forwarded::start(options(script(&mark, &[]), Mode::Shared));
-    for id in 0..20 {
-        client
-            .tell(&tool(id, "sleep", json!({"ms": 50})).to_string())
-            .await;
-    }
-    client.input.shutdown().await.unwrap();
-    let mut answered = Vec::new();
-    while answered.len() < 20 {
-        answered.push(client.answer().await["id"].as_u64().unwrap());
-    }
-    answered.sort_unstable();
-    assert_eq!(answered, (0..20).collect::<Vec<_>>());
-    assert!(client.lines.next_line().await.unwrap().is_none());
-    client.running.await.unwrap();
-    assert!(processes(&mark).is_empty());
-}
-
-#[tokio::test]
-async fn the_end_of_the_input_ends_subscriptions_in_order() {
-    for flags in [&["modern"][..], &[]] {
-        let mut client = Forwarded::start(options(script("plunge-test", flags), Mode::Stateless));
-        let wants = json!({"notifications": {"toolsListChanged": true}});
-        let listen = modern(1, "subscriptions/listen", wants);
-        client.tell(&listen.to_string()).await;
-        let told = client.message().await;
-        assert_eq!(told["method"], "notifications/subscriptions/acknowledged");
-        client.input.shutdown().await.unwrap();
-        let end = client.message().await;
-        assert_eq!(
-            (&end["id"], &end["result"]["resultType"]),
-            (&json!(1), &json!("complete")),
-            "{flags:?}"
-        );
-        client.end().await;
-    }
-}
-
-#[tokio::test]
-async fn answers_that_wait_behind_long_ones_all_arrive() {
-    let mut client = Forwarded::start(options(script("plunge-test", &[]), Mode::Session));
-    client.ask(&initialize("2025-11-25")).await;
-    for id in 0..40 {
-        let bytes = if id % 10 == 0 { 2 << 20 } else { 1 };
-        let call = tool(id, "big", json!({"bytes": bytes}));
-        client.tell(&call.to_string()).await;
-    }
-    let mut answered = Vec::new();
-    while answered.len() < 40 {
-        answered.push(client.answer().await["id"].as_u64().unwrap());
-    }
-    answered.sort_unstable();
-    assert_eq!(answered, (0..40).collect::<Vec<_>>());
-    client.end().await;
-}
-
-#[tokio::test]
-async fn a_client_that_ended_its_input_and_does_not_read_is_not_waited_for() {
-    let mark = marker("unread");
-    let (mut ours, theirs) = tokio::io::duplex(1 << 12);
-    let (read, write) = tokio::io::split(theirs);
-    let options = options(script(&mark, &[]), Mode::Shared);
-    let patience = std::time::Duration::from_millis(300);
-    let forwarding = tokio::spawn(forward(options, read, write, patience));
-    let call = tool(1, "big", json!({"bytes": 1 << 20}));
-    ours.write_all(format!("{call}\n").as_bytes())
-        .await
-        .unwrap();
-    ours.shutdown().await.unwrap();
-    let ended = tokio::time::timeout(PATIENCE, forwarding).await;
-    let error = ended.expect("it ends").unwrap().unwrap_err();
-    assert!(error.to_string().contains("not read"), "{error}");
-    assert!(processes(&mark).is_empty());
-    drop(ours);
-}
-
-#[tokio::test]
-async fn lines_that_are_too_long_or_no_messages_are_answered_and_survived() {
-    let mut options = options(script("plunge-test", &[]), Mode::Shared);
-    options.max_body_bytes = 1000;
-    let mut client = Forwarded::start(options);
-    client.tell("").await;
-    for (line, kind) in [
-        ("x".repeat(5000), "too_large"),
-        ("nonsense".to_owned(), "not_json"),
-        ("[]".to_owned(), "bad_message"),
-    ] {
-        client.tell(&line).await;
-        let answer = client.answer().await;
-        assert_eq!(
-            (&answer["id"], &answer["error"]["data"]["kind"]),
-            (&Value::Null, &json!(kind))
-        );
-    }
-    assert_eq!(client.ask(&tool(1, "echo", json!({}))).await["id"], 1);
     client.end().await;
 }
 

@@ -74,10 +74,7 @@ async fn a_shared_child_that_is_old_enough_makes_way_and_ends_what_it_has() {
     };
     let (server, client) = start_with(options).await;
     let first = pid(&client).await;
-    let slow = tokio::spawn({
-        let client = client.clone();
-        async move { client.call(2, "sleep", json!({"ms": 3000})).await }
-    });
+    let slow = client.start(tool(2, "sleep", json!({"ms": 3000})));
     in_flight(&server, 1).await;
     while pid(&client).await == first {}
     assert!(!slow.is_finished(), "it is with the child that leaves");

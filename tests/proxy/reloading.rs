@@ -8,7 +8,7 @@ use plunge::proxy::{Config, Server};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::client::Client;
+use crate::client::{Client, tool};
 use crate::configuration::{ANY, File, scripted};
 use crate::fixture::{PATIENCE, eventually, marker, processes, stats};
 use crate::side_by_side::{get, http, plain};
@@ -131,10 +131,7 @@ async fn a_request_ends_where_it_began_and_what_was_removed_is_gone_after_it() {
         .await
         .unwrap();
     let client = Client::new(server.mcp_address());
-    let slow = tokio::spawn({
-        let client = client.clone();
-        async move { client.call(1, "sleep", json!({"ms": 1000})).await }
-    });
+    let slow = client.start(tool(1, "sleep", json!({"ms": 1000})));
     let begun = std::time::Instant::now();
     while upstream(&server, "goes").await["in_flight"] != 1 {
         assert!(begun.elapsed() < PATIENCE);

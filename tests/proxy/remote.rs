@@ -5,9 +5,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::Method;
 use plunge::proxy::{Mode, ServeOptions, Server, Upstream};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::client::{Client, modern, modern_tool, request, tool};
+use crate::client::{Client, Events, modern, modern_tool, request, tool};
+use crate::connections::silent;
 use crate::fixture::{eventually, http_options, start_with};
 use crate::upstream::{Act, Seen, Stage, message};
 
@@ -108,19 +109,27 @@ async fn a_shared_session_that_the_upstream_forgot_is_replaced_unseen() {
     assert_eq!(stage.seen(|seen| seen.asks() == "initialize").len(), 2);
 }
 
-#[tokio::test]
-async fn a_question_of_the_upstream_reaches_the_client_and_its_answer_the_upstream() {
-    let stage = Stage::open(|seen| {
-        let asks = seen.asks() == "tools/call";
-        let question = json!({"jsonrpc": "2.0", "id": "why", "method": "sampling/createMessage", "params": {}});
-        asks.then(|| Act::Stream(message(&question), false))
-    })
-    .await;
-    let (_server, client) = before(&stage, Mode::Session).await;
-    let session = client.begin().await;
+/// A question of the upstream instead of an answer.
+fn asking() -> Act {
+    let question =
+        json!({"jsonrpc": "2.0", "id": "why", "method": "sampling/createMessage", "params": {}});
+    Act::Stream(message(&question), false)
+}
+
+/// A call in which that question came, and the answer to it.
+async fn asked(session: &Client) -> (Events, Value) {
     let mut events = session.stream(&tool(1, "ask", json!({}))).await;
     assert_eq!(events.next().await.unwrap()["id"], "why");
     let answer = json!({"jsonrpc": "2.0", "id": "why", "result": {"said": 1}});
+    (events, answer)
+}
+
+#[tokio::test]
+async fn a_question_of_the_upstream_reaches_the_client_and_its_answer_the_upstream() {
+    let stage = Stage::open(|seen| (seen.asks() == "tools/call").then(asking)).await;
+    let (_server, client) = before(&stage, Mode::Session).await;
+    let session = client.begin().await;
+    let (_events, answer) = asked(&session).await;
     assert_eq!(session.post(&answer).await.status, 202);
     let answered = stage.seen(|seen| seen.body == answer);
     assert_eq!(answered.len(), 1);
@@ -183,16 +192,23 @@ async fn refusals_of_the_upstream_go_on_with_their_status_and_its_trouble_is_502
     assert_eq!(call("any").await.text(), "called");
 }
 
-#[tokio::test]
-async fn clients_without_sessions_reach_an_upstream_without_them_with_the_heads_that_it_asks_for() {
-    let stage = Stage::open(|seen| {
+/// A server of the revision without sessions, which answers calls so.
+async fn without_sessions(answer: fn(&Seen) -> Value) -> Stage {
+    Stage::open(move |seen| {
         Some(match seen.asks() {
-            "server/discover" => Act::json(seen.result(json!({"resultType": "complete",
-                "supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}}))),
-            "tools/call" => Act::json(seen.result(json!({"resultType": "complete",
-                "content": [{"type": "text", "text": "called"}]}))),
+            "server/discover" => seen.discovered(json!({"tools": {}})),
+            "tools/call" => Act::json(answer(seen)),
             _ => return None,
         })
+    })
+    .await
+}
+
+#[tokio::test]
+async fn clients_without_sessions_reach_an_upstream_without_them_with_the_heads_that_it_asks_for() {
+    let stage = without_sessions(|seen| {
+        let text = json!([{"type": "text", "text": "called"}]);
+        seen.result(json!({"resultType": "complete", "content": text}))
     })
     .await;
     for mode in [Mode::Session, Mode::Stateless] {
@@ -222,14 +238,9 @@ async fn clients_without_sessions_reach_an_upstream_without_them_with_the_heads_
 
 #[tokio::test]
 async fn an_error_is_an_event_for_a_client_that_takes_nothing_else() {
-    let stage = Stage::open(|seen| {
-        Some(match seen.asks() {
-            "server/discover" => Act::json(seen.result(json!({"resultType": "complete",
-                "supportedVersions": ["2026-07-28"], "capabilities": {}}))),
-            "tools/call" => Act::json(json!({"jsonrpc": "2.0", "id": seen.body["id"],
-                "error": {"code": -32000, "message": "not today"}})),
-            _ => return None,
-        })
+    let stage = without_sessions(|seen| {
+        let error = json!({"code": -32000, "message": "not today"});
+        json!({"jsonrpc": "2.0", "id": seen.body["id"], "error": error})
     })
     .await;
     let (_server, mut client) = before(&stage, Mode::Stateless).await;
@@ -242,17 +253,9 @@ async fn an_error_is_an_event_for_a_client_that_takes_nothing_else() {
 
 #[tokio::test]
 async fn heads_of_arguments_go_on_as_they_came_where_the_tool_is_not_known() {
-    let stage = Stage::open(|seen| {
-        Some(match seen.asks() {
-            "server/discover" => Act::json(seen.result(json!({"resultType": "complete",
-                "supportedVersions": ["2026-07-28"], "capabilities": {}}))),
-            "tools/call" => {
-                Act::json(seen.result(json!({"resultType": "complete", "content": []})))
-            }
-            _ => return None,
-        })
-    })
-    .await;
+    let stage =
+        without_sessions(|seen| seen.result(json!({"resultType": "complete", "content": []})))
+            .await;
     let (_server, client) = before(&stage, Mode::Stateless).await;
     let client = client
         .with("mcp-param-region", "us")
@@ -270,10 +273,9 @@ async fn heads_of_arguments_go_on_as_they_came_where_the_tool_is_not_known() {
 async fn an_answer_to_a_question_that_was_not_taken_may_be_sent_again() {
     let tried = std::sync::atomic::AtomicUsize::new(0);
     let stage = Stage::open(move |seen| {
-        let question = json!({"jsonrpc": "2.0", "id": "why", "method": "sampling/createMessage", "params": {}});
         let is_answer = seen.body["id"] == "why";
         match seen.asks() {
-            "tools/call" => Some(Act::Stream(message(&question), false)),
+            "tools/call" => Some(asking()),
             _ if is_answer && tried.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0 => {
                 Some(Act::status(503))
             }
@@ -283,9 +285,7 @@ async fn an_answer_to_a_question_that_was_not_taken_may_be_sent_again() {
     .await;
     let (_server, client) = before(&stage, Mode::Session).await;
     let session = client.begin().await;
-    let mut events = session.stream(&tool(1, "ask", json!({}))).await;
-    assert_eq!(events.next().await.unwrap()["id"], "why");
-    let answer = json!({"jsonrpc": "2.0", "id": "why", "result": {"said": 1}});
+    let (_events, answer) = asked(&session).await;
     assert_eq!(session.post(&answer).await.status, 502);
     assert_eq!(session.post(&answer).await.status, 202);
     assert_eq!(stage.seen(|seen| seen.body == answer).len(), 2);
@@ -318,21 +318,7 @@ async fn a_batch_is_answered_though_a_notification_in_it_was_refused() {
 
 #[tokio::test]
 async fn subscriptions_have_a_bound_and_leave_calls_their_connections() {
-    let stage = Stage::open(|seen| {
-        Some(match seen.asks() {
-            "server/discover" => Act::json(seen.result(json!({"resultType": "complete",
-                "supportedVersions": ["2026-07-28"], "capabilities": {}}))),
-            "subscriptions/listen" => {
-                let tag = json!({"io.modelcontextprotocol/subscriptionId": seen.body["id"]});
-                let acknowledged = "notifications/subscriptions/acknowledged";
-                let params = json!({"_meta": tag, "notifications": {}});
-                let told = json!({"jsonrpc": "2.0", "method": acknowledged, "params": params});
-                Act::Stream(message(&told), false)
-            }
-            _ => return None,
-        })
-    })
-    .await;
+    let stage = silent().await;
     let options = ServeOptions {
         max_connections: Some(1024), // two subscriptions for each
         max_in_flight: 1,
@@ -347,10 +333,7 @@ async fn subscriptions_have_a_bound_and_leave_calls_their_connections() {
         open.push(events);
     }
     let refused = client.post_modern(&listen(2)).await;
-    assert_eq!(
-        (refused.status.as_u16(), refused.kind().as_str()),
-        (503, "busy")
-    );
+    assert!(refused.is_busy(), "{refused:?}");
     let served = client.post_modern(&modern_tool(3, "any", json!({}))).await;
     assert_eq!(served.text(), "called");
 }

@@ -194,8 +194,7 @@ async fn a_subscription_whose_stream_broke_is_asked_for_again_and_all_of_it_told
         let listens = seen.asks() == "subscriptions/listen";
         let nth = asked.fetch_add(usize::from(listens), Ordering::Relaxed);
         Some(match (seen.asks(), nth) {
-            ("server/discover", _) => Act::json(seen.result(json!({"resultType": "complete",
-                "supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}}))),
+            ("server/discover", _) => seen.discovered(json!({"tools": {}})),
             ("subscriptions/listen", nth) if nth < 2 => {
                 let change = tell("tools/list_changed", json!({"_meta": tag, "nth": nth}));
                 Act::Stream(format!("{acknowledged}{change}"), true)

@@ -33,17 +33,25 @@ async fn an_upstream_that_is_down_is_a_typed_refusal_until_it_is_up() {
     drop(stage);
 }
 
-#[tokio::test]
-async fn an_upstream_that_says_nothing_keeps_no_connection_of_a_call_that_timed_out() {
+/// A session with an upstream that never answers a call or takes it back; so many calls of it time out soon.
+async fn with_one_that_hangs(calls: usize) -> (Stage, Server, Client) {
     let stage = Stage::open(|seen| {
         let hangs = matches!(seen.asks(), "tools/call" | "notifications/cancelled");
         hangs.then_some(Act::Silence)
     })
     .await;
-    let mut options = quick(&stage, Mode::Session);
-    options.response_timeout = Duration::from_millis(100);
+    let options = ServeOptions {
+        response_timeout: Duration::from_millis(100),
+        max_in_flight: calls,
+        ..quick(&stage, Mode::Session)
+    };
     let (server, client) = start_with(options).await;
-    let session = client.begin().await;
+    (stage, server, client.begin().await)
+}
+
+#[tokio::test]
+async fn an_upstream_that_says_nothing_keeps_no_connection_of_a_call_that_timed_out() {
+    let (stage, server, session) = with_one_that_hangs(1).await;
     for id in 0..2 {
         let reply = session.call(id, "any", json!({})).await;
         assert_eq!(reply.kind(), "timed_out");
@@ -66,24 +74,11 @@ async fn no_connection_is_used(server: &Server) {
 #[tokio::test]
 async fn more_cancellations_than_an_upstream_is_told_of_give_their_connections_back() {
     // Of 256 at a time.
-    const CALLS: u32 = 300;
-    let stage = Stage::open(|seen| {
-        let hangs = matches!(seen.asks(), "tools/call" | "notifications/cancelled");
-        hangs.then_some(Act::Silence)
-    })
-    .await;
-    let mut options = quick(&stage, Mode::Session);
-    options.response_timeout = Duration::from_millis(100);
-    options.max_in_flight = CALLS as usize;
-    let (server, client) = start_with(options).await;
-    let session = client.begin().await;
-    let mut calls = tokio::task::JoinSet::new();
-    for id in 0..CALLS {
-        let session = session.clone();
-        calls.spawn(async move { session.call(id, "any", json!({})).await });
-    }
-    for reply in calls.join_all().await {
-        assert_eq!(reply.kind(), "timed_out");
+    const CALLS: usize = 300;
+    let (_stage, server, session) = with_one_that_hangs(CALLS).await;
+    let calls = (0..CALLS).map(|id| session.start(tool(id, "any", json!({}))));
+    for call in calls.collect::<Vec<_>>() {
+        assert_eq!(call.await.unwrap().kind(), "timed_out");
     }
     no_connection_is_used(&server).await;
 }
@@ -132,10 +127,7 @@ async fn a_call_that_finds_an_upstream_restarting_waits_for_it() {
         assert_eq!(client.call(1, "any", json!({})).await.text(), "called");
         let address = stage.address;
         drop(stage);
-        let call = tokio::spawn({
-            let client = client.clone();
-            async move { client.call(2, "any", json!({})).await }
-        });
+        let call = client.start(tool(2, "any", json!({})));
         // It was refused a connection at least once.
         let figures = async || stats(server.admin_address()).await;
         while figures().await["connections_upstream"]["connect_failures"] == 0 {}
@@ -162,10 +154,7 @@ async fn a_session_that_is_to_begin_while_its_upstream_restarts_waits_for_it() {
     tokio::time::resume();
     let address = stage.address;
     drop(stage);
-    let begun = tokio::spawn({
-        let client = client.clone();
-        async move { client.post(&initialize("2025-11-25")).await }
-    });
+    let begun = client.start(initialize("2025-11-25"));
     tried_again(&server, 1).await;
     let _stage = Stage::open_at(address, |_| None).await;
     let reply = begun.await.unwrap();
@@ -251,6 +240,29 @@ async fn old_connections_that_break_off_cost_no_more_second_tries_than_the_budge
 }
 
 #[tokio::test]
+async fn what_is_sent_again_brings_no_retries_of_its_own() {
+    const ROUNDS: u64 = 5;
+    const CALLS: u64 = 100;
+    let stage = Stage::open(|seen| (seen.asks() == "tools/list").then_some(Act::Drop)).await;
+    let mut options = quick(&stage, Mode::Shared);
+    // The circuit stays closed.
+    (options.breaker.failures, options.breaker.least_calls) = (u32::MAX, u32::MAX);
+    let (server, client) = start_with(options).await;
+    let begun = std::time::Instant::now();
+    for _ in 0..ROUNDS {
+        let calls = (0..CALLS).map(|id| client.start(request(id, "tools/list", json!({}))));
+        for call in calls.collect::<Vec<_>>() {
+            assert_eq!(call.await.unwrap().kind(), "child_died");
+        }
+    }
+    let figures = stats(server.admin_address()).await;
+    let retried = figures["upstream"]["retried"].as_u64().unwrap();
+    // A fifth of the calls, and five a second, those of the second before them included.
+    let most = ROUNDS * CALLS / 5 + 5 * (begun.elapsed().as_secs() + 2);
+    assert!((1..=most).contains(&retried), "{retried} of {most}");
+}
+
+#[tokio::test]
 async fn a_session_that_the_upstream_forgot_under_many_calls_costs_none_of_them() {
     let learns = Arc::new(Semaphore::new(0));
     let called = |seen: &Seen| seen.asks() == "tools/call";
@@ -302,10 +314,7 @@ async fn sessions_that_an_upstream_forgot_under_long_calls_keep_no_new_one_away(
     let (_server, client) = start_with(options).await;
     let mut held = Vec::new();
     for nth in 1..=3 {
-        let holder = client.clone();
-        held.push(tokio::spawn(async move {
-            holder.call(1, "hold", json!({})).await
-        }));
+        held.push(client.start(tool(1, "hold", json!({}))));
         let holds = |seen: &Seen| seen.body["params"]["name"] == "hold";
         eventually("it is under way", || stage.seen(holds).len() == nth).await;
         assert_eq!(client.call(2, "forget", json!({})).await.text(), "called");
@@ -373,6 +382,57 @@ async fn a_session_that_turns_out_to_be_of_no_use_is_ended_at_the_upstream() {
                 .iter()
                 .all(|seen| seen.header("mcp-session-id").is_some())
         );
+    }
+}
+
+#[tokio::test]
+async fn a_shutdown_waits_until_the_upstream_heard_of_the_end_of_every_session() {
+    let told = "notifications/initialized";
+    let gate = Arc::new(Semaphore::new(0));
+    let stage = Stage::open({
+        let gate = gate.clone();
+        move |seen| {
+            let answer = closing(usual(seen));
+            Some(match (seen.method.as_str(), seen.asks()) {
+                ("DELETE", _) => Act::After(gate.clone(), answer.into()),
+                (_, "server/discover") => closing(Act::status(500)),
+                // One for clients without sessions is begun, and no more than that.
+                (_, asks) if asks == told && seen.header("mcp-session-id") == Some("s-1") => {
+                    Act::Silence
+                }
+                _ => answer,
+            })
+        }
+    })
+    .await;
+    for has_client in [true, false] {
+        stage.forget();
+        let (server, client) = before(&stage, Mode::Session).await;
+        let waits = client.start_modern(modern_tool(1, "any", json!({})));
+        let begun = |seen: &Seen| seen.asks() == told;
+        eventually("its session", || stage.seen(begun).len() == 1).await;
+        waits.abort();
+        if has_client {
+            client.begin().await;
+        }
+        let shutdown = tokio::spawn(server.shutdown(PATIENCE));
+        let sessions = 1 + usize::from(has_client);
+        let ended = |seen: &Seen| seen.method == "DELETE";
+        eventually("their end", || stage.seen(ended).len() == sessions).await;
+        assert!(!shutdown.is_finished(), "it is not answered yet");
+        gate.add_permits(sessions);
+        assert!(shutdown.await.unwrap().pool.is_clean());
+    }
+}
+
+/// The same answer, and the end of the connection: the next message needs another one.
+fn closing(act: Act) -> Act {
+    match act {
+        Act::Say(status, head, body) => {
+            let head = format!("{head}\r\nconnection: close");
+            Act::Say(status, head.leak(), body)
+        }
+        act => act,
     }
 }
 

@@ -4,7 +4,7 @@ use hyper::Method;
 use plunge::proxy::Mode;
 use serde_json::json;
 
-use crate::client::{initialize, request};
+use crate::client::{initialize, request, tool};
 use crate::fixture::{
     eventually, in_flight, marker, options, processes, script, start, start_with,
 };
@@ -79,10 +79,7 @@ async fn ids_keep_their_type_and_equal_ids_of_both_types_are_apart() {
 async fn an_id_in_flight_is_refused_in_its_session_only() {
     let (server, client) = start(Mode::Session).await;
     let (session, other) = (client.begin().await, client.begin().await);
-    let slow = tokio::spawn({
-        let session = session.clone();
-        async move { session.call(7, "sleep", json!({"ms": 400})).await }
-    });
+    let slow = session.start(tool(7, "sleep", json!({"ms": 400})));
     in_flight(&server, 1).await;
     let refused = session.call(7, "echo", json!({})).await;
     assert_eq!(
@@ -161,10 +158,7 @@ async fn a_cancelled_request_ends_and_the_child_is_told_by_the_relayed_message()
 async fn a_client_that_goes_away_cancels_nothing() {
     let (server, client) = start(Mode::Session).await;
     let session = client.begin().await;
-    let waiting = tokio::spawn({
-        let session = session.clone();
-        async move { session.call(1, "late", json!({"ms": 100})).await }
-    });
+    let waiting = session.start(tool(1, "late", json!({"ms": 100})));
     in_flight(&server, 1).await;
     waiting.abort();
     assert!(waiting.await.unwrap_err().is_cancelled());
@@ -185,11 +179,7 @@ async fn a_request_without_a_free_child_is_told_to_come_back() {
     let (_server, client) = start_with(options).await;
     let session = client.begin().await;
     let refused = client.post(&initialize("2025-11-25")).await;
-    assert_eq!(
-        (refused.status.as_u16(), refused.kind().as_str()),
-        (503, "busy")
-    );
-    assert_eq!(refused.headers["retry-after"], "1");
+    assert!(refused.is_busy(), "{refused:?}");
     session.send(Method::DELETE, "").await;
     let begun = std::time::Instant::now();
     while client.post(&initialize("2025-11-25")).await.status != 200 {

@@ -1,16 +1,17 @@
 //! `shared` mode: many sessions are subscribed to resources of few children, which are asked once for all.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hyper::Method;
 use plunge::proxy::{Mode, ServeOptions, Server};
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 use crate::client::{Client, Events, Reply, initialize, request};
-use crate::fixture::{
-    PATIENCE, eventually, http_options, in_flight, options, script, start_with, stats,
-};
-use crate::upstream::{Act, Stage};
+use crate::fixture::{PATIENCE, eventually, in_flight, options, script, start_with, stats};
+use crate::remote::quick;
+use crate::upstream::{Act, Seen, Stage, message};
 
 const CHANGED: &str = "notifications/tools/list_changed";
 pub const UPDATED: &str = "notifications/resources/updated";
@@ -394,32 +395,77 @@ async fn a_death_under_many_subscriptions_is_one_failure() {
     agreed(&session, "subscribe", "a").await;
 }
 
-#[tokio::test]
-async fn what_a_shared_stream_may_have_missed_is_told_as_changed() {
-    let stage = Stage::open(|seen| {
+/// A server over HTTP that offers subscriptions; so it answers who asks for its own stream.
+async fn offering(stream: impl Fn(&Seen) -> Act + Send + Sync + 'static) -> Stage {
+    Stage::open(move |seen| {
         Some(match (seen.method.as_str(), seen.asks()) {
             ("POST", "initialize") => {
                 let offers = json!({"resources": {"subscribe": true}});
                 let version = &seen.body["params"]["protocolVersion"];
                 Act::json(seen.result(json!({"protocolVersion": version, "capabilities": offers})))
             }
-            ("GET", _) => Act::Stream(String::new(), false),
+            ("GET", _) => stream(seen),
             _ => return None,
         })
     })
-    .await;
+    .await
+}
+
+/// A proxy with one session there, and the stream of a client that is subscribed to `a`.
+async fn before_one(stage: &Stage) -> (Server, Events) {
     let options = ServeOptions {
         max_connections: Some(1),
-        ..http_options(stage.address, Mode::Shared)
+        max_body_bytes: 2000,
+        ..quick(stage, Mode::Shared)
     };
-    let (_server, client) = start_with(options).await;
+    let (server, client) = start_with(options).await;
     let session = client.begin().await;
-    let mut stream = session.listen().await;
-    let opened = || stage.seen(|seen| seen.method == "GET").len();
-    eventually("the server's own stream is open", || opened() == 1).await;
+    let stream = session.listen().await;
+    eventually("the server's own stream is asked for", || {
+        opened(stage) == 1
+    })
+    .await;
     agreed(&session, "subscribe", "a").await;
+    (server, stream)
+}
+
+fn opened(stage: &Stage) -> usize {
+    stage.seen(|seen| seen.method == "GET").len()
+}
+
+#[tokio::test]
+async fn what_a_shared_stream_may_have_missed_is_told_as_changed() {
+    let stage = offering(|_| Act::Stream(String::new(), false)).await;
+    let (_server, mut stream) = before_one(&stage).await;
     stage.cut();
     let told = tokio::time::timeout(PATIENCE, is_told(&mut stream, "a"));
     told.await.expect("its change in time");
-    assert_eq!(opened(), 2);
+    assert_eq!(opened(&stage), 2);
+}
+
+#[tokio::test]
+async fn what_an_event_of_a_shared_stream_was_too_long_to_tell_is_told_as_changed_once() {
+    let gate = Arc::new(Semaphore::new(0));
+    let stage = offering({
+        let gate = gate.clone();
+        move |seen| match seen.nth {
+            0 => {
+                let long = json!({"jsonrpc": "2.0", "method": "x".repeat(5000)});
+                Act::After(gate.clone(), Act::Stream(message(&long), true).into())
+            }
+            _ => {
+                let last = json!({"jsonrpc": "2.0", "method": CHANGED});
+                Act::Stream(message(&last), false)
+            }
+        }
+    })
+    .await;
+    let (_server, mut stream) = before_one(&stage).await;
+    gate.add_permits(1);
+    let mut told = Vec::new();
+    while told.last().is_none_or(|method| method != CHANGED) {
+        told.push(stream.next().await.unwrap()["method"].clone());
+    }
+    // As it opened, as it was back, and what it said then.
+    assert_eq!(told, [UPDATED, UPDATED, CHANGED]);
 }

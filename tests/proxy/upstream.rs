@@ -30,6 +30,13 @@ impl Seen {
         self.body["method"].as_str().unwrap_or_default()
     }
 
+    /// The answer of a server of the revision without sessions to `server/discover`.
+    pub fn discovered(&self, capabilities: Value) -> Act {
+        let versions = ["2026-07-28"];
+        let said = json!({"resultType": "complete", "supportedVersions": versions, "capabilities": capabilities});
+        Act::json(self.result(said))
+    }
+
     /// An answer to it.
     pub fn result(&self, result: Value) -> Value {
         json!({"jsonrpc": "2.0", "id": self.body["id"], "result": result})

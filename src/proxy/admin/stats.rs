@@ -188,7 +188,7 @@ fn owned_child(child: &OwnedChild) -> Value {
     json!({
         "pid": child.pid(),
         "in_flight": child.routes.in_flight(),
-        "dropped_lines": child.routes.dropped(),
+        "dropped_lines": child.routes.heard.dropped(),
         "wrote": child.counters().map(wrote),
     })
 }

@@ -9,26 +9,36 @@ use super::{Backend, Way};
 use crate::proxy::call::{Call, Flight, Manner, Owner};
 use crate::proxy::guard::Ticket;
 use crate::proxy::http::Accepts;
-use crate::proxy::session::{Routes, Session};
+use crate::proxy::session::{OwnedChild, Routes, Session};
 use crate::proxy::shared::Request;
 use crate::proxy::wire::{self, Code, Envelope, Fault, GATEKEEPERS, RawId, RequestId};
 use crate::resilience::Deadline;
 use crate::sync::Arc;
 
-/// One message of a client.
-pub struct Exchange<'a> {
-    /// Its envelope.
-    pub message: &'a Envelope<'a>,
+/// One message of a client, beside its envelope.
+pub struct Exchange {
     /// Its bytes.
-    pub body: &'a Bytes,
+    pub body: Bytes,
     /// What the client takes.
     pub accepts: Accepts,
     /// The session it names.
-    pub session: Option<&'a Arc<Session>>,
+    pub session: Option<Arc<Session>>,
     /// Until when it may take; begun at its arrival.
     pub deadline: Deadline,
     /// What its revision asks for.
     pub manner: Manner,
+    /// How often it was sent again.
+    pub retries: u32,
+}
+
+impl Exchange {
+    /// The child of its session.
+    fn own_child(&self) -> Result<&OwnedChild, Fault> {
+        let session = self.session.as_ref();
+        session
+            .and_then(|session| session.child())
+            .ok_or_else(no_session)
+    }
 }
 
 impl Backend {
@@ -37,26 +47,31 @@ impl Backend {
     /// # Errors
     ///
     /// The fault to answer with.
-    pub async fn call(&self, raw_id: &str, exchange: &Exchange<'_>) -> Result<Call, Fault> {
-        let token = wire::progress_token(exchange.message.params)
+    pub async fn call(
+        &self,
+        raw_id: &str,
+        message: &Envelope<'_>,
+        exchange: &Exchange,
+    ) -> Result<Call, Fault> {
+        let token = wire::progress_token(message.params)
             .map_err(|reason| Fault::new(Code::BadMessage, reason))?;
         let line = wire::single_line(exchange.body.clone());
+        let is_first = exchange.retries == 0;
         if let Way::Session(_) = &self.way
             && !exchange.manner.is_modern()
         {
-            let child = exchange
-                .session
-                .and_then(|session| session.child())
-                .ok_or_else(no_session)?;
-            let flight = flight(raw_id, token, exchange, self.guard.admit_in_session());
+            let child = exchange.own_child()?;
+            let ticket = self.guard.admit_in_session(is_first);
+            let flight = flight(raw_id, token, exchange, ticket);
             let limit = self.options.get().max_in_flight;
             let called = child.call(flight.clone(), line, exchange.deadline, limit);
             return ended_with(&flight, called.await);
         }
-        refuse_what_others_would_see(&self.way, exchange)?;
-        let flight = flight(raw_id, token, exchange, Some(self.guard.admit()?));
+        refuse_what_others_would_see(&self.way, message, exchange)?;
+        let ticket = self.guard.admit(is_first)?;
+        let flight = flight(raw_id, token, exchange, Some(ticket));
         let request = Request {
-            message: exchange.message,
+            message,
             line: &line,
             id: raw_id,
             token,
@@ -73,10 +88,10 @@ impl Backend {
         &self,
         flight: &Arc<Flight>,
         request: &Request<'_>,
-        exchange: &Exchange<'_>,
+        exchange: &Exchange,
     ) -> Option<Result<Call, Fault>> {
         let subscribes = subscribes(request.message)?;
-        let (Way::Shared(group), Some(session)) = (&self.way, exchange.session) else {
+        let (Way::Shared(group), Some(session)) = (&self.way, &exchange.session) else {
             return None;
         };
         let deadline = exchange.deadline;
@@ -109,20 +124,17 @@ impl Backend {
     /// # Errors
     ///
     /// The fault to answer with.
-    pub async fn tell(&self, exchange: &Exchange<'_>) -> Result<(), Fault> {
-        let cancelled = match exchange.message.method() {
-            Some("notifications/cancelled") => wire::cancelled_request(exchange.message.params),
+    pub async fn tell(&self, message: &Envelope<'_>, exchange: &Exchange) -> Result<(), Fault> {
+        let cancelled = match message.method() {
+            Some("notifications/cancelled") => wire::cancelled_request(message.params),
             _ => None,
         };
         let cancelled = cancelled.and_then(|named| RequestId::from_raw(named.request));
         match &self.way {
             Way::Session(_) => {
-                let child = exchange
-                    .session
-                    .and_then(|session| session.child())
-                    .ok_or_else(no_session)?;
+                let child = exchange.own_child()?;
                 let mut answer = None;
-                if let wire::Kind::Response { id, .. } = exchange.message.kind {
+                if let wire::Kind::Response { id, .. } = message.kind {
                     answer = id.and_then(|id| Answering::begin(&child.routes, id));
                     if answer.is_none() {
                         // Late, or answered before: the child does not wait for it.
@@ -142,13 +154,13 @@ impl Backend {
             }
             Way::Oneshot(_) => {}
             Way::Exclusive(children) => {
-                if let (Some(id), Some(session)) = (cancelled, exchange.session) {
+                if let (Some(id), Some(session)) = (cancelled, &exchange.session) {
                     children.cancel(session.owner(), &id);
                 }
             }
             Way::Shared(group) => {
                 // Outside a session a request cannot be told from another client's with the same id.
-                if let (Some(id), Some(session)) = (cancelled, exchange.session) {
+                if let (Some(id), Some(session)) = (cancelled, &exchange.session) {
                     group.cancel(session.owner(), &id);
                 }
             }
@@ -161,12 +173,17 @@ impl Backend {
         matches!(self.way, Way::Oneshot(_))
     }
 
-    /// Whether a request that was lost may be sent again after so many retries, and only while there is a budget for
-    /// it. Lost with its child: what was not looked at, which costs nobody anything and is free once, or changes
-    /// nothing; a session's own child has no other. An upstream over HTTP that takes no connection may be about
-    /// to restart: it has the time of one dial for that. One that forgot a session is not asked in those that are as old.
-    pub fn may_retry(&self, exchange: &Exchange<'_>, fault: &Fault, retries: u32) -> bool {
-        let method = exchange.message.method().unwrap_or_default();
+    /// Whether a request that was lost may be sent again, which is counted then; only while there is a budget for it.
+    /// Lost with its child: what was not looked at, which costs nobody anything and is free once, or changes nothing; a
+    /// session's own child has no other. An upstream over HTTP that takes no connection may be about to restart: it has
+    /// the time of one dial for that. One that forgot a session is not asked in those that are as old.
+    pub fn may_retry(
+        &self,
+        message: &Envelope<'_>,
+        exchange: &mut Exchange,
+        fault: &Fault,
+    ) -> bool {
+        let method = message.method().unwrap_or_default();
         let left = exchange.deadline.left(Instant::now());
         let is_lost = match fault.code {
             Code::ChildDied => {
@@ -183,8 +200,10 @@ impl Backend {
         {
             children.forget_older(self.age(left));
         }
-        let is_free = retries == 0 && is_unseen;
-        is_lost && !left.is_zero() && self.guard.may_retry(is_free)
+        let is_free = exchange.retries == 0 && is_unseen;
+        let may = is_lost && !left.is_zero() && self.guard.may_retry(is_free);
+        exchange.retries += u32::from(may);
+        may
     }
 
     /// How long ago a call came that has so much time left.
@@ -245,12 +264,11 @@ pub fn no_session() -> Fault {
 fn flight(
     raw_id: &str,
     token: Option<&str>,
-    exchange: &Exchange<'_>,
+    exchange: &Exchange,
     ticket: Option<Ticket>,
 ) -> Arc<Flight> {
-    let owner = exchange
-        .session
-        .map_or(Owner::Nobody, |session| session.owner());
+    let session = exchange.session.as_ref();
+    let owner = session.map_or(Owner::Nobody, |session| session.owner());
     let (id, token) = (RawId::new(raw_id), token.map(RawId::new));
     let (stream, manner) = (exchange.accepts.stream, exchange.manner);
     Flight::admitted(id, token, owner, stream, manner, ticket)
@@ -266,8 +284,12 @@ fn subscribes(message: &Envelope<'_>) -> Option<bool> {
 }
 
 /// A shared child has one log level, and one set of subscriptions, which only sessions can be kept apart in.
-fn refuse_what_others_would_see(way: &Way, exchange: &Exchange<'_>) -> Result<(), Fault> {
-    let method = exchange.message.method().unwrap_or_default();
+fn refuse_what_others_would_see(
+    way: &Way,
+    message: &Envelope<'_>,
+    exchange: &Exchange,
+) -> Result<(), Fault> {
+    let method = message.method().unwrap_or_default();
     match (way, method) {
         (Way::Exclusive(_) | Way::Oneshot(_), "subscriptions/listen") => {
             let text = "a subscription would keep a server process from everybody else; it is offered in `stateless` mode";
@@ -276,7 +298,7 @@ fn refuse_what_others_would_see(way: &Way, exchange: &Exchange<'_>) -> Result<()
         (Way::Shared(group), "resources/subscribe" | "resources/unsubscribe")
             if group.shares_resources() =>
         {
-            exchange.session.map(drop).ok_or_else(no_session)
+            exchange.session.as_ref().map(drop).ok_or_else(no_session)
         }
         (
             Way::Shared(_) | Way::Exclusive(_),

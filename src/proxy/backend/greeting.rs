@@ -9,7 +9,7 @@ use crate::proxy::call::{Flight, Owner, Step};
 use crate::proxy::http::{Version, answered_version, wanted_version};
 use crate::proxy::options::ServeOptions;
 use crate::proxy::session::{Nursery, OwnedChild, Session, SessionTable};
-use crate::proxy::wire::{self, Code, Fault, RawId};
+use crate::proxy::wire::{self, Code, Envelope, Fault, RawId};
 use crate::resilience::{Deadline, Timeouts};
 use crate::sync::Arc;
 
@@ -34,11 +34,12 @@ impl Backend {
         &self,
         sessions: &SessionTable,
         id: RawId,
-        exchange: &Exchange<'_>,
+        message: &Envelope<'_>,
+        exchange: &Exchange,
     ) -> Result<Initialized, Fault> {
         match &self.way {
             Way::Session(nursery) => {
-                let ticket = self.guard.admit()?;
+                let ticket = self.guard.admit(exchange.retries == 0)?;
                 let begun =
                     relay_initialize(nursery, &self.options.whole(), sessions, id, exchange).await;
                 ticket.end_with(&begun);
@@ -49,7 +50,7 @@ impl Backend {
                 Err(Fault::new(Code::NotOffered, text))
             }
             Way::Shared(_) | Way::Exclusive(_) => {
-                let (message, version) = self.greet(&id, exchange).await?;
+                let (message, version) = self.greet(&id, message, exchange).await?;
                 let session = sessions.begin(version, None)?;
                 Ok(Initialized {
                     message,
@@ -67,14 +68,19 @@ impl Backend {
     pub async fn greet(
         &self,
         id: &RawId,
-        exchange: &Exchange<'_>,
+        message: &Envelope<'_>,
+        exchange: &Exchange,
     ) -> Result<(Bytes, Version), Fault> {
+        let is_first = exchange.retries == 0;
         let (hello, subscribes) = match &self.way {
-            Way::Exclusive(children) => (self.hello_of_one(children).await?, false),
-            Way::Shared(group) => (self.hello_of(group).await?, group.shares_resources()),
+            Way::Exclusive(children) => (self.hello_of_one(children, is_first).await?, false),
+            Way::Shared(group) => {
+                let hello = self.hello_of(group, is_first).await?;
+                (hello, group.shares_resources())
+            }
             Way::Session(_) | Way::Oneshot(_) => return Err(no_session()),
         };
-        let version = hello.agree(wanted_version(exchange.message.params));
+        let version = hello.agree(wanted_version(message.params));
         Ok((hello.answer(id, version, subscribes)?, version))
     }
 
@@ -87,7 +93,7 @@ impl Backend {
     pub async fn seat(&self) -> Result<Option<OwnedChild>, Fault> {
         match &self.way {
             Way::Session(nursery) => {
-                let ticket = self.guard.admit()?;
+                let ticket = self.guard.admit(true)?;
                 let child = nursery.take().await;
                 ticket.end_with(&child);
                 child.map(Some)
@@ -106,7 +112,7 @@ async fn relay_initialize(
     options: &ServeOptions,
     sessions: &SessionTable,
     id: RawId,
-    exchange: &Exchange<'_>,
+    exchange: &Exchange,
 ) -> Result<Initialized, Fault> {
     // A child may start slowly: the handshake has a time of its own.
     let patience = options.connect_timeout.max(options.request_timeout);

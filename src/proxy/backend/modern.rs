@@ -98,13 +98,14 @@ impl Backend {
     ///
     /// The fault to answer with: no child came up, the server is left alone, or it speaks older revisions only.
     pub async fn modern_hello(&self) -> Result<Option<Arc<Hello>>, Fault> {
+        // `false`: the request that it is for is counted when it is sent.
         let hello = match (&self.way, &self.beside) {
-            (Way::Shared(group), _) => self.hello_of(group).await,
-            (Way::Exclusive(children), _) => self.hello_of_one(children).await,
+            (Way::Shared(group), _) => self.hello_of(group, false).await,
+            (Way::Exclusive(children), _) => self.hello_of_one(children, false).await,
             (Way::Session(_), Some(beside)) => match beside.group.known() {
                 Some(hello) => Ok(hello),
                 None if beside.group.is_older() => Err(only_older()),
-                None => self.asked(beside.hello()).await,
+                None => self.asked(beside.hello(), false).await,
             },
             (Way::Session(_), None) => Err(only_older()),
             (Way::Oneshot(_), _) => return Ok(None),
@@ -113,25 +114,37 @@ impl Backend {
     }
 
     /// What shared children say of themselves.
-    pub(super) async fn hello_of(&self, group: &Arc<Group>) -> Result<Arc<Hello>, Fault> {
+    pub(super) async fn hello_of(
+        &self,
+        group: &Arc<Group>,
+        is_first: bool,
+    ) -> Result<Arc<Hello>, Fault> {
         match group.known() {
             Some(hello) => Ok(hello),
-            None => self.asked(group.hello()).await,
+            None => self.asked(group.hello(), is_first).await,
         }
     }
 
     /// What children say of themselves that have a request at a time.
-    pub(super) async fn hello_of_one(&self, children: &Exclusive) -> Result<Arc<Hello>, Fault> {
+    pub(super) async fn hello_of_one(
+        &self,
+        children: &Exclusive,
+        is_first: bool,
+    ) -> Result<Arc<Hello>, Fault> {
         match children.known() {
             Some(hello) => Ok(hello),
-            None => self.asked(children.hello()).await,
+            None => self.asked(children.hello(), is_first).await,
         }
     }
 
     /// Waits for a child that is to be asked. That is a call for the breaker: starts that fail open it, and while
-    /// it is open none is made.
-    async fn asked<T>(&self, asking: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
-        let ticket = self.guard.admit()?;
+    /// it is open none is made; `is_first`: see [`Guard::admit`].
+    async fn asked<T>(
+        &self,
+        asking: impl Future<Output = Result<T, Fault>>,
+        is_first: bool,
+    ) -> Result<T, Fault> {
+        let ticket = self.guard.admit(is_first)?;
         let asked = asking.await;
         if let Err(fault) = &asked {
             ticket.fail(fault);

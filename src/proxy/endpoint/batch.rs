@@ -83,12 +83,12 @@ pub async fn begin_batch(
         let exchange = exchange(state, message, item, accepts, session, false);
         match &message.kind {
             Kind::Request { id, .. } => {
-                let call = Underway::begin(state, id, &exchange).await;
+                let call = Underway::begin(state, id, message, exchange).await;
                 calls.push((RawId::new(id), call));
             }
             // Each would wait as long for what does not read.
             _ if is_stuck => {}
-            _ => match state.backend.tell(&exchange).await {
+            _ => match state.backend.tell(message, &exchange).await {
                 Ok(()) => {}
                 // What is asked is answered, whatever becomes of the rest; but nothing is, where all is over.
                 Err(fault) if is_asked && (!is_over(&fault) || !calls.is_empty()) => {

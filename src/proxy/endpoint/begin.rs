@@ -26,14 +26,14 @@ pub enum Begun {
 }
 
 /// One message of a client, as children get it; `is_modern`: of the revision without sessions.
-pub fn exchange<'a>(
+pub fn exchange(
     state: &AppState,
-    message: &'a Envelope<'a>,
-    body: &'a Bytes,
+    message: &Envelope<'_>,
+    body: &Bytes,
     accepts: Accepts,
-    session: Option<&'a Arc<Session>>,
+    session: Option<&Arc<Session>>,
     is_modern: bool,
-) -> Exchange<'a> {
+) -> Exchange {
     let manner = match message.method().unwrap_or_default() {
         _ if !is_modern => Manner::Legacy,
         "subscriptions/listen" => Manner::Listening,
@@ -47,12 +47,12 @@ pub fn exchange<'a>(
         _ => Deadline::new(&state.options.get().timeouts(), now),
     };
     Exchange {
-        message,
-        body,
+        body: body.clone(),
         accepts,
-        session,
+        session: session.cloned(),
         deadline,
         manner,
+        retries: 0,
     }
 }
 
@@ -64,11 +64,12 @@ pub fn exchange<'a>(
 pub async fn begin(
     state: &Arc<AppState>,
     raw_id: &str,
-    exchange: &Exchange<'_>,
+    message: &Envelope<'_>,
+    exchange: Exchange,
 ) -> Result<Begun, Fault> {
-    let method = exchange.message.method().unwrap_or_default();
+    let method = message.method().unwrap_or_default();
     if exchange.manner.is_modern() {
-        if let Some(begun) = begin_modern(state, raw_id, method, exchange).await? {
+        if let Some(begun) = begin_modern(state, raw_id, method, message).await? {
             return Ok(begun);
         }
     } else if method == "initialize" && !state.backend.is_oneshot() {
@@ -76,10 +77,11 @@ pub async fn begin(
             let text = "this session is initialized; send `initialize` without `Mcp-Session-Id` for a new one";
             return Err(Fault::new(Code::BadMessage, text));
         }
-        let begun = Box::pin(initialize(state, &RawId::new(raw_id), exchange)).await;
+        let id = RawId::new(raw_id);
+        let begun = Box::pin(initialize(state, &id, message, exchange)).await;
         return begun.map(Begun::Initialized);
     }
-    let begun = Underway::begin(state, raw_id, exchange).await;
+    let begun = Underway::begin(state, raw_id, message, exchange).await;
     begun.map(Begun::Called)
 }
 
@@ -87,13 +89,14 @@ pub async fn begin(
 async fn initialize(
     state: &AppState,
     id: &RawId,
-    exchange: &Exchange<'_>,
+    message: &Envelope<'_>,
+    mut exchange: Exchange,
 ) -> Result<Initialized, Fault> {
-    let (backend, mut retries) = (&state.backend, 0);
+    let backend = &state.backend;
     loop {
-        let begun = backend.initialize(&state.sessions, id.clone(), exchange);
+        let begun = backend.initialize(&state.sessions, id.clone(), message, &exchange);
         match begun.await {
-            Err(fault) if backend.may_retry(exchange, &fault, retries) => retries += 1,
+            Err(fault) if backend.may_retry(message, &mut exchange, &fault) => {}
             begun => return begun,
         }
     }
@@ -104,7 +107,7 @@ async fn begin_modern(
     state: &AppState,
     raw_id: &str,
     method: &str,
-    exchange: &Exchange<'_>,
+    message: &Envelope<'_>,
 ) -> Result<Option<Begun>, Fault> {
     if let "initialize"
     | "ping"
@@ -123,10 +126,7 @@ async fn begin_modern(
     Ok(match method {
         "server/discover" => Some(Begun::Answered(hello.discover(&id))),
         "subscriptions/listen" => {
-            let source = state
-                .sessions
-                .listeners
-                .listen(&id, exchange.message.params);
+            let source = state.sessions.listeners.listen(&id, message.params);
             Some(Begun::Listening(source))
         }
         _ => None,

@@ -79,7 +79,7 @@ async fn request(
         let text = "a subscription is answered with events; send `Accept: text/event-stream`";
         return Err(Fault::new(Code::NotAcceptable, text));
     }
-    match begin(state, raw_id, &exchange).await? {
+    match begin(state, raw_id, message, exchange).await? {
         Begun::Called(call) => answer(call, accepts).await,
         Begun::Answered(message) => Ok(whole(message, accepts)),
         Begun::Initialized(begun) => Ok(whole(begun.message, accepts)),

@@ -16,7 +16,7 @@ use crate::proxy::backend::Exchange;
 use crate::proxy::http::{self, Accepts, EventStream, Reply, Source, Version};
 use crate::proxy::session::{Debt, Session, SessionTable};
 use crate::proxy::state::AppState;
-use crate::proxy::wire::{self, Code, Fault, Kind, RawId};
+use crate::proxy::wire::{self, Code, Envelope, Fault, Kind, RawId};
 use crate::sync::Arc;
 
 /// What names the session there.
@@ -91,8 +91,11 @@ pub async fn post(
             let text = "more waits on the session's stream than is kept; read it first";
             return Err(Refusal::of(Fault::new(Code::Busy, text), &RawId::new(id)));
         }
-        Kind::Request { id, .. } => request(state, &session, id, &exchange).await,
-        _ => state.backend.tell(&exchange).await.map_err(untold)?,
+        Kind::Request { id, .. } => request(state, &session, id, &message, exchange).await,
+        _ => {
+            let told = state.backend.tell(&message, &exchange).await;
+            told.map_err(untold)?;
+        }
     }
     Ok(http::accepted())
 }
@@ -102,19 +105,25 @@ pub fn posted_session(query: Option<&str>) -> Option<&str> {
     query?.split('&').find_map(|pair| pair.strip_prefix(KEY))
 }
 
-async fn request(state: &Arc<AppState>, session: &Arc<Session>, id: &str, exchange: &Exchange<'_>) {
+async fn request(
+    state: &Arc<AppState>,
+    session: &Arc<Session>,
+    id: &str,
+    message: &Envelope<'_>,
+    exchange: Exchange,
+) {
     let raw = RawId::new(id);
     let debt = session.outbox().owe();
     let say = |message: Bytes| debt.send(message);
     let fault = |fault: Fault| say(fault.to_json(Some(raw.as_bytes())).into());
-    if exchange.message.method() == Some("initialize") && session.child().is_none() {
-        match state.backend.greet(&raw, exchange).await {
+    if message.method() == Some("initialize") && session.child().is_none() {
+        match state.backend.greet(&raw, message, &exchange).await {
             Ok((answer, _)) => say(answer),
             Err(refused) => fault(refused),
         }
         return;
     }
-    match Underway::begin(state, id, exchange).await {
+    match Underway::begin(state, id, message, exchange).await {
         Ok(call) => state.tasks.spawn(pump(call, debt)),
         Err(refused) => fault(refused),
     }

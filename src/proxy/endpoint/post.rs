@@ -83,10 +83,11 @@ async fn one(
     let message = wire::parse(body).map_err(unreadable)?;
     let exchange = exchange(state, &message, body, accepts, session.as_ref(), false);
     let Kind::Request { id, .. } = &message.kind else {
-        state.backend.tell(&exchange).await.map_err(untold)?;
+        let told = state.backend.tell(&message, &exchange).await;
+        told.map_err(untold)?;
         return Ok(http::accepted());
     };
-    let answered = match begin(state, id, &exchange).await {
+    let answered = match begin(state, id, &message, exchange).await {
         Ok(Begun::Called(call)) => answer(call, accepts, session.as_ref()).await,
         Ok(Begun::Initialized(begun)) => initialized(begun, accepts),
         Ok(Begun::Answered(message)) => Ok(whole(message, accepts)),

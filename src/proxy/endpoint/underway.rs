@@ -8,24 +8,16 @@ use bytes::Bytes;
 
 use crate::proxy::backend::Exchange;
 use crate::proxy::call::{Call, Manner, Step};
-use crate::proxy::http::Accepts;
-use crate::proxy::session::Session;
 use crate::proxy::state::AppState;
-use crate::proxy::wire::{self, Fault, Kind};
-use crate::resilience::Deadline;
+use crate::proxy::wire::{self, Envelope, Fault, Kind};
 use crate::sync::Arc;
 
 /// The request.
 pub struct Underway {
     call: Call,
     is_told: bool,
-    retries: u32,
     state: Arc<AppState>,
-    body: Bytes,
-    accepts: Accepts,
-    session: Option<Arc<Session>>,
-    deadline: Deadline,
-    manner: Manner,
+    exchange: Exchange,
 }
 
 impl Underway {
@@ -37,20 +29,15 @@ impl Underway {
     pub async fn begin(
         state: &Arc<AppState>,
         raw_id: &str,
-        exchange: &Exchange<'_>,
+        message: &Envelope<'_>,
+        mut exchange: Exchange,
     ) -> Result<Self, Fault> {
-        let mut retries = 0;
-        let begun = send(state, raw_id, exchange, &mut retries, None).await;
+        let begun = send(state, raw_id, message, &mut exchange, None).await;
         begun.map(|call| Self {
             call,
             is_told: false,
-            retries,
             state: state.clone(),
-            body: exchange.body.clone(),
-            accepts: exchange.accepts,
-            session: exchange.session.cloned(),
-            deadline: exchange.deadline,
-            manner: exchange.manner,
+            exchange,
         })
     }
 
@@ -95,25 +82,18 @@ impl Underway {
 
     /// A subscription is sent again behind its call, which ends where that is in vain.
     fn is_carried_on(&self) -> bool {
-        self.manner == Manner::Listening
+        self.exchange.manner == Manner::Listening
     }
 
     async fn again(&mut self, fault: Fault) -> Result<Call, Fault> {
-        let Ok(message) = wire::parse(&self.body) else {
+        let body = self.exchange.body.clone();
+        let Ok(message) = wire::parse(&body) else {
             return Err(fault);
         };
         let Kind::Request { id, .. } = &message.kind else {
             return Err(fault);
         };
-        let exchange = Exchange {
-            message: &message,
-            body: &self.body,
-            accepts: self.accepts,
-            session: self.session.as_ref(),
-            deadline: self.deadline,
-            manner: self.manner,
-        };
-        send(&self.state, id, &exchange, &mut self.retries, Some(fault)).await
+        send(&self.state, id, &message, &mut self.exchange, Some(fault)).await
     }
 }
 
@@ -121,18 +101,17 @@ impl Underway {
 async fn send(
     state: &AppState,
     raw_id: &str,
-    exchange: &Exchange<'_>,
-    retries: &mut u32,
+    message: &Envelope<'_>,
+    exchange: &mut Exchange,
     mut lost: Option<Fault>,
 ) -> Result<Call, Fault> {
     loop {
-        if let Some(fault) = lost {
-            if !state.backend.may_retry(exchange, &fault, *retries) {
-                return Err(fault);
-            }
-            *retries += 1;
+        if let Some(fault) = lost
+            && !state.backend.may_retry(message, exchange, &fault)
+        {
+            return Err(fault);
         }
-        match state.backend.call(raw_id, exchange).await {
+        match state.backend.call(raw_id, message, exchange).await {
             Ok(call) => return Ok(call),
             Err(fault) => lost = Some(fault),
         }

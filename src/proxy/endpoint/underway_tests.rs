@@ -4,8 +4,10 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::proxy::call::{Flight, Owner};
+use crate::proxy::http::Accepts;
 use crate::proxy::options::{HttpUpstream, Mode, ServeOptions, Upstream};
 use crate::proxy::wire::{Code, RawId};
+use crate::resilience::Deadline;
 
 #[tokio::test]
 async fn a_subscription_that_was_given_up_is_not_begun_anew_for_ever() {
@@ -17,16 +19,20 @@ async fn a_subscription_that_was_given_up_is_not_begun_anew_for_ever() {
     let mut underway = Underway {
         call: Call::new(flight.clone()),
         is_told: false,
-        retries: 0,
         state: state.clone(),
-        body: Bytes::from_static(br#"{"jsonrpc":"2.0","id":1,"method":"subscriptions/listen"}"#),
-        accepts: Accepts {
-            json: true,
-            stream: true,
+        exchange: Exchange {
+            body: Bytes::from_static(
+                br#"{"jsonrpc":"2.0","id":1,"method":"subscriptions/listen"}"#,
+            ),
+            accepts: Accepts {
+                json: true,
+                stream: true,
+            },
+            session: None,
+            deadline: Deadline::endless(Instant::now()),
+            manner,
+            retries: 0,
         },
-        session: None,
-        deadline: Deadline::endless(Instant::now()),
-        manner,
     };
     flight.fail(Fault::new(Code::NoChild, "nobody is there").not_run());
     assert!(

@@ -1,6 +1,5 @@
 //! Header checks and the encoding of events.
 
-use crate::proxy::session::Outbox;
 use std::net::SocketAddr;
 use std::task::{Context, Poll, Waker};
 
@@ -10,6 +9,8 @@ use hyper::header::{HeaderName, HeaderValue};
 
 use super::sse::encode;
 use super::*;
+use crate::proxy::call::Inbox;
+use crate::proxy::session::Outbox;
 use crate::proxy::wire::Code;
 use crate::sync::Arc;
 
@@ -192,49 +193,34 @@ fn an_event_is_one_message_on_one_line() {
     assert_eq!(encode(b"{\n}", None), "event: message\ndata: { }\n\n");
 }
 
+/// A session's stream, and what comes on it.
+fn open() -> (Arc<Inbox<()>>, EventStream) {
+    let inbox = Arc::new(Inbox::default());
+    let source = Source::Session(SessionStream {
+        inbox: inbox.clone(),
+        outbox: Outbox::closed(),
+    });
+    (inbox, EventStream::new(source, None))
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_silent_stream_says_that_it_lives_every_fifteen_seconds() {
-    let inbox = Arc::new(crate::proxy::call::Inbox::default());
-    let mut stream = EventStream::new(
-        Source::Session(SessionStream {
-            inbox: inbox.clone(),
-            outbox: Outbox::closed(),
-        }),
-        None,
-    );
+    let (inbox, mut stream) = open();
     let begun = tokio::time::Instant::now();
+    let mut next = async || std::future::poll_fn(|cx| stream.poll_bytes(cx)).await;
     for beat in 1..=3 {
-        let bytes = std::future::poll_fn(|cx| stream.poll_bytes(cx))
-            .await
-            .unwrap();
-        assert_eq!(bytes, ": keep-alive\n\n");
+        assert_eq!(next().await.unwrap(), ": keep-alive\n\n");
         assert_eq!(begun.elapsed().as_secs(), 15 * beat);
     }
     inbox.push(Bytes::from_static(b"{}")).unwrap();
     inbox.finish(());
-    assert_eq!(
-        std::future::poll_fn(|cx| stream.poll_bytes(cx))
-            .await
-            .unwrap(),
-        encode(b"{}", None)
-    );
-    assert!(
-        std::future::poll_fn(|cx| stream.poll_bytes(cx))
-            .await
-            .is_none()
-    );
+    assert_eq!(next().await.unwrap(), encode(b"{}", None));
+    assert!(next().await.is_none());
 }
 
 #[tokio::test]
 async fn a_stream_that_is_dropped_leaves_its_inbox() {
-    let inbox = Arc::new(crate::proxy::call::Inbox::default());
-    let mut stream = EventStream::new(
-        Source::Session(SessionStream {
-            inbox: inbox.clone(),
-            outbox: Outbox::closed(),
-        }),
-        None,
-    );
+    let (inbox, mut stream) = open();
     assert!(matches!(
         stream.poll_bytes(&mut Context::from_waker(Waker::noop())),
         Poll::Pending

@@ -65,10 +65,10 @@ impl PeerSource {
         }
     }
 
-    /// Closes the connections; peers have to be closed before.
+    /// Closes the connections, once every session's end was told; peers have to be closed before.
     pub async fn close(&self, deadline: Duration) {
         if let Self::Http(source) = self {
-            source.client.close(deadline).await;
+            source.close(deadline).await;
         }
     }
 }

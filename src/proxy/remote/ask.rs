@@ -121,7 +121,7 @@ pub async fn post(core: &Core, message: &Outgoing) -> Result<Response<HttpBody>,
 
 /// Whether this status says that the session is not known any more.
 fn is_lost(core: &Core, message: &Outgoing, status: StatusCode) -> bool {
-    status == StatusCode::NOT_FOUND && !message.is_modern && core.names().session.is_some()
+    status == StatusCode::NOT_FOUND && !message.names_revision && core.names().session.is_some()
 }
 
 fn lost() -> Fault {

@@ -48,7 +48,7 @@ struct State {
 /// A request under way.
 struct Running {
     serial: u64,
-    is_modern: bool,
+    ends_by_leaving: bool,
     /// Known once it is spawned.
     task: Option<AbortHandle>,
 }
@@ -131,7 +131,7 @@ impl Core {
         let serial = state.begun;
         let running = Running {
             serial,
-            is_modern: message.is_modern,
+            ends_by_leaving: message.names_revision,
             task: None,
         };
         let earlier = state.running.insert(id.clone(), running);
@@ -163,7 +163,7 @@ impl Core {
         state
             .running
             .get(id)
-            .is_some_and(|running| running.is_modern)
+            .is_some_and(|running| running.ends_by_leaving)
     }
 
     /// Runs something that ends by itself.

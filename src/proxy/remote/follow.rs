@@ -87,7 +87,7 @@ pub async fn to_answer(
                 continue;
             }
             // The revision without sessions knows no coming back.
-            End::Lost if message.is_modern || follower.policy.last_id().is_none() => {
+            End::Lost if message.names_revision || follower.policy.last_id().is_none() => {
                 return Err(broken());
             }
             End::Lost => {}

@@ -40,7 +40,7 @@ pub fn of_post(always: &HeaderMap, names: &Names, message: &Outgoing) -> HeaderM
     if let Some(trace) = &message.trace {
         trace.write(&mut headers);
     }
-    if message.is_modern {
+    if message.names_revision {
         headers.extend(message.headers.clone());
     } else {
         names.write(&mut headers);

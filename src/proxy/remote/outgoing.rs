@@ -14,8 +14,8 @@ pub struct Outgoing {
     pub body: Bytes,
     /// What it is.
     pub what: What,
-    /// Of the revision without sessions.
-    pub is_modern: bool,
+    /// It names its revision itself, as messages of the revision without sessions do.
+    pub names_revision: bool,
     /// The headers that the revision without sessions asks for.
     pub headers: HeaderMap,
     /// The trace of the request that brought it.
@@ -57,7 +57,7 @@ impl Outgoing {
         let copy = body.clone();
         let message = wire::parse(&copy).ok()?;
         let method = message.method().unwrap_or_default();
-        let is_modern = names_revision(&message);
+        let names_revision = names_revision(&message);
         let what = match &message.kind {
             Kind::Request { id, .. } => What::Request {
                 id: RequestId::from_raw(id)?,
@@ -72,7 +72,7 @@ impl Outgoing {
             }
             _ => What::Other,
         };
-        let headers = if is_modern {
+        let headers = if names_revision {
             head::mirrored(&message, tools)
         } else {
             HeaderMap::new()
@@ -80,7 +80,7 @@ impl Outgoing {
         Some(Self {
             body,
             what,
-            is_modern,
+            names_revision,
             headers,
             trace: TRACE.try_with(Clone::clone).ok(),
         })

@@ -22,7 +22,7 @@ use crate::transport::http::HttpRequest;
 const FAREWELL: Duration = Duration::from_secs(2);
 
 /// A session that is not begun, or begun by the first message; dropped, it says nothing more here, and has its end told
-/// to the upstream in the background.
+/// to the upstream in the background, which a shutdown waits for.
 pub struct Remote {
     core: Arc<Core>,
 }
@@ -94,7 +94,11 @@ impl Drop for Remote {
     fn drop(&mut self) {
         // One that was begun and is of no use: it was not what was wanted, or did not answer.
         if let Some(farewell) = self.leave("it was dropped") {
-            self.core.spawn(farewell);
+            let served = self.core.source.farewells.serve();
+            self.core.spawn(async move {
+                farewell.await;
+                drop(served);
+            });
         }
     }
 }

@@ -1,11 +1,15 @@
 //! The upstream, and the connections to it that its sessions share.
 
+use std::time::Duration;
+
 use hyper::header::{HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use tokio::time::{Instant, timeout_at};
 
 use crate::BoxError;
 use crate::proxy::guard::Guard;
 use crate::proxy::http::ToolHeaders;
 use crate::proxy::options::{HttpUpstream, Mode, REMOTE_LISTENING, ServeOptions};
+use crate::proxy::tasks::Tasks;
 use crate::sync::Arc;
 use crate::transport::http::{HttpClient, HttpOptions};
 use crate::transport::sse::ReconnectOptions;
@@ -27,6 +31,8 @@ pub struct RemoteSource {
     pub max_message: usize,
     /// When a lost stream comes back.
     pub reconnect: ReconnectOptions,
+    /// Ends of sessions that are on their way to the upstream, though nobody asks for them.
+    pub farewells: Tasks,
 }
 
 impl RemoteSource {
@@ -63,7 +69,16 @@ impl RemoteSource {
             guard: guard.clone(),
             max_message: options.max_body_bytes,
             reconnect: upstream.reconnect,
+            farewells: Tasks::default(),
         })
+    }
+
+    /// Closes the connections, once the upstream was told of every session that ended.
+    pub async fn close(&self, deadline: Duration) {
+        let until = Instant::now() + deadline;
+        let _ = timeout_at(until, self.farewells.idle()).await;
+        let left = until.saturating_duration_since(Instant::now());
+        self.client.close(left).await;
     }
 }
 

@@ -23,7 +23,9 @@ pub async fn stand(core: Arc<Core>) {
                             most,
                             "an event of a session's stream was too long and is passed over"
                         );
-                        core.missed();
+                        if follower.policy.last_id().is_some() {
+                            core.missed(); // else it is told when the stream is back
+                        }
                     }
                     end => tracing::debug!(?end, "a session's stream ended"),
                 }

@@ -18,7 +18,7 @@ use crate::transport::http::HttpBody;
 /// What its client knows of the subscription that a request asks for, if it does.
 pub fn of(message: &Outgoing) -> Option<Known> {
     let listens = matches!(message.what, What::Request { is_listening, .. } if is_listening);
-    (listens && message.is_modern).then(Known::default)
+    (listens && message.names_revision).then(Known::default)
 }
 
 /// Asks for it again until the upstream takes it; `None`: it was answered instead.

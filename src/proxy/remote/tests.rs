@@ -105,7 +105,7 @@ fn a_message_that_talks_about_a_revision_is_not_of_it() {
         format!(r#"[{{"{key}":"2026-07-28"}}]"#),
     ] {
         let text = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{params}}}"#);
-        assert!(!outgoing(&text).is_modern, "{text}");
+        assert!(!outgoing(&text).names_revision, "{text}");
     }
 }
 

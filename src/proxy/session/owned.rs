@@ -146,7 +146,7 @@ impl OwnedChild {
     /// session, if there is none. `true`: it was given up now.
     pub fn probe(&self, now: Instant) -> bool {
         let mut probe = self.probe.lock();
-        if self.routes.was_heard() {
+        if self.routes.heard.lately() {
             probe.heard();
         }
         // A session that is not used says nothing by its silence.

@@ -5,7 +5,7 @@
 //! request times out, up to the time that a whole call has.
 
 use crate::sync::Arc;
-use crate::sync::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{AtomicBool, Ordering};
 
 use crate::sync::Mutex;
 use bytes::Bytes;
@@ -15,8 +15,8 @@ use super::Outbox;
 use super::questions::Questions;
 use crate::proxy::call::{Answer, Flight, fail_all};
 use crate::proxy::guard::is_pong;
-use crate::proxy::peer::PeerSink;
-use crate::proxy::wire::{self, Code, Envelope, EnvelopeError, Fault, Kind, RequestId};
+use crate::proxy::peer::{Heard, PeerSink};
+use crate::proxy::wire::{self, Code, Envelope, Fault, Kind, RequestId};
 use crate::resilience::{Deadline, Timeouts};
 use crate::transport::{Death, LineSink};
 
@@ -27,10 +27,10 @@ pub struct Routes {
     /// The way out for what belongs to no request.
     pub outbox: Outbox,
     limits: Timeouts,
-    heard: AtomicBool,
+    /// What was heard of the child.
+    pub heard: Heard,
     unasked: AtomicBool,
     over: AtomicBool,
-    dropped: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -56,10 +56,9 @@ impl Routes {
             tables: Mutex::default(),
             outbox: Outbox::default(),
             limits,
-            heard: AtomicBool::new(false),
+            heard: Heard::default(),
             unasked: AtomicBool::new(false),
             over: AtomicBool::new(false),
-            dropped: AtomicU64::new(0),
         })
     }
 
@@ -189,34 +188,19 @@ impl Routes {
         self.over.load(Ordering::Acquire)
     }
 
-    /// Whether the child wrote anything since this was asked last.
-    pub fn was_heard(&self) -> bool {
-        // Relaxed: a flag on its own, for a probe that looks again soon.
-        self.heard.swap(false, Ordering::Relaxed)
-    }
-
     /// Requests in flight.
     pub fn in_flight(&self) -> usize {
         self.tables.lock().flights.len()
     }
 
-    /// Lines that were for nobody.
-    pub fn dropped(&self) -> u64 {
-        // Relaxed: a count for a page.
-        self.dropped.load(Ordering::Relaxed)
-    }
-
-    fn drop_line(&self) {
-        // Relaxed: a count for a page.
-        self.dropped.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// A line that is no message: who waits for what it was meant to be waits no longer.
-    #[cold]
-    fn on_unread(&self, line: &[u8], error: &EnvelopeError) {
-        self.drop_line();
-        if let Some((id, fault)) = wire::broken_answer(line, error) {
-            self.on_fault(&id, fault);
+    fn on_message(&self, line: Bytes, message: &Envelope<'_>) {
+        match &message.kind {
+            Kind::Response { id, .. } if is_pong(*id) => {}
+            Kind::Response { id, is_result } => {
+                self.on_answer(line, id.and_then(RequestId::from_raw), *is_result)
+            }
+            Kind::Request { id, .. } => self.on_request(line, id),
+            Kind::Notification { method } => self.on_notification(line, message, method),
         }
     }
 
@@ -230,7 +214,7 @@ impl Routes {
                     is_result,
                 })
             }
-            None => self.drop_line(),
+            None => self.heard.drop_line(),
         }
     }
 
@@ -250,7 +234,7 @@ impl Routes {
                     self.outbox.send(line);
                 }
             }
-            None => self.drop_line(),
+            None => self.heard.drop_line(),
         }
     }
 
@@ -301,7 +285,7 @@ impl Routes {
     fn on_request(&self, line: Bytes, id: &str) {
         // Relaxed: see `drop_questions`.
         if self.unasked.load(Ordering::Relaxed) {
-            return self.drop_line();
+            return self.heard.drop_line();
         }
         let Some(id) = RequestId::from_raw(id) else {
             return;
@@ -365,8 +349,7 @@ impl Tables {
 
 impl PeerSink for Routes {
     fn on_fault(&self, id: &RequestId, fault: Fault) {
-        // Relaxed: see `was_heard`. A refusal is a sign of life, too.
-        self.heard.store(true, Ordering::Relaxed);
+        self.heard.sign(); // a refusal is one, too
         if let Some(flight) = self.remove(id) {
             flight.fail(fault);
         }
@@ -380,26 +363,11 @@ impl PeerSink for Routes {
 
 impl LineSink for Routes {
     fn on_line(&self, line: Bytes) {
-        // Relaxed: see `was_heard`.
-        self.heard.store(true, Ordering::Relaxed);
-        let copy = line.clone();
-        let message = match wire::parse(&copy) {
-            Ok(message) => message,
-            Err(error) => {
-                return match wire::legible(&copy) {
-                    Some(line) => self.on_line(line),
-                    None => self.on_unread(&copy, &error),
-                };
-            }
-        };
-        match &message.kind {
-            Kind::Response { id, .. } if is_pong(*id) => {}
-            Kind::Response { id, is_result } => {
-                self.on_answer(line, id.and_then(RequestId::from_raw), *is_result)
-            }
-            Kind::Request { id, .. } => self.on_request(line, id),
-            Kind::Notification { method } => self.on_notification(line, &message, method),
-        }
+        self.heard.line(
+            line,
+            |line, message| self.on_message(line, message),
+            |id, fault| self.on_fault(id, fault),
+        );
     }
 
     fn on_death(&self, death: &Death) {

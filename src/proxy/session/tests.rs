@@ -188,7 +188,7 @@ async fn noise_and_answers_to_nobody_are_counted() {
     ] {
         routes.on_line(Bytes::from_static(line));
     }
-    assert_eq!(routes.dropped(), 4);
+    assert_eq!(routes.heard.dropped(), 4);
 }
 
 #[tokio::test]

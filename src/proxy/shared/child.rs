@@ -134,7 +134,7 @@ impl SharedChild {
 
     /// Lines that were for nobody.
     pub fn dropped(&self) -> u64 {
-        self.router.dropped()
+        self.router.heard.dropped()
     }
 
     /// Sends a request and returns the call that waits for its answer.
@@ -245,7 +245,7 @@ impl SharedChild {
     /// Asks a silent child for a sign of life. `true`: there was none, and it is given up now.
     pub fn probe(&self, now: Instant) -> bool {
         let mut probe = self.probe.lock();
-        if self.router.was_heard() {
+        if self.router.heard.lately() {
             probe.heard();
         }
         let step = probe.look(self.load() > 0, now);

@@ -1,15 +1,23 @@
 //! Children that serve everybody: few processes, many requests in flight on each.
 
 mod affinity;
+#[cfg(test)]
+mod affinity_tests;
 mod asking;
 mod child;
+#[cfg(test)]
+mod child_tests;
 mod counted;
 mod era;
 mod errand;
 mod flights;
+#[cfg(test)]
+mod flights_tests;
 mod group;
 mod handshake;
 mod hello;
+#[cfg(test)]
+mod hello_tests;
 mod questions;
 mod renewal;
 mod resources;

@@ -15,11 +15,9 @@ use super::affinity::Affinity;
 use super::flights::Flights;
 use crate::proxy::call::{Answer, Flight, Manner, fail_all};
 use crate::proxy::guard::is_pong;
-use crate::proxy::peer::{PeerSink, PeerWriter};
+use crate::proxy::peer::{Heard, PeerSink, PeerWriter};
 use crate::proxy::session::{SessionTable, cancellation};
-use crate::proxy::wire::{
-    self, Code, Envelope, EnvelopeError, Fault, Kind, RequestId, Splice, subscription,
-};
+use crate::proxy::wire::{self, Code, Envelope, Fault, Kind, RequestId, Splice, subscription};
 use crate::resilience::Timeouts;
 use crate::transport::{Death, LineSink};
 
@@ -33,8 +31,8 @@ pub struct ChildRouter {
     audience: Arc<SessionTable>,
     /// Gone with the child: a writer may keep its child's pipe open.
     writer: Mutex<Option<PeerWriter>>,
-    dropped: AtomicU64,
-    heard: AtomicBool,
+    /// What was heard of it.
+    pub heard: Heard,
     /// One request at a time, and a line that is not for it means that the child is not clean.
     strict: bool,
     stained: AtomicBool,
@@ -56,13 +54,11 @@ impl ChildRouter {
         freed: Arc<Notify>,
     ) -> Self {
         static KEYS: AtomicU64 = AtomicU64::new(1);
-        let (writer, dropped) = (Mutex::new(None), AtomicU64::new(0));
         Self {
             flights: Flights::new(limit, limits),
             audience,
-            writer,
-            dropped,
-            heard: AtomicBool::new(false),
+            writer: Mutex::new(None),
+            heard: Heard::default(),
             strict: false,
             stained: AtomicBool::new(false),
             legacy: AtomicBool::new(false),
@@ -135,30 +131,12 @@ impl ChildRouter {
         *self.writer.lock() = Some(writer);
     }
 
-    /// Lines that were for nobody.
-    pub fn dropped(&self) -> u64 {
-        // Relaxed: a count for a page.
-        self.dropped.load(Ordering::Relaxed)
-    }
-
-    /// Whether it wrote anything since this was asked last.
-    pub fn was_heard(&self) -> bool {
-        // Relaxed: a flag on its own, for a probe that looks again soon.
-        self.heard.swap(false, Ordering::Relaxed)
-    }
-
-    fn drop_line(&self) {
-        // Relaxed: a count for a page.
-        self.dropped.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// A line that is no message: who waits for what it was meant to be waits no longer.
-    #[cold]
-    fn on_unread(&self, line: &[u8], error: &EnvelopeError) {
-        self.drop_line();
-        if let Some((id, fault)) = wire::broken_answer(line, error) {
-            self.stain();
-            self.on_fault(&id, fault);
+    fn on_message(&self, line: Bytes, message: &Envelope<'_>) {
+        match &message.kind {
+            Kind::Response { id, .. } if is_pong(*id) => {}
+            Kind::Response { id, is_result } => self.on_answer(line, message, *id, *is_result),
+            Kind::Notification { method } => self.on_notification(line, message, method),
+            Kind::Request { id, method } => self.on_request(id, method),
         }
     }
 
@@ -166,7 +144,7 @@ impl ChildRouter {
         let flight = id.and_then(own_id).and_then(|own| self.flights.take(own));
         let (Some(flight), Some(id)) = (flight, id) else {
             self.stain();
-            self.drop_line();
+            self.heard.drop_line();
             return;
         };
         if let Some(affinity) = &self.affinity {
@@ -218,11 +196,11 @@ impl ChildRouter {
     fn on_subscribed(&self, line: &Bytes, message: &Envelope<'_>, tag: &str) {
         let own = own_id(tag);
         let Some((own, flight)) = own.and_then(|own| Some((own, self.flights.get(own)?))) else {
-            return self.drop_line();
+            return self.heard.drop_line();
         };
         let spliced = Splice::one(message.span(tag), flight.id.as_bytes()).apply(line);
         if flight.relate(spliced).is_err() {
-            self.drop_line();
+            self.heard.drop_line();
             if flight.manner == Manner::Listening && flight.takes_stream {
                 self.give_up(own);
             }
@@ -264,7 +242,7 @@ impl ChildRouter {
         };
         let own = own.filter(listens);
         let Some((own, flight)) = own.and_then(|own| Some((own, self.flights.take(own)?))) else {
-            return self.drop_line();
+            return self.heard.drop_line();
         };
         // An upstream over HTTP would be asked for it again when its stream ends.
         self.write_cancelled(own, "it was ended");
@@ -273,7 +251,7 @@ impl ChildRouter {
 
     fn on_progress(&self, line: &Bytes, message: &Envelope<'_>) {
         let Some(progress) = wire::progress_of(message.params) else {
-            self.drop_line();
+            self.heard.drop_line();
             return;
         };
         let flight = own_id(progress.token).and_then(|own| self.flights.renew(own, Instant::now()));
@@ -281,12 +259,12 @@ impl ChildRouter {
             .as_ref()
             .and_then(|flight| Some((flight, flight.token.as_ref()?)))
         else {
-            self.drop_line();
+            self.heard.drop_line();
             return;
         };
         let spliced = Splice::one(message.span(progress.token), token.as_bytes()).apply(line);
         if flight.relate(spliced).is_err() {
-            self.drop_line();
+            self.heard.drop_line();
         }
     }
 
@@ -305,26 +283,26 @@ impl ChildRouter {
                 if self.flights.len() == 0 {
                     self.stain();
                 }
-                self.drop_line();
+                self.heard.drop_line();
             }
             "notifications/message" => {
                 match self.flights.sole().map(|flight| flight.relate(line)) {
                     Some(Ok(())) => {}
-                    _ => self.drop_line(),
+                    _ => self.heard.drop_line(),
                 }
             }
             "notifications/resources/updated" => {
                 let subscribers = &self.audience.subscribers;
                 let uri = wire::resource_uri(message.params);
                 if !uri.is_some_and(|uri| subscribers.tell(&uri, self.key, &line)) {
-                    self.drop_line();
+                    self.heard.drop_line();
                 }
             }
             _ if method.ends_with("/list_changed") => {
                 self.audience.broadcast(&line);
                 self.audience.listeners.tell(method);
             }
-            _ => self.drop_line(),
+            _ => self.heard.drop_line(),
         }
     }
 
@@ -360,24 +338,14 @@ impl ChildRouter {
 
 impl LineSink for ChildRouter {
     fn on_line(&self, line: Bytes) {
-        // Relaxed: see `was_heard`.
-        self.heard.store(true, Ordering::Relaxed);
-        let copy = line.clone();
-        let message = match wire::parse(&copy) {
-            Ok(message) => message,
-            Err(error) => {
-                return match wire::legible(&copy) {
-                    Some(line) => self.on_line(line),
-                    None => self.on_unread(&copy, &error),
-                };
-            }
-        };
-        match &message.kind {
-            Kind::Response { id, .. } if is_pong(*id) => {}
-            Kind::Response { id, is_result } => self.on_answer(line, &message, *id, *is_result),
-            Kind::Notification { method } => self.on_notification(line, &message, method),
-            Kind::Request { id, method } => self.on_request(id, method),
-        }
+        self.heard.line(
+            line,
+            |line, message| self.on_message(line, message),
+            |id, fault| {
+                self.stain();
+                self.on_fault(id, fault);
+            },
+        );
     }
 
     fn on_death(&self, death: &Death) {
@@ -389,8 +357,7 @@ impl LineSink for ChildRouter {
 impl PeerSink for ChildRouter {
     fn on_fault(&self, id: &RequestId, mut fault: Fault) {
         if !fault.is_silence() {
-            // Relaxed: see `was_heard`. A refusal is a sign of life; that nobody takes a connection is none.
-            self.heard.store(true, Ordering::Relaxed);
+            self.heard.sign(); // a refusal is one; that nobody takes a connection is none
         }
         if fault.code == Code::SessionEnded {
             // The session is this proxy's own: its clients have nothing to do with it.

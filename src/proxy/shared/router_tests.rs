@@ -24,6 +24,6 @@ fn a_refusal_is_a_sign_of_life_and_that_nobody_is_there_is_none() {
     ] {
         let ping = RequestId::from_raw("\"plunge-ping\"").unwrap();
         router.on_fault(&ping, Fault::new(code, "said"));
-        assert_eq!(router.was_heard(), is_sign, "{code:?}");
+        assert_eq!(router.heard.lately(), is_sign, "{code:?}");
     }
 }

@@ -1,0 +1,75 @@
+//! What is heard of a peer: the lines that it writes, read once for whoever takes them.
+//!
+//! Promise: a message is passed on as it came, but for bytes that are no UTF-8; a line that is none is counted, and
+//! whoever it leaves without an answer is told. Cost: a store and a counted reference a line.
+
+use bytes::Bytes;
+
+use crate::proxy::wire::{self, Envelope, EnvelopeError, Fault, RequestId};
+use crate::sync::{AtomicBool, AtomicU64, Ordering};
+
+/// Whether anything was, and how much of it was for nobody.
+#[derive(Debug, Default)]
+pub struct Heard {
+    lately: AtomicBool,
+    dropped: AtomicU64,
+}
+
+impl Heard {
+    /// Takes a line: a message goes to `on_message`; of what was meant to answer a request, and cannot be read,
+    /// `on_broken` learns.
+    pub fn line(
+        &self,
+        line: Bytes,
+        on_message: impl FnOnce(Bytes, &Envelope<'_>),
+        on_broken: impl FnOnce(&RequestId, Fault),
+    ) {
+        self.sign();
+        let copy = line.clone();
+        match wire::parse(&copy) {
+            Ok(message) => on_message(line, &message),
+            Err(error) => self.line_slow(&copy, &error, on_message, on_broken),
+        }
+    }
+
+    #[cold]
+    fn line_slow(
+        &self,
+        line: &[u8],
+        error: &EnvelopeError,
+        on_message: impl FnOnce(Bytes, &Envelope<'_>),
+        on_broken: impl FnOnce(&RequestId, Fault),
+    ) {
+        if let Some(line) = wire::legible(line) {
+            return self.line(line, on_message, on_broken);
+        }
+        self.drop_line();
+        if let Some((id, fault)) = wire::broken_answer(line, error) {
+            on_broken(&id, fault);
+        }
+    }
+
+    /// Notes a sign of life.
+    pub fn sign(&self) {
+        // Relaxed: see `lately`.
+        self.lately.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether there was any since this was asked last.
+    pub fn lately(&self) -> bool {
+        // Relaxed: a flag on its own, for a probe that looks again soon.
+        self.lately.swap(false, Ordering::Relaxed)
+    }
+
+    /// Counts a line that is for nobody.
+    pub fn drop_line(&self) {
+        // Relaxed: a count for a page.
+        self.dropped.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many were.
+    pub fn dropped(&self) -> u64 {
+        // Relaxed: a count for a page.
+        self.dropped.load(Ordering::Relaxed)
+    }
+}
