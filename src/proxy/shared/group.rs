@@ -271,7 +271,7 @@ impl Group {
                     return Ok(child);
                 }
                 if group.is_closed() {
-                    return Err(closing());
+                    return Err(Fault::closing());
                 }
                 group.dismiss_dead();
                 group.start_one();
@@ -376,7 +376,7 @@ impl Group {
                 None => task.await,
             }
         });
-        task.ok_or_else(closing)
+        task.ok_or_else(Fault::closing)
     }
 
     /// Changes limits and times.
@@ -499,11 +499,6 @@ impl Group {
         drop(children);
         self.freed.notify_waiters();
     }
-}
-
-fn closing() -> Fault {
-    let text = "the proxy is shutting down; try another one or later";
-    Fault::new(Code::Closing, text)
 }
 
 fn at_limit() -> Fault {
