@@ -366,7 +366,7 @@ impl LineSink for ChildRouter {
         let message = match wire::parse(&copy) {
             Ok(message) => message,
             Err(error) => {
-                return match wire::legible(&copy) {
+                return match wire::mended(&copy, &error) {
                     Some(line) => self.on_line(line),
                     None => self.on_unread(&copy, &error),
                 };
