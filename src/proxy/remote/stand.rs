@@ -9,12 +9,13 @@ use crate::sync::Arc;
 /// Reads it until the session is over, or as long as the upstream offers it.
 pub async fn stand(core: Arc<Core>) {
     let mut follower = Follower::new(&core, None, false);
+    let mut is_late = false;
     loop {
         let is_resumed = follower.policy.last_id().is_some();
         match follower.open().await {
             Opened::Stream(body) => {
                 if !is_resumed {
-                    core.missed(); // before the first one, too, if it took its time
+                    core.missed(is_late); // before the first one, too, if it took its time
                 }
                 match follower.read(body).await {
                     End::TooLong => {
@@ -23,7 +24,7 @@ pub async fn stand(core: Arc<Core>) {
                             most,
                             "an event of a session's stream was too long and is passed over"
                         );
-                        core.missed();
+                        core.missed(true);
                     }
                     end => tracing::debug!(?end, "a session's stream ended"),
                 }
@@ -41,5 +42,6 @@ pub async fn stand(core: Arc<Core>) {
             return;
         };
         sleep(pause).await;
+        is_late = true;
     }
 }
