@@ -58,7 +58,7 @@ pub struct Group {
     pub(super) children: Mutex<Vec<Arc<SharedChild>>>,
     /// Those that get nothing new and end what they have.
     pub(super) leaving: Mutex<Vec<Arc<SharedChild>>>,
-    waiting: Waiting,
+    pub(super) waiting: Waiting,
     pub(super) starting: AtomicBool,
     closed: AtomicBool,
     /// Counts the starts that ended; holds what the last one failed of, and when.
