@@ -209,11 +209,11 @@ impl Core {
         }
     }
 
-    /// Says that messages may have been missed; `is_late`: not right at its beginning.
-    pub fn missed(&self, is_late: bool) {
+    /// Says that messages may have been missed; `lists`: changes of lists, too.
+    pub fn missed(&self, lists: bool) {
         let sink = self.state.lock().sink.clone();
         if let Some(sink) = sink {
-            sink.on_gap(is_late);
+            sink.on_gap(lists);
         }
     }
 

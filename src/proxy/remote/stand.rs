@@ -9,6 +9,7 @@ use crate::sync::Arc;
 /// Reads it until the session is over, or as long as the upstream offers it.
 pub async fn stand(core: Arc<Core>) {
     let mut follower = Follower::new(&core, None, false);
+    // At the very beginning hardly anybody has read a list.
     let mut is_late = false;
     loop {
         let is_resumed = follower.policy.last_id().is_some();
@@ -24,7 +25,7 @@ pub async fn stand(core: Arc<Core>) {
                             most,
                             "an event of a session's stream was too long and is passed over"
                         );
-                        core.missed(true);
+                        core.missed(false); // it was longer than any change of a list
                     }
                     end => tracing::debug!(?end, "a session's stream ended"),
                 }

@@ -412,11 +412,10 @@ impl PeerSink for ChildRouter {
         }
     }
 
-    fn on_gap(&self, is_late: bool) {
+    fn on_gap(&self, lists: bool) {
         self.audience.subscribers.announce_all(self.key);
-        // What changes at its very beginning has hardly been read by anybody.
-        let lists = self.lists.get().filter(|_| is_late);
-        for method in lists.into_iter().flatten() {
+        let changed = self.lists.get().filter(|_| lists);
+        for method in changed.into_iter().flatten() {
             let line = format!(r#"{{"jsonrpc":"2.0","method":"{method}"}}"#);
             self.on_list_changed(&line.into(), method);
         }
