@@ -188,6 +188,8 @@ pub struct ServeOptions {
     pub session_idle: Duration,
     /// The most sessions at a time.
     pub max_sessions: usize,
+    /// The memory in which the streams of all sessions keep events for clients that come back; 0: nobody comes back.
+    pub max_replay_bytes: usize,
     /// The largest request body.
     pub max_body_bytes: usize,
     /// The most requests in flight on one child.
@@ -220,6 +222,7 @@ impl ServeOptions {
             probe: ProbeOptions::default(),
             session_idle: Duration::from_secs(30 * 60),
             max_sessions: 100_000,
+            max_replay_bytes: 256 << 20,
             max_body_bytes: 16 << 20,
             max_in_flight: 256,
             allowed_hosts: Vec::new(),

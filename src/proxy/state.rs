@@ -69,6 +69,7 @@ impl AppState {
         let live = Live::new(options.clone());
         let tasks = Tasks::default();
         let sessions = Arc::new(SessionTable::new(options.max_sessions));
+        sessions.kept.limit_to(options.max_replay_bytes);
         Ok(Arc::new(Self {
             ceiling: options.ceiling(),
             meters: Meters::default(),
@@ -87,6 +88,7 @@ impl AppState {
             tracing::warn!(%error, "a limit stays as it was");
         }
         self.sessions.limit_to(options.max_sessions);
+        self.sessions.kept.limit_to(options.max_replay_bytes);
     }
 
     /// Has [`sweep`](Self::sweep) run, and what it logs say which upstream that is of; learns what readiness is asked for.

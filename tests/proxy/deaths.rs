@@ -157,6 +157,8 @@ async fn an_answer_that_is_none_ends_its_request_at_once() {
             r#"{"jsonrpc":"2.0","id":ID,"result":{},"error":{"code":1,"message":"both"}}"#,
             r#"{"id":ID,"result":{}}"#,
             r#"{"jsonrpc":"2.0","id":ID,"result":{},"result":{}}"#,
+            r#"{"jsonrpc":"2.0","id":ID,"error":null}"#,
+            r#"{"jsonrpc":"2.0","id":ID,"method":"tools/call","result":{}}"#,
             r#"[{"jsonrpc":"2.0","id":ID,"result":{}}]"#,
         ];
         for (id, line) in (1..).zip(broken) {
@@ -168,6 +170,30 @@ async fn an_answer_that_is_none_ends_its_request_at_once() {
         }
         let still = session.call(9, "echo", json!({"still": true})).await;
         assert_eq!(still.text(), "{\"still\": true}");
+    }
+}
+
+#[tokio::test]
+async fn a_null_beside_what_an_answer_says_does_not_reach_the_client() {
+    for mode in [Mode::Session, Mode::Shared, Mode::Exclusive, Mode::Oneshot] {
+        let (_server, client) = start(mode).await;
+        let session = match mode {
+            Mode::Oneshot => client,
+            _ => client.begin().await,
+        };
+        let answers = [
+            r#"{"jsonrpc":"2.0","id":ID,"result":{"is":1},"error":null}"#,
+            r#"{"jsonrpc":"2.0","result":null,"id":ID,"error":{"code":1,"message":"no"}}"#,
+        ];
+        let wanted = [
+            json!({"jsonrpc": "2.0", "id": 1, "result": {"is": 1}}),
+            json!({"jsonrpc": "2.0", "id": 2, "error": {"code": 1, "message": "no"}}),
+        ];
+        for ((id, line), wanted) in (1..).zip(answers).zip(wanted) {
+            let reply = session.call(id, "broken", json!({"line": line})).await;
+            let said = (reply.status.as_u16(), reply.json());
+            assert_eq!(said, (200, wanted), "{mode:?}");
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 #![cfg(all(feature = "proxy", target_os = "linux"))]
 
 mod batches;
+mod browsers;
 mod cancelling;
 mod client;
 mod command_line;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::client::{Client, Events, modern, modern_tool, request, tool};
 use crate::connections::silent;
 use crate::fixture::{eventually, http_options, start_with};
-use crate::upstream::{Act, Seen, Stage, message};
+use crate::upstream::{Act, Seen, Stage, message, usual};
 
 /// Streams come back at once.
 pub fn quick(stage: &Stage, mode: Mode) -> ServeOptions {
@@ -190,6 +190,34 @@ async fn refusals_of_the_upstream_go_on_with_their_status_and_its_trouble_is_502
     assert_eq!(call("page").await.kind(), "upstream_failed");
     assert_eq!(call("gone").await.kind(), "child_died");
     assert_eq!(call("any").await.text(), "called");
+}
+
+#[tokio::test]
+async fn an_upstreams_null_beside_its_result_is_no_error() {
+    let stage = Stage::open(|seen| {
+        let Act::Say(status, head, body) = usual(seen) else {
+            return None;
+        };
+        let mut answer: Value = serde_json::from_str(&body).ok()?;
+        answer["error"] = Value::Null;
+        Some(match seen.body["params"]["name"].as_str() {
+            Some("events") => Act::Stream(format!("id: a-1\nretry: 1\n{}", message(&answer)), true),
+            _ => Act::Say(status, head, answer.to_string()),
+        })
+    })
+    .await;
+    for mode in [Mode::Session, Mode::Shared] {
+        let (_server, client) = before(&stage, mode).await;
+        let session = client.begin().await;
+        for (id, name) in (1..).zip(["json", "events"]) {
+            let answer = session.call(id, name, json!({})).await.json();
+            assert_eq!(answer["result"]["content"][0]["text"], "called");
+            assert_eq!(answer.as_object().unwrap().len(), 3, "{answer}");
+        }
+    }
+    let called = stage.seen(|seen| seen.asks() == "tools/call");
+    let version = |seen: &Seen| seen.header("mcp-protocol-version") == Some("2025-11-25");
+    assert!(called.iter().all(version), "the greeting was read");
 }
 
 /// A server of the revision without sessions, which answers calls so.

@@ -1,10 +1,12 @@
 //! Streams of MCP servers over HTTP that break: what goes on behind them, what is told, what ends.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use plunge::proxy::{Mode, ServeOptions};
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 use crate::client::{modern, tool};
 use crate::fixture::{eventually, in_flight, start_with};
@@ -228,6 +230,46 @@ async fn a_subscription_whose_stream_broke_is_asked_for_again_and_all_of_it_told
     let expected = ["subscriptions/acknowledged", changed];
     let expected = [&expected[..], &again, &[changed], &again].concat();
     assert_eq!(told, expected);
+}
+
+#[tokio::test]
+async fn lists_may_have_changed_while_a_shared_stream_without_ids_was_broken() {
+    let breaks = Arc::new(Semaphore::new(0));
+    let broken = breaks.clone();
+    let change = |list: &str| json!({"jsonrpc": "2.0", "method": format!("notifications/{list}/list_changed")});
+    let marker = change("marker");
+    let last = message(&marker);
+    let stage = Stage::open(move |seen| {
+        Some(match (seen.method.as_str(), seen.asks(), seen.nth) {
+            ("POST", "initialize", _) => {
+                let lists = json!({"tools": {"listChanged": true}, "prompts": {}, "resources": {"listChanged": true}});
+                let result = json!({"protocolVersion": "2025-11-25", "capabilities": lists,
+                                    "serverInfo": {"name": "played", "version": "1"}});
+                Act::json(seen.result(result))
+            }
+            ("GET", _, 0) => {
+                let short = Act::Stream(String::from("retry: 1\n\n"), true);
+                Act::After(broken.clone(), Box::new(short))
+            }
+            ("GET", _, 1) => Act::Stream(last.clone(), false),
+            _ => return None,
+        })
+    })
+    .await;
+    let (_server, client) = before(&stage, Mode::Shared).await;
+    let mut events = client.begin().await.listen().await;
+    let wants = json!({"notifications": {"toolsListChanged": true, "promptsListChanged": true}});
+    let listen = modern("mine", "subscriptions/listen", wants);
+    let mut listener = client.stream_modern(&listen).await;
+    listener.next().await.unwrap();
+    breaks.add_permits(1);
+    for expected in [change("tools"), change("resources"), marker] {
+        assert_eq!(events.next().await.unwrap(), expected);
+    }
+    assert_eq!(
+        listener.next().await.unwrap()["method"],
+        change("tools")["method"]
+    );
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use plunge::proxy::Mode;
 use serde_json::json;
 
 use crate::client::{Client, tool};
-use crate::fixture::start;
+use crate::fixture::{start, stats};
 
 fn progress(id: u32, steps: u32) -> serde_json::Value {
     let mut message = tool(id, "progress", json!({"steps": steps}));
@@ -163,4 +163,21 @@ async fn what_is_kept_of_streams_has_bounds_and_who_comes_back_behind_them_begin
         read(&progress(id, 1)).await;
     }
     begins_anew("1-299").await;
+}
+
+#[tokio::test]
+async fn what_streams_keep_is_counted_and_free_at_the_end_of_their_session() {
+    let (server, client) = start(Mode::Shared).await;
+    let held = async || stats(server.admin_address()).await["replay_bytes"].clone();
+    let session = client.begin().await;
+    let mut events = session.stream(&progress(1, 20)).await;
+    while events.next().await.is_some() {}
+    assert!(held().await.as_u64().unwrap() > 2000);
+    drop(events);
+    session.send(hyper::Method::DELETE, "").await;
+    // The stream may be read for a moment longer.
+    let begun = std::time::Instant::now();
+    while held().await != 0 {
+        assert!(begun.elapsed() < crate::fixture::PATIENCE);
+    }
 }

@@ -163,6 +163,28 @@ async fn sessions_that_subscribe_at_once_have_the_child_asked_once() {
 }
 
 #[tokio::test]
+async fn one_that_waits_for_its_turn_can_be_taken_back() {
+    let (server, client) = start().await;
+    let (one, other) = (client.begin().await, client.begin().await);
+    let first = tokio::spawn(async move { agreed(&one, "subscribe", "held:a").await });
+    asked(&client, json!([["subscribe", "held:a"]])).await;
+    let session = other.clone();
+    let second = tokio::spawn(async move { wish(&session, "subscribe", "held:a").await });
+    subscribed(&server, 2).await;
+    let begun = Instant::now();
+    while !second.is_finished() {
+        // The first of them may come before it waits.
+        other.cancel(7).await;
+        assert!(begun.elapsed() < PATIENCE);
+    }
+    assert_eq!(second.await.unwrap().kind(), "cancelled");
+    subscribed(&server, 1).await;
+    release(&client).await;
+    first.await.unwrap();
+    assert_eq!(wishes(&client).await, json!([["subscribe", "held:a"]]));
+}
+
+#[tokio::test]
 async fn a_refusal_of_the_child_is_passed_on_and_leaves_nothing_behind() {
     let (_server, client) = start().await;
     let (one, other) = (client.begin().await, client.begin().await);

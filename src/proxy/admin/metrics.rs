@@ -188,6 +188,12 @@ fn requests(page: &mut Page, places: &[Arc<Place>]) {
     page.each(sent, places, |place| place.state.meters.sent_bytes());
     let sessions = ("sessions", "gauge", "Sessions of clients.");
     page.each(sessions, places, |place| place.state.sessions.len());
+    let replay = (
+        "replay_bytes",
+        "gauge",
+        "What streams of sessions keep for clients that come back.",
+    );
+    page.each(replay, places, |place| place.state.sessions.kept.held());
     let name = "request_seconds";
     page.family(
         name,

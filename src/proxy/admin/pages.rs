@@ -63,7 +63,7 @@ async fn only_known_hosts(
     next: Next,
 ) -> Response {
     match front.admin_policy.check(request.headers()) {
-        Ok(()) => next.run(request).await,
+        Ok(_) => next.run(request).await,
         Err(fault) => (fault.code.status(), fault.message).into_response(),
     }
 }

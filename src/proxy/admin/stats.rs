@@ -115,6 +115,7 @@ fn upstream(place: &Place) -> Map<String, Value> {
         "requests": read(&state.counts.requests),
         "faults": read(&state.counts.faults),
         "sessions": state.sessions.len(),
+        "replay_bytes": state.sessions.kept.held(),
         "upstream": state.backend.guard.snapshot(),
         "recycled": recycled(state),
         "subscribed": subscribed(state),

@@ -39,7 +39,7 @@ const URL: &[Kind] = &[Kind::McpHttp, Kind::Http];
 const HTTP: &[Kind] = &[Kind::Http];
 
 /// Keys that do not fit every kind.
-const OWN: [(&str, &[Kind]); 20] = [
+const OWN: [(&str, &[Kind]); 21] = [
     ("command", STDIO),
     ("env", STDIO),
     ("directory", STDIO),
@@ -52,6 +52,7 @@ const OWN: [(&str, &[Kind]); 20] = [
     ("max_lifetime", MCP),
     ("max_in_flight", MCP),
     ("max_sessions", MCP),
+    ("max_replay_bytes", MCP),
     ("max_body_bytes", MCP),
     ("session_idle", MCP),
     ("probe_interval", MCP),
@@ -357,6 +358,9 @@ fn counts(section: &mut Section<'_>, options: &mut ServeOptions) {
     }
     if let Some(read) = section.number("max_sessions", 1..=10_000_000) {
         options.max_sessions = size(read.value);
+    }
+    if let Some(read) = section.number("max_replay_bytes", 0..=1 << 50) {
+        options.max_replay_bytes = size(read.value);
     }
     if let Some(read) = section.number("max_body_bytes", 1024..=1 << 30) {
         options.max_body_bytes = size(read.value);

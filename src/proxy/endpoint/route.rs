@@ -38,7 +38,17 @@ pub async fn serve(
     request: Request<Incoming>,
 ) -> Reply {
     Counts::add(&state.counts.requests);
-    match route(state, spotted, request).await {
+    let (page, routed) = match spotted.policy.check(request.headers()) {
+        Ok(page) => {
+            let preflight = page.as_ref().and_then(|page| page.preflight(&request));
+            match preflight {
+                Some(reply) => (page, Ok(reply)),
+                None => (page, route(state, spotted, request).await),
+            }
+        }
+        Err(fault) => (None, Err(fault.into())),
+    };
+    let mut reply = match routed {
         Ok(reply) => reply,
         Err(refusal) => {
             Counts::add(&state.counts.faults);
@@ -49,7 +59,11 @@ pub async fn serve(
             );
             refusal.to_reply()
         }
+    };
+    if let Some(page) = page {
+        page.may_read(&mut reply);
     }
+    reply
 }
 
 async fn route(
@@ -58,13 +72,8 @@ async fn route(
     request: Request<Incoming>,
 ) -> Result<Reply, Refusal> {
     let (head, body) = request.into_parts();
-    let Spotted {
-        policy,
-        paths,
-        spot,
-    } = spotted;
-    policy.check(&head.headers)?;
-    match spot {
+    let paths = spotted.paths;
+    match spotted.spot {
         Spot::Endpoint => {}
         // Where a request has a process of its own there are no sessions, and so nothing but requests.
         Spot::Stream | Spot::Posts if state.backend.is_oneshot() => {
@@ -101,7 +110,7 @@ fn get(state: &AppState, headers: &HeaderMap) -> Result<Reply, Refusal> {
     http::version(headers)?;
     let session = named_session(state, headers)?;
     if state.is_closing() {
-        return Err(Fault::new(Code::Closing, "the proxy is shutting down").into());
+        return Err(Fault::closing().into());
     }
     let last = http::last_event(headers);
     let reader = match last.and_then(|id| session.replay.resume(id, session.outbox())) {

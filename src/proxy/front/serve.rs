@@ -80,12 +80,19 @@ fn last_of_its_connection(front: &Front, mut reply: Reply) -> Reply {
 
 fn nowhere(front: &Front, request: &Request<Incoming>) -> Reply {
     Counts::add(&front.counts.requests);
-    Counts::add(&front.counts.faults);
-    let fault = match front.policy.check(request.headers()) {
-        Ok(()) => nothing_here(&endpoints(front)),
-        Err(fault) => fault,
+    let (page, fault) = match front.policy.check(request.headers()) {
+        Ok(page) => (page, nothing_here(&endpoints(front))),
+        Err(fault) => (None, fault),
     };
-    Refusal::from(fault).to_reply()
+    let preflight = page.as_ref().and_then(|page| page.preflight(request));
+    let mut reply = preflight.unwrap_or_else(|| {
+        Counts::add(&front.counts.faults);
+        Refusal::from(fault).to_reply()
+    });
+    if let Some(page) = page {
+        page.may_read(&mut reply);
+    }
+    reply
 }
 
 /// The paths at which something is, for somebody who is lost.

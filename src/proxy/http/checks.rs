@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use hyper::HeaderMap;
 use hyper::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderName, HeaderValue, ORIGIN};
 
-use super::MODERN;
+use super::{MODERN, Page};
 use crate::proxy::session::EventId;
 use crate::proxy::wire::{Code, Fault};
 
@@ -230,12 +230,12 @@ impl HostPolicy {
         }
     }
 
-    /// Checks `Host` and `Origin`.
+    /// Checks `Host` and `Origin`; the page that asks, if the configuration names its origin.
     ///
     /// # Errors
     ///
     /// [`Code::Forbidden`] for a name that is not let in, [`Code::BadHeader`] for an unreadable one.
-    pub fn check(&self, headers: &HeaderMap) -> Result<(), Fault> {
+    pub fn check(&self, headers: &HeaderMap) -> Result<Option<Page>, Fault> {
         let Some(host) = single(headers, &HOST)? else {
             return Err(Fault::new(Code::BadHeader, "`Host` is missing"));
         };
@@ -246,12 +246,15 @@ impl HostPolicy {
                 "this `Host` is not served here",
             ));
         }
-        let Some(origin) = single(headers, &ORIGIN)? else {
-            return Ok(());
+        let Some(named) = single(headers, &ORIGIN)? else {
+            return Ok(None);
         };
-        let origin = origin.to_str().unwrap_or("").to_ascii_lowercase();
+        let origin = named.to_str().unwrap_or("").to_ascii_lowercase();
+        if self.origins.contains(&origin) {
+            return Ok(Some(Page::of(named)));
+        }
         if self.lets_origin(&origin, &host) {
-            return Ok(());
+            return Ok(None);
         }
         Err(Fault::new(
             Code::Forbidden,
@@ -270,10 +273,8 @@ impl HostPolicy {
                     .any(|known| known == host || known == name))
     }
 
+    /// Whether a page may ask that the configuration does not name.
     fn lets_origin(&self, origin: &str, host: &str) -> bool {
-        if self.origins.iter().any(|known| known == origin) {
-            return true;
-        }
         let Some((scheme, authority)) = origin.split_once("://") else {
             return false;
         };

@@ -4,6 +4,7 @@ mod agree;
 mod body;
 mod checks;
 mod modern;
+mod pages;
 mod read;
 mod reply;
 mod sse;
@@ -19,6 +20,7 @@ pub use checks::{
 pub use modern::{
     MODERN, check_meta, check_modern, is_modern, mirrored, names_revision, says_modern,
 };
+pub use pages::Page;
 pub use read::read_body;
 pub use reply::{Reply, accepted, done, fault, json, json_with, stream};
 pub use sse::{EventStream, SessionStream, Source};

@@ -1,6 +1,6 @@
 //! What is heard of a peer: the lines that it writes, read once for whoever takes them.
 //!
-//! Promise: a message is passed on as it came, but for bytes that are no UTF-8; a line that is none is counted, and
+//! Promise: a message is passed on as it came, but for what every reader mends alike; a line that is none is counted, and
 //! whoever it leaves without an answer is told. Cost: a store and a counted reference a line.
 
 use bytes::Bytes;
@@ -40,7 +40,7 @@ impl Heard {
         on_message: impl FnOnce(Bytes, &Envelope<'_>),
         on_broken: impl FnOnce(&RequestId, Fault),
     ) {
-        if let Some(line) = wire::legible(line) {
+        if let Some(line) = wire::mended(line, error) {
             return self.line(line, on_message, on_broken);
         }
         self.drop_line();

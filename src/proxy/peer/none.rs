@@ -5,17 +5,12 @@ use crate::{AcquireError, AcquireErrorKind, AcquirePhase};
 
 /// The fault of a pool that gave none. That all are in use is no failure of the upstream.
 pub fn none_free(error: AcquireError) -> Fault {
-    let code = match error.kind() {
-        AcquireErrorKind::Closed => Code::Closing,
-        AcquireErrorKind::TimedOut(AcquirePhase::Wait) => Code::Busy,
-        _ => Code::NoChild,
-    };
-    let text = match code {
-        Code::Busy => {
-            String::from("every server process is in use, as many as there may be; try again")
+    match error.kind() {
+        AcquireErrorKind::Closed => Fault::closing(),
+        AcquireErrorKind::TimedOut(AcquirePhase::Wait) => {
+            let text = "every server process is in use, as many as there may be; try again";
+            Fault::new(Code::Busy, text)
         }
-        Code::Closing => String::from("the proxy is shutting down; try another one or later"),
-        _ => error.to_string(),
-    };
-    Fault::new(code, text)
+        _ => Fault::new(Code::NoChild, error.to_string()),
+    }
 }

@@ -11,8 +11,11 @@ pub trait PeerSink: LineSink {
     /// Learns that the request which the peer knows by this id will not be answered.
     fn on_fault(&self, id: &RequestId, fault: Fault);
 
-    /// Learns that what the upstream says unasked may have been missed for a while.
-    fn on_gap(&self) {}
+    /// Learns that what the upstream says unasked may have been missed for a while; `lists`:
+    /// changes of lists, too.
+    fn on_gap(&self, lists: bool) {
+        let _ = lists;
+    }
 
     /// Learns that the upstream does not know the session any more: nothing new is to be sent in it. `true`: what
     /// is under way may find that out by itself; `false`: it is to be ended.

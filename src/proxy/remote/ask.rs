@@ -169,15 +169,18 @@ pub async fn rest(body: HttpBody) -> Bytes {
     read.ok().and_then(Result::ok).unwrap_or_default()
 }
 
-/// Whether a message is the answer to the request with this id.
+/// Whether a message is the answer to the request with this id, or is once who reads it has mended it.
 pub fn answers(message: &[u8], id: &RequestId) -> bool {
-    let read = wire::parse(message).ok();
-    read.is_some_and(|message| match message.kind {
-        Kind::Response { id: named, .. } => {
+    match wire::parse(message).map(|message| message.kind) {
+        Ok(Kind::Response { id: named, .. }) => {
             named.and_then(RequestId::from_raw).as_ref() == Some(id)
         }
-        _ => false,
-    })
+        Ok(_) => false,
+        Err(error) => {
+            let mended = wire::mended(message, &error);
+            mended.is_some_and(|message| answers(&message, id))
+        }
+    }
 }
 
 fn excerpt(text: &[u8]) -> String {

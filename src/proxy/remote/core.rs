@@ -209,11 +209,11 @@ impl Core {
         }
     }
 
-    /// Says that messages may have been missed.
-    pub fn missed(&self) {
+    /// Says that messages may have been missed; `lists`: changes of lists, too.
+    pub fn missed(&self, lists: bool) {
         let sink = self.state.lock().sink.clone();
         if let Some(sink) = sink {
-            sink.on_gap();
+            sink.on_gap(lists);
         }
     }
 

@@ -9,12 +9,14 @@ use crate::sync::Arc;
 /// Reads it until the session is over, or as long as the upstream offers it.
 pub async fn stand(core: Arc<Core>) {
     let mut follower = Follower::new(&core, None, false);
+    // At the very beginning hardly anybody has read a list.
+    let mut is_late = false;
     loop {
         let is_resumed = follower.policy.last_id().is_some();
         match follower.open().await {
             Opened::Stream(body) => {
                 if !is_resumed {
-                    core.missed(); // before the first one, too, if it took its time
+                    core.missed(is_late); // before the first one, too, if it took its time
                 }
                 match follower.read(body).await {
                     End::TooLong => {
@@ -23,8 +25,9 @@ pub async fn stand(core: Arc<Core>) {
                             most,
                             "an event of a session's stream was too long and is passed over"
                         );
+                        // Else it is told when the stream is back. It was longer than any change of a list.
                         if follower.policy.last_id().is_some() {
-                            core.missed(); // else it is told when the stream is back
+                            core.missed(false);
                         }
                     }
                     end => tracing::debug!(?end, "a session's stream ended"),
@@ -43,5 +46,6 @@ pub async fn stand(core: Arc<Core>) {
             return;
         };
         sleep(pause).await;
+        is_late = true;
     }
 }

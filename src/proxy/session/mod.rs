@@ -10,6 +10,7 @@ mod questions;
 #[cfg(test)]
 mod questions_tests;
 mod replay;
+mod room;
 mod routes;
 #[allow(clippy::module_inception)] // One file, one noun; this is the folder's.
 mod session;
@@ -25,6 +26,7 @@ pub use nursery::Nursery;
 pub use outbox::{Debt, Outbox};
 pub use owned::{OwnedChild, cancellation};
 pub use replay::{EventId, Reader, Replay};
+pub use room::Room;
 pub use routes::Routes;
 pub use session::Session;
 pub use subscribers::{Extent, Pauses, Said, Subscribers, Topic};

@@ -1,8 +1,8 @@
 //! The event streams of one session, kept so that a client whose connection broke may come back to one.
 //!
 //! Promise: an event's id names its stream and its place there; who comes back gets what came after that
-//! place, in order and once, and the old reader of the stream gets nothing more. What is kept is bounded:
-//! the oldest goes first, and a stream that lost what a client asks for is not resumed.
+//! place, in order and once, and the old reader of the stream gets nothing more. What is kept is bounded, of a
+//! session and of all: the oldest goes first, and a stream that lost what a client asks for is not resumed.
 //! Cost: one short lock an event; nothing is allocated for a session that never streams.
 
 use std::collections::VecDeque;
@@ -12,6 +12,7 @@ use bytes::Bytes;
 
 use super::Outbox;
 use super::outbox::alone;
+use super::room::{Room, Share};
 use crate::proxy::http::Source;
 use crate::sync::{Arc, Mutex};
 
@@ -23,6 +24,8 @@ const MAX_EVENTS: usize = 256;
 const MAX_BYTES: usize = 256 << 10;
 /// A longer event is sent and not kept.
 const MAX_EVENT_BYTES: usize = 1 << 20;
+/// What an event takes beside its own bytes, about.
+const EVENT_COST: usize = 96;
 
 /// What an event is known by: the number of its stream, and its place there from 1 on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,8 +54,10 @@ impl std::fmt::Display for EventId {
 }
 
 /// The streams.
-#[derive(Default)]
-pub struct Replay(Mutex<Table>);
+pub struct Replay {
+    table: Mutex<Table>,
+    room: Arc<Room>,
+}
 
 #[derive(Default)]
 struct Table {
@@ -75,6 +80,7 @@ struct State {
     /// Place and message, oldest first.
     events: VecDeque<(u64, Bytes)>,
     bytes: usize,
+    share: Share,
     last: u64,
     /// Counts the readers; only the newest reads.
     turn: u64,
@@ -87,11 +93,19 @@ pub struct Reader {
     turn: u64,
     /// The place of what was read last.
     at: u64,
-    /// What comes first, and is too long to be kept.
+    /// What comes first, and is not kept.
     first: Option<Bytes>,
 }
 
 impl Replay {
+    /// No streams; what they keep has this room with those of other sessions.
+    pub fn new(room: &Arc<Room>) -> Self {
+        Self {
+            table: Mutex::default(),
+            room: room.clone(),
+        }
+    }
+
     /// Begins a stream of this source; `first` was taken from it already.
     pub fn begin(&self, source: Source, first: Option<Bytes>) -> Reader {
         let is_session = matches!(source, Source::Session(_));
@@ -100,16 +114,16 @@ impl Replay {
             ended: false,
             events: VecDeque::new(),
             bytes: 0,
+            share: Share::new(&self.room),
             last: 0,
             turn: 0,
             waker: None,
         };
         let first = first.and_then(|first| {
-            let long = (first.len() > MAX_EVENT_BYTES).then(|| first.clone());
-            state.keep(first);
-            long
+            state.keep(first.clone());
+            state.events.is_empty().then_some(first)
         });
-        let mut table = self.0.lock();
+        let mut table = self.table.lock();
         table.begun += 1;
         let kept = Arc::new(Kept {
             number: table.begun,
@@ -136,7 +150,7 @@ impl Replay {
     /// Comes back to a stream after the event with this id; `None` if what followed is not kept.
     pub fn resume(&self, id: EventId, outbox: &Outbox) -> Option<Reader> {
         let kept = {
-            let table = self.0.lock();
+            let table = self.table.lock();
             let mut streams = table.streams.iter();
             streams.find(|kept| kept.number == id.stream)?.clone()
         };
@@ -171,12 +185,18 @@ impl Replay {
     pub fn is_read(&self) -> bool {
         // A reader holds its stream, too.
         let is_read = |kept: &Arc<Kept>| Arc::strong_count(kept) > 1;
-        self.0.lock().streams.iter().any(is_read)
+        self.table.lock().streams.iter().any(is_read)
+    }
+
+    /// Forgets the streams that were read to their end: all was handed to their clients' connections.
+    pub fn forget_ended(&self) {
+        let is_open = |kept: &Arc<Kept>| !kept.state.lock().ended;
+        self.table.lock().streams.retain(is_open);
     }
 
     /// Forgets all streams: their readers go on to the end of what they read.
     pub fn close(&self) {
-        let mut table = self.0.lock();
+        let mut table = self.table.lock();
         table.closed = true;
         let streams = std::mem::take(&mut table.streams);
         drop(table);
@@ -201,15 +221,24 @@ impl State {
             // What came before cannot be resumed over the gap.
             self.events.clear();
             self.bytes = 0;
+            self.share.hold(0);
             return;
         }
         self.bytes += message.len();
         self.events.push_back((self.last, alone(message)));
-        while self.events.len() > MAX_EVENTS || (self.bytes > MAX_BYTES && self.events.len() > 1) {
-            if let Some((_, oldest)) = self.events.pop_front() {
-                self.bytes -= oldest.len();
+        while self.is_too_much() {
+            match self.events.pop_front() {
+                Some((_, oldest)) => self.bytes -= oldest.len(),
+                None => return,
             }
         }
+    }
+
+    /// Whether that is more than one stream may keep, or than there is room for.
+    fn is_too_much(&mut self) -> bool {
+        let count = self.events.len();
+        let has_room = self.share.hold(self.bytes + count * EVENT_COST);
+        count > MAX_EVENTS || (self.bytes > MAX_BYTES && count > 1) || !has_room
     }
 
     /// The kept event after this place.

@@ -1,8 +1,8 @@
 //! One session of one client.
 
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{Arc, AtomicU64, Ordering};
 
-use super::{Outbox, OwnedChild, Replay};
+use super::{Outbox, OwnedChild, Replay, Room};
 use crate::proxy::call::Owner;
 use crate::proxy::http::Version;
 use crate::proxy::wire::{Code, Fault};
@@ -29,6 +29,7 @@ impl Session {
         id: Box<str>,
         version: Version,
         child: Option<OwnedChild>,
+        room: &Arc<Room>,
         now_ms: u64,
     ) -> Self {
         Self {
@@ -37,7 +38,7 @@ impl Session {
             version,
             child,
             outbox: Outbox::default(),
-            replay: Replay::default(),
+            replay: Replay::new(room),
             used_ms: AtomicU64::new(now_ms),
         }
     }

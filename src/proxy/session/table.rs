@@ -13,7 +13,7 @@ use crate::sync::Mutex;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::{Listeners, OwnedChild, Session, Subscribers};
+use super::{Listeners, OwnedChild, Room, Session, Subscribers};
 use crate::proxy::http::{ToolHeaders, Version};
 use crate::proxy::wire::{Code, Fault};
 
@@ -31,6 +31,8 @@ pub struct SessionTable {
     pub subscribers: Subscribers,
     /// What the lists of tools, as clients got them, want to see in the heads of calls.
     pub tools: Arc<ToolHeaders>,
+    /// What their streams keep for clients that come back.
+    pub kept: Arc<Room>,
     shards: [Shard; SHARDS],
     hasher: RandomState,
     began: Instant,
@@ -47,6 +49,7 @@ impl SessionTable {
             listeners: Listeners::default(),
             subscribers: Subscribers::default(),
             tools: Arc::default(),
+            kept: Arc::default(),
             shards: std::array::from_fn(|_| Shard::default()),
             hasher: RandomState::new(),
             began: Instant::now(),
@@ -79,12 +82,12 @@ impl SessionTable {
         let id = random_id()?;
         // Relaxed: only uniqueness matters.
         let key = self.next_key.fetch_add(1, Ordering::Relaxed);
-        let session = Arc::new(Session::new(key, id.clone(), version, child, self.now_ms()));
+        let session = Session::new(key, id.clone(), version, child, &self.kept, self.now_ms());
+        let session = Arc::new(session);
         let mut shard = self.shard(&id).lock();
         // Relaxed: read under the lock that `end_all` takes after it wrote: nobody slips in behind it.
         if self.closed.load(Ordering::Relaxed) {
-            let text = "the proxy is shutting down; try another one or later";
-            return Err(Fault::new(Code::Closing, text));
+            return Err(Fault::closing());
         }
         // Before it can be found, and ended. Relaxed: see above.
         self.open.fetch_add(1, Ordering::Relaxed);
@@ -133,11 +136,16 @@ impl SessionTable {
         }
     }
 
-    /// Ends sessions that nobody used for so long, and those whose child is gone.
+    /// Ends sessions that nobody used for so long, and those whose child is gone. Where little room is left for what
+    /// streams keep, those that ended make some.
     pub fn sweep(&self, idle: Duration) {
         let now = self.now_ms();
         let oldest = now.saturating_sub(u64::try_from(idle.as_millis()).unwrap_or(u64::MAX));
+        let is_crowded = self.kept.is_crowded();
         let over = |session: &Arc<Session>| {
+            if is_crowded {
+                session.replay.forget_ended();
+            }
             // A request that is being served holds a reference; so does a page, for a moment, where there is a child.
             let is_held = Arc::strong_count(session) > 1;
             if session.is_in_use() || (is_held && session.child().is_none()) {

@@ -70,7 +70,7 @@ async fn no_session_begins_once_all_were_ended() {
 
 #[tokio::test]
 async fn what_comes_first_on_a_stream_arrives_however_long_it_is() {
-    let (replay, flight) = (Replay::default(), flight());
+    let (replay, flight) = (Replay::new(&Arc::default()), flight());
     let source = Source::Call(Call::new(flight.clone()));
     let long = Bytes::from(vec![b' '; 2 << 20]);
     let mut reader = replay.begin(source, Some(long.clone()));
@@ -94,4 +94,82 @@ async fn listeners_that_left_make_room_before_one_who_listens() {
     }
     assert!(listens.inbox.is_open());
     assert_eq!(listeners.len(), 1);
+}
+
+fn pull(reader: &mut Reader) -> Option<u64> {
+    match reader.poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(Some(_)) => Some(reader.place().place),
+        _ => None,
+    }
+}
+
+/// A stream of a session that brought so many messages of a kilobyte.
+fn stream_of(session: &Session, messages: u64) -> (Arc<Flight>, Reader) {
+    let flight = flight();
+    let source = Source::Call(Call::new(flight.clone()));
+    let mut reader = session.replay.begin(source, None);
+    for place in 1..=messages {
+        assert!(flight.relate(Bytes::from(vec![b' '; 1024])).is_ok());
+        assert_eq!(pull(&mut reader), Some(place), "kept or not, it is read");
+    }
+    (flight, reader)
+}
+
+#[tokio::test]
+async fn what_all_sessions_keep_is_bounded_and_all_of_it_is_given_back() {
+    const ROOM: usize = 64 << 10;
+    let table = SessionTable::new(100);
+    table.kept.limit_to(ROOM);
+    let (mut sessions, mut streams) = (Vec::new(), Vec::new());
+    for _ in 0..50 {
+        let session = table.begin(Version::LATEST, None).unwrap();
+        streams.push(stream_of(&session, 20));
+        sessions.push(session);
+        assert!(table.kept.held() <= ROOM);
+    }
+    assert!(table.kept.held() > ROOM / 2);
+    let first = EventId {
+        stream: 1,
+        place: 3,
+    };
+    let resume = |session: &Session, id| session.replay.resume(id, session.outbox());
+    let mut again = resume(&sessions[0], first).unwrap();
+    assert_eq!(pull(&mut again), Some(4), "it came while there was room");
+    assert!(
+        resume(&sessions[49], first).is_none(),
+        "as if it were too old"
+    );
+    let last = EventId { place: 20, ..first };
+    assert!(resume(&sessions[49], last).is_some(), "nothing was missed");
+    let unkept = Some(Bytes::from_static(b"first"));
+    let source = Source::Call(Call::new(flight()));
+    let mut reader = sessions[49].replay.begin(source, unkept);
+    assert_eq!(pull(&mut reader), Some(1), "who has no room is read, too");
+    drop((again, reader, streams));
+    table.end_all();
+    drop(sessions);
+    assert_eq!(table.kept.held(), 0);
+}
+
+#[tokio::test]
+async fn streams_that_ended_make_room_before_those_that_go_on() {
+    let table = SessionTable::new(2);
+    let [ends, goes] = [(); 2].map(|()| table.begin(Version::LATEST, None).unwrap());
+    let (ended, mut reader) = stream_of(&ends, 20);
+    ended.fail(crate::proxy::wire::Fault::closing());
+    assert!(pull(&mut reader).is_some() && pull(&mut reader).is_none());
+    let _going = stream_of(&goes, 20);
+    let held = table.kept.held();
+    table.sweep(IDLE);
+    assert_eq!(table.kept.held(), held, "there is room");
+    table.kept.limit_to(held);
+    drop(reader);
+    table.sweep(IDLE);
+    let first = EventId {
+        stream: 1,
+        place: 0,
+    };
+    assert!(ends.replay.resume(first, ends.outbox()).is_none());
+    assert!(goes.replay.resume(first, goes.outbox()).is_some());
+    assert!((1..held / 4 * 3).contains(&table.kept.held()));
 }

@@ -373,7 +373,7 @@ async fn one_childs_word_counts_at_a_time_whatever_others_tell() {
 #[test]
 fn what_is_kept_for_a_stream_keeps_nothing_of_what_was_read_with_it() {
     let read = Bytes::from(vec![b' '; 64 << 10]);
-    let (outbox, replay) = (Outbox::default(), Replay::default());
+    let (outbox, replay) = (Outbox::default(), Replay::new(&Arc::default()));
     outbox.send(read.slice(..100));
     assert!(read.is_unique());
     let source = Source::Session(outbox.open().unwrap());

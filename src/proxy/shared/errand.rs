@@ -1,7 +1,7 @@
 //! A client's request about a resource.
 //!
-//! Promise: it goes on where its client goes away, and ends within its time; whose turn it is asks the child,
-//! everybody else learns what came of it. Cost: a task.
+//! Promise: it goes on where its client goes away, and ends within its time, or when its client takes it back; whose
+//! turn it is asks the child, everybody else learns what came of it. Cost: a task.
 
 use tokio::sync::MutexGuard;
 use tokio::time::timeout_at;
@@ -49,7 +49,7 @@ impl Errand {
             return self.end(Ok(self.settled()));
         }
         let answered = match self.turn().await {
-            Some(_turn) => {
+            Ok(_turn) => {
                 let answered = self.ask_once(key).await;
                 let subscribers = group.subscribers();
                 match &answered {
@@ -59,14 +59,12 @@ impl Errand {
                 subscribers.forget(topic);
                 answered
             }
-            None => {
-                group
-                    .subscribers()
-                    .leave_claim(key, &topic.uri, claim, false);
+            Err(fault) => {
+                let subscribers = group.subscribers();
+                subscribers.leave_claim(key, &topic.uri, claim, false);
                 // Who has the turn tells what came of it; this one was not sent.
                 self.front.excuse();
-                let text = "the server process did not answer in time; subscribe again";
-                Err(Fault::new(Code::TimedOut, text))
+                Err(fault)
             }
         };
         self.end(answered);
@@ -90,7 +88,7 @@ impl Errand {
     /// Has the child asked not to tell of it any more, if nobody is left by then.
     async fn hush_once(&self) -> Result<Answer, Fault> {
         let (group, topic) = (&self.counted.group, &self.topic);
-        let Some(_turn) = self.turn().await else {
+        let Ok(_turn) = self.turn().await else {
             return Ok(self.settled()); // the next sweep asks it
         };
         let holder = group.subscribers().holder(topic);
@@ -111,10 +109,14 @@ impl Errand {
         }
     }
 
-    /// Waits for the right to ask; `None`: not in the time of the request.
-    async fn turn(&self) -> Option<MutexGuard<'_, Pauses>> {
-        let turn = timeout_at(self.deadline.expires(), self.topic.turn.lock());
-        turn.await.ok()
+    /// Waits for the right to ask, but not beyond the time of the request, or after its client took it back.
+    async fn turn(&self) -> Result<MutexGuard<'_, Pauses>, Fault> {
+        let turn = async {
+            let turn = timeout_at(self.deadline.expires(), self.topic.turn.lock());
+            let text = "the server process did not answer in time; subscribe again";
+            turn.await.map_err(|_| Fault::new(Code::TimedOut, text))
+        };
+        self.counted.group.waiting.wait(&self.inner(), turn).await
     }
 
     /// What goes to a child for its client.

@@ -58,7 +58,7 @@ pub struct Group {
     pub(super) children: Mutex<Vec<Arc<SharedChild>>>,
     /// Those that get nothing new and end what they have.
     pub(super) leaving: Mutex<Vec<Arc<SharedChild>>>,
-    waiting: Waiting,
+    pub(super) waiting: Waiting,
     pub(super) starting: AtomicBool,
     closed: AtomicBool,
     /// Counts the starts that ended; holds what the last one failed of, and when.
@@ -271,7 +271,7 @@ impl Group {
                     return Ok(child);
                 }
                 if group.is_closed() {
-                    return Err(closing());
+                    return Err(Fault::closing());
                 }
                 group.dismiss_dead();
                 group.start_one();
@@ -376,7 +376,7 @@ impl Group {
                 None => task.await,
             }
         });
-        task.ok_or_else(closing)
+        task.ok_or_else(Fault::closing)
     }
 
     /// Changes limits and times.
@@ -499,11 +499,6 @@ impl Group {
         drop(children);
         self.freed.notify_waiters();
     }
-}
-
-fn closing() -> Fault {
-    let text = "the proxy is shutting down; try another one or later";
-    Fault::new(Code::Closing, text)
 }
 
 fn at_limit() -> Fault {

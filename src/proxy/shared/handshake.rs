@@ -106,7 +106,7 @@ impl Handshaken {
             _ => eras.suppose_legacy(Instant::now()),
         }
         if !hello.is_modern {
-            router.set_legacy();
+            router.set_legacy(hello.lists());
         } else if known == Era::Unknown && hello.offers_tools() {
             // What is slow here is not to keep the child from serving.
             let _ = timeout(options.connect_timeout / 4, start.list_tools()).await;

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use crate::proxy::http::{MODERN, Version};
+use crate::proxy::wire::subscription::LISTS;
 use crate::proxy::wire::{Code, Fault, RawId};
 
 /// The child's `InitializeResult`, or its `DiscoverResult`.
@@ -78,6 +79,16 @@ impl Hello {
     /// Whether it has tools.
     pub fn offers_tools(&self) -> bool {
         self.result.pointer("/capabilities/tools").is_some()
+    }
+
+    /// The notifications by which it tells of changes of its lists.
+    pub fn lists(&self) -> Vec<&'static str> {
+        let methods = LISTS.iter().map(|(_, method)| *method);
+        let tells = |method: &&str| {
+            let list = method.split('/').nth(1).unwrap_or_default();
+            self.result["capabilities"][list]["listChanged"] == true
+        };
+        methods.filter(tells).collect()
     }
 
     /// Whether a server that was asked for the revision without sessions speaks one with a handshake, too.

@@ -4,7 +4,7 @@
 //! that concern everybody, and of resources that it subscribed to; a question that has no addressee is refused to the child.
 
 use crate::sync::Arc;
-use crate::sync::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{AtomicBool, AtomicU64, OnceLock, Ordering};
 
 use crate::sync::Mutex;
 use bytes::Bytes;
@@ -38,6 +38,8 @@ pub struct ChildRouter {
     stained: AtomicBool,
     /// Whether it knows a handshake only: then its answers lack members of the newer revision.
     legacy: AtomicBool,
+    /// The notifications by which it tells of changes of its lists.
+    lists: OnceLock<Vec<&'static str>>,
     affinity: Option<Arc<Affinity>>,
     /// Names the child in there.
     pub key: u64,
@@ -62,6 +64,7 @@ impl ChildRouter {
             strict: false,
             stained: AtomicBool::new(false),
             legacy: AtomicBool::new(false),
+            lists: OnceLock::new(),
             affinity: None,
             // Relaxed: only uniqueness matters.
             key: KEYS.fetch_add(1, Ordering::Relaxed),
@@ -86,8 +89,9 @@ impl ChildRouter {
         self.audience.tools.note(result);
     }
 
-    /// Says that the child knows a handshake only.
-    pub fn set_legacy(&self) {
+    /// Says that the child knows a handshake only, and by what it then tells of changes of its lists.
+    pub fn set_legacy(&self, lists: Vec<&'static str>) {
+        let _ = self.lists.set(lists);
         // Relaxed: set before the child has its first request of a client.
         self.legacy.store(true, Ordering::Relaxed);
     }
@@ -298,12 +302,14 @@ impl ChildRouter {
                     self.heard.drop_line();
                 }
             }
-            _ if method.ends_with("/list_changed") => {
-                self.audience.broadcast(&line);
-                self.audience.listeners.tell(method);
-            }
+            _ if method.ends_with("/list_changed") => self.on_list_changed(&line, method),
             _ => self.heard.drop_line(),
         }
+    }
+
+    fn on_list_changed(&self, line: &Bytes, method: &str) {
+        self.audience.broadcast(line);
+        self.audience.listeners.tell(method);
     }
 
     /// A shared child has nobody to ask.
@@ -373,8 +379,13 @@ impl PeerSink for ChildRouter {
         }
     }
 
-    fn on_gap(&self) {
+    fn on_gap(&self, lists: bool) {
         self.audience.subscribers.announce_all(self.key);
+        let changed = self.lists.get().filter(|_| lists);
+        for method in changed.into_iter().flatten() {
+            let line = format!(r#"{{"jsonrpc":"2.0","method":"{method}"}}"#);
+            self.on_list_changed(&line.into(), method);
+        }
     }
 
     fn on_lost(&self, reason: &str) -> bool {

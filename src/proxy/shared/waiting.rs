@@ -1,4 +1,4 @@
-//! Requests that wait for a child.
+//! Requests that wait for a child, or for their turn to ask it.
 //!
 //! Promise: one that its client takes back meanwhile ends at once, and no child sees it.
 //! Cost: a short lock at the begin and at the end of a wait; nothing where a child has room.

@@ -24,7 +24,8 @@ pub fn broken_answer(line: &[u8], error: &EnvelopeError) -> Option<(RequestId, F
         }
         _ => serde_json::from_slice(line).ok()?,
     };
-    let id = members.id.filter(|_| !members.is_unsure)?;
+    let is_question = members.has_method && !members.is_answer;
+    let id = members.id.filter(|_| !is_question && !members.is_unsure)?;
     let text = format!("the server's answer cannot be read: {reason}; mend the server");
     let fault = Fault::new(Code::UpstreamFailed, text);
     Some((RequestId::from_raw(id.get())?, fault))
@@ -34,8 +35,11 @@ pub fn broken_answer(line: &[u8], error: &EnvelopeError) -> Option<(RequestId, F
 #[derive(Default)]
 struct Members<'a> {
     id: Option<&'a RawValue>,
-    /// It has a method as well, or ids that are not the same.
+    /// It has ids that are not the same.
     is_unsure: bool,
+    has_method: bool,
+    /// It has a result or an error that says something.
+    is_answer: bool,
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
@@ -57,7 +61,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
                             let is_other = |earlier: &RawValue| earlier.get() != value.get();
                             members.is_unsure |= earlier.is_some_and(is_other);
                         }
-                        "method" => members.is_unsure = true,
+                        "method" => members.has_method = true,
+                        "result" | "error" => members.is_answer |= value.get() != "null",
                         _ => {}
                     }
                 }

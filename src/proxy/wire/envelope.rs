@@ -58,20 +58,21 @@ pub enum EnvelopeError {
     NotMessage(&'static str),
 }
 
+/// What stands in the envelope.
 #[derive(Deserialize)]
-struct Members<'a> {
+pub(super) struct Members<'a> {
     #[serde(borrow, default, deserialize_with = "present")]
     jsonrpc: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "present")]
     id: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "present")]
-    method: Option<&'a RawValue>,
+    pub(super) method: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "present")]
     params: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "present")]
-    result: Option<&'a RawValue>,
+    pub(super) result: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "present")]
-    error: Option<&'a RawValue>,
+    pub(super) error: Option<&'a RawValue>,
 }
 
 /// Keeps `null` apart from absent.
@@ -137,9 +138,14 @@ impl<'a> Members<'a> {
             (None, Some(_), None) if id.is_none() => Err(EnvelopeError::NotMessage(
                 "a result needs the id of its request",
             )),
-            (None, result, error) if result.is_some() != error.is_some() => Ok(Kind::Response {
+            (None, Some(_), None) => Ok(Kind::Response {
                 id,
-                is_result: result.is_some(),
+                is_result: true,
+            }),
+            // A null error is none.
+            (None, None, Some(error)) if error.get() != "null" => Ok(Kind::Response {
+                id,
+                is_result: false,
             }),
             _ => Err(EnvelopeError::NotMessage(
                 "a message has a method, a result or an error, and one of them only",
@@ -164,15 +170,6 @@ impl Envelope<'_> {
     }
 }
 
-/// A message of a server with bytes that are no UTF-8, which are replaced as other readers replace them; `None`:
-/// that is not what is wrong with it.
-pub fn legible(line: &[u8]) -> Option<Bytes> {
-    match String::from_utf8_lossy(line) {
-        Cow::Owned(text) if first_byte(line) == Some(b'{') => Some(text.into()),
-        _ => None,
-    }
-}
-
 fn unquote(raw: &str) -> Option<Cow<'_, str>> {
     let inner = raw.strip_prefix('"')?.strip_suffix('"')?;
     if inner.contains('\\') {
@@ -181,7 +178,7 @@ fn unquote(raw: &str) -> Option<Cow<'_, str>> {
     Some(Cow::Borrowed(inner))
 }
 
-fn first_byte(bytes: &[u8]) -> Option<u8> {
+pub(super) fn first_byte(bytes: &[u8]) -> Option<u8> {
     bytes
         .iter()
         .copied()

@@ -57,6 +57,7 @@ fn ambiguous_and_incomplete_messages_are_refused() {
     refused(r#"{"jsonrpc":"2.0","id":1,"method":3}"#);
     refused(r#"{"jsonrpc":"2.0","id":1,"method":"a","result":1}"#);
     refused(r#"{"jsonrpc":"2.0","id":1,"error":{},"result":1}"#);
+    refused(r#"{"jsonrpc":"2.0","id":1,"error":null}"#);
     refused(r#"{"jsonrpc":"2.0","result":1}"#);
     assert_eq!(refused("3"), "a message is a JSON object");
 }
@@ -193,7 +194,11 @@ fn an_answer_that_is_none_names_its_request_where_nothing_else_can_be_meant() {
     };
     for line in [
         r#"{"jsonrpc":"2.0","id":7}"#,
-        r#"{"jsonrpc":"2.0","id":7,"result":{},"error":null}"#,
+        r#"{"jsonrpc":"2.0","id":7,"error":null}"#,
+        r#"{"jsonrpc":"2.0","id":7,"result":null,"error":null}"#,
+        r#"{"jsonrpc":"2.0","id":7,"result":{},"error":{}}"#,
+        r#"{"jsonrpc":"2.0","id":7,"method":"ping","result":{}}"#,
+        r#"{"jsonrpc":"2.0","id":7,"method":"ping","error":{}}"#,
         r#"{"id":7,"result":{}}"#,
         r#"{"jsonrpc":"2.0","id":7,"id":7,"result":{}}"#,
         r#" [{"jsonrpc":"2.0","id":7,"error":{}}]"#,
@@ -203,7 +208,7 @@ fn an_answer_that_is_none_names_its_request_where_nothing_else_can_be_meant() {
     for line in [
         r#"{"jsonrpc":"2.0","id":7,"result":{}}"#,
         r#"{"id":7,"method":"ping"}"#,
-        r#"{"jsonrpc":"2.0","id":7,"method":"ping","result":{}}"#,
+        r#"{"jsonrpc":"2.0","id":7,"method":"ping","result":null,"error":null}"#,
         r#"{"jsonrpc":"2.0","id":7,"id":8,"result":{}}"#,
         r#"{"jsonrpc":"2.0","id":null}"#,
         r#"{"jsonrpc":"2.0","id":7,"result":{}"#,
@@ -212,5 +217,48 @@ fn an_answer_that_is_none_names_its_request_where_nothing_else_can_be_meant() {
         "7",
     ] {
         assert_eq!(meant_for(line), None, "{line}");
+    }
+}
+
+#[test]
+fn a_null_beside_what_an_answer_says_is_left_out() {
+    let mend = |line: &str| {
+        let error = parse(line.as_bytes()).err()?;
+        let mended = mended(line.as_bytes(), &error)?;
+        assert!(parse(&mended).is_ok(), "{line}");
+        Some(String::from_utf8_lossy(&mended).into_owned())
+    };
+    for (line, wanted) in [
+        (
+            r#"{"jsonrpc":"2.0","id":7,"result":{},"error":null}"#,
+            r#"{"jsonrpc":"2.0","id":7,"result":{}}"#,
+        ),
+        (
+            r#"{"error":null,"result":{"error":null},"jsonrpc":"2.0","id":7}"#,
+            r#"{"result":{"error":null},"jsonrpc":"2.0","id":7}"#,
+        ),
+        (
+            r#"{ "jsonrpc":"2.0", "id":7, "err\u006fr" : null , "result":[1.0] }"#,
+            r#"{ "jsonrpc":"2.0", "id":7,  "result":[1.0] }"#,
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":7,"result":null,"error":{"code":1}}"#,
+            r#"{"jsonrpc":"2.0","id":7,"error":{"code":1}}"#,
+        ),
+        (
+            r#"{"jsonrpc":"2.0","error":{"code":1},"id":7 , "result" : null }"#,
+            r#"{"jsonrpc":"2.0","error":{"code":1},"id":7  }"#,
+        ),
+    ] {
+        assert_eq!(mend(line).as_deref(), Some(wanted));
+    }
+    for line in [
+        r#"{"jsonrpc":"2.0","id":7,"result":null}"#,
+        r#"{"jsonrpc":"2.0","id":7,"result":null,"error":null}"#,
+        r#"{"jsonrpc":"2.0","id":7,"result":{},"error":{}}"#,
+        r#"{"jsonrpc":"2.0","id":7,"method":"ping","result":{},"error":null}"#,
+        r#"{"jsonrpc":"2.0","id":7,"result":{},"error":null"#,
+    ] {
+        assert_eq!(mend(line), None, "{line}");
     }
 }
