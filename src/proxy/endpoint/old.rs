@@ -45,7 +45,7 @@ pub async fn open(state: &AppState, posts: &str, headers: &HeaderMap) -> Result<
         return Err(Fault::new(Code::NotAcceptable, text).into());
     }
     if state.is_closing() {
-        return Err(Fault::new(Code::Closing, "the proxy is shutting down").into());
+        return Err(Fault::closing().into());
     }
     let child = state.backend.seat().await?;
     let session = state.sessions.begin(Version::V2024_11_05, child)?;

@@ -49,8 +49,7 @@ pub async fn post(
         named.map_err(|fault| unlooked_at(fault, &body))?
     };
     if state.is_closing() {
-        let text = "the proxy is shutting down; try another one or later";
-        return Err(unlooked_at(Fault::new(Code::Closing, text), &body));
+        return Err(unlooked_at(Fault::closing(), &body));
     }
     if says_modern || http::is_modern(headers, &body) {
         return modern(state, headers, &body, accepts).await;

@@ -101,7 +101,7 @@ fn get(state: &AppState, headers: &HeaderMap) -> Result<Reply, Refusal> {
     http::version(headers)?;
     let session = named_session(state, headers)?;
     if state.is_closing() {
-        return Err(Fault::new(Code::Closing, "the proxy is shutting down").into());
+        return Err(Fault::closing().into());
     }
     let last = http::last_event(headers);
     let reader = match last.and_then(|id| session.replay.resume(id, session.outbox())) {

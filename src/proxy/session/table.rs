@@ -83,8 +83,7 @@ impl SessionTable {
         let mut shard = self.shard(&id).lock();
         // Relaxed: read under the lock that `end_all` takes after it wrote: nobody slips in behind it.
         if self.closed.load(Ordering::Relaxed) {
-            let text = "the proxy is shutting down; try another one or later";
-            return Err(Fault::new(Code::Closing, text));
+            return Err(Fault::closing());
         }
         // Before it can be found, and ended. Relaxed: see above.
         self.open.fetch_add(1, Ordering::Relaxed);

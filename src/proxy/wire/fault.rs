@@ -206,6 +206,12 @@ impl Fault {
         }
     }
 
+    /// The refusal of what comes after the begin of a shutdown.
+    pub fn closing() -> Self {
+        let text = "the proxy is shutting down; try another one or later";
+        Self::new(Code::Closing, text)
+    }
+
     /// The refusal of an upstream over HTTP: that of the client's message goes on with its status, trouble
     /// of the upstream's own is one here, too.
     pub fn passed_on(status: StatusCode, headers: &HeaderMap, text: &str) -> Self {
