@@ -222,8 +222,9 @@ impl Group {
         match self.known() {
             Some(hello) => Ok(hello),
             None => {
-                let child = self.ready_slow(Self::pick_quietest).await?.child;
-                Ok(child.hello().clone())
+                let ready = self.ready_slow(Self::pick_quietest).await;
+                self.freed.notify_one(); // see `ready_for`
+                Ok(ready?.child.hello().clone())
             }
         }
     }
@@ -248,8 +249,11 @@ impl Group {
             Some(child) => Ok(child),
             None => {
                 let ready = self.waiting.wait(flight, self.ready_slow(pick)).await;
-                // It may have been woken for a place that it does not take.
-                ready.inspect_err(|_| self.freed.notify_one())
+                if ready.is_err() || flight.manner == Manner::Listening {
+                    // It may have been woken for a place that it does not take.
+                    self.freed.notify_one();
+                }
+                ready
             }
         }
     }
@@ -271,7 +275,7 @@ impl Group {
                     return Ok(child);
                 }
                 if group.is_closed() {
-                    return Err(closing());
+                    return Err(Fault::closing());
                 }
                 group.dismiss_dead();
                 group.start_one();
@@ -376,7 +380,7 @@ impl Group {
                 None => task.await,
             }
         });
-        task.ok_or_else(closing)
+        task.ok_or_else(Fault::closing)
     }
 
     /// Changes limits and times.
@@ -499,11 +503,6 @@ impl Group {
         drop(children);
         self.freed.notify_waiters();
     }
-}
-
-fn closing() -> Fault {
-    let text = "the proxy is shutting down; try another one or later";
-    Fault::new(Code::Closing, text)
 }
 
 fn at_limit() -> Fault {

@@ -8,6 +8,8 @@ mod era;
 mod errand;
 mod flights;
 mod group;
+#[cfg(test)]
+mod group_tests;
 mod handshake;
 mod hello;
 mod questions;

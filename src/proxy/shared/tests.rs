@@ -33,7 +33,7 @@ use crate::transport::{Command, Death, LineSink, Subprocess};
 
 const SILENCE: Duration = Duration::from_secs(30);
 
-fn limits() -> Timeouts {
+pub(super) fn limits() -> Timeouts {
     Timeouts {
         request: SILENCE,
         idle: SILENCE,
@@ -54,7 +54,7 @@ fn router() -> ChildRouter {
     )
 }
 
-fn flight(id: &str, owner: u64) -> Arc<Flight> {
+pub(super) fn flight(id: &str, owner: u64) -> Arc<Flight> {
     Flight::new(
         RawId::new(id),
         Some(RawId::new("\"token\"")),
@@ -63,7 +63,7 @@ fn flight(id: &str, owner: u64) -> Arc<Flight> {
     )
 }
 
-fn fly(router: &ChildRouter, id: &str, owner: u64) -> (u64, Call) {
+pub(super) fn fly(router: &ChildRouter, id: &str, owner: u64) -> (u64, Call) {
     let flight = flight(id, owner);
     let own = router.flights.insert(&flight, begun()).unwrap();
     (own, Call::new(flight))
@@ -302,7 +302,7 @@ fn a_child_that_refuses_or_speaks_another_revision_is_named() {
 }
 
 /// A child that answers nothing, and its router, which hears of nothing by itself.
-async fn silent() -> (Arc<SharedChild>, Arc<ChildRouter>) {
+pub(super) async fn silent() -> (Arc<SharedChild>, Arc<ChildRouter>) {
     let router = Arc::new(router());
     let kept = router.clone();
     let pool = PoolOptions::new().connect_with(move || {
