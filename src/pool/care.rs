@@ -68,6 +68,7 @@ impl<T: Send + 'static> Drop for Grave<T> {
             .closing
             .fetch_sub(1, Ordering::Relaxed);
         drop(self.permit.take());
+        self.body.host().place_freed();
     }
 }
 

@@ -43,8 +43,13 @@ impl<T: Send + 'static> PoolConnection<T> {
     /// In a forked child it still is the parent's, too: what is said on it, and for many types its
     /// drop, breaks it there.
     pub fn detach(self) -> T {
+        let body = Arc::clone(self.lease.body());
         match retire::take_out(self.lease) {
-            Ok((value, _permit)) => value,
+            Ok((value, permit)) => {
+                drop(permit);
+                body.host().place_freed();
+                value
+            }
             Err(parents) => parents.desert(),
         }
     }

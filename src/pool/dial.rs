@@ -43,10 +43,8 @@ async fn run<T: Send + 'static>(first: Ticket<T>) {
         };
         let shared = body.host();
         let Some(ticket) = ticket.unless_surplus() else {
-            if shared.tuning.load().min_idle > 0 {
-                // Whoever fills the idle set may have counted on it.
-                shared.maintenance.wake();
-            }
+            // Whoever fills the idle set may have counted on it.
+            shared.place_freed();
             return;
         };
         let begun = Begun::at(Instant::now());

@@ -150,8 +150,9 @@ pub(crate) fn bury<T: Send + 'static>(lease: Lease<T>) {
     if shared.closes_async {
         shared.maintenance.bury(value, permit);
     } else {
-        // The permit is freed after the value, whether or not its drop panics.
-        let _freed_last = permit;
+        // The permit is freed after the value.
         let _ = guarded::call("drop", || drop(value));
+        drop(permit);
+        shared.place_freed();
     }
 }

@@ -190,6 +190,13 @@ impl<T: Send + 'static> Shared<T> {
         }
     }
 
+    /// A place is free that nobody in line wants: what is missing of `min_idle` may be opened there.
+    pub(crate) fn place_freed(&self) {
+        if self.tuning.load().min_idle > 0 {
+            self.maintenance.wake();
+        }
+    }
+
     /// How long an acquire may take that says nothing of it.
     pub(crate) fn acquire_timeout(&self) -> Duration {
         // Relaxed: a setting on its own.

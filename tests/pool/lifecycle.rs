@@ -7,7 +7,7 @@ use std::time::Duration;
 use plunge::{AcquireErrorKind, Pool, PoolHooks, PoolOptions, Verdict};
 use tokio::time::sleep;
 
-use crate::support::{Gate, Gates, Theatre, Unit, plain, settled, until};
+use crate::support::{Closing, Gate, Gates, Theatre, Unit, plain, settled, until};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -97,6 +97,28 @@ async fn min_idle_is_refilled_after_a_loss() {
     }
     until("three are idle again", || pool.stats().idle == 3).await;
     assert_eq!(theatre.live(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn min_idle_is_refilled_when_a_place_is_free_however_long_that_takes() {
+    let (at_once, late) = (Closing::InPlace(Gate::Ok), Closing::Awaited(Gate::Never));
+    for (close, is_detached) in [(at_once, false), (late, false), (at_once, true)] {
+        let theatre = Theatre::new(Gates {
+            close,
+            ..Gates::default()
+        });
+        let options = PoolOptions::new().max_connections(1).min_idle(1);
+        let pool = theatre.pool(options.close_timeout(SECOND * 9)).unwrap();
+        let mut held = pool.acquire().await.unwrap();
+        sleep(SECOND * 9).await; // nobody looks any more
+        if is_detached {
+            drop(held.detach());
+        } else {
+            held.mark_broken();
+            drop(held);
+        }
+        until("one is idle again", || pool.stats().idle == 1).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

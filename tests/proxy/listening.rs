@@ -6,7 +6,9 @@ use plunge::proxy::{Mode, ServeOptions, Upstream};
 use serde_json::{Value, json};
 
 use crate::client::{modern, modern_tool};
-use crate::fixture::{PATIENCE, eventually, http_options, in_flight, options, start, start_with};
+use crate::fixture::{
+    PATIENCE, eventually, http_options, in_flight, options, script, start, start_with, stats,
+};
 use crate::modern::stateless;
 use crate::program::Program;
 use crate::upstream::{Act, Seen, Stage, message};
@@ -149,6 +151,21 @@ async fn a_client_that_leaves_its_subscription_ends_it_at_the_child() {
         assert!(begun.elapsed() < PATIENCE, "{told:?}");
     }
     drop(server);
+}
+
+#[tokio::test]
+async fn a_subscription_that_waits_for_its_child_holds_no_shutdown_up() {
+    // The first child without a session answers late.
+    let options = ServeOptions {
+        connect_timeout: Duration::from_secs(7),
+        ..options(script("plunge-test", &["modern", "late"]), Mode::Session)
+    };
+    let (server, client) = start_with(options).await;
+    let listen = modern(1, "subscriptions/listen", json!({"notifications": {}}));
+    let listening = tokio::spawn(async move { client.post_modern(&listen).await });
+    while stats(server.admin_address()).await["in_flight"] != 1 {}
+    assert_eq!(server.shutdown(PATIENCE).await.cut, 0);
+    assert_eq!(listening.await.unwrap().kind(), "closing");
 }
 
 #[tokio::test]

@@ -119,6 +119,10 @@ async fn begin_modern(
         return Err(Fault::new(Code::NoSuchMethod, text));
     }
     let hello = Box::pin(state.backend.modern_hello()).await?;
+    if method == "subscriptions/listen" && state.is_closing() {
+        // Begun while it waited; the others were told, and this one would not be.
+        return Err(Fault::closing());
+    }
     let Some(hello) = hello.filter(|hello| !hello.is_modern) else {
         return Ok(None);
     };

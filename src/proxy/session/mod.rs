@@ -3,6 +3,8 @@
 mod listeners;
 mod newborn;
 mod nursery;
+#[cfg(test)]
+mod nursery_tests;
 mod outbox;
 mod owned;
 mod pace;

@@ -19,10 +19,10 @@ use crate::{
 
 /// The pool of children without a session.
 pub struct Nursery {
-    pool: Pool<Peer>,
+    pub(super) pool: Pool<Peer>,
     last_start: Arc<LastStart>,
     newborns: Arc<Newborns>,
-    pace: Arc<Pace>,
+    pub(super) pace: Arc<Pace>,
     options: Live,
 }
 
@@ -78,8 +78,10 @@ impl Nursery {
     }
 
     async fn acquire(&self) -> Result<PoolConnection<Peer>, Fault> {
-        // Who finds one ready needs no other to hurry, although that one may be looked at first.
-        let _waiting = (self.pool.stats().idle == 0).then(|| self.pace.wait());
+        if let Ok(ready) = self.pool.try_acquire() {
+            return Ok(ready); // no other needs to hurry
+        }
+        let _waiting = self.pace.wait();
         let acquired = self.pool.acquire_timeout(self.patience()).await;
         acquired.map_err(none_free)
     }

@@ -91,9 +91,12 @@ impl Outbox {
     }
 
     /// Sends to the newest stream that takes it, or keeps it for the next one.
-    pub fn send(&self, message: Bytes) {
-        if let Err(message) = self.send_now(message) {
-            self.keep(message);
+    pub fn send(&self, mut message: Bytes) {
+        while let Err(refused) = self.send_now(message) {
+            match self.keep(refused) {
+                Ok(()) => return,
+                Err(refused) => message = refused,
+            }
         }
     }
 
@@ -122,19 +125,27 @@ impl Outbox {
         }
     }
 
-    fn keep(&self, message: Bytes) {
+    /// Keeps a message that no stream takes; gives it back where one was opened meanwhile, which would not bring it.
+    pub(super) fn keep(&self, message: Bytes) -> Result<(), Bytes> {
         let mut state = self.state.lock();
-        if state.closed || state.is_only || message.len() > MAX_WAITING_BYTES {
-            return;
+        if state.closed || state.is_only {
+            return Ok(());
+        }
+        if !state.streams.is_empty() {
+            return Err(message);
+        }
+        if message.len() > MAX_WAITING_BYTES {
+            return Ok(());
         }
         state.bytes += message.len();
         state.waiting.push_back(alone(message));
         while state.waiting.len() > MAX_WAITING || state.bytes > MAX_WAITING_BYTES {
             let Some(oldest) = state.waiting.pop_front() else {
-                return;
+                break;
             };
             state.bytes -= oldest.len();
         }
+        Ok(())
     }
 
     /// How often what waited was handed to a stream: what is kept now is, once this has grown.

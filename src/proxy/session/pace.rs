@@ -49,6 +49,12 @@ impl Pace {
         Waiting(self)
     }
 
+    /// Whether somebody waits for a child.
+    #[cfg(test)]
+    pub fn is_waited_for(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > 0
+    }
+
     /// Returns once somebody waits for a child.
     pub async fn somebody_waits(&self) {
         // In this order, as in `turn`.

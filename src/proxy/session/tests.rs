@@ -95,6 +95,15 @@ async fn a_message_goes_to_one_stream_the_newest_and_unread_to_another() {
 }
 
 #[test]
+fn a_message_is_not_kept_beside_a_stream_that_opened_meanwhile() {
+    let outbox = Outbox::default();
+    let message = outbox.send_now(Bytes::from_static(b"x")).unwrap_err();
+    let _stream = outbox.open().unwrap();
+    let kept = outbox.keep(message);
+    assert!(kept.is_err(), "no stream that is open would bring it");
+}
+
+#[test]
 fn a_closed_outbox_opens_no_stream() {
     let outbox = Outbox::default();
     let stream = outbox.open().unwrap();

@@ -26,7 +26,7 @@ use crate::sync::Arc;
 use crate::transport::{Command, Death, LineSink, Subprocess};
 
 /// A child that answers nothing, and its router, which hears of nothing by itself.
-async fn silent() -> (Arc<SharedChild>, Arc<ChildRouter>) {
+pub(super) async fn silent() -> (Arc<SharedChild>, Arc<ChildRouter>) {
     let router = Arc::new(router());
     let kept = router.clone();
     let pool = PoolOptions::new().connect_with(move || {

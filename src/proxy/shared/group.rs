@@ -222,8 +222,9 @@ impl Group {
         match self.known() {
             Some(hello) => Ok(hello),
             None => {
-                let child = self.ready_slow(Self::pick_quietest).await?.child;
-                Ok(child.hello().clone())
+                let ready = self.ready_slow(Self::pick_quietest).await;
+                self.freed.notify_one(); // see `ready_for`
+                Ok(ready?.child.hello().clone())
             }
         }
     }
@@ -248,8 +249,11 @@ impl Group {
             Some(child) => Ok(child),
             None => {
                 let ready = Box::pin(self.waiting.wait(flight, self.ready_slow(pick))).await;
-                // It may have been woken for a place that it does not take.
-                ready.inspect_err(|_| self.freed.notify_one())
+                if ready.is_err() || flight.manner == Manner::Listening {
+                    // It may have been woken for a place that it does not take.
+                    self.freed.notify_one();
+                }
+                ready
             }
         }
     }

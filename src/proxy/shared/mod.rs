@@ -14,6 +14,8 @@ mod flights;
 #[cfg(test)]
 mod flights_tests;
 mod group;
+#[cfg(test)]
+mod group_tests;
 mod handshake;
 mod hello;
 #[cfg(test)]
