@@ -8,6 +8,7 @@ mod client;
 mod command_line;
 mod configuration;
 mod connections;
+mod crowds;
 mod deaths;
 mod endings;
 mod eras;
