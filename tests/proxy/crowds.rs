@@ -343,8 +343,10 @@ async fn nobody_hears_another(mode: Mode, flags: &[&str], deadly: u32, speak: &[
         all.cancelled += tally.cancelled;
     }
     assert!(all.answered > CLIENTS && all.died > 0, "{all:?}");
-    let may_cancel = ways(mode, speak[0]).contains(&Way::Cancel);
-    assert_eq!(all.cancelled > 0, may_cancel, "{all:?}");
+    // Where children are shared, another one's call has what is held answered first, now and then.
+    if matches!(mode, Mode::Session | Mode::Exclusive) {
+        assert!(all.cancelled > 0, "{all:?}");
+    }
     server.shutdown(Duration::from_secs(10)).await;
     assert!(processes(&mark).is_empty());
 }

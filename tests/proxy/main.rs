@@ -18,6 +18,7 @@ mod floods;
 mod forwarded;
 mod guards;
 mod heads;
+mod killed;
 mod limits;
 mod listening;
 mod modern;
