@@ -23,6 +23,7 @@ mod limits;
 mod listening;
 mod modern;
 mod mortality;
+mod odd_clients;
 mod old_transport;
 mod oneshot;
 mod operating;
