@@ -154,7 +154,10 @@ async fn serving(file: &File, mode: Mode) -> (Running, Events) {
 async fn forwarding(mark: &str, mode: Mode) -> (Running, ChildStdin) {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/proxy/child.py");
     let command = format!("{} -c '{DEAF}' {script} {mark}", python());
-    let mut running = Running::new(&["forward", "--mode", &name(mode), "--stdio", &command]);
+    let mode_name = name(mode);
+    let patient = ["--connect-timeout", "10m"];
+    let args = ["forward", "--mode", &mode_name, "--stdio", &command];
+    let mut running = Running::new(&[&args[..], &patient].concat());
     let mut input = running.child.stdin.take().unwrap();
     let begin = initialize("2025-11-25");
     // Where each message has a process of its own, one for this is none for the call.

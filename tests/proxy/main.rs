@@ -49,5 +49,6 @@ mod streams;
 mod subscribing;
 mod tellers;
 mod tls;
+mod torn;
 mod untold;
 mod upstream;
