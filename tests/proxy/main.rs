@@ -19,6 +19,7 @@ mod forwarded;
 mod guards;
 mod heads;
 mod killed;
+mod likeness;
 mod limits;
 mod listening;
 mod modern;
