@@ -183,7 +183,7 @@ impl Witness {
         let name = if holds { "hold" } else { "answer" };
         let mut arguments = json!({"mark": self.mark(round)});
         // A process that has one call dies of that.
-        if self.mode == Mode::Oneshot && round % 5 == 0 {
+        if self.mode == Mode::Oneshot && round.is_multiple_of(5) {
             arguments["die"] = json!(true);
         }
         // Every client's ids and tokens are the same.

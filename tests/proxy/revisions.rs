@@ -1,7 +1,7 @@
 //! What a server says of its revision that is none, and who may not come in, whatever the method and the path.
 
 use hyper::Method;
-use plunge::proxy::Mode;
+use plunge::proxy::{Mode, Server};
 use plunge::transport::Command;
 use serde_json::{Value, json};
 
@@ -47,6 +47,19 @@ async fn a_revision_of_the_server_that_nobody_knows_is_its_clients_to_judge() {
         assert_eq!(answer["result"]["protocolVersion"], revision);
         assert_eq!(forwarded.ask(&ping).await["id"], 1);
         forwarded.end().await;
+    }
+}
+
+#[tokio::test]
+async fn children_that_many_share_are_refused_with_the_revision_that_they_speak() {
+    for mode in [Mode::Shared, Mode::Exclusive, Mode::Stateless] {
+        for revision in [json!("2031-01-01"), json!(7)] {
+            let refused = Server::start(options(other(&revision), mode)).await;
+            let error = refused.err().unwrap().to_string();
+            assert!(error.contains("protocol"), "{mode:?} {revision}: {error}");
+            let named = revision.as_str().is_none_or(|named| error.contains(named));
+            assert!(named, "{mode:?}: {error}");
+        }
     }
 }
 

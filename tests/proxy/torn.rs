@@ -24,7 +24,10 @@ fn few(mode: Mode) -> ServeOptions {
 
 /// One client, over HTTP or over lines.
 enum Front {
-    Served { client: Client, _server: Server },
+    Served {
+        client: Client,
+        _server: Box<Server>,
+    },
     Forwarded(Forwarded),
 }
 
@@ -34,7 +37,7 @@ impl Front {
         let mut both = [
             Self::Served {
                 client,
-                _server: server,
+                _server: Box::new(server),
             },
             Self::Forwarded(Forwarded::start(few(mode))),
         ];
