@@ -70,6 +70,11 @@ def call(message_id, name, arguments, meta):
         raw(arguments["line"].replace("ID", json.dumps(message_id)).encode())
     elif name == "latin":
         raw(b'{"jsonrpc":"2.0","id":%s,"result":{"content":[{"type":"text","text":"caf\xe9"}]}}' % json.dumps(message_id).encode())
+    elif name == "torn":  # dies between two bytes of its answer
+        answer = '{"jsonrpc":"2.0","id":%s,"result":{"content":[{"type":"text","text":"\u20ac"}]}}' % json.dumps(message_id)
+        sys.stdout.buffer.write(answer.encode()[:arguments["at"]])
+        sys.stdout.buffer.flush()
+        os._exit(3)
     elif name == "twice":
         text(message_id, "first")
         text(message_id, "second")

@@ -19,7 +19,7 @@ const DESCRIPTORS: usize = 4;
 const SLACK_BYTES: usize = 8 << 20;
 
 /// Reads one line and dies of it.
-fn mortal(mark: &str) -> ServeOptions {
+fn mortal(mark: &str, mode: Mode) -> ServeOptions {
     let command = Command::new("sh").args(["-c", "read -r line; exit 3", mark]);
     ServeOptions {
         max_connections: Some(16),
@@ -29,7 +29,7 @@ fn mortal(mark: &str) -> ServeOptions {
             least_calls: u32::MAX,
             ..BreakerOptions::default()
         },
-        ..options(command, Mode::Session)
+        ..options(command, mode)
     }
 }
 
@@ -42,14 +42,14 @@ while read -r line; do
     echo '{"jsonrpc":"2.0","id":'$id',"result":{"protocolVersion":"2025-11-25","capabilities":{}}}'
 done"#;
 
-/// Shared by all callers.
-fn short_lived(mark: &str) -> ServeOptions {
+/// For all callers, together or in turns.
+fn short_lived(mark: &str, mode: Mode) -> ServeOptions {
     let command = Command::new("sh").args(["-c", SHORT_LIVED, mark]);
     ServeOptions {
         max_connections: Some(2),
         max_in_flight: 64,
-        breaker: mortal(mark).breaker,
-        ..options(command, Mode::Shared)
+        breaker: mortal(mark, mode).breaker,
+        ..options(command, mode)
     }
 }
 
@@ -110,9 +110,9 @@ async fn outlive(server: &Server, client: &Client, deaths: u64) -> Duration {
     longest
 }
 
-async fn shared_stays_flat(test: &str, deaths: u64) {
+async fn short_lived_stay_flat(test: &str, mode: Mode, deaths: u64) {
     let mark = marker(test);
-    let (server, client) = start_with(short_lived(&mark)).await;
+    let (server, client) = start_with(short_lived(&mark, mode)).await;
     outlive(&server, &client, deaths / 10).await;
     let settled = async || {
         eventually("two children at most", || processes(&mark).len() <= 2).await;
@@ -133,19 +133,19 @@ async fn shared_stays_flat(test: &str, deaths: u64) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn deaths_of_shared_children_under_calls_leave_nothing_and_no_call_open() {
-    shared_stays_flat("shared-mortality", 200).await;
+    short_lived_stay_flat("shared-mortality", Mode::Shared, 200).await;
 }
 
 /// Some minutes: `cargo test --release --features proxy --test proxy -- --ignored ten_thousand`.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "minutes of load"]
 async fn ten_thousand_deaths_of_shared_children_leave_nothing() {
-    shared_stays_flat("shared-mortality-10k", 10_000).await;
+    short_lived_stay_flat("shared-mortality-10k", Mode::Shared, 10_000).await;
 }
 
-async fn stays_flat(test: &str, deaths: usize) {
+async fn mortals_stay_flat(test: &str, mode: Mode, deaths: usize) {
     let mark = marker(test);
-    let (server, client) = start_with(mortal(&mark)).await;
+    let (server, client) = start_with(mortal(&mark, mode)).await;
     let settled = async |what: &str| {
         // Starts that waiters asked for may end up idle beside those that are kept ready.
         eventually(what, || (CALLERS..=16).contains(&processes(&mark).len())).await;
@@ -181,12 +181,36 @@ async fn stays_flat(test: &str, deaths: usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hundreds_of_deaths_leave_nothing() {
-    stays_flat("mortality", 400).await;
+    mortals_stay_flat("mortality", Mode::Session, 400).await;
 }
 
 /// Half a minute: `cargo test --release --features proxy --test proxy -- --ignored ten_thousand`.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "half a minute of load"]
 async fn ten_thousand_deaths_leave_nothing() {
-    stays_flat("mortality-10k", 10_000).await;
+    mortals_stay_flat("mortality-10k", Mode::Session, 10_000).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deaths_of_processes_for_one_request_leave_nothing() {
+    mortals_stay_flat("oneshot-mortality", Mode::Oneshot, 400).await;
+}
+
+/// Half a minute, as above.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "half a minute of load"]
+async fn ten_thousand_deaths_of_processes_for_one_request_leave_nothing() {
+    mortals_stay_flat("oneshot-mortality-10k", Mode::Oneshot, 10_000).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deaths_of_children_with_one_request_at_a_time_leave_nothing() {
+    short_lived_stay_flat("exclusive-mortality", Mode::Exclusive, 200).await;
+}
+
+/// Some minutes, as above.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "minutes of load"]
+async fn ten_thousand_deaths_of_children_with_one_request_at_a_time_leave_nothing() {
+    short_lived_stay_flat("exclusive-mortality-10k", Mode::Exclusive, 10_000).await;
 }

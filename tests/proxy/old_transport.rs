@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::client::{Client, Events, initialize, request, text_of, tool};
 use crate::fixture::{
-    PATIENCE, eventually, in_flight, marker, options, processes, script, start_with,
+    PATIENCE, eventually, http_options, in_flight, marker, options, processes, script, start_with,
 };
 use crate::remote::{before, forgetful};
 use crate::subscribing::{agreed, asked, is_told, one_child, update, wishes};
@@ -99,9 +99,32 @@ async fn the_old_transport_answers_on_its_stream_in_every_mode() {
 }
 
 #[tokio::test]
+async fn the_old_transport_is_served_before_a_server_over_http_too() {
+    for mode in [Mode::Session, Mode::Shared, Mode::Exclusive] {
+        let children = options(script("plunge-test", &[]), Mode::Session);
+        let (behind, _) = start_with(children).await;
+        let (_server, client) = start_with(http_options(behind.mcp_address(), mode)).await;
+        let mut old = Old::begin(&client).await;
+        let echoed = old.ask(tool("x", "echo", json!({"a": 1}))).await;
+        assert_eq!(text_of(&echoed), "{\"a\": 1}", "{mode:?}");
+        let died = old.ask(tool(1, "die", json!({}))).await;
+        assert_eq!(died["error"]["data"]["kind"], "child_died", "{mode:?}");
+    }
+}
+
+#[tokio::test]
 async fn progress_and_questions_come_on_the_stream_too_and_answers_are_posted() {
-    let (_server, client) = start_with(options(script("plunge-test", &[]), Mode::Session)).await;
-    let mut old = Old::begin(&client).await;
+    let children = || options(script("plunge-test", &[]), Mode::Session);
+    let (_server, client) = start_with(children()).await;
+    speaks_both_ways(&client).await;
+    let (behind, _) = start_with(children()).await;
+    let before = http_options(behind.mcp_address(), Mode::Session);
+    let (_server, client) = start_with(before).await;
+    speaks_both_ways(&client).await;
+}
+
+async fn speaks_both_ways(client: &Client) {
+    let mut old = Old::begin(client).await;
     let mut slow = tool(1, "progress", json!({"steps": 2}));
     slow["params"]["_meta"] = json!({"progressToken": "t"});
     old.post(&slow).await;

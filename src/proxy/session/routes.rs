@@ -371,11 +371,13 @@ impl LineSink for Routes {
     }
 
     fn on_death(&self, death: &Death) {
-        self.end(Fault::new(
-            Code::ChildDied,
-            format!(
+        // Relaxed: see `drop_questions`.
+        let text = match self.unasked.load(Ordering::Relaxed) {
+            true => format!("the server process is gone: {death}; send the request again"),
+            false => format!(
                 "the server process of this session is gone: {death}; initialize a new session"
             ),
-        ));
+        };
+        self.end(Fault::new(Code::ChildDied, text));
     }
 }

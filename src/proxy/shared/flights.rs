@@ -41,6 +41,8 @@ struct Table {
     slots: Vec<Slot>,
     free: Vec<usize>,
     end: Option<Fault>,
+    /// Whether a request was taken out unanswered, which the child may be at work on for as long as it lives.
+    gave_up: bool,
     /// Those of the next request.
     limits: Timeouts,
 }
@@ -150,9 +152,20 @@ impl Flights {
         Ok(id)
     }
 
-    /// Takes a request out.
+    /// Takes out a request that has its answer, or was never sent.
     pub fn take(&self, id: u64) -> Option<Arc<Flight>> {
+        self.remove(&mut self.table.lock(), id)
+    }
+
+    /// Takes out one that the child may still be at work on.
+    pub fn give_up(&self, id: u64) -> Option<Arc<Flight>> {
         let mut table = self.table.lock();
+        let flight = self.remove(&mut table, id)?;
+        table.gave_up |= !listens(&flight);
+        Some(flight)
+    }
+
+    fn remove(&self, table: &mut Table, id: u64) -> Option<Arc<Flight>> {
         let entry = table.slot(id)?.entry.take()?;
         table.free.push(index_of(id));
         self.shift(&entry.flight, -1);
@@ -173,9 +186,12 @@ impl Flights {
         Some(entry.flight.clone())
     }
 
-    /// The request in flight, if there is only one.
+    /// The only request that the child can be at work on.
     pub fn sole(&self) -> Option<Arc<Flight>> {
         let table = self.table.lock();
+        if table.gave_up {
+            return None;
+        }
         let entries = table.slots.iter().filter_map(|slot| slot.entry.as_ref());
         let mut flights = entries.filter(|entry| !listens(&entry.flight));
         let first = flights.next()?;
@@ -243,10 +259,16 @@ impl Flights {
     fn take_where(&self, which: impl Fn(&Entry) -> bool) -> Vec<(u64, Arc<Flight>)> {
         let mut table = self.table.lock();
         let mut taken = Vec::new();
-        let Table { slots, free, .. } = &mut *table;
+        let Table {
+            slots,
+            free,
+            gave_up,
+            ..
+        } = &mut *table;
         for (index, slot) in slots.iter_mut().enumerate() {
             if let Some(entry) = slot.entry.take_if(|entry| which(entry)) {
                 free.push(index);
+                *gave_up |= !listens(&entry.flight);
                 self.shift(&entry.flight, -1);
                 taken.push((slot.uses << INDEX_BITS | index as u64, entry.flight));
             }

@@ -1,0 +1,286 @@
+//! The command under signals, with calls under way or children that still start: nothing of them is left.
+
+use std::os::fd::OwnedFd;
+use std::process::Stdio;
+
+use plunge::proxy::Mode;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::task::JoinSet;
+
+use crate::client::{Client, Events, initialize, tool};
+use crate::configuration::File;
+use crate::fixture::{PATIENCE, eventually, marker, processes, python};
+
+const MODES: [Mode; 5] = [
+    Mode::Session,
+    Mode::Exclusive,
+    Mode::Shared,
+    Mode::Stateless,
+    Mode::Oneshot,
+];
+
+/// Deaf to SIGTERM, as is what it starts; becomes the scripted child, or says nothing.
+const DEAF: &str = r#"
+import os, signal, subprocess, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3600)", sys.argv[-1]])
+if sys.argv[1] == "mute":
+    time.sleep(3600)
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+"#;
+
+/// As it is written on command lines.
+fn name(mode: Mode) -> String {
+    format!("{mode:?}").to_lowercase()
+}
+
+/// A configuration with deaf children.
+fn deaf(mark: &str, mode: Mode, is_mute: bool, more: &str) -> File {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/proxy/child.py");
+    let script = if is_mute { "mute" } else { script };
+    let command = json!([python(), "-c", DEAF, script, mark]);
+    let (any, mode) = (crate::configuration::ANY, name(mode));
+    let text = format!(
+        "{any}{more}[[upstream]]\nname = \"deaf\"\nkind = \"mcp-stdio\"\nmode = \"{mode}\"\n\
+         path = \"/mcp\"\ncommand = {command}\nconnect_timeout = \"10m\"\n"
+    );
+    File::new(mark, &text)
+}
+
+/// The command; killed with its drop.
+struct Running {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+    log: Lines<BufReader<tokio::process::ChildStderr>>,
+}
+
+impl Running {
+    fn new(args: &[&str]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_plunge"))
+            .args(args)
+            .env("RUST_LOG", "info")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let log = BufReader::new(child.stderr.take().unwrap()).lines();
+        Self { child, lines, log }
+    }
+
+    fn serving(file: &File) -> Self {
+        Self::new(&["serve", "--config", file.0.to_str().unwrap()])
+    }
+
+    /// Its next line with this in it.
+    async fn line(&mut self, with: &str) -> String {
+        let find = async {
+            while let Some(line) = self.lines.next_line().await.unwrap() {
+                if line.contains(with) {
+                    return line;
+                }
+            }
+            panic!("it ended before it said {with:?}");
+        };
+        let found = tokio::time::timeout(PATIENCE, find).await;
+        found.unwrap_or_else(|_| panic!("{with:?} in time"))
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = self.child.id().unwrap() as i32;
+        kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
+    }
+
+    async fn end(&mut self) -> Option<i32> {
+        let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
+        ended.expect("its end").unwrap().code()
+    }
+}
+
+/// Processes, by handles that tell of their end.
+struct Held(Vec<OwnedFd>);
+
+impl Held {
+    fn of(mark: &str) -> Self {
+        let pids = processes(mark).into_iter();
+        let open = |pid| pidfd_open(Pid::from_raw(pid as i32)?, PidfdFlags::empty()).ok();
+        Self(pids.filter_map(open).collect())
+    }
+
+    /// Waits for the end of each, and looks for others.
+    async fn are_gone(self, mark: &str) {
+        let wait = move || {
+            let patience = PATIENCE.try_into().unwrap();
+            for handle in &self.0 {
+                let mut ended = [PollFd::new(handle, PollFlags::IN)];
+                assert_eq!(poll(&mut ended, Some(&patience)), Ok(1), "a process ends");
+            }
+        };
+        tokio::task::spawn_blocking(wait).await.unwrap();
+        eventually("none was started meanwhile", || processes(mark).is_empty()).await;
+    }
+}
+
+/// A call that tells once that it is under way, and is never answered.
+fn endless() -> Value {
+    let mut call = tool(1, "sleep", json!({"ms": 3_600_000}));
+    call["params"]["_meta"] = json!({"progressToken": 1});
+    call
+}
+
+/// Serves deaf children, with a call under way.
+async fn serving(file: &File, mode: Mode) -> (Running, Events) {
+    let mut running = Running::serving(file);
+    let line = running.line("listening on http://").await;
+    let address = line.split("http://").nth(1).unwrap();
+    let address = address.split(['/', ' ']).next().unwrap();
+    let mut client = Client::new(address.parse().unwrap());
+    if mode == Mode::Session {
+        client = client.begin().await;
+    }
+    let mut events = client.stream(&endless()).await;
+    let told = events.next().await.unwrap();
+    assert_eq!(told["method"], "notifications/progress");
+    (running, events)
+}
+
+/// The same for `plunge forward`, whose input stays open.
+async fn forwarding(mark: &str, mode: Mode) -> (Running, ChildStdin) {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/proxy/child.py");
+    let command = format!("{} -c '{DEAF}' {script} {mark}", python());
+    let mode_name = name(mode);
+    let patient = ["--connect-timeout", "10m"];
+    let args = ["forward", "--mode", &mode_name, "--stdio", &command];
+    let mut running = Running::new(&[&args[..], &patient].concat());
+    let mut input = running.child.stdin.take().unwrap();
+    let begin = initialize("2025-11-25");
+    // Where each message has a process of its own, one for this is none for the call.
+    if mode != Mode::Oneshot {
+        input
+            .write_all(format!("{begin}\n").as_bytes())
+            .await
+            .unwrap();
+        running.line("serverInfo").await;
+    }
+    let call = endless();
+    input
+        .write_all(format!("{call}\n").as_bytes())
+        .await
+        .unwrap();
+    running.line("notifications/progress").await;
+    (running, input)
+}
+
+/// Each mode beside the others: what is deaf has its time.
+async fn in_all<F: Future<Output = ()> + Send + 'static>(modes: &[Mode], so: impl Fn(Mode) -> F) {
+    let mut all: JoinSet<()> = modes.iter().map(|mode| so(*mode)).collect();
+    while let Some(one) = all.join_next().await {
+        one.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_killed_proxy_takes_along_what_its_calls_are_with() {
+    in_all(&MODES, |mode| async move {
+        let mark = marker(&format!("killed-{mode:?}"));
+        let file = deaf(&mark, mode, false, "");
+        let (mut running, _events) = serving(&file, mode).await;
+        let held = Held::of(&mark);
+        assert!(held.0.len() >= 2, "{mode:?}");
+        running.signal(Signal::KILL);
+        assert_eq!(running.end().await, None);
+        held.are_gone(&mark).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_killed_forward_takes_along_what_its_calls_are_with() {
+    in_all(&MODES, |mode| async move {
+        let mark = marker(&format!("killed-forward-{mode:?}"));
+        let (mut running, _input) = forwarding(&mark, mode).await;
+        let held = Held::of(&mark);
+        assert!(held.0.len() >= 2, "{mode:?}");
+        running.signal(Signal::KILL);
+        assert_eq!(running.end().await, None);
+        held.are_gone(&mark).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn sigterm_ends_deaf_children_with_what_they_started() {
+    in_all(&MODES, |mode| async move {
+        let mark = marker(&format!("deaf-{mode:?}"));
+        let file = deaf(&mark, mode, false, "drain = \"400ms\"\n");
+        let (mut running, _events) = serving(&file, mode).await;
+        let held = Held::of(&mark);
+        running.signal(Signal::TERM);
+        assert_eq!(running.end().await, Some(0), "{mode:?}");
+        held.are_gone(&mark).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn sigterm_ends_a_forward_and_its_deaf_children_with_what_they_started() {
+    in_all(&MODES, |mode| async move {
+        let mark = marker(&format!("deaf-forward-{mode:?}"));
+        let (mut running, _input) = forwarding(&mark, mode).await;
+        let held = Held::of(&mark);
+        running.signal(Signal::TERM);
+        assert_eq!(running.end().await, Some(0), "{mode:?}");
+        held.are_gone(&mark).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn sigterm_ends_what_still_starts() {
+    let modes = [Mode::Exclusive, Mode::Shared, Mode::Stateless];
+    in_all(&modes, |mode| async move {
+        let mark = marker(&format!("starting-{mode:?}"));
+        let file = deaf(&mark, mode, true, "drain = \"400ms\"\n");
+        let mut running = Running::serving(&file);
+        eventually("a child and what it started", || {
+            processes(&mark).len() >= 2
+        })
+        .await;
+        let held = Held::of(&mark);
+        running.signal(Signal::TERM);
+        assert_eq!(running.end().await, Some(0), "{mode:?}");
+        held.are_gone(&mark).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_second_sigterm_does_not_wait_for_calls() {
+    in_all(&MODES, |mode| async move {
+        let mark = marker(&format!("second-{mode:?}"));
+        let file = deaf(&mark, mode, false, "drain = \"1h\"\n");
+        let (mut running, _events) = serving(&file, mode).await;
+        let held = Held::of(&mark);
+        running.signal(Signal::TERM);
+        let told = async {
+            while let Some(line) = running.log.next_line().await.unwrap() {
+                if line.contains("a second signal ends at once") {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, told)
+            .await
+            .expect("it says so");
+        running.signal(Signal::TERM);
+        assert_eq!(running.end().await, Some(0), "{mode:?}");
+        held.are_gone(&mark).await;
+    })
+    .await;
+}
