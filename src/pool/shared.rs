@@ -190,7 +190,7 @@ impl<T: Send + 'static> Shared<T> {
         }
     }
 
-    /// A place is free that nobody in line wants: what is missing of `min_idle` may be opened there.
+    /// A place was freed: what is missing of `min_idle` may be opened there.
     pub(crate) fn place_freed(&self) {
         if self.tuning.load().min_idle > 0 {
             self.maintenance.wake();

@@ -194,9 +194,10 @@ pub struct ServeOptions {
     pub max_body_bytes: usize,
     /// The most requests in flight on one child.
     pub max_in_flight: usize,
-    /// Hosts that are served beside the listening address.
+    /// Names that are served beside those of loopback and, where it does not listen there, addresses; where it does
+    /// not and none is named, any is.
     pub allowed_hosts: Vec<String>,
-    /// Origins whose pages are let in beside those of the listening address.
+    /// Origins whose pages are let in, and may read what they are answered.
     pub allowed_origins: Vec<String>,
 }
 

@@ -2,10 +2,11 @@
 
 use hyper::Method;
 use plunge::proxy::Mode;
+use plunge::transport::Command;
 use serde_json::{Value, json};
 
 use crate::client::{initialize, text_of, tool};
-use crate::fixture::start;
+use crate::fixture::{options, python, start, start_with};
 use crate::remote::{before, forgetful};
 
 #[tokio::test]
@@ -26,6 +27,44 @@ async fn a_batch_gets_an_array_of_its_answers_in_both_modes() {
         let ids: Vec<_> = answers.iter().map(|answer| answer["id"].clone()).collect();
         assert_eq!(ids, [json!(1), json!("1"), json!(2)]);
         assert_eq!(answers[2]["error"]["code"], -32602);
+    }
+}
+
+/// Answers two calls at a time, in an array, with a line before it that is an empty one.
+const IN_PAIRS: &str = r#"
+import json, sys
+pair = []
+for line in sys.stdin:
+    message = json.loads(line)
+    if "id" not in message:
+        continue
+    answer = {"jsonrpc": "2.0", "id": message["id"]}
+    if message["method"] == "initialize":
+        answer["result"] = {"protocolVersion": "2025-03-26", "capabilities": {}, "serverInfo": {"name": "pairs", "version": "1"}}
+        print(json.dumps(answer), flush=True)
+        continue
+    if message["method"] != "tools/call":
+        answer["error"] = {"code": -32601, "message": "not here"}
+        print(json.dumps(answer), flush=True)
+        continue
+    answer["result"] = {"content": [{"type": "text", "text": message["params"]["name"]}]}
+    pair.append(answer)
+    if len(pair) == 2:
+        print("[]", flush=True)
+        print(json.dumps(pair), flush=True)
+        pair = []
+"#;
+
+#[tokio::test]
+async fn answers_that_a_child_writes_as_a_batch_are_read_each() {
+    for mode in [Mode::Session, Mode::Shared] {
+        let command = Command::new(python()).args(["-c", IN_PAIRS]);
+        let (_server, client) = start_with(options(command, mode)).await;
+        let session = client.begin_at("2025-03-26").await;
+        let one = session.start(tool(1, "one", json!({})));
+        let other = session.call(2, "other", json!({})).await;
+        assert_eq!(other.text(), "other", "{mode:?}");
+        assert_eq!(one.await.unwrap().text(), "one", "{mode:?}");
     }
 }
 

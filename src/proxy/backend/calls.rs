@@ -173,11 +173,11 @@ impl Backend {
         matches!(self.way, Way::Oneshot(_))
     }
 
-    /// Whether a request that was lost may be sent again, which is counted then; only while there is a budget for it.
+    /// Takes a retry out of the budget for a request that was lost, and counts it; `false`: it may not be sent again.
     /// Lost with its child: what was not looked at, which costs nobody anything and is free once, or changes nothing; a
     /// session's own child has no other. An upstream over HTTP that takes no connection may be about to restart: it has
     /// the time of one dial for that. One that forgot a session is not asked in those that are as old.
-    pub fn may_retry(
+    pub fn take_retry(
         &self,
         message: &Envelope<'_>,
         exchange: &mut Exchange,

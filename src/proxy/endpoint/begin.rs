@@ -96,7 +96,7 @@ async fn initialize(
     loop {
         let begun = backend.initialize(&state.sessions, id.clone(), message, &exchange);
         match begun.await {
-            Err(fault) if backend.may_retry(message, &mut exchange, &fault) => {}
+            Err(fault) if backend.take_retry(message, &mut exchange, &fault) => {}
             begun => return begun,
         }
     }

@@ -46,7 +46,10 @@ pub async fn modern(
             served.map_err(|fault| refusal(fault, &RawId::new(id)))
         }
         // A cancellation is the end of a stream, and nothing else is told without an answer.
-        Kind::Notification { .. } => Ok(http::accepted()),
+        Kind::Notification { method } => {
+            http::check_notification(headers, method)?;
+            Ok(http::accepted())
+        }
         Kind::Response { .. } => {
             let text =
                 "this revision has no answers of clients; repeat the request with `inputResponses`";

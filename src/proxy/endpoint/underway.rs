@@ -106,10 +106,12 @@ async fn send(
     mut lost: Option<Fault>,
 ) -> Result<Call, Fault> {
     loop {
-        if let Some(fault) = lost
-            && !state.backend.may_retry(message, exchange, &fault)
-        {
-            return Err(fault);
+        if let Some(fault) = lost {
+            // A subscription that begins after the others were told of the end would not be told.
+            let is_late = exchange.manner == Manner::Listening && state.is_closing();
+            if is_late || !state.backend.take_retry(message, exchange, &fault) {
+                return Err(fault);
+            }
         }
         match state.backend.call(raw_id, message, exchange).await {
             Ok(call) => return Ok(call),

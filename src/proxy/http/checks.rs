@@ -219,8 +219,8 @@ pub struct HostPolicy {
 }
 
 impl HostPolicy {
-    /// The policy of a listening address: on loopback only loopback names are let in, elsewhere any
-    /// host; plus those named.
+    /// The policy of a listening address: on loopback only loopback names are let in and those named; elsewhere
+    /// addresses, and any name where none is named.
     pub fn new(listen: SocketAddr, hosts: &[String], origins: &[String]) -> Self {
         let lower = |names: &[String]| names.iter().map(|name| name.to_ascii_lowercase()).collect();
         Self {
@@ -263,14 +263,17 @@ impl HostPolicy {
     }
 
     fn lets_host(&self, host: &str) -> bool {
+        let is_any = !self.loopback_only && self.hosts.is_empty();
+        self.is_sure(host) || (is_any && !host_name(host).is_empty())
+    }
+
+    /// Whether nobody else can have this name lead here, as one can who owns a name on the internet.
+    fn is_sure(&self, host: &str) -> bool {
         let name = host_name(host);
-        !name.is_empty()
-            && (is_loopback(name)
-                || !self.loopback_only
-                || self
-                    .hosts
-                    .iter()
-                    .any(|known| known == host || known == name))
+        let is_named = |known: &String| known == host || known == name;
+        is_loopback(name)
+            || (!self.loopback_only && bare(name).parse::<IpAddr>().is_ok())
+            || (!name.is_empty() && self.hosts.iter().any(is_named))
     }
 
     /// Whether a page may ask that the configuration does not name.
@@ -282,7 +285,8 @@ impl HostPolicy {
             return false;
         }
         // A page may talk to the server that it came from; on loopback any local page may.
-        (self.loopback_only && is_loopback(host_name(authority))) || authority == host
+        (self.loopback_only && is_loopback(host_name(authority)))
+            || (authority == host && self.is_sure(host))
     }
 }
 
@@ -296,13 +300,15 @@ fn host_name(host: &str) -> &str {
     host.split_once(':').map_or(host, |(name, _)| name)
 }
 
-fn is_loopback(name: &str) -> bool {
-    let bare = name
-        .strip_prefix('[')
+/// An address without its brackets.
+fn bare(name: &str) -> &str {
+    let inner = name.strip_prefix('[');
+    inner
         .and_then(|name| name.strip_suffix(']'))
-        .unwrap_or(name);
-    name == "localhost"
-        || bare
-            .parse::<IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
+        .unwrap_or(name)
+}
+
+fn is_loopback(name: &str) -> bool {
+    let address = bare(name).parse::<IpAddr>();
+    name == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }

@@ -18,7 +18,8 @@ pub use checks::{
     Accepts, HostPolicy, SESSION, Version, accepts, check_json, last_event, session_id, version,
 };
 pub use modern::{
-    MODERN, check_meta, check_modern, is_modern, mirrored, names_revision, says_modern,
+    MODERN, check_meta, check_modern, check_notification, is_modern, mirrored, names_revision,
+    says_modern,
 };
 pub use pages::Page;
 pub use read::read_body;

@@ -106,6 +106,18 @@ pub fn check_modern(headers: &HeaderMap, message: &Envelope<'_>) -> Result<(), F
     }
 }
 
+/// Checks that no header says something else than a notification does.
+///
+/// # Errors
+///
+/// [`Code::HeaderMismatch`].
+pub fn check_notification(headers: &HeaderMap, method: &str) -> Result<(), Fault> {
+    match headers.contains_key(METHOD) {
+        true => agree(headers, &METHOD, "the method", method),
+        false => Ok(()), // it is passed on to nobody
+    }
+}
+
 /// The headers that say what the body of a message says, for an upstream.
 pub fn mirrored(message: &Envelope<'_>) -> Vec<(HeaderName, HeaderValue)> {
     let method = message.method().unwrap_or_default();

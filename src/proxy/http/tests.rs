@@ -176,12 +176,51 @@ fn pages_of_other_sites_are_kept_out() {
 }
 
 #[test]
-fn elsewhere_a_page_may_talk_to_the_host_it_came_from() {
+fn elsewhere_a_page_may_talk_to_the_host_it_came_from_where_nobody_else_can_have_the_name() {
     let policy = policy("0.0.0.0:8808");
     let check = |host, origin| policy.check(&headers(&[("host", host), ("origin", origin)]));
-    assert!(check("mcp.corp:8808", "http://mcp.corp:8808").is_ok());
-    assert!(check("mcp.corp:8808", "http://evil.example").is_err());
-    assert!(check("mcp.corp:8808", "http://localhost").is_err());
+    for (host, origin) in [
+        ("proxy.example:8808", "http://proxy.example:8808"),
+        ("10.0.0.5:8808", "http://10.0.0.5:8808"),
+        ("[fd00::1]:8808", "http://[fd00::1]:8808"),
+    ] {
+        assert!(check(host, origin).is_ok(), "{origin} at {host}");
+    }
+    for (host, origin) in [
+        ("proxy.example:8808", "http://evil.example"),
+        ("proxy.example:8808", "http://localhost"),
+        ("evil.example", "http://evil.example"),
+    ] {
+        assert!(check(host, origin).is_err(), "{origin} at {host}");
+    }
+}
+
+#[test]
+fn elsewhere_names_are_served_that_are_named_or_all_where_none_is() {
+    let served = |hosts: &[String], host| {
+        let policy = HostPolicy::new("0.0.0.0:8808".parse().unwrap(), hosts, &[]);
+        policy.check(&headers(&[("host", host)])).is_ok()
+    };
+    let named = [String::from("proxy.example")];
+    for host in ["proxy.example", "10.0.0.5:8808", "[fd00::1]", "localhost"] {
+        assert!(served(&named, host) && served(&[], host), "{host}");
+    }
+    assert!(served(&[], "any.example") && !served(&named, "any.example"));
+    assert!(!served(&[], "") && !served(&named, ""));
+    let policy = HostPolicy::new("0.0.0.0:8808".parse().unwrap(), &[], &[]);
+    let rebound = [("host", "evil.example"), ("origin", "http://evil.example")];
+    assert!(policy.check(&headers(&rebound)).is_err());
+}
+
+#[test]
+fn a_notification_says_what_its_header_says() {
+    let check = |head: &[(&'static str, &'static str)]| {
+        check_notification(&headers(head), "notifications/a")
+    };
+    assert!(check(&[]).is_ok());
+    assert!(check(&[("mcp-method", "notifications/a")]).is_ok());
+    let fault = check(&[("mcp-method", "notifications/b")]).unwrap_err();
+    assert_eq!(fault.code, Code::HeaderMismatch);
 }
 
 #[test]

@@ -16,36 +16,65 @@ pub struct Heard {
 }
 
 impl Heard {
-    /// Takes a line: a message goes to `on_message`; of what was meant to answer a request, and cannot be read,
-    /// `on_broken` learns.
+    /// Takes a line: a message goes to `on_message`, each of a batch by itself; of what was meant to answer a request,
+    /// and cannot be read, `on_broken` learns.
     pub fn line(
         &self,
         line: Bytes,
-        on_message: impl FnOnce(Bytes, &Envelope<'_>),
-        on_broken: impl FnOnce(&RequestId, Fault),
+        on_message: &impl Fn(Bytes, &Envelope<'_>),
+        on_broken: &impl Fn(&RequestId, Fault),
     ) {
         self.sign();
+        if wire::is_batch(&line) {
+            return self.batch(&line, on_message, on_broken);
+        }
+        self.message(line, on_message, on_broken);
+    }
+
+    fn message(
+        &self,
+        line: Bytes,
+        on_message: &impl Fn(Bytes, &Envelope<'_>),
+        on_broken: &impl Fn(&RequestId, Fault),
+    ) {
         let copy = line.clone();
         match wire::parse(&copy) {
             Ok(message) => on_message(line, &message),
-            Err(error) => self.line_slow(&copy, &error, on_message, on_broken),
+            Err(error) => self.message_slow(&copy, &error, on_message, on_broken),
         }
     }
 
     #[cold]
-    fn line_slow(
+    fn message_slow(
         &self,
         line: &[u8],
         error: &EnvelopeError,
-        on_message: impl FnOnce(Bytes, &Envelope<'_>),
-        on_broken: impl FnOnce(&RequestId, Fault),
+        on_message: &impl Fn(Bytes, &Envelope<'_>),
+        on_broken: &impl Fn(&RequestId, Fault),
     ) {
         if let Some(line) = wire::mended(line, error) {
-            return self.line(line, on_message, on_broken);
+            return self.message(line, on_message, on_broken);
         }
         self.drop_line();
         if let Some((id, fault)) = wire::broken_answer(line, error) {
             on_broken(&id, fault);
+        }
+    }
+
+    /// Servers of 2025-03-26 may answer several requests at once.
+    #[cold]
+    fn batch(
+        &self,
+        line: &Bytes,
+        on_message: &impl Fn(Bytes, &Envelope<'_>),
+        on_broken: &impl Fn(&RequestId, Fault),
+    ) {
+        let items = wire::batch_items(line).unwrap_or_default();
+        if items.is_empty() {
+            self.drop_line();
+        }
+        for item in items {
+            self.message(item, on_message, on_broken);
         }
     }
 

@@ -65,7 +65,7 @@ impl PeerSource {
         }
     }
 
-    /// Closes the connections, once every session's end was told; peers have to be closed before.
+    /// Closes the connections, once every session's end was told or the time is over; peers have to be closed before.
     pub async fn close(&self, deadline: Duration) {
         if let Self::Http(source) = self {
             source.close(deadline).await;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hyper::header::{HeaderMap, HeaderName, HeaderValue, USER_AGENT};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout};
 
 use crate::BoxError;
 use crate::proxy::guard::Guard;
@@ -73,12 +73,13 @@ impl RemoteSource {
         })
     }
 
-    /// Closes the connections, once the upstream was told of every session that ended.
+    /// Closes the connections, once the upstream was told of every session that ended, or the time for that is over.
     pub async fn close(&self, deadline: Duration) {
-        let until = Instant::now() + deadline;
-        let _ = timeout_at(until, self.farewells.idle()).await;
-        let left = until.saturating_duration_since(Instant::now());
-        self.client.close(left).await;
+        let begun = Instant::now();
+        let _ = timeout(deadline, self.farewells.idle()).await;
+        self.client
+            .close(deadline.saturating_sub(begun.elapsed()))
+            .await;
     }
 }
 

@@ -52,6 +52,7 @@ impl Pace {
     /// Whether somebody waits for a child.
     #[cfg(test)]
     pub fn is_waited_for(&self) -> bool {
+        // Relaxed: see `turn`.
         self.waiting.load(Ordering::Relaxed) > 0
     }
 

@@ -226,19 +226,24 @@ impl State {
         }
         self.bytes += message.len();
         self.events.push_back((self.last, alone(message)));
-        while self.is_too_much() {
-            match self.events.pop_front() {
-                Some((_, oldest)) => self.bytes -= oldest.len(),
-                None => return,
-            }
+        while self.events.len() > MAX_EVENTS || (self.bytes > MAX_BYTES && self.events.len() > 1) {
+            self.drop_oldest();
+        }
+        while !self.hold() && !self.events.is_empty() {
+            self.drop_oldest();
         }
     }
 
-    /// Whether that is more than one stream may keep, or than there is room for.
-    fn is_too_much(&mut self) -> bool {
-        let count = self.events.len();
-        let has_room = self.share.hold(self.bytes + count * EVENT_COST);
-        count > MAX_EVENTS || (self.bytes > MAX_BYTES && count > 1) || !has_room
+    fn drop_oldest(&mut self) {
+        if let Some((_, oldest)) = self.events.pop_front() {
+            self.bytes -= oldest.len();
+        }
+    }
+
+    /// Has what is kept counted; tells whether there is room for it.
+    fn hold(&mut self) -> bool {
+        let beside = self.events.len() * EVENT_COST;
+        self.share.hold(self.bytes + beside)
     }
 
     /// The kept event after this place.

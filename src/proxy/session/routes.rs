@@ -365,8 +365,8 @@ impl LineSink for Routes {
     fn on_line(&self, line: Bytes) {
         self.heard.line(
             line,
-            |line, message| self.on_message(line, message),
-            |id, fault| self.on_fault(id, fault),
+            &|line, message| self.on_message(line, message),
+            &|id, fault| self.on_fault(id, fault),
         );
     }
 

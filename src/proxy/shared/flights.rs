@@ -152,7 +152,7 @@ impl Flights {
         Ok(id)
     }
 
-    /// Takes out a request that has its answer, or was never sent.
+    /// Takes out a request that the child is not at work on: it has its answer, or was not looked at.
     pub fn take(&self, id: u64) -> Option<Arc<Flight>> {
         self.remove(&mut self.table.lock(), id)
     }

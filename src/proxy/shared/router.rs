@@ -346,10 +346,11 @@ impl LineSink for ChildRouter {
     fn on_line(&self, line: Bytes) {
         self.heard.line(
             line,
-            |line, message| self.on_message(line, message),
-            |id, fault| {
+            &|line, message| self.on_message(line, message),
+            &|id, fault| {
                 self.stain();
-                self.on_fault(id, fault);
+                // It has answered, and is not at work on it any more.
+                self.fail(own_of(id).and_then(|own| self.flights.take(own)), fault);
             },
         );
     }
@@ -369,14 +370,11 @@ impl PeerSink for ChildRouter {
             // The session is this proxy's own: its clients have nothing to do with it.
             fault.code = Code::ChildDied;
         }
-        let own = match id {
-            RequestId::Integer(own) => u64::try_from(*own).ok(),
-            _ => None,
-        };
-        if let Some(flight) = own.and_then(|own| self.flights.take(own)) {
-            flight.fail(fault);
-            self.freed.notify_one();
-        }
+        let flight = own_of(id).and_then(|own| match fault.not_run {
+            true => self.flights.take(own),
+            false => self.flights.give_up(own),
+        });
+        self.fail(flight, fault);
     }
 
     fn on_gap(&self, lists: bool) {
@@ -403,6 +401,14 @@ impl PeerSink for ChildRouter {
 }
 
 impl ChildRouter {
+    /// Ends a request that was taken out.
+    fn fail(&self, flight: Option<Arc<Flight>>, fault: Fault) {
+        if let Some(flight) = flight {
+            flight.fail(fault);
+            self.freed.notify_one();
+        }
+    }
+
     /// Ends its requests with this fault, and takes no more.
     fn end(&self, fault: Fault) {
         fail_all(self.flights.end(fault.clone()), &fault);
@@ -413,8 +419,12 @@ impl ChildRouter {
 
 /// Reads an id that this proxy made; a child may write it as a float.
 fn own_id(raw: &str) -> Option<u64> {
-    match wire::RequestId::from_raw(raw)? {
-        wire::RequestId::Integer(id) => u64::try_from(id).ok(),
+    own_of(&RequestId::from_raw(raw)?)
+}
+
+fn own_of(id: &RequestId) -> Option<u64> {
+    match id {
+        RequestId::Integer(own) => u64::try_from(*own).ok(),
         _ => None,
     }
 }

@@ -19,7 +19,7 @@ struct Place<'a> {
 }
 
 impl Waiting {
-    /// Waits for a child for this request.
+    /// Waits for what this request needs: a child, or its turn.
     ///
     /// # Errors
     ///

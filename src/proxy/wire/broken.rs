@@ -1,6 +1,7 @@
 //! An answer that is none: a line of a server that cannot be passed on, and yet names the request it was meant for.
 //!
-//! Promise: what may be a request of the server's own, or names two requests, is nobody's answer.
+//! Promise: a request of the server's own, with nothing that an answer says, is nobody's answer, nor is what names two
+//! requests.
 //! Cost: a second pass over the line; it is paid for lines alone that are no message.
 
 use std::borrow::Cow;
@@ -17,13 +18,7 @@ pub fn broken_answer(line: &[u8], error: &EnvelopeError) -> Option<(RequestId, F
     let EnvelopeError::NotMessage(reason) = error else {
         return None;
     };
-    let members: Members<'_> = match line.trim_ascii_start().first()? {
-        b'[' => {
-            let [sole]: [Members<'_>; 1] = serde_json::from_slice(line).ok()?;
-            sole
-        }
-        _ => serde_json::from_slice(line).ok()?,
-    };
+    let members: Members<'_> = serde_json::from_slice(line).ok()?;
     let is_question = members.has_method && !members.is_answer;
     let id = members.id.filter(|_| !is_question && !members.is_unsure)?;
     let text = format!("the server's answer cannot be read: {reason}; mend the server");

@@ -201,7 +201,6 @@ fn an_answer_that_is_none_names_its_request_where_nothing_else_can_be_meant() {
         r#"{"jsonrpc":"2.0","id":7,"method":"ping","error":{}}"#,
         r#"{"id":7,"result":{}}"#,
         r#"{"jsonrpc":"2.0","id":7,"id":7,"result":{}}"#,
-        r#" [{"jsonrpc":"2.0","id":7,"error":{}}]"#,
     ] {
         assert_eq!(meant_for(line), Some(RequestId::Integer(7)), "{line}");
     }
