@@ -159,7 +159,6 @@ async fn an_answer_that_is_none_ends_its_request_at_once() {
             r#"{"jsonrpc":"2.0","id":ID,"result":{},"result":{}}"#,
             r#"{"jsonrpc":"2.0","id":ID,"error":null}"#,
             r#"{"jsonrpc":"2.0","id":ID,"method":"tools/call","result":{}}"#,
-            r#"[{"jsonrpc":"2.0","id":ID,"result":{}}]"#,
         ];
         for (id, line) in (1..).zip(broken) {
             let reply = session.call(id, "broken", json!({"line": line})).await;
