@@ -124,7 +124,7 @@ async fn what_follows_an_answer_costs_its_child() {
 #[tokio::test]
 async fn a_request_that_timed_out_costs_its_child() {
     let mut options = few("plunge-test", 1);
-    options.response_timeout = Duration::from_millis(150);
+    options.request_timeout = Duration::from_millis(150);
     let (_server, client) = start_with(options).await;
     let first = pid(&client).await;
     assert_eq!(client.call(1, "hang", json!({})).await.kind(), "timed_out");
