@@ -172,9 +172,9 @@ pub struct ServeOptions {
     pub connect_timeout: Duration,
     /// How long a request may wait for a child that is free.
     pub acquire_timeout: Duration,
-    /// How long it may take to write a request and to see the first byte that belongs to it.
+    /// How long it may take to write a request and to see the first message that belongs to it.
     pub request_timeout: Duration,
-    /// How long a child may be silent over a request.
+    /// How long a child may be silent over a request after that.
     pub response_timeout: Duration,
     /// How long an answer may take from its first message to its end, whatever progress it makes.
     pub response_cap: Duration,
@@ -275,7 +275,7 @@ impl ServeOptions {
     pub fn timeouts(&self) -> Timeouts {
         Timeouts {
             connect: self.connect_timeout,
-            request: self.request_timeout.min(self.response_timeout),
+            request: self.request_timeout,
             idle: self.response_timeout,
             response: self.response_cap,
             overall: self.call_timeout,

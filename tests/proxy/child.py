@@ -78,6 +78,9 @@ def call(message_id, name, arguments, meta):
     elif name == "twice":
         text(message_id, "first")
         text(message_id, "second")
+    elif name == "after":
+        text(message_id, "answered")
+        raw(arguments["line"].encode())
     elif name == "big":
         text(message_id, "x" * arguments["bytes"])
     elif name == "stderr":

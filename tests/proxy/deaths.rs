@@ -113,7 +113,7 @@ async fn silence_is_504_and_the_child_is_told() {
     for mode in [Mode::Session, Mode::Shared] {
         let mut options = options(script("plunge-test", &[]), mode);
         options.max_connections = Some(2);
-        options.response_timeout = Duration::from_millis(150);
+        options.request_timeout = Duration::from_millis(150);
         let (_server, client) = start_with(options).await;
         let session = client.begin().await;
         let reply = session.call("slow", "hang", json!({})).await;

@@ -103,9 +103,28 @@ async fn a_child_that_is_not_clean_is_not_used_again() {
 }
 
 #[tokio::test]
+async fn what_follows_an_answer_costs_its_child() {
+    let (_server, client) = start_with(few("plunge-test", 1)).await;
+    for line in [
+        r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#,
+        r#"{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":1}}"#,
+        "plain words",
+    ] {
+        let first = pid(&client).await;
+        let mut tries = 0;
+        // Read after the next request has begun it may be about that.
+        while pid(&client).await == first {
+            client.call(1, "after", json!({"line": line})).await;
+            tries += 1;
+            assert!(tries < 50, "{line}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_request_that_timed_out_costs_its_child() {
     let mut options = few("plunge-test", 1);
-    options.response_timeout = Duration::from_millis(150);
+    options.request_timeout = Duration::from_millis(150);
     let (_server, client) = start_with(options).await;
     let first = pid(&client).await;
     assert_eq!(client.call(1, "hang", json!({})).await.kind(), "timed_out");

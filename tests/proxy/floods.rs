@@ -105,7 +105,7 @@ async fn second_answers_and_late_ones_are_dropped_and_counted() {
     for mode in [Mode::Session, Mode::Shared] {
         let mut options = options(script("plunge-test", &[]), mode);
         options.max_connections = Some(2);
-        options.response_timeout = Duration::from_millis(400);
+        options.request_timeout = Duration::from_millis(400);
         let (server, client) = start_with(options).await;
         let client = client.begin().await;
         let before = figure(&server, "/dropped_lines").await.as_u64().unwrap();

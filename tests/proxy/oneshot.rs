@@ -95,7 +95,7 @@ async fn answers_without_a_line_end_and_messages_before_them_arrive() {
 async fn what_dies_is_a_typed_error_and_what_lingers_is_ended() {
     let mark = marker("oneshot-ends");
     let mut options = oneshot(&mark, 2);
-    (options.response_timeout, options.min_idle) = (Duration::from_millis(1000), 0);
+    (options.request_timeout, options.min_idle) = (Duration::from_millis(1000), 0);
     let (server, client) = start_with(options).await;
     let died = client.post(&request(1, "die", json!({}))).await;
     assert_eq!(
@@ -147,7 +147,7 @@ async fn a_client_without_a_session_that_leaves_ends_its_process_and_none_may_li
 #[tokio::test]
 async fn the_time_in_line_is_none_of_the_time_for_an_answer() {
     let mut options = oneshot("plunge-test", 1);
-    (options.response_timeout, options.acquire_timeout) =
+    (options.request_timeout, options.acquire_timeout) =
         (Duration::from_secs(2), Duration::from_secs(20));
     options.min_idle = 0;
     let (server, client) = start_with(options).await;

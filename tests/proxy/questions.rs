@@ -59,7 +59,8 @@ async fn an_answer_to_nothing_is_taken_and_dropped() {
 #[tokio::test]
 async fn a_request_does_not_time_out_while_a_person_thinks() {
     let mut options = options(script("plunge-test", &[]), Mode::Session);
-    options.response_timeout = std::time::Duration::from_millis(200);
+    let patience = std::time::Duration::from_millis(200);
+    (options.request_timeout, options.response_timeout) = (patience, patience);
     let (_server, client) = start_with(options).await;
     let (session, other) = (client.begin().await, client.begin().await);
     let mut events = session.stream(&tool(1, "ask", json!({}))).await;

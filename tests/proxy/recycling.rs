@@ -328,7 +328,7 @@ async fn children_that_clients_may_come_back_to_never_leave_their_upstream_witho
 async fn a_child_that_makes_way_and_hangs_is_given_up_while_clients_come_back_to_it() {
     let mark = marker("leaves-hung");
     let options = ServeOptions {
-        response_timeout: Duration::from_millis(200),
+        request_timeout: Duration::from_millis(200),
         probe: plunge::resilience::ProbeOptions {
             patience: Duration::from_millis(200),
             ..Default::default()

@@ -41,7 +41,7 @@ async fn with_one_that_hangs(calls: usize) -> (Stage, Server, Client) {
     })
     .await;
     let options = ServeOptions {
-        response_timeout: Duration::from_millis(100),
+        request_timeout: Duration::from_millis(100),
         max_in_flight: calls,
         ..quick(&stage, Mode::Session)
     };

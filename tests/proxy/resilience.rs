@@ -14,7 +14,7 @@ use crate::program::Program;
 fn impatient(mark: &str, mode: Mode) -> ServeOptions {
     ServeOptions {
         max_connections: Some(1),
-        response_timeout: Duration::from_millis(200),
+        request_timeout: Duration::from_millis(200),
         probe: ProbeOptions {
             patience: Duration::from_millis(200),
             ..ProbeOptions::default()
@@ -77,6 +77,26 @@ async fn a_child_that_is_only_slow_is_kept() {
         stats(server.admin_address()).await["upstream"]["ejected"],
         0
     );
+}
+
+#[tokio::test]
+async fn a_server_that_takes_long_to_begin_may_not_be_as_long_silent_after_that() {
+    for mode in [Mode::Session, Mode::Shared, Mode::Exclusive] {
+        let options = ServeOptions {
+            response_timeout: Duration::from_millis(200),
+            ..options(script("plunge-test", &[]), mode)
+        };
+        let (_server, client) = start_with(options).await;
+        let session = client.begin().await;
+        let slept = session.call(1, "sleep", json!({"ms": 600})).await;
+        assert_eq!(slept.text(), "slept", "{mode:?}");
+        let mut began = tool(2, "sleep", json!({"ms": 20_000}));
+        began["params"]["_meta"] = json!({"progressToken": "t"});
+        let mut events = session.stream(&began).await;
+        assert_eq!(events.next().await.unwrap()["params"]["progress"], 0);
+        let last = events.next().await.unwrap();
+        assert_eq!(last["error"]["data"]["kind"], "timed_out", "{mode:?}");
+    }
 }
 
 #[tokio::test]
@@ -252,6 +272,7 @@ async fn calls_of_sessions_that_fail_keep_new_sessions_away_and_none_that_lives(
 #[tokio::test]
 async fn calls_of_sessions_that_time_out_count_and_a_client_that_is_slow_to_answer_does_not() {
     let options = ServeOptions {
+        request_timeout: Duration::from_millis(100),
         response_timeout: Duration::from_millis(100),
         call_timeout: Duration::from_millis(400),
         ..soon_open(script("plunge-test", &[]), Mode::Session)

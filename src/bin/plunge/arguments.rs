@@ -125,10 +125,10 @@ struct Limits {
     /// How long a request may wait for a child that is free [default: 2s].
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     acquire_timeout: Option<Duration>,
-    /// How long writing a request and the first byte of its answer may take [default: 30s].
+    /// How long writing a request and the first message that belongs to it may take [default: 30s].
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     request_timeout: Option<Duration>,
-    /// How long a child may be silent over a request; progress starts it again [default: 30s].
+    /// How long a child may be silent over a request after that; progress starts it again [default: 30s].
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     response_timeout: Option<Duration>,
     /// How long an answer may take from its first message on, whatever progress it makes [default: 10m].

@@ -71,11 +71,14 @@ impl Backend {
         message: &Envelope<'_>,
         exchange: &Exchange,
     ) -> Result<(Bytes, Version), Fault> {
-        let is_first = exchange.retries == 0;
+        let (is_first, deadline) = (exchange.retries == 0, exchange.deadline);
         let (hello, subscribes) = match &self.way {
-            Way::Exclusive(children) => (self.hello_of_one(children, is_first).await?, false),
+            Way::Exclusive(children) => (
+                self.hello_of_one(children, is_first, deadline).await?,
+                false,
+            ),
             Way::Shared(group) => {
-                let hello = self.hello_of(group, is_first).await?;
+                let hello = self.hello_of(group, is_first, deadline).await?;
                 (hello, group.shares_resources())
             }
             Way::Session(_) | Way::Oneshot(_) => return Err(no_session()),
@@ -94,7 +97,8 @@ impl Backend {
         match &self.way {
             Way::Session(nursery) => {
                 let ticket = self.guard.admit(true)?;
-                let child = nursery.take().await;
+                let limits = self.options.get().timeouts();
+                let child = nursery.take(Deadline::new(&limits, Instant::now())).await;
                 ticket.end_with(&child);
                 child.map(Some)
             }
@@ -121,12 +125,13 @@ async fn relay_initialize(
         ..options.timeouts()
     };
     let line = wire::single_line(exchange.body.clone());
+    let mut deadline = exchange.deadline;
     let mut died = 0;
     let (child, mut call) = loop {
-        let child = nursery.take().await?;
+        let child = nursery.take(deadline).await?;
         // Messages before the answer wait for the session's stream: there is no session yet to send them in.
         let flight = Flight::new(id.clone(), None, Owner::Nobody, false);
-        let deadline = Deadline::new(&limits, Instant::now());
+        deadline.again(&limits, Instant::now());
         let limit = options.max_in_flight;
         match child.call(flight, line.clone(), deadline, limit).await {
             Ok(call) => break (child, call),
@@ -135,7 +140,7 @@ async fn relay_initialize(
             Err(fault) => return Err(fault),
         }
     };
-    match tokio::time::timeout(patience, call.step()).await {
+    match tokio::time::timeout_at(deadline.expires(), call.step()).await {
         Ok(Step::Answer {
             message,
             is_result: true,

@@ -5,6 +5,8 @@ mod greeting;
 mod look;
 mod modern;
 mod upstream;
+#[cfg(test)]
+mod waiting_tests;
 
 pub use calls::Exchange;
 pub use greeting::Initialized;

@@ -16,6 +16,7 @@ use crate::proxy::session::SessionTable;
 use crate::proxy::shared::{Group, Hello, SharedChild, Wanted};
 use crate::proxy::tasks::Tasks;
 use crate::proxy::wire::{Code, Fault};
+use crate::resilience::Deadline;
 use crate::sync::Arc;
 use crate::{BoxError, OptionsError};
 
@@ -62,8 +63,8 @@ impl Beside {
         self.group.tune(&stateless(options))
     }
 
-    async fn hello(&self) -> Result<Arc<Hello>, Fault> {
-        let hello = self.group.hello().await;
+    async fn hello(&self, deadline: Deadline) -> Result<Arc<Hello>, Fault> {
+        let hello = self.group.hello(deadline).await;
         // What it has just learned.
         hello.map_err(|fault| {
             if self.group.is_older() {
@@ -91,21 +92,21 @@ impl Backend {
         self.beside.as_ref().map(|beside| beside.group.children())
     }
 
-    /// What the children that serve requests without a session say of themselves; `None` where nobody
-    /// asks them.
+    /// What the children that serve requests without a session say of themselves, to a request with this deadline;
+    /// `None` where nobody asks them.
     ///
     /// # Errors
     ///
     /// The fault to answer with: no child came up, the server is left alone, or it speaks older revisions only.
-    pub async fn modern_hello(&self) -> Result<Option<Arc<Hello>>, Fault> {
+    pub async fn modern_hello(&self, deadline: Deadline) -> Result<Option<Arc<Hello>>, Fault> {
         // `false`: the request that it is for is counted when it is sent.
         let hello = match (&self.way, &self.beside) {
-            (Way::Shared(group), _) => self.hello_of(group, false).await,
-            (Way::Exclusive(children), _) => self.hello_of_one(children, false).await,
+            (Way::Shared(group), _) => self.hello_of(group, false, deadline).await,
+            (Way::Exclusive(children), _) => self.hello_of_one(children, false, deadline).await,
             (Way::Session(_), Some(beside)) => match beside.group.known() {
                 Some(hello) => Ok(hello),
                 None if beside.group.is_older() => Err(only_older()),
-                None => self.asked(beside.hello(), false).await,
+                None => self.asked(beside.hello(deadline), false).await,
             },
             (Way::Session(_), None) => Err(only_older()),
             (Way::Oneshot(_), _) => return Ok(None),
@@ -118,10 +119,11 @@ impl Backend {
         &self,
         group: &Arc<Group>,
         is_first: bool,
+        deadline: Deadline,
     ) -> Result<Arc<Hello>, Fault> {
         match group.known() {
             Some(hello) => Ok(hello),
-            None => self.asked(group.hello(), is_first).await,
+            None => self.asked(group.hello(deadline), is_first).await,
         }
     }
 
@@ -130,10 +132,11 @@ impl Backend {
         &self,
         children: &Exclusive,
         is_first: bool,
+        deadline: Deadline,
     ) -> Result<Arc<Hello>, Fault> {
         match children.known() {
             Some(hello) => Ok(hello),
-            None => self.asked(children.hello(), is_first).await,
+            None => self.asked(children.hello(deadline), is_first).await,
         }
     }
 

@@ -69,7 +69,7 @@ pub async fn begin(
 ) -> Result<Begun, Fault> {
     let method = message.method().unwrap_or_default();
     if exchange.manner.is_modern() {
-        if let Some(begun) = begin_modern(state, raw_id, method, message).await? {
+        if let Some(begun) = begin_modern(state, raw_id, message, exchange.deadline).await? {
             return Ok(begun);
         }
     } else if method == "initialize" && !state.backend.is_oneshot() {
@@ -106,9 +106,10 @@ async fn initialize(
 async fn begin_modern(
     state: &AppState,
     raw_id: &str,
-    method: &str,
     message: &Envelope<'_>,
+    deadline: Deadline,
 ) -> Result<Option<Begun>, Fault> {
+    let method = message.method().unwrap_or_default();
     if let "initialize"
     | "ping"
     | "logging/setLevel"
@@ -118,7 +119,7 @@ async fn begin_modern(
         let text = format!("`{method}` is not part of this revision");
         return Err(Fault::new(Code::NoSuchMethod, text));
     }
-    let hello = Box::pin(state.backend.modern_hello()).await?;
+    let hello = Box::pin(state.backend.modern_hello(deadline)).await?;
     if method == "subscriptions/listen" && state.is_closing() {
         // Begun while it waited; the others were told, and this one would not be.
         return Err(Fault::closing());

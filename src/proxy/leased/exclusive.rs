@@ -126,9 +126,7 @@ impl Exclusive {
         let lease = match self.pool.try_acquire() {
             Ok(lease) => lease,
             Err(_) => {
-                let patience = self.options.get().acquire_timeout;
-                let patience = patience.min(deadline.left(Instant::now()));
-                let lease = self.pool.acquire_timeout(self.patience(patience));
+                let lease = self.pool.acquire_timeout(self.patience(deadline));
                 let lease = async { lease.await.map_err(none_free) };
                 Box::pin(self.waiting.wait(flight, lease)).await?
             }
@@ -142,15 +140,16 @@ impl Exclusive {
         Ok(child)
     }
 
-    /// Who needs a new child waits as long as its start may take.
-    fn patience(&self, patience: Duration) -> Duration {
+    /// Who needs a new child waits as long as its start may take; nobody beyond the end of the call.
+    fn patience(&self, deadline: Deadline) -> Duration {
         let stats = self.pool.stats();
         let options = self.options.get();
-        if stats.open - stats.connecting < options.children() {
-            patience.max(options.connect_timeout)
+        let patience = if stats.open - stats.connecting < options.children() {
+            options.acquire_timeout.max(options.connect_timeout)
         } else {
-            patience
-        }
+            options.acquire_timeout
+        };
+        patience.min(deadline.left(Instant::now()))
     }
 
     /// Changes limits and times; a child that runs keeps those of its handshake.
@@ -177,23 +176,23 @@ impl Exclusive {
     /// Why it cannot be started.
     pub async fn warm(&self) -> Result<(), Fault> {
         if self.options.get().min_idle == 0 {
-            return self.hello().await.map(drop);
+            let endless = Deadline::endless(Instant::now());
+            return self.hello(endless).await.map(drop);
         }
         // An acquire would open a child beside those that the pool opens by itself.
         self.pool.wait_ready().await.map_err(none_free)
     }
 
-    /// What the children say of themselves.
+    /// What the children say of themselves, waiting no longer than to the whole of this deadline.
     ///
     /// # Errors
     ///
     /// As [`call`](Self::call).
-    pub async fn hello(&self) -> Result<Arc<Hello>, Fault> {
+    pub async fn hello(&self, deadline: Deadline) -> Result<Arc<Hello>, Fault> {
         if let Some(hello) = self.known() {
             return Ok(hello);
         }
-        let patience = self.options.get().acquire_timeout;
-        let lease = self.pool.acquire_timeout(self.patience(patience));
+        let lease = self.pool.acquire_timeout(self.patience(deadline));
         Ok(lease.await.map_err(none_free)?.hello.clone())
     }
 

@@ -51,7 +51,7 @@ impl Oneshot {
         line: Bytes,
         mut deadline: Deadline,
     ) -> Result<Call, Fault> {
-        let child = Arc::new(self.nursery.take().await?.without_answers());
+        let child = Arc::new(self.nursery.take(deadline).await?.without_answers());
         // Before the write: dropped in the middle of it, the request still ends and lets go.
         flight.hold(Box::new(self.busy.enter(&child)));
         // It waited for the child until now.

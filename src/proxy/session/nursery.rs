@@ -6,6 +6,8 @@
 use crate::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::OwnedChild;
 use super::newborn::Newborns;
 use super::pace::{MAX_STARTING, Pace};
@@ -13,6 +15,7 @@ use crate::proxy::live::Live;
 use crate::proxy::options::ServeOptions;
 use crate::proxy::peer::{LastStart, Peer, PeerSource, none_free};
 use crate::proxy::wire::Fault;
+use crate::resilience::Deadline;
 use crate::{
     BoxError, CloseReport, OptionsError, Pool, PoolConnection, PoolStats, PoolableResource,
 };
@@ -66,36 +69,36 @@ impl Nursery {
         })
     }
 
-    /// Takes a child for a new session.
+    /// Takes a child for a new session, waiting no longer than to the whole of this deadline.
     ///
     /// # Errors
     ///
     /// `NoChild` if none could be started in time, `Busy` if each has a session.
-    pub async fn take(&self) -> Result<OwnedChild, Fault> {
-        let lease = self.acquire().await?;
+    pub async fn take(&self, deadline: Deadline) -> Result<OwnedChild, Fault> {
+        let lease = self.acquire(deadline).await?;
         let options = self.options.get();
         Ok(OwnedChild::new(lease, options.timeouts(), options.probe))
     }
 
-    async fn acquire(&self) -> Result<PoolConnection<Peer>, Fault> {
+    async fn acquire(&self, deadline: Deadline) -> Result<PoolConnection<Peer>, Fault> {
         if let Ok(ready) = self.pool.try_acquire() {
             return Ok(ready); // no other needs to hurry
         }
         let _waiting = self.pace.wait();
-        let acquired = self.pool.acquire_timeout(self.patience()).await;
+        let acquired = self.pool.acquire_timeout(self.patience(deadline)).await;
         acquired.map_err(none_free)
     }
 
-    /// Who needs a new child waits as long as its start may take.
-    fn patience(&self) -> Duration {
+    /// Who needs a new child waits as long as its start may take; nobody beyond the end of the call.
+    fn patience(&self, deadline: Deadline) -> Duration {
         let stats = self.pool.stats();
         let options = self.options.get();
-        let patience = options.acquire_timeout;
-        if stats.open - stats.connecting < options.children() {
-            patience.max(options.connect_timeout)
+        let patience = if stats.open - stats.connecting < options.children() {
+            options.acquire_timeout.max(options.connect_timeout)
         } else {
-            patience
-        }
+            options.acquire_timeout
+        };
+        patience.min(deadline.left(Instant::now()))
     }
 
     /// Starts the first children; proves that the command can be run.
@@ -105,7 +108,8 @@ impl Nursery {
     /// Why it cannot.
     pub async fn warm(&self) -> Result<(), Fault> {
         let warmed = if self.options.get().min_idle == 0 {
-            self.acquire().await.map(drop)
+            let endless = Deadline::endless(Instant::now());
+            self.acquire(endless).await.map(drop)
         } else {
             // An acquire would open a child beside those that the pool opens by itself.
             let ready = self.pool.wait_ready().await;

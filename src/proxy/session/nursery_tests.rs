@@ -5,6 +5,7 @@ use std::pin::pin;
 use bytes::Bytes;
 use futures::poll;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::Nursery;
 use crate::proxy::guard::Guard;
@@ -13,7 +14,7 @@ use crate::proxy::options::{Mode, ServeOptions, Upstream};
 use crate::proxy::peer::PeerSource;
 use crate::proxy::wire::{Fault, RequestId};
 use crate::proxy::{http::ToolHeaders, peer::PeerSink};
-use crate::resilience::BreakerOptions;
+use crate::resilience::{BreakerOptions, Deadline};
 use crate::sync::Arc;
 use crate::transport::{Command, Death, LineSink};
 
@@ -55,7 +56,7 @@ async fn who_finds_nothing_but_a_dead_child_waits_for_one_that_hurries() {
     drop(child);
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
     mourner.0.notified().await;
-    let mut taking = pin!(nursery.take());
+    let mut taking = pin!(nursery.take(Deadline::endless(Instant::now())));
     assert!(poll!(taking.as_mut()).is_pending());
     assert!(nursery.pace.is_waited_for());
 }

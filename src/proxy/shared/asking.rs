@@ -50,7 +50,7 @@ impl Group {
         mut deadline: Deadline,
     ) -> Result<Answer, Fault> {
         loop {
-            let child = self.ready_for(&flight).await?.child;
+            let child = self.ready_for(&flight, deadline).await?.child;
             deadline.again(&self.options.get().timeouts(), Instant::now());
             // Before it hears of it: what it tells may come before its answer is seen.
             self.subscribers().ask(topic, child.key());

@@ -52,6 +52,7 @@ impl SharedChild {
     /// Takes a child into service.
     pub fn new(lease: PoolConnection<Handshaken>, probe: ProbeOptions) -> Self {
         let (writer, router) = (lease.peer.writer(), lease.router.clone());
+        router.serve();
         Self {
             hello: lease.hello.clone(),
             wear: lease.wear.clone(),

@@ -13,7 +13,7 @@ use std::time::Duration;
 use crate::sync::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use super::affinity::Affinity;
 use super::child::{Request, SharedChild};
@@ -172,7 +172,7 @@ impl Group {
                     },
                     true,
                 ),
-                None => (self.ready_for(&flight).await?, false),
+                None => (self.ready_for(&flight, deadline).await?, false),
             };
             let most = self.options.get().max_uses.filter(|_| !anyway);
             if !anyway && !self.use_up(&child, most) {
@@ -213,23 +213,7 @@ impl Group {
         alive.find(|child| child.key() == key)
     }
 
-    /// What the children say of themselves, once one serves.
-    ///
-    /// # Errors
-    ///
-    /// As [`call`](Self::call).
-    pub async fn hello(self: &Arc<Self>) -> Result<Arc<Hello>, Fault> {
-        match self.known() {
-            Some(hello) => Ok(hello),
-            None => {
-                let ready = self.ready_slow(Self::pick_quietest).await;
-                self.freed.notify_one(); // see `ready_for`
-                Ok(ready?.child.hello().clone())
-            }
-        }
-    }
-
-    /// The same, if some child is there.
+    /// What the children say of themselves, if some child is there.
     pub fn known(&self) -> Option<Arc<Hello>> {
         self.least_busy().map(|child| child.hello().clone())
     }
@@ -239,78 +223,8 @@ impl Group {
         self.eras.get(Instant::now()) == Era::Legacy
     }
 
-    /// A child for this request, unless it is cancelled before there is one.
-    pub(super) async fn ready_for(self: &Arc<Self>, flight: &Arc<Flight>) -> Result<Picked, Fault> {
-        let pick = match flight.manner {
-            Manner::Listening => Self::pick_quietest,
-            _ => Self::pick,
-        };
-        match pick(self) {
-            Some(child) => Ok(child),
-            None => {
-                let ready = Box::pin(self.waiting.wait(flight, self.ready_slow(pick))).await;
-                if ready.is_err() || flight.manner == Manner::Listening {
-                    // It may have been woken for a place that it does not take.
-                    self.freed.notify_one();
-                }
-                ready
-            }
-        }
-    }
-
-    #[cold]
-    fn ready_slow(
-        self: &Arc<Self>,
-        pick: fn(&Arc<Self>) -> Option<Picked>,
-    ) -> impl Future<Output = Result<Picked, Fault>> + Send {
-        let group = self.clone();
-        async move {
-            let begun = Instant::now();
-            let mut starts = group.starts.subscribe();
-            let mut seen = starts.borrow_and_update().0;
-            loop {
-                let mut freed = std::pin::pin!(group.freed.notified());
-                freed.as_mut().enable();
-                if let Some(child) = pick(&group) {
-                    return Ok(child);
-                }
-                if group.is_closed() {
-                    return Err(Fault::closing());
-                }
-                group.dismiss_dead();
-                group.start_one();
-                let (patience, late) = group.patience();
-                tokio::select! {
-                    () = &mut freed => {}
-                    _ = starts.changed() => {}
-                    () = sleep_until(begun + patience) => {
-                        let last = group.any_worn().filter(|_| late.code == Code::NoChild);
-                        return last.ok_or(late);
-                    }
-                }
-                let (count, failed) = starts.borrow_and_update().clone();
-                if let (true, Some((fault, _)), None) = (count > seen, failed, group.least_busy()) {
-                    return Err(fault);
-                }
-                seen = count;
-            }
-        }
-    }
-
-    /// How long a request waits, and what it is told then.
-    fn patience(&self) -> (Duration, Fault) {
-        if self.least_busy_of(|child| !child.is_worn()).is_some() {
-            return (self.options.get().acquire_timeout, at_limit());
-        }
-        let patience = self.options.get().connect_timeout;
-        let text = format!(
-            "no server process was ready within {patience:?} (`connect_timeout`); try again"
-        );
-        (patience, Fault::new(Code::NoChild, text))
-    }
-
     /// The least busy child that has room; starts another one where that is crowded.
-    fn pick(self: &Arc<Self>) -> Option<Picked> {
+    pub(super) fn pick(self: &Arc<Self>) -> Option<Picked> {
         // By its own limit: another one may be on its way to it.
         let child = self.least_busy_of(|child| child.has_room() && !child.is_worn());
         if child.as_ref().is_none_or(|child| child.load() >= CROWDED) {
@@ -320,7 +234,7 @@ impl Group {
     }
 
     /// The child with the fewest subscriptions, whatever else it has to do.
-    fn pick_quietest(self: &Arc<Self>) -> Option<Picked> {
+    pub(super) fn pick_quietest(self: &Arc<Self>) -> Option<Picked> {
         let quietest = {
             let children = self.children.lock();
             let may = |child: &&Arc<SharedChild>| child.is_alive() && !child.is_worn();
@@ -338,7 +252,7 @@ impl Group {
         picked.or_else(|| self.worn_one())
     }
 
-    fn least_busy(&self) -> Option<Arc<SharedChild>> {
+    pub(super) fn least_busy(&self) -> Option<Arc<SharedChild>> {
         self.least_busy_of(|_| true)
     }
 
@@ -408,7 +322,8 @@ impl Group {
     ///
     /// Why it could not be started.
     pub async fn warm(self: &Arc<Self>) -> Result<(), Fault> {
-        self.hello().await.map(drop)
+        let endless = Deadline::endless(Instant::now());
+        self.hello(endless).await.map(drop)
     }
 
     /// Passes a cancellation on to the child that has the request, or will have it no more.
@@ -505,7 +420,7 @@ impl Group {
     }
 }
 
-fn at_limit() -> Fault {
+pub(super) fn at_limit() -> Fault {
     let text = "every server process that could serve this is at its limit of requests; try again";
     Fault::new(Code::Busy, text)
 }

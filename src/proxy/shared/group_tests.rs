@@ -7,7 +7,7 @@ use futures::poll;
 use super::child_tests::silent;
 use super::era::Wanted;
 use super::group::Group;
-use super::tests::{flight, fly, limits};
+use super::tests::{begun, flight, fly, limits};
 use crate::proxy::guard::Guard;
 use crate::proxy::live::Live;
 use crate::proxy::options::{Mode, ServeOptions, Upstream};
@@ -33,13 +33,13 @@ fn without_starts() -> Arc<Group> {
 #[tokio::test]
 async fn a_free_place_is_for_who_takes_one() {
     let (group, flight) = (without_starts(), flight("1", 1));
-    let mut asks = pin!(group.hello());
+    let mut asks = pin!(group.hello(begun()));
     assert!(poll!(asks.as_mut()).is_pending());
     let (child, router) = silent().await;
     router.flights.tune(1, limits());
     let (own, _call) = fly(&router, "2", 1);
     group.children.lock().push(child);
-    let mut waits = pin!(group.ready_for(&flight));
+    let mut waits = pin!(group.ready_for(&flight, begun()));
     assert!(poll!(waits.as_mut()).is_pending());
     router.flights.take(own);
     group.freed.notify_one();

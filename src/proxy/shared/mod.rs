@@ -21,6 +21,7 @@ mod hello;
 #[cfg(test)]
 mod hello_tests;
 mod questions;
+mod ready;
 mod renewal;
 mod resources;
 mod router;

@@ -35,6 +35,8 @@ pub struct ChildRouter {
     pub heard: Heard,
     /// One request at a time, and a line that is not for it means that the child is not clean.
     strict: bool,
+    /// Whether it may have had a request of a client.
+    served: AtomicBool,
     stained: AtomicBool,
     /// Whether it knows a handshake only: then its answers lack members of the newer revision.
     legacy: AtomicBool,
@@ -62,6 +64,7 @@ impl ChildRouter {
             writer: Mutex::new(None),
             heard: Heard::default(),
             strict: false,
+            served: AtomicBool::new(false),
             stained: AtomicBool::new(false),
             legacy: AtomicBool::new(false),
             lists: OnceLock::new(),
@@ -116,6 +119,12 @@ impl ChildRouter {
         self.legacy.load(Ordering::Relaxed)
     }
 
+    /// Says that requests of clients follow: what it wrote before is about none of them.
+    pub fn serve(&self) {
+        // Relaxed: a flag on its own; what its first request leads to is read after that was written.
+        self.served.store(true, Ordering::Relaxed);
+    }
+
     /// Marks a child that nobody is to have again.
     pub fn retire(&self) {
         // Relaxed: see `is_stained`.
@@ -127,6 +136,14 @@ impl ChildRouter {
         if self.strict {
             // Relaxed: see `is_stained`.
             self.stained.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Notes a line that answers nothing: where nothing is in flight it may be about the request before.
+    fn note_unasked(&self) {
+        // Relaxed: see `serve`.
+        if self.flights.len() == 0 && self.served.load(Ordering::Relaxed) {
+            self.stain();
         }
     }
 
@@ -282,13 +299,7 @@ impl ChildRouter {
         match method {
             "notifications/progress" => self.on_progress(&line, message),
             // A log line names nobody: it may only go where nobody else could be meant.
-            "notifications/message" if self.strict => {
-                // It may be about the request before: nobody can be meant for sure.
-                if self.flights.len() == 0 {
-                    self.stain();
-                }
-                self.heard.drop_line();
-            }
+            "notifications/message" if self.strict => self.heard.drop_line(),
             "notifications/message" => {
                 match self.flights.sole().map(|flight| flight.relate(line)) {
                     Some(Ok(())) => {}
@@ -302,7 +313,10 @@ impl ChildRouter {
                     self.heard.drop_line();
                 }
             }
-            _ if method.ends_with("/list_changed") => self.on_list_changed(&line, method),
+            _ if method.ends_with("/list_changed") => {
+                self.note_unasked();
+                self.on_list_changed(&line, method);
+            }
             _ => self.heard.drop_line(),
         }
     }
@@ -344,6 +358,7 @@ impl ChildRouter {
 
 impl LineSink for ChildRouter {
     fn on_line(&self, line: Bytes) {
+        let dropped = self.heard.dropped();
         self.heard.line(
             line,
             &|line, message| self.on_message(line, message),
@@ -353,6 +368,9 @@ impl LineSink for ChildRouter {
                 self.fail(own_of(id).and_then(|own| self.flights.take(own)), fault);
             },
         );
+        if self.heard.dropped() != dropped {
+            self.note_unasked();
+        }
     }
 
     fn on_death(&self, death: &Death) {

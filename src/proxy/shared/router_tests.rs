@@ -1,14 +1,17 @@
-//! What a router makes of a request that failed without an answer.
+//! What of an upstream over HTTP is a sign of life, what a child may say with nothing to do, and what a request that
+//! failed without an answer leaves behind.
 
+use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::router::ChildRouter;
-use super::tests::{fly, router};
+use super::tests::{fly, limits, router};
 use crate::proxy::peer::PeerSink;
 use crate::proxy::session::SessionTable;
 use crate::proxy::wire::{Code, Fault, RequestId};
 use crate::resilience::Timeouts;
 use crate::sync::Arc;
+use crate::transport::LineSink;
 
 #[test]
 fn a_refusal_is_a_sign_of_life_and_that_nobody_is_there_is_none() {
@@ -38,5 +41,70 @@ fn only_a_request_that_was_not_looked_at_leaves_the_upstream_no_work() {
         router.on_fault(&RequestId::from_raw(&own.to_string()).unwrap(), fault);
         let (_, _next) = fly(&router, "1", 2);
         assert_eq!(router.flights.sole().is_some(), is_free);
+    }
+}
+
+/// What answers nothing, and is asked of nobody.
+const UNASKED: [&str; 8] = [
+    r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":16384,"progress":1}}"#,
+    r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#,
+    r#"{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"uri":"a:b"}}"#,
+    r#"{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":1}}"#,
+    r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}"#,
+    r#"{"jsonrpc":"2.0","method":"notifications/nobody/knows"}"#,
+    "plain words",
+    r#"[{"jsonrpc":"2.0","method":"notifications/progress"}]"#,
+];
+const SIGNS: [&str; 2] = [
+    r#"{"jsonrpc":"2.0","id":"mine","method":"ping"}"#,
+    r#"{"jsonrpc":"2.0","id":"plunge-ping","result":{}}"#,
+];
+
+fn of_one() -> ChildRouter {
+    ChildRouter::of_one(limits(), Arc::new(SessionTable::new(1)))
+}
+
+fn is_stained_by(router: &ChildRouter, line: &'static str) -> bool {
+    router.on_line(Bytes::from_static(line.as_bytes()));
+    router.is_stained()
+}
+
+#[test]
+fn a_child_for_one_request_is_stained_by_whatever_follows_its_answer() {
+    for line in UNASKED {
+        let router = of_one();
+        router.serve();
+        let (own, _call) = fly(&router, "1", 1);
+        assert!(!is_stained_by(&router, line), "in flight: {line}");
+        let answer = format!(r#"{{"jsonrpc":"2.0","id":{own},"result":{{}}}}"#);
+        router.on_line(answer.into());
+        assert!(!router.is_stained(), "it answered");
+        assert!(is_stained_by(&router, line), "{line}");
+    }
+}
+
+#[test]
+fn a_sign_of_life_stains_nobody() {
+    let router = of_one();
+    router.serve();
+    for line in SIGNS {
+        assert!(!is_stained_by(&router, line), "{line}");
+    }
+}
+
+#[test]
+fn what_a_child_says_before_its_first_request_is_about_none() {
+    let router = of_one();
+    for line in UNASKED {
+        assert!(!is_stained_by(&router, line), "{line}");
+    }
+}
+
+#[test]
+fn a_shared_child_may_say_what_it_likes() {
+    let router = router();
+    router.serve();
+    for line in UNASKED {
+        assert!(!is_stained_by(&router, line), "{line}");
     }
 }
