@@ -147,12 +147,12 @@ pub async fn refused(
     body: HttpBody,
 ) -> Result<(), Fault> {
     let text = rest(body).await;
-    if let Some(id) = id
+    if let Some(request) = id
         && !GATEKEEPERS.contains(&head.status)
         && head::media(&head.headers) == Media::Json
-        && answers(&text, id)
+        && answers(&text, request)
     {
-        core.say(wire::single_line(text));
+        core.say(wire::single_line(text), id);
         return Ok(());
     }
     Err(Fault::passed_on(

@@ -15,7 +15,7 @@ use super::affinity::Affinity;
 use super::flights::Flights;
 use crate::proxy::call::{Answer, Flight, Manner, fail_all};
 use crate::proxy::guard::is_pong;
-use crate::proxy::peer::{Heard, PeerSink, PeerWriter};
+use crate::proxy::peer::{Heard, PeerSink, PeerWriter, Stream};
 use crate::proxy::session::{SessionTable, cancellation};
 use crate::proxy::wire::{self, Code, Envelope, Fault, Kind, RequestId, Splice, subscription};
 use crate::resilience::Timeouts;
@@ -135,11 +135,11 @@ impl ChildRouter {
         *self.writer.lock() = Some(writer);
     }
 
-    fn on_message(&self, line: Bytes, message: &Envelope<'_>) {
+    fn on_message(&self, line: Bytes, message: &Envelope<'_>, stream: Stream<'_>) {
         match &message.kind {
             Kind::Response { id, .. } if is_pong(*id) => {}
             Kind::Response { id, is_result } => self.on_answer(line, message, *id, *is_result),
-            Kind::Notification { method } => self.on_notification(line, message, method),
+            Kind::Notification { method } => self.on_notification(line, message, method, stream),
             Kind::Request { id, method } => self.on_request(id, method),
         }
     }
@@ -272,7 +272,35 @@ impl ChildRouter {
         }
     }
 
-    fn on_notification(&self, line: Bytes, message: &Envelope<'_>, method: &str) {
+    /// A log line names nobody: it may only go where nobody else could be meant.
+    fn on_log(&self, line: Bytes, stream: Stream<'_>) {
+        let flight = match stream {
+            Stream::Request(id) => self.related(id),
+            Stream::Only if !self.strict => self.flights.sole(),
+            // It may be about the request before.
+            Stream::Only | Stream::Session => None,
+        };
+        if self.flights.len() == 0 {
+            self.stain();
+        }
+        if flight.is_none_or(|flight| flight.relate(line).is_err()) {
+            self.heard.drop_line();
+        }
+    }
+
+    /// The request whose stream a message came on; a subscription's brings changes alone.
+    fn related(&self, id: &RequestId) -> Option<Arc<Flight>> {
+        let flight = self.flights.get(number(id)?)?;
+        (flight.manner != Manner::Listening).then_some(flight)
+    }
+
+    fn on_notification(
+        &self,
+        line: Bytes,
+        message: &Envelope<'_>,
+        method: &str,
+        stream: Stream<'_>,
+    ) {
         if method == "notifications/cancelled" {
             return self.on_cancelled(message);
         }
@@ -281,20 +309,7 @@ impl ChildRouter {
         }
         match method {
             "notifications/progress" => self.on_progress(&line, message),
-            // A log line names nobody: it may only go where nobody else could be meant.
-            "notifications/message" if self.strict => {
-                // It may be about the request before: nobody can be meant for sure.
-                if self.flights.len() == 0 {
-                    self.stain();
-                }
-                self.heard.drop_line();
-            }
-            "notifications/message" => {
-                match self.flights.sole().map(|flight| flight.relate(line)) {
-                    Some(Ok(())) => {}
-                    _ => self.heard.drop_line(),
-                }
-            }
+            "notifications/message" => self.on_log(line, stream),
             "notifications/resources/updated" => {
                 let subscribers = &self.audience.subscribers;
                 let uri = wire::resource_uri(message.params);
@@ -344,14 +359,7 @@ impl ChildRouter {
 
 impl LineSink for ChildRouter {
     fn on_line(&self, line: Bytes) {
-        self.heard.line(
-            line,
-            |line, message| self.on_message(line, message),
-            |id, fault| {
-                self.stain();
-                self.on_fault(id, fault);
-            },
-        );
+        self.on_line_of(line, Stream::Only);
     }
 
     fn on_death(&self, death: &Death) {
@@ -361,6 +369,17 @@ impl LineSink for ChildRouter {
 }
 
 impl PeerSink for ChildRouter {
+    fn on_line_of(&self, line: Bytes, stream: Stream<'_>) {
+        self.heard.line(
+            line,
+            |line, message| self.on_message(line, message, stream),
+            |id, fault| {
+                self.stain();
+                self.on_fault(id, fault);
+            },
+        );
+    }
+
     fn on_fault(&self, id: &RequestId, mut fault: Fault) {
         if !fault.is_silence() {
             self.heard.sign(); // a refusal is one; that nobody takes a connection is none
@@ -369,11 +388,7 @@ impl PeerSink for ChildRouter {
             // The session is this proxy's own: its clients have nothing to do with it.
             fault.code = Code::ChildDied;
         }
-        let own = match id {
-            RequestId::Integer(own) => u64::try_from(*own).ok(),
-            _ => None,
-        };
-        if let Some(flight) = own.and_then(|own| self.flights.take(own)) {
+        if let Some(flight) = number(id).and_then(|own| self.flights.take(own)) {
             flight.fail(fault);
             self.freed.notify_one();
         }
@@ -413,8 +428,12 @@ impl ChildRouter {
 
 /// Reads an id that this proxy made; a child may write it as a float.
 fn own_id(raw: &str) -> Option<u64> {
-    match wire::RequestId::from_raw(raw)? {
-        wire::RequestId::Integer(id) => u64::try_from(id).ok(),
+    number(&RequestId::from_raw(raw)?)
+}
+
+fn number(id: &RequestId) -> Option<u64> {
+    match id {
+        RequestId::Integer(id) => u64::try_from(*id).ok(),
         _ => None,
     }
 }

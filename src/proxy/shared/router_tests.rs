@@ -1,9 +1,12 @@
-//! What of an upstream over HTTP is a sign of life.
+//! What of an upstream over HTTP is a sign of life, and whom its streams are for.
 
+use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::router::ChildRouter;
-use crate::proxy::peer::PeerSink;
+use super::tests::{fly, router, step};
+use crate::proxy::call::Step;
+use crate::proxy::peer::{PeerSink, Stream};
 use crate::proxy::session::SessionTable;
 use crate::proxy::wire::{Code, Fault, RequestId};
 use crate::resilience::Timeouts;
@@ -26,4 +29,22 @@ fn a_refusal_is_a_sign_of_life_and_that_nobody_is_there_is_none() {
         router.on_fault(&ping, Fault::new(code, "said"));
         assert_eq!(router.heard.lately(), is_sign, "{code:?}");
     }
+}
+
+#[tokio::test]
+async fn a_log_line_goes_to_the_call_whose_stream_brought_it_and_to_no_other() {
+    let router = router();
+    let line = Bytes::from_static(
+        br#"{"jsonrpc":"2.0","method":"notifications/message","params":{"data":"x"}}"#,
+    );
+    let (own, mut call) = fly(&router, "1", 1);
+    router.on_line_of(line.clone(), Stream::Session);
+    assert!(step(&mut call).is_none(), "it is about nobody's call");
+    let (_, mut other) = fly(&router, "2", 1);
+    let id = RequestId::Integer(own as i64);
+    router.on_line_of(line.clone(), Stream::Request(&id));
+    assert!(matches!(step(&mut call), Some(Step::Related(message)) if message == line));
+    router.flights.take(own);
+    router.on_line_of(line, Stream::Request(&id));
+    assert!(step(&mut other).is_none(), "it is late");
 }
