@@ -1,7 +1,7 @@
 //! Streams of MCP servers over HTTP that break: what goes on behind them, what is told, what ends.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use plunge::proxy::{Mode, ServeOptions};
@@ -364,5 +364,46 @@ async fn logs_on_a_calls_stream_are_its_own_where_sessions_are_not() {
         let (_server, client) = start_with(options).await;
         let _first = begun(&client, 1, "one").await;
         let _second = begun(&client, 2, "other").await;
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_began_is_the_first_sign_of_an_answer() {
+    for mode in [Mode::Session, Mode::Shared] {
+        let late = Arc::new(Semaphore::new(0));
+        let (gate, id) = (late.clone(), Mutex::new(Value::Null));
+        let stage = Stage::open(move |seen| {
+            match (
+                seen.body["params"]["name"].as_str(),
+                seen.header("last-event-id"),
+            ) {
+                (Some("slow"), _) => {
+                    *id.lock().unwrap() = seen.body["id"].clone();
+                    Some(Act::Stream("retry: 1\nid: a-1\ndata:\n\n".into(), true))
+                }
+                (Some("silent"), _) => Some(Act::Silence),
+                (_, Some("a-1")) => {
+                    let id = id.lock().unwrap().clone();
+                    let answer = message(&json!({"jsonrpc": "2.0", "id": id, "result": {}}));
+                    let said = Act::Stream(answer, true);
+                    Some(Act::After(gate.clone(), Box::new(said)))
+                }
+                _ => None,
+            }
+        })
+        .await;
+        let mut options = quick(&stage, mode);
+        options.request_timeout = Duration::from_millis(500);
+        let (_server, client) = start_with(options).await;
+        let session = client.begin().await;
+        let slow = session.start(tool(1, "slow", json!({})));
+        let resumed = |seen: &Seen| seen.header("last-event-id").is_some();
+        eventually("it is gone on with", || stage.seen(resumed).len() == 1).await;
+        // It began later, and has as long.
+        let silent = session.call(2, "silent", json!({})).await;
+        assert_eq!(silent.kind(), "timed_out");
+        late.add_permits(1);
+        let reply = slow.await.unwrap();
+        assert_eq!(reply.status, 200, "{mode:?} {reply:?}");
     }
 }

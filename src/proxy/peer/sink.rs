@@ -27,6 +27,11 @@ pub trait PeerSink: LineSink {
         self.on_line(line);
     }
 
+    /// Learns that the answer to the request which the peer knows by this id has begun.
+    fn on_sign(&self, id: &RequestId) {
+        let _ = id;
+    }
+
     /// Learns that the request which the peer knows by this id will not be answered.
     fn on_fault(&self, id: &RequestId, fault: Fault);
 

@@ -209,6 +209,14 @@ impl Core {
         }
     }
 
+    /// Says that the answer to a request has begun.
+    pub fn sign(&self, id: &RequestId) {
+        let sink = self.state.lock().sink.clone();
+        if let Some(sink) = sink {
+            sink.on_sign(id);
+        }
+    }
+
     /// Says that messages may have been missed; `lists`: changes of lists, too.
     pub fn missed(&self, lists: bool) {
         let sink = self.state.lock().sink.clone();

@@ -248,6 +248,9 @@ impl Routes {
 
     /// The same, given back where nothing takes it now.
     fn send_now(&self, line: Bytes, stream: Stream<'_>, may_relate: bool) -> Result<(), Bytes> {
+        if let Stream::Request(id) = stream {
+            self.on_sign(id);
+        }
         let (related, oldest) = self.candidates(stream, may_relate);
         let line = match related.map_or(Err(line.clone()), |flight| flight.relate(line)) {
             Ok(()) => return Ok(()),
@@ -370,6 +373,14 @@ impl PeerSink for Routes {
             |line, message| self.on_message(line, message, stream),
             |id, fault| self.on_fault(id, fault),
         );
+    }
+
+    fn on_sign(&self, id: &RequestId) {
+        let mut tables = self.tables.lock();
+        let entry = tables.flights.iter_mut().find(|entry| entry.id == *id);
+        if let Some(entry) = entry {
+            entry.deadline.progress(&self.limits, Instant::now());
+        }
     }
 
     fn on_fault(&self, id: &RequestId, fault: Fault) {

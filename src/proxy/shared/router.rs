@@ -140,7 +140,12 @@ impl ChildRouter {
             Kind::Response { id, .. } if is_pong(*id) => {}
             Kind::Response { id, is_result } => self.on_answer(line, message, *id, *is_result),
             Kind::Notification { method } => self.on_notification(line, message, method, stream),
-            Kind::Request { id, method } => self.on_request(id, method),
+            Kind::Request { id, method } => {
+                if let Stream::Request(asking) = stream {
+                    self.on_sign(asking);
+                }
+                self.on_request(id, method);
+            }
         }
     }
 
@@ -288,9 +293,10 @@ impl ChildRouter {
         }
     }
 
-    /// The request whose stream a message came on; a subscription's brings changes alone.
+    /// The request whose stream a message came on, which is a sign of its answer; a subscription's brings changes
+    /// alone.
     fn related(&self, id: &RequestId) -> Option<Arc<Flight>> {
-        let flight = self.flights.get(number(id)?)?;
+        let flight = self.flights.renew(number(id)?, Instant::now())?;
         (flight.manner != Manner::Listening).then_some(flight)
     }
 
@@ -378,6 +384,10 @@ impl PeerSink for ChildRouter {
                 self.on_fault(id, fault);
             },
         );
+    }
+
+    fn on_sign(&self, id: &RequestId) {
+        self.related(id);
     }
 
     fn on_fault(&self, id: &RequestId, mut fault: Fault) {

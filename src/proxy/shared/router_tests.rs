@@ -2,9 +2,10 @@
 
 use bytes::Bytes;
 use tokio::sync::Notify;
+use tokio::time::{Instant, advance};
 
 use super::router::ChildRouter;
-use super::tests::{fly, router, step};
+use super::tests::{SILENCE, fly, router, step};
 use crate::proxy::call::Step;
 use crate::proxy::peer::{PeerSink, Stream};
 use crate::proxy::session::SessionTable;
@@ -47,4 +48,22 @@ async fn a_log_line_goes_to_the_call_whose_stream_brought_it_and_to_no_other() {
     router.flights.take(own);
     router.on_line_of(line, Stream::Request(&id));
     assert!(step(&mut other).is_none(), "it is late");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_on_the_stream_of_a_call_is_a_sign_of_its_answer_and_of_no_other() {
+    let router = router();
+    let ((own, _call), (other, _other)) = (fly(&router, "1", 1), fly(&router, "2", 1));
+    let id = RequestId::Integer(own as i64);
+    for line in [
+        r#"{"jsonrpc":"2.0","method":"notifications/message"}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"roots/list"}"#,
+    ] {
+        advance(SILENCE / 2).await;
+        router.on_line_of(Bytes::from(line), Stream::Request(&id));
+    }
+    let late = |expired: Vec<_>| expired.into_iter().map(|(id, _)| id).collect::<Vec<u64>>();
+    assert_eq!(late(router.flights.take_expired(Instant::now())), [other]);
+    advance(SILENCE).await;
+    assert_eq!(late(router.flights.take_expired(Instant::now())), [own]);
 }
