@@ -137,3 +137,48 @@ async fn a_server_that_is_silent_over_what_it_answered_before_is_asked_both_ways
     assert_eq!(downgraded.status, 200, "{downgraded:?}");
     assert_eq!(upgraded.json()["error"]["code"], -32022, "{upgraded:?}");
 }
+
+#[tokio::test]
+async fn a_server_that_refuses_the_first_question_in_the_newer_way_is_not_asked_in_the_older() {
+    for mode in ASKING {
+        for code in [-32020, -32021, -32022] {
+            let stage = Stage::open(move |seen| {
+                let error = json!({"code": code, "message": "not as you ask", "data": {"supported": ["2027-01-01"]}});
+                let answer = json!({"jsonrpc": "2.0", "id": seen.body["id"], "error": error});
+                let head = "content-type: application/json";
+                (seen.method == "POST").then(|| Act::Say(400, head, answer.to_string()))
+            })
+            .await;
+            let (_server, client) = start_with(http_options(stage.address, mode)).await;
+            for id in 0..3 {
+                let reply = client.post_modern(&modern_tool(id, "any", json!({}))).await;
+                assert_eq!(reply.kind(), "no_child", "{mode:?} {reply:?}");
+                let said = reply.json()["error"]["message"].to_string();
+                assert!(said.contains("not as you ask"), "{mode:?} {said}");
+            }
+            let shaken = stage.seen(|seen| seen.asks() == "initialize");
+            assert!(shaken.is_empty(), "{mode:?} {code}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_refuses_the_revision_and_lists_an_older_one_is_asked_for_that() {
+    for mode in [Mode::Stateless, Mode::Exclusive] {
+        let stage = Stage::open(|seen| {
+            let error =
+                json!({"code": -32022, "message": "older", "data": {"supported": ["2025-11-25"]}});
+            let answer = json!({"jsonrpc": "2.0", "id": seen.body["id"], "error": error});
+            let head = "content-type: application/json";
+            let asks = seen.asks() == "server/discover";
+            asks.then(|| Act::Say(400, head, answer.to_string()))
+        })
+        .await;
+        let (_server, client) = start_with(http_options(stage.address, mode)).await;
+        assert_eq!(
+            client.call(1, "any", json!({})).await.text(),
+            "called",
+            "{mode:?}"
+        );
+    }
+}

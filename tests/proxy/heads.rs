@@ -101,13 +101,17 @@ async fn an_upstream_gets_the_heads_that_its_tools_ask_for() {
     let (_server, client) = start_with(options).await;
     let reply = call(
         &client,
-        &[("mcp-param-region", "us")],
+        &[
+            ("mcp-param-region", "us"),
+            ("mcp-param-other", "as it came"),
+        ],
         json!({"region": "us"}),
     )
     .await;
     assert_eq!(reply.status, 200);
     let called = stage.seen(|seen| seen.asks() == "tools/call");
     assert_eq!(called[0].header("mcp-param-region"), Some("us"));
+    assert_eq!(called[0].header("mcp-param-other"), Some("as it came"));
     assert_eq!(
         call(&client, &[], json!({"region": "us"})).await.status,
         400

@@ -1,14 +1,14 @@
 //! Streams of MCP servers over HTTP that break: what goes on behind them, what is told, what ends.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use plunge::proxy::{Mode, ServeOptions};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-use crate::client::{modern, tool};
+use crate::client::{Client, Events, modern, tool};
 use crate::fixture::{eventually, in_flight, start_with};
 use crate::remote::{before, quick};
 use crate::upstream::{Act, Seen, Stage, message};
@@ -303,5 +303,107 @@ async fn events_without_an_id_behind_one_that_comes_again_are_passed_on() {
             assert_eq!(events.next().await.unwrap(), log(text));
         }
         assert_eq!(events.next().await.unwrap()["id"], 7);
+    }
+}
+
+/// A server whose calls bring a log of their name, and `ask` a question, and whose sessions' streams bring a log once they may.
+async fn talking(unasked: &Arc<Semaphore>) -> Stage {
+    let unasked = unasked.clone();
+    Stage::open(move |seen| {
+        if seen.method == "GET" {
+            let said = Act::Stream(message(&log("unasked")), false);
+            return Some(Act::After(unasked.clone(), Box::new(said)));
+        }
+        let name = seen.body["params"]["name"].as_str()?;
+        let question = json!({"jsonrpc": "2.0", "id": "why", "method": "roots/list"});
+        let asked = (name == "ask").then(|| message(&question));
+        let said = message(&log(name)) + &asked.unwrap_or_default();
+        Some(Act::Stream(said, false))
+    })
+    .await
+}
+
+/// The stream of a call that brought the log of its name.
+async fn begun(client: &Client, id: u32, name: &str) -> Events {
+    let mut events = client.stream(&tool(id, name, json!({}))).await;
+    assert_eq!(events.next().await.unwrap(), log(name));
+    events
+}
+
+#[tokio::test]
+async fn what_came_on_a_calls_stream_goes_on_its_clients_whatever_else_is_open() {
+    let stage = talking(&Arc::new(Semaphore::new(0))).await;
+    let (_server, client) = before(&stage, Mode::Session).await;
+    let session = client.begin().await;
+    let _first = begun(&session, 1, "work").await;
+    let mut second = begun(&session, 2, "ask").await;
+    assert_eq!(second.next().await.unwrap()["id"], "why");
+    let _own = session.listen().await;
+    let mut third = begun(&session, 3, "ask").await;
+    assert_eq!(third.next().await.unwrap()["id"], "why");
+}
+
+#[tokio::test]
+async fn what_came_on_the_sessions_stream_goes_on_its_clients_and_to_no_call() {
+    let unasked = Arc::new(Semaphore::new(0));
+    let stage = talking(&unasked).await;
+    let (_server, client) = before(&stage, Mode::Session).await;
+    let session = client.begin().await;
+    let mut own = session.listen().await;
+    let _call = begun(&session, 1, "work").await;
+    unasked.add_permits(1);
+    assert_eq!(own.next().await.unwrap(), log("unasked"));
+}
+
+#[tokio::test]
+async fn logs_on_a_calls_stream_are_its_own_where_sessions_are_not() {
+    for (mode, most) in [(Mode::Shared, 1), (Mode::Exclusive, 2)] {
+        let stage = talking(&Arc::new(Semaphore::new(0))).await;
+        let mut options = quick(&stage, mode);
+        options.max_connections = Some(most);
+        let (_server, client) = start_with(options).await;
+        let _first = begun(&client, 1, "one").await;
+        let _second = begun(&client, 2, "other").await;
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_began_is_the_first_sign_of_an_answer() {
+    for mode in [Mode::Session, Mode::Shared] {
+        let late = Arc::new(Semaphore::new(0));
+        let (gate, id) = (late.clone(), Mutex::new(Value::Null));
+        let stage = Stage::open(move |seen| {
+            match (
+                seen.body["params"]["name"].as_str(),
+                seen.header("last-event-id"),
+            ) {
+                (Some("slow"), _) => {
+                    *id.lock().unwrap() = seen.body["id"].clone();
+                    Some(Act::Stream("retry: 1\nid: a-1\ndata:\n\n".into(), true))
+                }
+                (Some("silent"), _) => Some(Act::Silence),
+                (_, Some("a-1")) => {
+                    let id = id.lock().unwrap().clone();
+                    let answer = message(&json!({"jsonrpc": "2.0", "id": id, "result": {}}));
+                    let said = Act::Stream(answer, true);
+                    Some(Act::After(gate.clone(), Box::new(said)))
+                }
+                _ => None,
+            }
+        })
+        .await;
+        let mut options = quick(&stage, mode);
+        options.request_timeout = Duration::from_millis(500);
+        let (_server, client) = start_with(options).await;
+        let session = client.begin().await;
+        let slow = session.start(tool(1, "slow", json!({})));
+        let resumed = |seen: &Seen| seen.header("last-event-id").is_some();
+        eventually("it is gone on with", || stage.seen(resumed).len() == 1).await;
+        // It began later, and has as long.
+        let silent = session.call(2, "silent", json!({})).await;
+        assert_eq!(silent.kind(), "timed_out");
+        late.add_permits(1);
+        let reply = slow.await.unwrap();
+        assert_eq!(reply.status, 200, "{mode:?} {reply:?}");
     }
 }

@@ -1,7 +1,7 @@
 //! Arguments of tools that their schema wants to see in the head, as `Mcp-Param-*`.
 //!
 //! Promise: where a tool is known from a list that passed by, a head that says something else than the
-//! body is refused; and an upstream gets the heads that it asked for. Heads of tools that are not known go on to
+//! body is refused; and an upstream gets the heads that it asked for. Heads that no schema is known to name go on to
 //! it as they came. An annotation that the revision does not allow is not enforced. Cost: one search for a word in each list; a look at a table for each call of
 //! a tool, once any tool asks for it.
 
@@ -142,24 +142,21 @@ impl ToolHeaders {
         Ok(())
     }
 
-    /// What goes into the head of a call: what its tool asks for, or, where that is not known, what the client
-    /// wrote.
+    /// What goes into the head of a call: what its tool is known to ask for, and what else the client wrote.
     pub fn mirrored(&self, message: &Envelope<'_>) -> Vec<(HeaderName, HeaderValue)> {
-        let Some((declared, arguments)) = self.of(message) else {
-            let written = WRITTEN.try_with(|written| {
-                let pairs = written.iter();
-                pairs
-                    .map(|(name, value)| (name.clone(), value.clone()))
-                    .collect()
-            });
-            return written.unwrap_or_default();
-        };
-        let written = declared.iter().filter_map(|declared| {
+        let (declared, arguments) = self.of(message).unwrap_or_default();
+        let asked_for = declared.iter().filter_map(|declared| {
             let value = declared.value_in(&arguments)?;
             let value = HeaderValue::from_str(&encode(&value)).ok()?;
             Some((declared.header.clone(), value))
         });
-        written.collect()
+        let mut heads: Vec<_> = asked_for.collect();
+        let is_known = |name: &HeaderName| declared.iter().any(|known| known.header == *name);
+        let _ = WRITTEN.try_with(|written| {
+            let others = written.iter().filter(|(name, _)| !is_known(name));
+            heads.extend(others.map(|(name, value)| (name.clone(), value.clone())));
+        });
+        heads
     }
 
     /// What the tool that a message calls asks for, and the arguments.

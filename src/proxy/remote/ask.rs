@@ -51,7 +51,13 @@ async fn try_ask(place: &Place, message: &Outgoing) -> Result<(), Fault> {
         core.greeted(&head.headers);
     }
     match head::media(&head.headers) {
-        Media::Events => follow::to_answer(place, body, greets, message).await,
+        Media::Events => {
+            // A greeting has a time of its own, which may be longer than a silence.
+            if !greets {
+                core.sign(id);
+            }
+            follow::to_answer(place, body, greets, message).await
+        }
         Media::Json => {
             let text = body.collect(core.source.max_message).await;
             let text = text.map_err(|error| fault_of(&error))?;
@@ -147,12 +153,12 @@ pub async fn refused(
     body: HttpBody,
 ) -> Result<(), Fault> {
     let text = rest(body).await;
-    if let Some(id) = id
+    if let Some(request) = id
         && !GATEKEEPERS.contains(&head.status)
         && head::media(&head.headers) == Media::Json
-        && answers(&text, id)
+        && answers(&text, request)
     {
-        core.say(wire::single_line(text));
+        core.say(wire::single_line(text), id);
         return Ok(());
     }
     Err(Fault::passed_on(

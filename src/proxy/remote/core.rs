@@ -16,7 +16,7 @@ use super::outgoing::Outgoing;
 use super::source::RemoteSource;
 use super::{ask, stand};
 use crate::proxy::http::{SESSION, answered_version};
-use crate::proxy::peer::PeerSink;
+use crate::proxy::peer::{PeerSink, Stream};
 use crate::proxy::wire::{Code, Fault, RequestId};
 use crate::sync::{Arc, AtomicBool, AtomicUsize, Mutex, Ordering};
 
@@ -201,11 +201,19 @@ impl Core {
         }
     }
 
-    /// Passes a message on.
-    pub fn say(&self, message: Bytes) {
+    /// Passes a message on that came on the stream of this request, or else on the session's own.
+    pub fn say(&self, message: Bytes, request: Option<&RequestId>) {
         let sink = self.state.lock().sink.clone();
         if let Some(sink) = sink {
-            sink.on_line(message);
+            sink.on_line_of(message, request.map_or(Stream::Session, Stream::Request));
+        }
+    }
+
+    /// Says that the answer to a request has begun.
+    pub fn sign(&self, id: &RequestId) {
+        let sink = self.state.lock().sink.clone();
+        if let Some(sink) = sink {
+            sink.on_sign(id);
         }
     }
 

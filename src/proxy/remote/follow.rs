@@ -139,7 +139,7 @@ pub fn pass_on(core: &Core, text: Bytes, id: Option<&RequestId>, greets: bool) -
             core.agreed(&item);
         }
         answered |= is_answer;
-        core.say(wire::single_line(item));
+        core.say(wire::single_line(item), id);
     }
     answered
 }
@@ -228,7 +228,9 @@ impl<'a> Follower<'a> {
         }
         let subscription = self.subscription.as_mut();
         if let Some(missed) = subscription.and_then(|known| known.missed(event.data.as_bytes())) {
-            missed.into_iter().for_each(|change| self.core.say(change));
+            for change in missed {
+                self.core.say(change, self.id);
+            }
             return false;
         }
         if !matches!(event.event.as_str(), "" | "message") {

@@ -7,6 +7,7 @@ use tokio::time::{Instant, advance};
 
 use super::routes::Routes;
 use crate::proxy::call::{Call, Flight, Owner};
+use crate::proxy::peer::{PeerSink, Stream};
 use crate::proxy::wire::{RawId, RequestId};
 use crate::resilience::{Deadline, Timeouts};
 use crate::sync::Arc;
@@ -101,4 +102,21 @@ async fn an_answer_that_did_not_arrive_can_be_given_again() {
     assert!(!ends_after(&routes, 2 * SILENCE).await, "it waits for it");
     assert!(routes.take_asked(&id));
     assert!(!routes.take_asked(&id));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_on_the_stream_of_a_call_is_a_sign_of_its_answer_and_of_no_other() {
+    let routes = routes();
+    let _call = fly(&routes, "1", true);
+    let (own, other) = (RequestId::Integer(1), RequestId::Integer(2));
+    let log = Bytes::from_static(br#"{"jsonrpc":"2.0","method":"notifications/message"}"#);
+    for stream in [Stream::Request(&own), Stream::Request(&own)] {
+        assert!(!ends_after(&routes, SILENCE / 2).await);
+        routes.on_line_of(log.clone(), stream);
+    }
+    assert!(!ends_after(&routes, SILENCE / 2).await);
+    for stream in [Stream::Request(&other), Stream::Session, Stream::Only] {
+        routes.on_line_of(log.clone(), stream);
+    }
+    assert!(ends_after(&routes, SILENCE / 2).await);
 }

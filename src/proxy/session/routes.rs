@@ -15,7 +15,7 @@ use super::Outbox;
 use super::questions::Questions;
 use crate::proxy::call::{Answer, Flight, fail_all};
 use crate::proxy::guard::is_pong;
-use crate::proxy::peer::{Heard, PeerSink};
+use crate::proxy::peer::{Heard, PeerSink, Stream};
 use crate::proxy::wire::{self, Code, Envelope, Fault, Kind, RequestId};
 use crate::resilience::{Deadline, Timeouts};
 use crate::transport::{Death, LineSink};
@@ -193,14 +193,14 @@ impl Routes {
         self.tables.lock().flights.len()
     }
 
-    fn on_message(&self, line: Bytes, message: &Envelope<'_>) {
+    fn on_message(&self, line: Bytes, message: &Envelope<'_>, stream: Stream<'_>) {
         match &message.kind {
             Kind::Response { id, .. } if is_pong(*id) => {}
             Kind::Response { id, is_result } => {
                 self.on_answer(line, id.and_then(RequestId::from_raw), *is_result)
             }
-            Kind::Request { id, .. } => self.on_request(line, id),
-            Kind::Notification { method } => self.on_notification(line, message, method),
+            Kind::Request { id, .. } => self.on_request(line, id, stream),
+            Kind::Notification { method } => self.on_notification(line, message, method, stream),
         }
     }
 
@@ -238,18 +238,21 @@ impl Routes {
         }
     }
 
-    /// A message that names no request: it goes with the only request in flight if it may belong to
-    /// it, else to the session's own stream, where there is none to the next.
-    fn on_unnamed(&self, line: Bytes, may_relate: bool) {
-        if let Err(line) = self.send_now(line, may_relate) {
+    /// A message that names no request: it goes with the one whose stream brought it, or, of a child, with the only
+    /// one in flight if it may belong to it, else to the session's own stream, where there is none to the next.
+    fn on_unnamed(&self, line: Bytes, stream: Stream<'_>, may_relate: bool) {
+        if let Err(line) = self.send_now(line, stream, may_relate) {
             self.outbox.send(line);
         }
     }
 
     /// The same, given back where nothing takes it now.
-    fn send_now(&self, line: Bytes, may_relate: bool) -> Result<(), Bytes> {
-        let (sole, oldest) = self.candidates(may_relate);
-        let line = match sole.map_or(Err(line.clone()), |flight| flight.relate(line)) {
+    fn send_now(&self, line: Bytes, stream: Stream<'_>, may_relate: bool) -> Result<(), Bytes> {
+        if let Stream::Request(id) = stream {
+            self.on_sign(id);
+        }
+        let (related, oldest) = self.candidates(stream, may_relate);
+        let line = match related.map_or(Err(line.clone()), |flight| flight.relate(line)) {
             Ok(()) => return Ok(()),
             Err(line) => line,
         };
@@ -260,20 +263,23 @@ impl Routes {
         oldest.map_or(Err(line.clone()), |flight| flight.relate(line))
     }
 
-    fn candidates(&self, may_relate: bool) -> (Option<Arc<Flight>>, Option<Arc<Flight>>) {
-        if !may_relate {
-            return (None, None);
-        }
+    /// The request that a message goes with, and the one that may see it where nothing else takes it.
+    fn candidates(
+        &self,
+        stream: Stream<'_>,
+        may_relate: bool,
+    ) -> (Option<Arc<Flight>>, Option<Arc<Flight>>) {
         let tables = self.tables.lock();
-        let mut open = tables
-            .flights
-            .iter()
-            .map(|entry| &entry.flight)
-            .filter(|flight| flight.takes_stream && flight.is_awaited());
-        match (open.next(), open.next()) {
-            (first, None) => (first.cloned(), None),
-            (first, Some(_)) => (None, first.cloned()),
-        }
+        let flights = tables.flights.iter();
+        let mut open = flights.filter(|entry| may_relate && entry.takes_stream());
+        let (first, is_sole) = (open.next(), open.next().is_none());
+        let related = match stream {
+            Stream::Only => first.filter(|_| is_sole),
+            Stream::Request(id) => tables.flights.iter().find(|entry| entry.id == *id),
+            Stream::Session => None,
+        };
+        let flight = |entry: &Entry| entry.flight.clone();
+        (related.map(flight), first.map(flight))
     }
 
     /// Drops what the child asks from now on.
@@ -282,7 +288,7 @@ impl Routes {
         self.unasked.store(true, Ordering::Relaxed);
     }
 
-    fn on_request(&self, line: Bytes, id: &str) {
+    fn on_request(&self, line: Bytes, id: &str, stream: Stream<'_>) {
         // Relaxed: see `drop_questions`.
         if self.unasked.load(Ordering::Relaxed) {
             return self.heard.drop_line();
@@ -297,7 +303,7 @@ impl Routes {
         let until = now + self.limits.overall;
         tables.asked.add(id.clone(), Some(kept), until);
         drop(tables);
-        if let Err(line) = self.send_now(line, true) {
+        if let Err(line) = self.send_now(line, stream, true) {
             // Nobody can answer before a stream brings it; until then the clocks run.
             return self.outbox.send(line);
         }
@@ -307,7 +313,13 @@ impl Routes {
         }
     }
 
-    fn on_notification(&self, line: Bytes, message: &Envelope<'_>, method: &str) {
+    fn on_notification(
+        &self,
+        line: Bytes,
+        message: &Envelope<'_>,
+        method: &str,
+        stream: Stream<'_>,
+    ) {
         match method {
             "notifications/progress" => {
                 let token = wire::progress_of(message.params)
@@ -320,11 +332,18 @@ impl Routes {
                 {
                     self.take_asked(&id);
                 }
-                self.on_unnamed(line, true);
+                self.on_unnamed(line, stream, true);
             }
-            "notifications/message" => self.on_unnamed(line, true),
-            _ => self.on_unnamed(line, false),
+            "notifications/message" => self.on_unnamed(line, stream, true),
+            _ => self.on_unnamed(line, stream, false),
         }
+    }
+}
+
+impl Entry {
+    /// Whether its client takes a message before the answer.
+    fn takes_stream(&self) -> bool {
+        self.flight.takes_stream && self.flight.is_awaited()
     }
 }
 
@@ -348,6 +367,22 @@ impl Tables {
 }
 
 impl PeerSink for Routes {
+    fn on_line_of(&self, line: Bytes, stream: Stream<'_>) {
+        self.heard.line(
+            line,
+            &|line, message| self.on_message(line, message, stream),
+            &|id, fault| self.on_fault(id, fault),
+        );
+    }
+
+    fn on_sign(&self, id: &RequestId) {
+        let mut tables = self.tables.lock();
+        let entry = tables.flights.iter_mut().find(|entry| entry.id == *id);
+        if let Some(entry) = entry {
+            entry.deadline.progress(&self.limits, Instant::now());
+        }
+    }
+
     fn on_fault(&self, id: &RequestId, fault: Fault) {
         self.heard.sign(); // a refusal is one, too
         if let Some(flight) = self.remove(id) {
@@ -363,11 +398,7 @@ impl PeerSink for Routes {
 
 impl LineSink for Routes {
     fn on_line(&self, line: Bytes) {
-        self.heard.line(
-            line,
-            &|line, message| self.on_message(line, message),
-            &|id, fault| self.on_fault(id, fault),
-        );
+        self.on_line_of(line, Stream::Only);
     }
 
     fn on_death(&self, death: &Death) {

@@ -15,6 +15,7 @@ use super::questions::{self, INITIALIZED, MAX_PAGES};
 use super::router::{ChildRouter, SEND_AGAIN};
 use super::wear::Wear;
 use crate::proxy::call::{Call, Flight, Owner, Step};
+use crate::proxy::http::MODERN;
 use crate::proxy::options::{Mode, ServeOptions};
 use crate::proxy::peer::{Peer, PeerSource};
 use crate::proxy::wire::{self, Code, Fault, GATEKEEPERS, RawId};
@@ -96,6 +97,7 @@ impl Handshaken {
         }
         let Greeted { hello, is_proven } = greeted.inspect_err(|failed| match failed {
             Failed::Unwanted => eras.set(Era::Legacy),
+            Failed::Refused(_) => eras.set(Era::Modern),
             _ if known == Era::Legacy => eras.disprove_legacy(), // it may be another one by now
             _ => {}
         })?;
@@ -126,6 +128,8 @@ enum Failed {
     Unborne(String),
     /// It speaks older revisions, and those are not wanted.
     Unwanted,
+    /// It speaks the revision without sessions, and refused the question.
+    Refused(String),
     /// Anything else.
     Other(BoxError),
 }
@@ -135,6 +139,10 @@ impl From<Failed> for BoxError {
         match failed {
             Failed::Unborne(text) => text.into(),
             Failed::Unwanted => "the server speaks revisions with a handshake only".into(),
+            Failed::Refused(error) => format!(
+                "the server speaks {MODERN} or later, but refused `server/discover`: {error}"
+            )
+            .into(),
             Failed::Other(error) => error,
         }
     }
@@ -249,6 +257,9 @@ impl Start<'_> {
             }
             Err(fault) => return Err(Failed::Other(fault.message.into())),
         };
+        if let Some(error) = Hello::refusal(&answer) {
+            return Err(Failed::Refused(error));
+        }
         // Where each request has a child of its own a handshake serves clients of both kinds.
         let takes_older = self.options.mode == Mode::Exclusive;
         let hello =

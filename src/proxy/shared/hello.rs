@@ -10,6 +10,9 @@ use crate::proxy::http::{MODERN, Version};
 use crate::proxy::wire::subscription::LISTS;
 use crate::proxy::wire::{Code, Fault, RawId};
 
+/// The errors that only the revision without sessions knows.
+const REFUSALS: std::ops::RangeInclusive<i64> = -32022..=-32020;
+
 /// The child's `InitializeResult`, or its `DiscoverResult`.
 #[derive(Clone, Debug)]
 pub struct Hello {
@@ -76,6 +79,16 @@ impl Hello {
             })
     }
 
+    /// Why a server that speaks the revision without sessions does not say what it is; `None` where that is not what it
+    /// answered to `server/discover`. One that lists a revision with a handshake can be asked for that.
+    pub fn refusal(answer: &[u8]) -> Option<String> {
+        let answer: Value = serde_json::from_slice(answer).ok()?;
+        let error = answer.get("error")?;
+        let is_modern = REFUSALS.contains(&error["code"].as_i64()?);
+        let is_older = names_older(&error["data"]["supported"]);
+        (is_modern && !is_older).then(|| error.to_string())
+    }
+
     /// Whether it has tools.
     pub fn offers_tools(&self) -> bool {
         self.result.pointer("/capabilities/tools").is_some()
@@ -93,9 +106,7 @@ impl Hello {
 
     /// Whether a server that was asked for the revision without sessions speaks one with a handshake, too.
     pub fn knows_older(&self) -> bool {
-        let versions = self.result["supportedVersions"].as_array();
-        let mut versions = versions.into_iter().flatten().filter_map(Value::as_str);
-        versions.any(|version| Version::parse(version).is_some())
+        names_older(&self.result["supportedVersions"])
     }
 
     /// The revision for a client that asks for `wanted`: an older one is a subset of the child's.
@@ -153,6 +164,13 @@ impl Hello {
         }
         response(id, &result)
     }
+}
+
+/// Whether one of these versions has a handshake.
+fn names_older(versions: &Value) -> bool {
+    let versions = versions.as_array().into_iter().flatten();
+    let mut versions = versions.filter_map(Value::as_str);
+    versions.any(|version| Version::parse(version).is_some())
 }
 
 fn response(id: &RawId, result: &Value) -> Bytes {

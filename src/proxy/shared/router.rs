@@ -15,7 +15,7 @@ use super::affinity::Affinity;
 use super::flights::Flights;
 use crate::proxy::call::{Answer, Flight, Manner, fail_all};
 use crate::proxy::guard::is_pong;
-use crate::proxy::peer::{Heard, PeerSink, PeerWriter};
+use crate::proxy::peer::{Heard, PeerSink, PeerWriter, Stream};
 use crate::proxy::session::{SessionTable, cancellation};
 use crate::proxy::wire::{self, Code, Envelope, Fault, Kind, RequestId, Splice, subscription};
 use crate::resilience::Timeouts;
@@ -152,12 +152,17 @@ impl ChildRouter {
         *self.writer.lock() = Some(writer);
     }
 
-    fn on_message(&self, line: Bytes, message: &Envelope<'_>) {
+    fn on_message(&self, line: Bytes, message: &Envelope<'_>, stream: Stream<'_>) {
         match &message.kind {
             Kind::Response { id, .. } if is_pong(*id) => {}
             Kind::Response { id, is_result } => self.on_answer(line, message, *id, *is_result),
-            Kind::Notification { method } => self.on_notification(line, message, method),
-            Kind::Request { id, method } => self.on_request(id, method),
+            Kind::Notification { method } => self.on_notification(line, message, method, stream),
+            Kind::Request { id, method } => {
+                if let Stream::Request(asking) = stream {
+                    self.on_sign(asking);
+                }
+                self.on_request(id, method);
+            }
         }
     }
 
@@ -289,7 +294,33 @@ impl ChildRouter {
         }
     }
 
-    fn on_notification(&self, line: Bytes, message: &Envelope<'_>, method: &str) {
+    /// A log line names nobody: it may only go where nobody else could be meant.
+    fn on_log(&self, line: Bytes, stream: Stream<'_>) {
+        let flight = match stream {
+            Stream::Request(id) => self.related(id),
+            Stream::Only if !self.strict => self.flights.sole(),
+            // It may be about the request before.
+            Stream::Only | Stream::Session => None,
+        };
+        if flight.is_none_or(|flight| flight.relate(line).is_err()) {
+            self.heard.drop_line();
+        }
+    }
+
+    /// The request whose stream a message came on, which is a sign of its answer; a subscription's brings changes
+    /// alone.
+    fn related(&self, id: &RequestId) -> Option<Arc<Flight>> {
+        let flight = self.flights.renew(own_of(id)?, Instant::now())?;
+        (flight.manner != Manner::Listening).then_some(flight)
+    }
+
+    fn on_notification(
+        &self,
+        line: Bytes,
+        message: &Envelope<'_>,
+        method: &str,
+        stream: Stream<'_>,
+    ) {
         if method == "notifications/cancelled" {
             return self.on_cancelled(message);
         }
@@ -298,14 +329,7 @@ impl ChildRouter {
         }
         match method {
             "notifications/progress" => self.on_progress(&line, message),
-            // A log line names nobody: it may only go where nobody else could be meant.
-            "notifications/message" if self.strict => self.heard.drop_line(),
-            "notifications/message" => {
-                match self.flights.sole().map(|flight| flight.relate(line)) {
-                    Some(Ok(())) => {}
-                    _ => self.heard.drop_line(),
-                }
-            }
+            "notifications/message" => self.on_log(line, stream),
             "notifications/resources/updated" => {
                 let subscribers = &self.audience.subscribers;
                 let uri = wire::resource_uri(message.params);
@@ -358,10 +382,21 @@ impl ChildRouter {
 
 impl LineSink for ChildRouter {
     fn on_line(&self, line: Bytes) {
+        self.on_line_of(line, Stream::Only);
+    }
+
+    fn on_death(&self, death: &Death) {
+        let text = format!("the server process is gone: {death}{SEND_AGAIN}");
+        self.end(Fault::new(Code::ChildDied, text));
+    }
+}
+
+impl PeerSink for ChildRouter {
+    fn on_line_of(&self, line: Bytes, stream: Stream<'_>) {
         let dropped = self.heard.dropped();
         self.heard.line(
             line,
-            &|line, message| self.on_message(line, message),
+            &|line, message| self.on_message(line, message, stream),
             &|id, fault| {
                 self.stain();
                 // It has answered, and is not at work on it any more.
@@ -373,13 +408,10 @@ impl LineSink for ChildRouter {
         }
     }
 
-    fn on_death(&self, death: &Death) {
-        let text = format!("the server process is gone: {death}{SEND_AGAIN}");
-        self.end(Fault::new(Code::ChildDied, text));
+    fn on_sign(&self, id: &RequestId) {
+        self.related(id);
     }
-}
 
-impl PeerSink for ChildRouter {
     fn on_fault(&self, id: &RequestId, mut fault: Fault) {
         if !fault.is_silence() {
             self.heard.sign(); // a refusal is one; that nobody takes a connection is none
