@@ -15,10 +15,10 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
 use super::endpoint::{Begun, Underway, begin, begin_batch, exchange, unreadable, untold};
-use super::http::{self, Accepts, Source};
+use super::http::{self, Accepts, SessionStream, Source};
 use super::options::ServeOptions;
 use super::server::StartError;
-use super::session::Session;
+use super::session::{Outbox, Session};
 use super::state::AppState;
 use super::wire::{self, Code, Fault, Kind, RawId, RequestId};
 use crate::sync::{Arc, AtomicU64, Mutex, Ordering};
@@ -237,10 +237,10 @@ impl Desk {
 
     /// Brings the session's own messages.
     fn open(&mut self, session: Arc<Session>) {
-        if let Some(stream) = session.outbox().open() {
-            let pump = pump(Source::Session(stream), self.out.clone());
-            self.state.tasks.spawn(pump);
-        }
+        let outbox = session.outbox().clone();
+        let first = outbox.open_followed();
+        let following = follow(outbox, first, self.out.clone());
+        self.state.tasks.spawn(following);
         self.session = Some(session);
     }
 
@@ -282,6 +282,14 @@ async fn answer(mut call: Underway, out: mpsc::Sender<Bytes>) {
         if out.send(message).await.is_err() || is_last {
             return;
         }
+    }
+}
+
+/// Brings a session's own messages, stream after stream: one that is read too slowly ends.
+async fn follow(outbox: Outbox, mut next: Option<SessionStream>, out: mpsc::Sender<Bytes>) {
+    while let Some(stream) = next.filter(|_| !out.is_closed()) {
+        pump(Source::Session(stream), out.clone()).await;
+        next = outbox.open_followed();
     }
 }
 
@@ -384,3 +392,7 @@ impl std::error::Error for ForwardError {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "forward_tests.rs"]
+mod tests;
