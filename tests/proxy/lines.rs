@@ -1,5 +1,7 @@
 //! One client over standard input and output: how its lines are read, and what the end of its input leads to.
 
+use std::time::Duration;
+
 use plunge::proxy::{Mode, forward};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
@@ -98,7 +100,7 @@ async fn a_client_that_ended_its_input_and_does_not_read_is_not_waited_for() {
     let (mut ours, theirs) = tokio::io::duplex(1 << 12);
     let (read, write) = tokio::io::split(theirs);
     let options = options(script(&mark, &[]), Mode::Shared);
-    let patience = std::time::Duration::from_millis(300);
+    let patience = Duration::from_millis(300);
     let forwarding = tokio::spawn(forward(options, read, write, patience));
     let call = tool(1, "big", json!({"bytes": 1 << 20}));
     ours.write_all(format!("{call}\n").as_bytes())
@@ -110,6 +112,33 @@ async fn a_client_that_ended_its_input_and_does_not_read_is_not_waited_for() {
     assert!(error.to_string().contains("not read"), "{error}");
     assert!(processes(&mark).is_empty());
     drop(ours);
+}
+
+#[tokio::test]
+async fn what_is_cut_off_by_the_end_gets_its_fault() {
+    for mode in [
+        Mode::Session,
+        Mode::Shared,
+        Mode::Exclusive,
+        Mode::Stateless,
+        Mode::Oneshot,
+    ] {
+        let options = options(script("plunge-test", &[]), mode);
+        let (mut client, stop) = Forwarded::draining(options, Duration::from_secs(1));
+        if mode != Mode::Oneshot {
+            client.ask(&initialize("2025-11-25")).await;
+        }
+        let mut call = tool(1, "sleep", json!({"ms": 3_600_000}));
+        call["params"]["_meta"] = json!({"progressToken": 1});
+        client.tell(&call.to_string()).await;
+        while client.message().await["method"] != "notifications/progress" {}
+        stop.send(()).unwrap();
+        let cut = client.answer().await;
+        assert_eq!(cut["id"], 1, "{mode:?}: {cut}");
+        assert!(cut["error"]["code"].is_number(), "{mode:?}: {cut}");
+        assert_eq!(client.lines.next_line().await.unwrap(), None, "{mode:?}");
+        client.running.await.unwrap();
+    }
 }
 
 #[tokio::test]

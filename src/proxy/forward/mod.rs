@@ -1,0 +1,7 @@
+//! One client over standard input and output.
+
+#[allow(clippy::module_inception)] // One file, one noun; this is the folder's.
+mod forward;
+mod lines;
+
+pub use forward::{ForwardError, forward, forward_until};
