@@ -6,7 +6,7 @@ use plunge::proxy::{Mode, forward};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 
-use crate::client::{initialize, modern, tool};
+use crate::client::{initialize, modern, modern_tool, tool};
 use crate::fixture::{PATIENCE, marker, options, processes, script};
 use crate::forwarded::Forwarded;
 
@@ -139,6 +139,87 @@ async fn what_is_cut_off_by_the_end_gets_its_fault() {
         assert_eq!(client.lines.next_line().await.unwrap(), None, "{mode:?}");
         client.running.await.unwrap();
     }
+}
+
+fn cancel(id: u32) -> String {
+    let method = "notifications/cancelled";
+    json!({"jsonrpc": "2.0", "method": method, "params": {"requestId": id}}).to_string()
+}
+
+#[tokio::test]
+async fn cancellations_overtake_a_request_that_waits_for_a_child() {
+    let mut options = options(script("plunge-test", &[]), Mode::Exclusive);
+    options.max_connections = Some(1);
+    let mut client = Forwarded::start(options);
+    client.ask(&initialize("2025-11-25")).await;
+    client.tell(&tool(1, "hang", json!({})).to_string()).await;
+    for id in 2..5 {
+        client.tell(&tool(id, "echo", json!({})).to_string()).await;
+    }
+    // One that waits in its line, the one that waits for the child, and the one that has it.
+    for id in [3, 2, 1] {
+        client.tell(&cancel(id)).await;
+        let cancelled = client.answer().await;
+        let kind = &cancelled["error"]["data"]["kind"];
+        assert_eq!((&cancelled["id"], kind), (&json!(id), &json!("cancelled")));
+    }
+    let served = client.answer().await;
+    assert!(
+        served["id"] == 4 && served["result"].is_object(),
+        "{served}"
+    );
+    client.end().await;
+}
+
+#[tokio::test]
+async fn requests_without_a_session_that_wait_for_a_child_are_cancelled_too() {
+    let mut options = options(script("plunge-test", &[]), Mode::Exclusive);
+    options.max_connections = Some(1);
+    let mut client = Forwarded::start(options);
+    client
+        .tell(&modern_tool(1, "hang", json!({})).to_string())
+        .await;
+    for id in 2..5 {
+        let call = modern_tool(id, "echo", json!({}));
+        client.tell(&call.to_string()).await;
+    }
+    for id in [3, 2, 1] {
+        client.tell(&cancel(id)).await;
+    }
+    let served = client.answer().await;
+    assert!(
+        served["id"] == 4 && served["result"].is_object(),
+        "{served}"
+    );
+    client.end().await;
+}
+
+#[tokio::test]
+async fn more_requests_than_wait_here_are_all_served_in_their_order() {
+    let mut options = options(script("plunge-test", &[]), Mode::Exclusive);
+    options.max_connections = Some(1);
+    let mut client = Forwarded::start(options);
+    let mut lines = String::new();
+    for id in 0..3000 {
+        lines += &tool(id, "count", json!({})).to_string();
+        lines.push('\n');
+    }
+    let Forwarded { mut input, .. } = client;
+    let writing = tokio::spawn(async move {
+        input.write_all(lines.as_bytes()).await.unwrap();
+        input.shutdown().await.unwrap();
+        input
+    });
+    for id in 0..3000 {
+        let answer: Value =
+            serde_json::from_str(&client.lines.next_line().await.unwrap().unwrap()).unwrap();
+        assert!(
+            answer["id"] == id && answer["result"].is_object(),
+            "{answer}"
+        );
+    }
+    drop(writing.await.unwrap());
+    client.running.await.unwrap();
 }
 
 #[tokio::test]

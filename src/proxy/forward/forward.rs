@@ -11,10 +11,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 
 use super::lines::{Lines, write};
+use super::waiting::{Line, Turn, Waiting};
 use crate::proxy::endpoint::{Begun, Underway, begin, begin_batch, exchange, unreadable, untold};
 use crate::proxy::http::{self, Accepts, SessionStream, Source};
 use crate::proxy::options::ServeOptions;
@@ -98,7 +99,9 @@ pub async fn forward_until(
     };
     let taken = AtomicU64::new(0);
     let writing = write(lines, output, &taken);
-    let served = desk.to_the_end(input, writing, &taken, drain, stop).await;
+    let served = desk
+        .run_to_the_end(input, writing, &taken, drain, stop)
+        .await;
     state.close(drain).await;
     drop(open);
     served.map_err(ForwardError::Io)
@@ -126,7 +129,7 @@ struct Desk {
 impl Desk {
     /// Reads and writes to the ends of both; behind the end of the input, output that is not taken is given up after
     /// `patience`.
-    async fn to_the_end(
+    async fn run_to_the_end(
         self,
         input: impl AsyncRead + Unpin,
         writing: impl Future<Output = io::Result<()>>,
@@ -165,20 +168,15 @@ impl Desk {
         drain: Duration,
         mut stop: Pin<&mut impl Future<Output = ()>>,
     ) -> io::Result<bool> {
-        let mut lines = Lines::new(input, self.state.options.get().max_body_bytes);
-        let mut taking = pin!(None);
-        let mut is_stopped = loop {
-            let is_free = taking.is_none();
-            tokio::select! {
-                biased;
-                () = &mut stop => break true,
-                () = done(taking.as_mut()) => {}
-                line = lines.next(), if is_free => match line? {
-                    Some(line) => taking.set(Some(self.take(line))),
-                    None => break false,
-                },
-            }
+        let (halt, halted) = oneshot::channel();
+        let mut taking = pin!(self.take_all(input, halted));
+        let taken = tokio::select! {
+            biased;
+            () = &mut stop => None,
+            taken = &mut taking => Some(taken?),
         };
+        let mut is_stopped = taken.is_none();
+        drop(halt);
         // They would go on for ever, and are waited for like calls.
         self.state.sessions.listeners.close();
         if !is_stopped {
@@ -189,8 +187,9 @@ impl Desk {
         }
         let served = self.state.tasks.serve();
         let last = async {
-            if taking.is_some() {
-                done(taking).await;
+            if taken.is_none() {
+                // It reads nothing any more.
+                let _ = taking.await;
             }
             drop(served);
         };
@@ -199,17 +198,55 @@ impl Desk {
         Ok(is_stopped)
     }
 
+    /// Takes the lines of the input until it ends, or `halted` does. While one waits to begin, the next ones are read.
+    async fn take_all(
+        &self,
+        input: impl AsyncRead + Unpin,
+        mut halted: oneshot::Receiver<()>,
+    ) -> io::Result<()> {
+        let mut lines = Lines::new(input, self.state.options.get().max_body_bytes);
+        let mut waiting = Waiting::default();
+        let (mut taking, mut overtaking) = (pin!(None), pin!(None));
+        let mut is_open = true;
+        loop {
+            if taking.is_none() {
+                taking.set(waiting.next().map(|line| self.take(line)));
+            }
+            if !is_open && taking.is_none() && overtaking.is_none() {
+                return Ok(());
+            }
+            let reads = is_open && overtaking.is_none() && waiting.has_room();
+            tokio::select! {
+                biased;
+                _ = &mut halted, if is_open => is_open = false,
+                () = done(taking.as_mut()) => {}
+                () = done(overtaking.as_mut()) => {}
+                line = lines.next(), if reads => {
+                    let Some(line) = line? else {
+                        is_open = false;
+                        continue;
+                    };
+                    match waiting.add(line.map_err(|fault| (fault, None))) {
+                        Turn::Later => {}
+                        Turn::AtOnce(line) => overtaking.set(Some(self.take(line))),
+                        Turn::Ends => taking.set(None),
+                    }
+                }
+            }
+        }
+    }
+
     async fn say(&self, message: Bytes) {
         // Nobody reads any more: the end of the output ends the whole.
         let _ = self.out.send(message).await;
     }
 
     /// Takes one line.
-    async fn take(&self, line: Result<Bytes, Fault>) {
+    async fn take(&self, line: Line) {
         let taken = match line {
             Ok(line) if line.trim_ascii().is_empty() => Ok(()),
             Ok(line) => self.try_take(&line).await,
-            Err(fault) => Err((fault, None)),
+            Err(refused) => Err(refused),
         };
         if let Err((fault, id)) = taken {
             let id = id.as_ref().map(RawId::as_bytes);

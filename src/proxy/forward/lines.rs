@@ -96,7 +96,7 @@ pub async fn write(
             if count == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
             }
-            // Relaxed: see `Desk::to_the_end`.
+            // Relaxed: see `Desk::run_to_the_end`.
             taken.fetch_add(count as u64, Ordering::Relaxed);
             rest = &rest[count..];
         }

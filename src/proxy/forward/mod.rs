@@ -3,5 +3,6 @@
 #[allow(clippy::module_inception)] // One file, one noun; this is the folder's.
 mod forward;
 mod lines;
+mod waiting;
 
 pub use forward::{ForwardError, forward, forward_until};
