@@ -162,3 +162,7 @@ impl What {
 fn length(line: &Line) -> usize {
     line.as_ref().map_or(0, Bytes::len)
 }
+
+#[cfg(test)]
+#[path = "waiting_tests.rs"]
+mod tests;
