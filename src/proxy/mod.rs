@@ -34,7 +34,7 @@ mod wire;
 
 pub use config::{AccessLog, Config, FileWatch, LogOptions, Mistake, UpstreamConfig, parse_time};
 pub use demo::{demo_command, serve_demo};
-pub use forward::{ForwardError, forward};
+pub use forward::{ForwardError, forward, forward_until};
 pub use front::Reloaded;
 pub use options::{HttpUpstream, Mode, RouteMatch, ServeOptions, Upstream};
 pub use server::{Server, ShutdownReport, StartError};

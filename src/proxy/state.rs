@@ -146,6 +146,9 @@ impl AppState {
             .backend
             .close(deadline.saturating_sub(begun.elapsed()))
             .await;
+        // Who was cut off is told so.
+        let left = deadline.saturating_sub(begun.elapsed());
+        let _ = tokio::time::timeout(left, self.tasks.idle()).await;
         self.tasks.end().await;
         // Sessions' children were retired by their drop: the pool does not wait for those.
         let _ = tokio::time::timeout(

@@ -1,11 +1,14 @@
 //! A client of `plunge forward` for tests: it writes lines, and sees those that come back.
 
-use plunge::proxy::{ServeOptions, forward};
+use std::time::Duration;
+
+use plunge::proxy::{ServeOptions, forward_until};
 use serde_json::Value;
 use tokio::io::{
     AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream, Lines, ReadHalf, WriteHalf, duplex,
     split,
 };
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::fixture::PATIENCE;
@@ -19,18 +22,31 @@ pub struct Forwarded {
 
 impl Forwarded {
     pub fn start(options: ServeOptions) -> Self {
+        // What is waited for at the end has to end by itself.
+        Self::draining(options, 2 * PATIENCE).0
+    }
+
+    /// The same with so much time for its end, and the way to have it stop.
+    pub fn draining(options: ServeOptions, drain: Duration) -> (Self, oneshot::Sender<()>) {
+        let (stop, stopped) = oneshot::channel();
+        let stopped = async {
+            if stopped.await.is_err() {
+                std::future::pending().await // nobody will say it
+            }
+        };
         let (ours, theirs) = duplex(1 << 16);
         let (read, write) = split(theirs);
         let running = tokio::spawn(async move {
-            // What is waited for at the end has to end by itself.
-            forward(options, read, write, 2 * PATIENCE).await.unwrap();
+            let forwarding = forward_until(stopped, options, read, write, drain);
+            forwarding.await.unwrap();
         });
         let (read, input) = split(ours);
-        Self {
+        let forwarded = Self {
             input,
             lines: BufReader::new(read).lines(),
             running,
-        }
+        };
+        (forwarded, stop)
     }
 
     pub async fn tell(&mut self, line: &str) {

@@ -92,6 +92,20 @@ impl Running {
         found.unwrap_or_else(|_| panic!("{with:?} in time"))
     }
 
+    /// Waits until its log says this.
+    async fn log(&mut self, with: &str) {
+        let find = async {
+            while let Some(line) = self.log.next_line().await.unwrap() {
+                if line.contains(with) {
+                    return;
+                }
+            }
+            panic!("it ended before it logged {with:?}");
+        };
+        let found = tokio::time::timeout(PATIENCE, find).await;
+        found.unwrap_or_else(|_| panic!("{with:?} in time"));
+    }
+
     fn signal(&self, signal: Signal) {
         let pid = self.child.id().unwrap() as i32;
         kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
@@ -129,7 +143,12 @@ impl Held {
 
 /// A call that tells once that it is under way, and is never answered.
 fn endless() -> Value {
-    let mut call = tool(1, "sleep", json!({"ms": 3_600_000}));
+    lasting(3_600_000)
+}
+
+/// The same, answered after so many milliseconds.
+fn lasting(ms: u64) -> Value {
+    let mut call = tool(1, "sleep", json!({"ms": ms}));
     call["params"]["_meta"] = json!({"progressToken": 1});
     call
 }
@@ -152,6 +171,11 @@ async fn serving(file: &File, mode: Mode) -> (Running, Events) {
 
 /// The same for `plunge forward`, whose input stays open.
 async fn forwarding(mark: &str, mode: Mode) -> (Running, ChildStdin) {
+    forwarding_call(mark, mode, 3_600_000).await
+}
+
+/// The same with a call that is answered after so many milliseconds.
+async fn forwarding_call(mark: &str, mode: Mode, ms: u64) -> (Running, ChildStdin) {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/proxy/child.py");
     let command = format!("{} -c '{DEAF}' {script} {mark}", python());
     let mode_name = name(mode);
@@ -168,7 +192,7 @@ async fn forwarding(mark: &str, mode: Mode) -> (Running, ChildStdin) {
             .unwrap();
         running.line("serverInfo").await;
     }
-    let call = endless();
+    let call = lasting(ms);
     input
         .write_all(format!("{call}\n").as_bytes())
         .await
@@ -235,6 +259,44 @@ async fn sigterm_ends_a_forward_and_its_deaf_children_with_what_they_started() {
         let (mut running, _input) = forwarding(&mark, mode).await;
         let held = Held::of(&mark);
         running.signal(Signal::TERM);
+        let cut: Value = serde_json::from_str(&running.line("error").await).unwrap();
+        assert_eq!(cut["id"], 1, "{mode:?}: {cut}");
+        assert_eq!(running.end().await, Some(0), "{mode:?}");
+        held.are_gone(&mark).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn sigterm_lets_a_forward_answer_what_is_under_way_and_read_nothing_more() {
+    in_all(&MODES, |mode| async move {
+        let mark = marker(&format!("drained-{mode:?}"));
+        let (mut running, mut input) = forwarding_call(&mark, mode, 500).await;
+        running.signal(Signal::TERM);
+        running.log("a second signal ends at once").await;
+        // It may be gone already.
+        let late = format!("{}\n", tool(2, "echo", json!({})));
+        let _ = input.write_all(late.as_bytes()).await;
+        let answer: Value = serde_json::from_str(&running.line("result").await).unwrap();
+        assert_eq!(answer["id"], 1, "{mode:?}: {answer}");
+        assert_eq!(running.lines.next_line().await.unwrap(), None, "{mode:?}");
+        assert_eq!(running.end().await, Some(0), "{mode:?}");
+        eventually("no process is left", || processes(&mark).is_empty()).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_second_sigterm_does_not_wait_for_the_calls_of_a_forward() {
+    in_all(&MODES, |mode| async move {
+        let mark = marker(&format!("second-forward-{mode:?}"));
+        let (mut running, _input) = forwarding(&mark, mode).await;
+        let held = Held::of(&mark);
+        running.signal(Signal::TERM);
+        running.log("a second signal ends at once").await;
+        running.signal(Signal::TERM);
+        // Not even the fault of its call.
+        assert_eq!(running.lines.next_line().await.unwrap(), None, "{mode:?}");
         assert_eq!(running.end().await, Some(0), "{mode:?}");
         held.are_gone(&mark).await;
     })
@@ -268,16 +330,7 @@ async fn a_second_sigterm_does_not_wait_for_calls() {
         let (mut running, _events) = serving(&file, mode).await;
         let held = Held::of(&mark);
         running.signal(Signal::TERM);
-        let told = async {
-            while let Some(line) = running.log.next_line().await.unwrap() {
-                if line.contains("a second signal ends at once") {
-                    return;
-                }
-            }
-        };
-        tokio::time::timeout(PATIENCE, told)
-            .await
-            .expect("it says so");
+        running.log("a second signal ends at once").await;
         running.signal(Signal::TERM);
         assert_eq!(running.end().await, Some(0), "{mode:?}");
         held.are_gone(&mark).await;

@@ -1,10 +1,12 @@
 //! One client over standard input and output: how its lines are read, and what the end of its input leads to.
 
+use std::time::Duration;
+
 use plunge::proxy::{Mode, forward};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 
-use crate::client::{initialize, modern, tool};
+use crate::client::{initialize, modern, modern_tool, tool};
 use crate::fixture::{PATIENCE, marker, options, processes, script};
 use crate::forwarded::Forwarded;
 
@@ -98,7 +100,7 @@ async fn a_client_that_ended_its_input_and_does_not_read_is_not_waited_for() {
     let (mut ours, theirs) = tokio::io::duplex(1 << 12);
     let (read, write) = tokio::io::split(theirs);
     let options = options(script(&mark, &[]), Mode::Shared);
-    let patience = std::time::Duration::from_millis(300);
+    let patience = Duration::from_millis(300);
     let forwarding = tokio::spawn(forward(options, read, write, patience));
     let call = tool(1, "big", json!({"bytes": 1 << 20}));
     ours.write_all(format!("{call}\n").as_bytes())
@@ -110,6 +112,113 @@ async fn a_client_that_ended_its_input_and_does_not_read_is_not_waited_for() {
     assert!(error.to_string().contains("not read"), "{error}");
     assert!(processes(&mark).is_empty());
     drop(ours);
+}
+
+#[tokio::test]
+async fn what_is_cut_off_by_the_end_gets_its_fault() {
+    for mode in [
+        Mode::Session,
+        Mode::Shared,
+        Mode::Exclusive,
+        Mode::Stateless,
+        Mode::Oneshot,
+    ] {
+        let options = options(script("plunge-test", &[]), mode);
+        let (mut client, stop) = Forwarded::draining(options, Duration::from_secs(1));
+        if mode != Mode::Oneshot {
+            client.ask(&initialize("2025-11-25")).await;
+        }
+        let mut call = tool(1, "sleep", json!({"ms": 3_600_000}));
+        call["params"]["_meta"] = json!({"progressToken": 1});
+        client.tell(&call.to_string()).await;
+        while client.message().await["method"] != "notifications/progress" {}
+        stop.send(()).unwrap();
+        let cut = client.answer().await;
+        assert_eq!(cut["id"], 1, "{mode:?}: {cut}");
+        assert!(cut["error"]["code"].is_number(), "{mode:?}: {cut}");
+        assert_eq!(client.lines.next_line().await.unwrap(), None, "{mode:?}");
+        client.running.await.unwrap();
+    }
+}
+
+fn cancel(id: u32) -> String {
+    let method = "notifications/cancelled";
+    json!({"jsonrpc": "2.0", "method": method, "params": {"requestId": id}}).to_string()
+}
+
+#[tokio::test]
+async fn cancellations_overtake_a_request_that_waits_for_a_child() {
+    let mut options = options(script("plunge-test", &[]), Mode::Exclusive);
+    options.max_connections = Some(1);
+    let mut client = Forwarded::start(options);
+    client.ask(&initialize("2025-11-25")).await;
+    client.tell(&tool(1, "hang", json!({})).to_string()).await;
+    for id in 2..4 {
+        client.tell(&tool(id, "echo", json!({})).to_string()).await;
+    }
+    // One that waits in its line, the one that waits for the child, and the one that has it.
+    for id in [3, 2, 1] {
+        client.tell(&cancel(id)).await;
+        let cancelled = client.answer().await;
+        let kind = &cancelled["error"]["data"]["kind"];
+        assert_eq!((&cancelled["id"], kind), (&json!(id), &json!("cancelled")));
+    }
+    client.end().await;
+}
+
+#[tokio::test]
+async fn requests_without_a_session_that_wait_for_a_child_are_cancelled_too() {
+    let mut options = options(script("plunge-test", &[]), Mode::Exclusive);
+    options.max_connections = Some(1);
+    let mut client = Forwarded::start(options);
+    client
+        .tell(&modern_tool(1, "hang", json!({})).to_string())
+        .await;
+    for id in 2..4 {
+        let call = modern_tool(id, "echo", json!({}));
+        client.tell(&call.to_string()).await;
+    }
+    // It needs no child, but has its turn behind them.
+    let last = modern(4, "ping", json!({}));
+    client.tell(&last.to_string()).await;
+    for id in [3, 2] {
+        client.tell(&cancel(id)).await;
+    }
+    assert_eq!(
+        client.answer().await["id"],
+        4,
+        "nobody waits for the others"
+    );
+    client.tell(&cancel(1)).await;
+    client.end().await;
+}
+
+#[tokio::test]
+async fn more_requests_than_wait_here_are_all_served_in_their_order() {
+    let mut options = options(script("plunge-test", &[]), Mode::Exclusive);
+    options.max_connections = Some(1);
+    let mut client = Forwarded::start(options);
+    let mut lines = String::new();
+    for id in 0..3000 {
+        lines += &tool(id, "count", json!({})).to_string();
+        lines.push('\n');
+    }
+    let Forwarded { mut input, .. } = client;
+    let writing = tokio::spawn(async move {
+        input.write_all(lines.as_bytes()).await.unwrap();
+        input.shutdown().await.unwrap();
+        input
+    });
+    for id in 0..3000 {
+        let answer: Value =
+            serde_json::from_str(&client.lines.next_line().await.unwrap().unwrap()).unwrap();
+        assert!(
+            answer["id"] == id && answer["result"].is_object(),
+            "{answer}"
+        );
+    }
+    drop(writing.await.unwrap());
+    client.running.await.unwrap();
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use plunge::proxy::{ForwardError, ServeOptions, forward};
+use plunge::proxy::{ForwardError, ServeOptions, forward_until};
 use plunge::transport::{StandardInput, StandardOutput, Subprocess};
 
 use crate::Failure;
@@ -10,7 +10,7 @@ use crate::arguments::{Forward, forward_options};
 use crate::signals::Signals;
 use crate::{log, start};
 
-/// How long requests may go on after the end of the input.
+/// How long requests may go on after the end of the input, and the whole after the signal to end.
 const DRAIN: Duration = Duration::from_secs(10);
 
 pub fn run(args: &Forward) -> Result<(), Failure> {
@@ -30,12 +30,18 @@ pub fn run(args: &Forward) -> Result<(), Failure> {
 }
 
 async fn forward_until_signalled(options: ServeOptions) -> Result<(), Failure> {
-    let mut signals = Signals::new()
-        .map_err(|error| Failure::Run(format!("signals cannot be handled: {error}")))?;
+    let listen = || {
+        Signals::new().map_err(|error| Failure::Run(format!("signals cannot be handled: {error}")))
+    };
+    let (mut first, mut signals) = (listen()?, listen()?);
+    let stop = async move {
+        first.next().await;
+        tracing::info!("shutting down; a second signal ends at once");
+    };
     let (input, output) = (StandardInput::open(), StandardOutput::open());
     let ended = tokio::select! {
-        ended = forward(options, input, output, DRAIN) => ended.map_err(failure),
-        () = signals.next() => Ok(()),
+        ended = forward_until(stop, options, input, output, DRAIN) => ended.map_err(failure),
+        () = signals.second() => Ok(()),
     };
     // What is left of children must not outlive this process.
     tokio::select! {

@@ -1,8 +1,9 @@
 //! Messages of a session that belong to no request: its open streams, and what waits for one.
 //!
 //! Promise: a message goes to one stream only; what waits for a stream is bounded, the oldest goes first. A stream
-//! that is too slow ends, and its client comes again; one that is all there is of its session stays: what it has no
-//! room for is left out, but for answers.
+//! that is too slow ends, and its client comes again, or the reader here that brings one after the other, for which
+//! everything waits meanwhile; one that is all there is of its session stays: what it has no room for is left out, but
+//! for answers.
 
 use crate::sync::Arc;
 use std::collections::VecDeque;
@@ -37,6 +38,8 @@ struct State {
     closed: bool,
     /// It has one stream for good: the session ends with that.
     is_only: bool,
+    /// Where a stream ends, the next one is opened here: its client does not know of it, and so asks for nothing again.
+    is_followed: bool,
     /// Those who have something to say yet.
     debts: usize,
 }
@@ -84,6 +87,12 @@ impl Outbox {
         Some(stream)
     }
 
+    /// Opens a stream for a reader that opens the next one when it ends; `None` once closed.
+    pub fn open_followed(&self) -> Option<SessionStream> {
+        self.state.lock().is_followed = true;
+        self.open()
+    }
+
     /// Whether the newest stream is not read as fast as it would have to be.
     pub fn is_full(&self) -> bool {
         let newest = self.state.lock().streams.last().cloned();
@@ -97,6 +106,15 @@ impl Outbox {
                 Ok(()) => return,
                 Err(refused) => message = refused,
             }
+        }
+    }
+
+    /// Sends to who listens, or is about to again: everybody else asks for it when they come.
+    pub fn announce(&self, message: Bytes) {
+        if self.state.lock().is_followed {
+            self.send(message);
+        } else {
+            let _ = self.send_now(message);
         }
     }
 
@@ -153,13 +171,10 @@ impl Outbox {
         self.state.lock().handed
     }
 
-    /// Whether somebody listens.
+    /// Whether somebody listens, or is about to again.
     pub fn has_stream(&self) -> bool {
-        self.state
-            .lock()
-            .streams
-            .iter()
-            .any(|stream| stream.is_open())
+        let state = self.state.lock();
+        state.is_followed || state.streams.iter().any(|stream| stream.is_open())
     }
 
     /// Whether it takes nothing more.

@@ -179,8 +179,7 @@ impl SessionTable {
         for shard in &self.shards {
             let sessions: Vec<_> = shard.lock().values().cloned().collect();
             for session in sessions {
-                // Who does not listen asks again when it comes back.
-                let _ = session.outbox().send_now(message.clone());
+                session.outbox().announce(message.clone());
             }
         }
     }

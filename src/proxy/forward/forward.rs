@@ -1,32 +1,32 @@
 //! `plunge forward`: one client over standard input and output in front of the same upstreams.
 //!
 //! Promise: what a line leads to is what the same message leads to over HTTP; every request gets an answer
-//! or a fault, and after the end of the input those that are under way are waited for.
+//! or a fault, and after the end of the input, or when it is told to stop, those that are under way are waited for.
 //! Cost: one task a request; answers that are ready together leave together.
 
 use std::collections::HashMap;
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
-use tokio::sync::mpsc;
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 
-use super::endpoint::{Begun, Underway, begin, begin_batch, exchange, unreadable, untold};
-use super::http::{self, Accepts, Source};
-use super::options::ServeOptions;
-use super::server::StartError;
-use super::session::Session;
-use super::state::AppState;
-use super::wire::{self, Code, Fault, Kind, RawId, RequestId};
+use super::lines::{Lines, write};
+use super::waiting::{Line, Turn, Waiting};
+use crate::proxy::endpoint::{Begun, Underway, begin, begin_batch, exchange, unreadable, untold};
+use crate::proxy::http::{self, Accepts, SessionStream, Source};
+use crate::proxy::options::ServeOptions;
+use crate::proxy::server::StartError;
+use crate::proxy::session::{Outbox, Session};
+use crate::proxy::state::AppState;
+use crate::proxy::wire::{self, Code, Fault, Kind, RawId, RequestId};
 use crate::sync::{Arc, AtomicU64, Mutex, Ordering};
 
 /// Messages on their way to the client.
 const QUEUE: usize = 256;
-/// From this length on, what is written together is written.
-const BATCH_BYTES: usize = 1 << 20;
 const ACCEPTS: Accepts = Accepts {
     json: true,
     stream: true,
@@ -57,6 +57,27 @@ pub async fn forward(
     output: impl AsyncWrite + Unpin,
     drain: Duration,
 ) -> Result<(), ForwardError> {
+    forward_until(std::future::pending(), options, input, output, drain).await
+}
+
+/// The same until `stop` is done: then no more lines are read, what is under way has half of `drain`, and gets its
+/// fault after that.
+///
+/// # Errors
+///
+/// [`ForwardError`]; no child is left then.
+///
+/// # Panics
+///
+/// Outside a tokio runtime with I/O and time.
+pub async fn forward_until(
+    stop: impl Future<Output = ()>,
+    options: ServeOptions,
+    input: impl AsyncRead + Unpin,
+    output: impl AsyncWrite + Unpin,
+    drain: Duration,
+) -> Result<(), ForwardError> {
+    let mut stop = pin!(stop);
     options
         .check()
         .map_err(|reason| ForwardError::Start(StartError::Options(reason)))?;
@@ -64,45 +85,26 @@ pub async fn forward(
         AppState::new(options).map_err(|error| ForwardError::Start(StartError::Pool(error)))?;
     let open = Open(state.clone());
     state.tasks.spawn(state.clone().sweep());
-    let warmed = state.backend.warm().await;
+    let warmed = tokio::select! {
+        warmed = state.backend.warm() => warmed,
+        () = &mut stop => return Ok(()),
+    };
     warmed.map_err(|fault| ForwardError::Start(StartError::Upstream(fault.message)))?;
     let (out, lines) = mpsc::channel(QUEUE);
     let desk = Desk {
         state: state.clone(),
         out,
-        session: None,
+        session: Mutex::default(),
         calls: Arc::default(),
     };
     let taken = AtomicU64::new(0);
-    let serving = desk.serve(input, drain);
-    let served = to_the_end(serving, write(lines, output, &taken), &taken, drain).await;
+    let writing = write(lines, output, &taken);
+    let served = desk
+        .run_to_the_end(input, writing, &taken, drain, stop)
+        .await;
     state.close(drain).await;
     drop(open);
     served.map_err(ForwardError::Io)
-}
-
-/// Runs both to their ends; behind the end of the input, output that is not taken is given up after `patience`.
-async fn to_the_end(
-    serving: impl Future<Output = io::Result<()>>,
-    writing: impl Future<Output = io::Result<()>>,
-    taken: &AtomicU64,
-    patience: Duration,
-) -> io::Result<()> {
-    let (serving, mut writing) = (pin!(serving), pin!(writing));
-    tokio::select! {
-        served = serving => served?,
-        // It ends well behind the last answer only.
-        written = &mut writing => return written,
-    }
-    loop {
-        // Relaxed, both: one task counts and looks.
-        let before = taken.load(Ordering::Relaxed);
-        match tokio::time::timeout(patience, &mut writing).await {
-            Ok(written) => return written,
-            Err(_) if taken.load(Ordering::Relaxed) > before => {}
-            Err(_) => return Err(io::Error::other("answers are not read")),
-        }
-    }
 }
 
 /// Ends everything at the end of the future, wherever that is.
@@ -118,30 +120,120 @@ impl Drop for Open {
 struct Desk {
     state: Arc<AppState>,
     out: mpsc::Sender<Bytes>,
-    session: Option<Arc<Session>>,
+    /// The id of its session.
+    session: Mutex<Option<Box<str>>>,
     /// Those that a cancellation of their client ends here.
     calls: Arc<Mutex<HashMap<RequestId, AbortHandle>>>,
 }
 
 impl Desk {
-    async fn serve(mut self, input: impl AsyncRead + Unpin, drain: Duration) -> io::Result<()> {
-        let mut input = BufReader::new(input);
-        let limit = self.state.options.get().max_body_bytes;
-        while let Some(line) = read_line(&mut input, limit).await? {
-            match line {
-                Ok(line) if line.trim_ascii().is_empty() => {}
-                Ok(line) => self.take(line).await,
-                Err(fault) => self.say(fault.to_json(None).into()).await,
+    /// Reads and writes to the ends of both; behind the end of the input, output that is not taken is given up after
+    /// `patience`.
+    async fn run_to_the_end(
+        self,
+        input: impl AsyncRead + Unpin,
+        writing: impl Future<Output = io::Result<()>>,
+        taken: &AtomicU64,
+        patience: Duration,
+        mut stop: Pin<&mut impl Future<Output = ()>>,
+    ) -> io::Result<()> {
+        let mut writing = pin!(writing);
+        let mut is_stopped = tokio::select! {
+            served = self.serve(input, patience, stop.as_mut()) => served?,
+            // It ends well behind the last answer only.
+            written = &mut writing => return written,
+        };
+        loop {
+            // Relaxed, both: one task counts and looks.
+            let before = taken.load(Ordering::Relaxed);
+            let waited = tokio::select! {
+                waited = tokio::time::timeout(patience, &mut writing) => waited,
+                () = &mut stop, if !is_stopped => {
+                    is_stopped = true;
+                    continue;
+                }
+            };
+            match waited {
+                Ok(written) => return written,
+                Err(_) if !is_stopped && taken.load(Ordering::Relaxed) > before => {}
+                Err(_) => return Err(io::Error::other("answers are not read in time")),
             }
         }
+    }
+
+    /// Serves until the input ends or `stop` does, which it tells, and then ends what is there.
+    async fn serve(
+        self,
+        input: impl AsyncRead + Unpin,
+        drain: Duration,
+        mut stop: Pin<&mut impl Future<Output = ()>>,
+    ) -> io::Result<bool> {
+        let (halt, halted) = oneshot::channel();
+        let mut taking = pin!(self.take_all(input, halted));
+        let taken = tokio::select! {
+            biased;
+            () = &mut stop => None,
+            taken = &mut taking => Some(taken?),
+        };
+        let mut is_stopped = taken.is_none();
+        drop(halt);
         // They would go on for ever, and are waited for like calls.
         self.state.sessions.listeners.close();
-        let _ = tokio::time::timeout(drain, self.state.tasks.idle()).await;
-        let state = self.state.clone();
-        // Its session's child is waited for until nobody has it any more.
-        drop(self);
-        state.close(drain).await;
-        Ok(())
+        if !is_stopped {
+            tokio::select! {
+                _ = tokio::time::timeout(drain, self.state.tasks.idle()) => {}
+                () = &mut stop => is_stopped = true,
+            }
+        }
+        let served = self.state.tasks.serve();
+        let last = async {
+            if taken.is_none() {
+                // It reads nothing any more.
+                let _ = taking.await;
+            }
+            drop(served);
+        };
+        // What cannot begin any more gets its fault from the end of the upstream.
+        let _ = tokio::join!(self.state.close(drain), tokio::time::timeout(drain, last));
+        Ok(is_stopped)
+    }
+
+    /// Takes the lines of the input until it ends, or `halted` does. While one waits to begin, the next ones are read.
+    async fn take_all(
+        &self,
+        input: impl AsyncRead + Unpin,
+        mut halted: oneshot::Receiver<()>,
+    ) -> io::Result<()> {
+        let mut lines = Lines::new(input, self.state.options.get().max_body_bytes);
+        let mut waiting = Waiting::default();
+        let (mut taking, mut overtaking) = (pin!(None), pin!(None));
+        let mut is_open = true;
+        loop {
+            if taking.is_none() {
+                taking.set(waiting.next().map(|line| self.take(line)));
+            }
+            if !is_open && taking.is_none() && overtaking.is_none() {
+                return Ok(());
+            }
+            let reads = is_open && overtaking.is_none() && waiting.has_room();
+            tokio::select! {
+                biased;
+                _ = &mut halted, if is_open => is_open = false,
+                () = done(taking.as_mut()) => {}
+                () = done(overtaking.as_mut()) => {}
+                line = lines.next(), if reads => {
+                    let Some(line) = line? else {
+                        is_open = false;
+                        continue;
+                    };
+                    match waiting.add(line.map_err(|fault| (fault, None))) {
+                        Turn::Later => {}
+                        Turn::AtOnce(line) => overtaking.set(Some(self.take(line))),
+                        Turn::Ends => taking.set(None),
+                    }
+                }
+            }
+        }
     }
 
     async fn say(&self, message: Bytes) {
@@ -150,14 +242,19 @@ impl Desk {
     }
 
     /// Takes one line.
-    async fn take(&mut self, line: Bytes) {
-        if let Err((fault, id)) = self.try_take(&line).await {
+    async fn take(&self, line: Line) {
+        let taken = match line {
+            Ok(line) if line.trim_ascii().is_empty() => Ok(()),
+            Ok(line) => self.try_take(&line).await,
+            Err(refused) => Err(refused),
+        };
+        if let Err((fault, id)) = taken {
             let id = id.as_ref().map(RawId::as_bytes);
             self.say(fault.to_json(id).into()).await;
         }
     }
 
-    async fn try_take(&mut self, line: &Bytes) -> Result<(), (Fault, Option<RawId>)> {
+    async fn try_take(&self, line: &Bytes) -> Result<(), (Fault, Option<RawId>)> {
         if wire::is_batch(line) {
             return self.take_batch(line).await.map_err(|fault| (fault, None));
         }
@@ -195,7 +292,7 @@ impl Desk {
             Begun::Initialized(begun) => {
                 self.say(begun.message).await;
                 if let Some(session) = begun.session {
-                    self.open(session);
+                    self.open(&session);
                 }
             }
             Begun::Listening(source) => self.run(id, is_modern, pump(source, self.out.clone())),
@@ -222,7 +319,7 @@ impl Desk {
 
     /// Refuses what would go to a session that is over.
     fn check_session(&self) -> Result<(), Fault> {
-        if self.session.is_some() && self.session().is_none() {
+        if self.session.lock().is_some() && self.session().is_none() {
             let text = "the session is over: its server process is gone; initialize a new one";
             return Err(Fault::new(Code::SessionEnded, text));
         }
@@ -231,17 +328,16 @@ impl Desk {
 
     /// The session, while it lives.
     fn session(&self) -> Option<Arc<Session>> {
-        let session = self.session.as_ref()?;
-        self.state.sessions.find(&session.id)
+        self.state.sessions.find(self.session.lock().as_deref()?)
     }
 
     /// Brings the session's own messages.
-    fn open(&mut self, session: Arc<Session>) {
-        if let Some(stream) = session.outbox().open() {
-            let pump = pump(Source::Session(stream), self.out.clone());
-            self.state.tasks.spawn(pump);
-        }
-        self.session = Some(session);
+    fn open(&self, session: &Session) {
+        let outbox = session.outbox().clone();
+        let first = outbox.open_followed();
+        let following = follow(outbox, first, self.out.clone());
+        self.state.tasks.spawn(following);
+        *self.session.lock() = Some(session.id.clone());
     }
 
     /// Runs what a request led to.
@@ -285,6 +381,14 @@ async fn answer(mut call: Underway, out: mpsc::Sender<Bytes>) {
     }
 }
 
+/// Brings a session's own messages, stream after stream: one that is read too slowly ends.
+async fn follow(outbox: Outbox, mut next: Option<SessionStream>, out: mpsc::Sender<Bytes>) {
+    while let Some(stream) = next.filter(|_| !out.is_closed()) {
+        pump(Source::Session(stream), out.clone()).await;
+        next = outbox.open_followed();
+    }
+}
+
 /// Brings a source to its end.
 async fn pump(mut source: Source, out: mpsc::Sender<Bytes>) {
     loop {
@@ -300,71 +404,13 @@ async fn pump(mut source: Source, out: mpsc::Sender<Bytes>) {
     }
 }
 
-/// The next line; a refusal for one that is too long, which is skipped.
-async fn read_line(
-    input: &mut (impl AsyncBufReadExt + Unpin),
-    limit: usize,
-) -> io::Result<Option<Result<Bytes, Fault>>> {
-    let (mut line, mut too_long, mut seen) = (BytesMut::new(), false, false);
-    loop {
-        let piece = input.fill_buf().await?;
-        if piece.is_empty() {
-            return Ok(seen.then(|| whole(line, too_long, limit)));
-        }
-        seen = true;
-        let end = memchr::memchr(b'\n', piece);
-        let text = &piece[..end.unwrap_or(piece.len())];
-        too_long |= line.len() + text.len() > limit;
-        if !too_long {
-            line.extend_from_slice(text);
-        }
-        let used = text.len() + usize::from(end.is_some());
-        input.consume(used);
-        if end.is_some() {
-            return Ok(Some(whole(line, too_long, limit)));
-        }
+/// Waits for the end of what is there, and takes it out; for ever where nothing is.
+async fn done(mut slot: Pin<&mut Option<impl Future<Output = ()>>>) {
+    match slot.as_mut().as_pin_mut() {
+        Some(running) => running.await,
+        None => std::future::pending().await,
     }
-}
-
-fn whole(line: BytesMut, too_long: bool, limit: usize) -> Result<Bytes, Fault> {
-    if too_long {
-        let text = format!("a line is longer than {limit} bytes; send less");
-        return Err(Fault::new(Code::TooLarge, text));
-    }
-    Ok(line.freeze())
-}
-
-/// Writes messages, each on a line of its own, until nobody sends any more.
-async fn write(
-    mut lines: mpsc::Receiver<Bytes>,
-    mut output: impl AsyncWrite + Unpin,
-    taken: &AtomicU64,
-) -> io::Result<()> {
-    let mut buffer = Vec::new();
-    while let Some(first) = lines.recv().await {
-        let mut next = Some(first);
-        while let Some(message) = next {
-            buffer.extend_from_slice(&wire::single_line(message));
-            buffer.push(b'\n');
-            next = match buffer.len() {
-                0..BATCH_BYTES => lines.try_recv().ok(),
-                _ => None, // another one is the first of what comes next
-            };
-        }
-        let mut rest = &buffer[..];
-        while !rest.is_empty() {
-            let count = output.write(rest).await?;
-            if count == 0 {
-                return Err(io::ErrorKind::WriteZero.into());
-            }
-            // Relaxed: see `to_the_end`.
-            taken.fetch_add(count as u64, Ordering::Relaxed);
-            rest = &rest[count..];
-        }
-        output.flush().await?;
-        buffer.clear();
-    }
-    Ok(())
+    slot.set(None);
 }
 
 impl std::fmt::Display for ForwardError {
@@ -384,3 +430,7 @@ impl std::error::Error for ForwardError {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;
