@@ -40,8 +40,9 @@ async fn forward_until_signalled(options: ServeOptions) -> Result<(), Failure> {
     };
     let (input, output) = (StandardInput::open(), StandardOutput::open());
     let ended = tokio::select! {
-        ended = forward_until(stop, options, input, output, DRAIN) => ended.map_err(failure),
+        biased; // it has taken the first signal, too, before that ends the whole
         () = signals.second() => Ok(()),
+        ended = forward_until(stop, options, input, output, DRAIN) => ended.map_err(failure),
     };
     // What is left of children must not outlive this process.
     tokio::select! {

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 
 use super::lines::{Lines, write};
 use super::waiting::{Line, Turn, Waiting};
@@ -60,8 +61,8 @@ pub async fn forward(
     forward_until(std::future::pending(), options, input, output, drain).await
 }
 
-/// The same until `stop` is done: then no more lines are read, what is under way has half of `drain`, and gets its
-/// fault after that.
+/// The same until `stop` is done: then no more lines are read, what is under way has the time of `drain` but for its
+/// last five seconds, at least half of it, and gets its fault after that.
 ///
 /// # Errors
 ///
@@ -138,7 +139,7 @@ impl Desk {
         mut stop: Pin<&mut impl Future<Output = ()>>,
     ) -> io::Result<()> {
         let mut writing = pin!(writing);
-        let mut is_stopped = tokio::select! {
+        let mut stopped = tokio::select! {
             served = self.serve(input, patience, stop.as_mut()) => served?,
             // It ends well behind the last answer only.
             written = &mut writing => return written,
@@ -146,28 +147,29 @@ impl Desk {
         loop {
             // Relaxed, both: one task counts and looks.
             let before = taken.load(Ordering::Relaxed);
+            let left = stopped.map_or(patience, |at| patience.saturating_sub(at.elapsed()));
             let waited = tokio::select! {
-                waited = tokio::time::timeout(patience, &mut writing) => waited,
-                () = &mut stop, if !is_stopped => {
-                    is_stopped = true;
+                waited = tokio::time::timeout(left, &mut writing) => waited,
+                () = &mut stop, if stopped.is_none() => {
+                    stopped = Some(Instant::now());
                     continue;
                 }
             };
             match waited {
                 Ok(written) => return written,
-                Err(_) if !is_stopped && taken.load(Ordering::Relaxed) > before => {}
+                Err(_) if stopped.is_none() && taken.load(Ordering::Relaxed) > before => {}
                 Err(_) => return Err(io::Error::other("answers are not read in time")),
             }
         }
     }
 
-    /// Serves until the input ends or `stop` does, which it tells, and then ends what is there.
+    /// Serves until the input ends or `stop` does, and then ends what is there; tells when it was stopped.
     async fn serve(
         self,
         input: impl AsyncRead + Unpin,
         drain: Duration,
         mut stop: Pin<&mut impl Future<Output = ()>>,
-    ) -> io::Result<bool> {
+    ) -> io::Result<Option<Instant>> {
         let (halt, halted) = oneshot::channel();
         let mut taking = pin!(self.take_all(input, halted));
         let taken = tokio::select! {
@@ -175,14 +177,14 @@ impl Desk {
             () = &mut stop => None,
             taken = &mut taking => Some(taken?),
         };
-        let mut is_stopped = taken.is_none();
+        let mut stopped = taken.is_none().then(Instant::now);
         drop(halt);
         // They would go on for ever, and are waited for like calls.
         self.state.sessions.listeners.close();
-        if !is_stopped {
+        if stopped.is_none() {
             tokio::select! {
                 _ = tokio::time::timeout(drain, self.state.tasks.idle()) => {}
-                () = &mut stop => is_stopped = true,
+                () = &mut stop => stopped = Some(Instant::now()),
             }
         }
         let served = self.state.tasks.serve();
@@ -195,7 +197,7 @@ impl Desk {
         };
         // What cannot begin any more gets its fault from the end of the upstream.
         let _ = tokio::join!(self.state.close(drain), tokio::time::timeout(drain, last));
-        Ok(is_stopped)
+        Ok(stopped)
     }
 
     /// Takes the lines of the input until it ends, or `halted` does. While one waits to begin, the next ones are read.

@@ -64,6 +64,7 @@ impl Waiting {
                 match &self.now {
                     // It has no session, by which it could be found.
                     Some(now) if now.is(id) && now.is_modern() => return Turn::Ends,
+                    Some(now) if now.is(id) => return Turn::AtOnce(line),
                     // What it names may be part of one.
                     now if now.iter().any(What::is_batch) || self.has_batch() => {}
                     _ => return Turn::AtOnce(line),
@@ -125,8 +126,9 @@ impl What {
             return Self::Other;
         };
         match &message.kind {
-            Kind::Request { id, .. } => Self::Request {
-                id: RequestId::from_raw(id),
+            Kind::Request { id, method } => Self::Request {
+                // The first request of all cannot be taken back, wherever it is.
+                id: RequestId::from_raw(id).filter(|_| *method != "initialize"),
                 raw: RawId::new(id),
                 is_modern: http::names_revision(&message),
             },

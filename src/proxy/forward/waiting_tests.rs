@@ -35,6 +35,25 @@ fn a_cancellation_of_what_may_be_part_of_a_batch_does_not_overtake_that() {
 }
 
 #[test]
+fn a_cancellation_of_what_has_the_turn_overtakes_a_batch_behind_it() {
+    let mut waiting = Waiting::default();
+    let named = r#"{"jsonrpc":"2.0","id":2,"method":"tools/list"}"#;
+    assert!(is_later(&mut waiting, named) && waiting.next().is_some());
+    assert!(is_later(&mut waiting, BATCH) && !is_later(&mut waiting, CANCEL));
+}
+
+#[test]
+fn the_first_request_of_all_is_not_cancelled_here() {
+    let mut waiting = Waiting::default();
+    let initialize = r#"{"jsonrpc":"2.0","id":2,"method":"initialize","params":{}}"#;
+    assert!(is_later(&mut waiting, REQUEST) && waiting.next().is_some());
+    assert!(is_later(&mut waiting, initialize));
+    let passed = waiting.add(Ok(Bytes::from_static(CANCEL.as_bytes())));
+    assert!(matches!(passed, Turn::AtOnce(Ok(_))), "it is passed on");
+    assert!(waiting.next().is_some(), "it has its turn");
+}
+
+#[test]
 fn so_much_waits_and_not_more() {
     let mut waiting = Waiting::default();
     for _ in 0..MAX_LINES {

@@ -338,7 +338,9 @@ impl ChildRouter {
                 }
             }
             _ if method.ends_with("/list_changed") => {
-                self.note_unasked();
+                if !matches!(stream, Stream::Session) {
+                    self.note_unasked();
+                }
                 self.on_list_changed(&line, method);
             }
             _ => self.heard.drop_line(),
@@ -393,6 +395,9 @@ impl LineSink for ChildRouter {
 
 impl PeerSink for ChildRouter {
     fn on_line_of(&self, line: Bytes, stream: Stream<'_>) {
+        // What a session says on its own stream is about no request.
+        let may_stain =
+            self.strict && self.flights.len() == 0 && !matches!(stream, Stream::Session);
         let dropped = self.heard.dropped();
         self.heard.line(
             line,
@@ -403,7 +408,7 @@ impl PeerSink for ChildRouter {
                 self.fail(own_of(id).and_then(|own| self.flights.take(own)), fault);
             },
         );
-        if self.heard.dropped() != dropped {
+        if may_stain && self.heard.dropped() != dropped {
             self.note_unasked();
         }
     }

@@ -146,3 +146,24 @@ async fn what_comes_on_the_stream_of_a_call_is_a_sign_of_its_answer_and_of_no_ot
     advance(SILENCE).await;
     assert_eq!(late(router.flights.take_expired(Instant::now())), [own]);
 }
+
+#[test]
+fn what_the_stream_of_a_session_brings_is_about_no_request() {
+    for line in UNASKED {
+        let router = of_one();
+        router.serve();
+        router.on_line_of(Bytes::from_static(line.as_bytes()), Stream::Session);
+        assert!(!router.is_stained(), "{line}");
+    }
+}
+
+#[test]
+fn what_comes_in_one_line_with_the_answer_is_not_behind_it() {
+    let router = of_one();
+    router.serve();
+    let (own, _call) = fly(&router, "1", 1);
+    let log = r#"{"jsonrpc":"2.0","method":"notifications/message","params":{}}"#;
+    router.on_line(format!(r#"[{log},{{"jsonrpc":"2.0","id":{own},"result":{{}}}}]"#).into());
+    assert!(!router.is_stained());
+    assert_eq!(router.flights.len(), 0);
+}
