@@ -14,6 +14,14 @@ use serde_json::Value;
 
 use crate::client::Client;
 
+/// Every mode.
+pub const MODES: [Mode; 5] = [
+    Mode::Session,
+    Mode::Exclusive,
+    Mode::Shared,
+    Mode::Stateless,
+    Mode::Oneshot,
+];
 /// What no test waits longer for.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 

@@ -13,15 +13,7 @@ use tokio::task::JoinSet;
 
 use crate::client::{Client, Events, initialize, tool};
 use crate::configuration::File;
-use crate::fixture::{PATIENCE, eventually, marker, processes, python};
-
-const MODES: [Mode; 5] = [
-    Mode::Session,
-    Mode::Exclusive,
-    Mode::Shared,
-    Mode::Stateless,
-    Mode::Oneshot,
-];
+use crate::fixture::{MODES, PATIENCE, eventually, marker, processes, python};
 
 /// Deaf to SIGTERM, as is what it starts; becomes the scripted child, or says nothing.
 const DEAF: &str = r#"

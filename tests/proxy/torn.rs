@@ -4,16 +4,8 @@ use plunge::proxy::{Mode, ServeOptions, Server};
 use serde_json::{Value, json};
 
 use crate::client::{Client, initialize, text_of, tool};
-use crate::fixture::{options, script, start_with};
+use crate::fixture::{MODES, options, script, start_with};
 use crate::forwarded::Forwarded;
-
-const MODES: [Mode; 5] = [
-    Mode::Session,
-    Mode::Exclusive,
-    Mode::Shared,
-    Mode::Stateless,
-    Mode::Oneshot,
-];
 
 fn few(mode: Mode) -> ServeOptions {
     ServeOptions {
