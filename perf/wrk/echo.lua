@@ -4,16 +4,12 @@
 -- The last line printed is one JSON value. A closed loop waits when the server does: its tail is that of
 -- the requests it sent, not of those it would have (perf/k6/steady.js is the open loop).
 --
--- With ECHO_UNREAD=1 the answers are not taken apart, which costs the client 2 us each: then `bytes` has to be `requests`
--- times the size of an answer that was read (ids have one length, so all answers have).
---
 --   wrk -t2 -c32 -d5s -s perf/wrk/echo.lua http://127.0.0.1:8808/mcp [SESSION...]
 
 local BODY = '{"jsonrpc":"2.0","id":%d%09d,"method":"tools/call",'
   .. '"params":{"name":"echo","arguments":{"message":"hello hello hello"}}}'
 
 local threads = {}
-local unread = os.getenv('ECHO_UNREAD')
 
 function setup(thread)
   table.insert(threads, thread)
@@ -37,7 +33,6 @@ function init(args)
   heads, asked, refused, faults = {}, 0, 0, 0
   for _, session in ipairs(args) do table.insert(heads, head(session)) end
   if #heads == 0 then table.insert(heads, head(nil)) end
-  if unread then response = nil end
 end
 
 function request()
@@ -62,9 +57,8 @@ function done(summary, latency)
   local seconds = summary.duration / 1e6
   io.write(string.format(
     '{"requests":%d,"seconds":%.3f,"per_second":%.1f,"p50_us":%.1f,"p95_us":%.1f,"p99_us":%.1f,"max_us":%.1f,'
-      .. '"errors":%d,"refused":%d,"faults":%d,"bytes":%d}\n',
+      .. '"errors":%d,"refused":%d,"faults":%d}\n',
     summary.requests, seconds, summary.requests / seconds, latency:percentile(50), latency:percentile(95),
     latency:percentile(99), latency.max,
-    errors.connect + errors.read + errors.write + errors.timeout + (unread and errors.status or 0),
-    refused, faults, summary.bytes))
+    errors.connect + errors.read + errors.write + errors.timeout, refused, faults))
 end

@@ -6,6 +6,7 @@
 //! child, task and descriptor it had.
 
 mod admin;
+mod awake;
 mod backend;
 mod call;
 mod config;

@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep};
 
+use super::awake::keep_awake;
 use super::config::Config;
 use super::front::{Front, Reloaded, Web, watch_reach};
 use super::options::ServeOptions;
@@ -119,6 +120,9 @@ impl Server {
             front.tasks.spawn(watch_reach(front.clone()));
         }
         let front = &server.front;
+        if front.config.keep_awake {
+            front.tasks.spawn(keep_awake(front.clone()));
+        }
         front
             .tasks
             .spawn(admin::serve(front.clone(), admin_listener));

@@ -279,3 +279,29 @@ async fn an_end_that_is_announced_is_waited_for_and_everything_is_served_meanwhi
     assert_eq!(new.call(2, "echo", json!({})).await.status, 200);
     ending.abort();
 }
+
+#[tokio::test]
+async fn cores_are_kept_awake_while_requests_come_where_that_may_be_asked_for() {
+    let device = "/dev/cpu_dma_latency";
+    let may_ask = fs::File::options().write(true).open(device).is_ok();
+    let server = open(&format!(
+        "keep_awake = true\n{ANY}{}",
+        scripted("awake", "/mcp", "mode = \"shared\"")
+    ))
+    .await;
+    let client = Client::new(server.mcp_address());
+    let begun = Instant::now();
+    loop {
+        let echoed = client.call(1, "echo", json!({"message": "x"})).await;
+        assert_eq!(echoed.status, 200);
+        let figures = stats(server.admin_address()).await;
+        if figures["cores_kept_awake"] == may_ask {
+            break;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{figures}");
+    }
+    server.shutdown(PATIENCE).await;
+    let held = fs::read_dir("/proc/self/fd").expect("the descriptors of this process");
+    let held = held.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+    assert!(held.into_iter().all(|target| target.as_os_str() != device));
+}

@@ -60,6 +60,9 @@ pub struct Serve {
     /// Lets another process listen on the same address: it takes over while this one drains.
     #[arg(long)]
     pub reuse_port: bool,
+    /// Keeps the cores of this machine awake while requests come: they are served sooner, for more power.
+    #[arg(long)]
+    pub keep_awake: bool,
     /// The command of an MCP server that speaks over standard streams [default: the demo server].
     #[arg(long, value_name = "CMD ARGS", value_parser = parse_command)]
     pub stdio: Option<Command>,

@@ -45,6 +45,7 @@ fn from_flags(serve: &Serve) -> Result<Config, Failure> {
         }
     };
     config.reuse_port = serve.reuse_port;
+    config.keep_awake = serve.keep_awake;
     Ok(config)
 }
 

@@ -127,6 +127,12 @@ fn process(page: &mut Page, front: &Front) {
         "Since when the process serves.",
         uptime,
     );
+    page.one(
+        "cores_kept_awake",
+        "gauge",
+        "Whether the cores are asked not to sleep.",
+        u8::from(front.keeps_awake()),
+    );
     let connections = front.tasks.serving();
     page.one(
         "client_connections",

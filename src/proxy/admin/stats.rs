@@ -40,6 +40,7 @@ pub fn snapshot(front: &Front) -> Value {
         "version": env!("CARGO_PKG_VERSION"),
         "pid": std::process::id(),
         "ready": front.ready().err().map_or(json!(true), |reason| json!(reason)),
+        "cores_kept_awake": front.keeps_awake(),
         "retiring": front.retiring().len(),
         "reloads": reloads(front),
         "access_log_dropped": front.access_counts.dropped(),

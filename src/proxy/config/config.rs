@@ -23,6 +23,8 @@ pub struct Config {
     pub drain_delay: Duration,
     /// Whether another process may listen on the same address, to take over from this one.
     pub reuse_port: bool,
+    /// Whether the cores of this machine stay awake while requests come: they are served sooner, for more power.
+    pub keep_awake: bool,
     /// What is written of requests and events.
     pub log: LogOptions,
     /// The upstreams that speak MCP, in the order of the file.
@@ -92,6 +94,7 @@ impl Config {
             drain: DRAIN,
             drain_delay: Duration::ZERO,
             reuse_port: false,
+            keep_awake: false,
             log: LogOptions::default(),
             upstreams: vec![UpstreamConfig {
                 name: String::from("mcp"),
@@ -111,6 +114,7 @@ impl Config {
             drain: DRAIN,
             drain_delay: Duration::ZERO,
             reuse_port: false,
+            keep_awake: false,
             log: LogOptions::default(),
             upstreams: Vec::new(),
             web: Some(web),

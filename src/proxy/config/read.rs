@@ -99,6 +99,7 @@ fn top<'t>(document: &'t DeTable<'t>) -> (Config, Noted) {
         drain: top.time("drain").unwrap_or(DRAIN),
         drain_delay: top.pause("drain_delay").unwrap_or_default(),
         reuse_port: top.boolean("reuse_port").unwrap_or(false),
+        keep_awake: top.boolean("keep_awake").unwrap_or(false),
         log: log(&mut top, &mut noted),
         upstreams: Vec::new(),
         web: None,

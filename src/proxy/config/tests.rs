@@ -59,6 +59,7 @@ fn what_a_file_says_is_what_is_served() {
     let text = r#"
 listen = "127.0.0.1:9000"
 drain = "3s"
+keep_awake = true
 allowed_hosts = ["a.example"]
 [log]
 level = "info"
@@ -83,6 +84,7 @@ host = "B.example"
     let config = Config::parse(text).unwrap();
     assert_eq!(config.listen.port(), 9000);
     assert_eq!(config.drain, Duration::from_secs(3));
+    assert!(config.keep_awake);
     assert_eq!(config.log.access, AccessLog::File("/tmp/access.log".into()));
     let [one, two] = &config.upstreams[..] else {
         panic!("two upstreams");

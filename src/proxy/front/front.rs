@@ -76,6 +76,8 @@ pub struct Front {
     pub web: OnceLock<GatewayView>,
     /// What is known of its addresses.
     pub reach: Reach,
+    /// Whether the cores are asked not to sleep.
+    awake: AtomicBool,
     drain_ms: AtomicU64,
     drain_delay_ms: AtomicU64,
 }
@@ -118,6 +120,7 @@ impl Front {
             retiring: Mutex::default(),
             web: OnceLock::new(),
             reach: Reach::default(),
+            awake: AtomicBool::new(false),
             drain_ms: AtomicU64::new(milliseconds(config.drain)),
             drain_delay_ms: AtomicU64::new(milliseconds(config.drain_delay)),
             config,
@@ -233,6 +236,26 @@ impl Front {
         let places = self.table.load();
         states.extend(places.places().iter().map(|place| place.state.clone()));
         states
+    }
+
+    /// Whether the cores are asked not to sleep.
+    pub fn keeps_awake(&self) -> bool {
+        // Relaxed, here and below: a sign for a page.
+        self.awake.load(Ordering::Relaxed)
+    }
+
+    /// Notes that they are, or no more.
+    pub fn note_awake(&self, is_asked: bool) {
+        self.awake.store(is_asked, Ordering::Relaxed);
+    }
+
+    /// Requests so far; fewer again when an upstream has gone.
+    pub fn served(&self) -> u64 {
+        // Relaxed: a count.
+        let read = |counts: &Counts| counts.requests.load(Ordering::Relaxed);
+        let mcp: u64 = self.states().iter().map(|state| read(&state.counts)).sum();
+        let plain = self.web.get().map_or(0, |web| web.stats().requests);
+        mcp + read(&self.counts) + plain
     }
 
     /// What is served no more, and not at its end yet.

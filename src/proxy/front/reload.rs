@@ -81,6 +81,9 @@ impl Front {
         if config.reuse_port != self.config.reuse_port {
             reloaded.later.push("reuse_port");
         }
+        if config.keep_awake != self.config.keep_awake {
+            reloaded.later.push("keep_awake");
+        }
         self.set_drain(config.drain, config.drain_delay);
         Ok(reloaded)
     }
