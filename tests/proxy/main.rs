@@ -28,6 +28,7 @@ mod modern;
 mod mortality;
 mod odd_clients;
 mod old_transport;
+mod old_upstream;
 mod oneshot;
 mod operating;
 mod outside;

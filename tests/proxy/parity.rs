@@ -1,6 +1,6 @@
 //! One client over standard input and output gets what it would get over HTTP.
 
-use plunge::proxy::{Mode, ServeOptions, Server};
+use plunge::proxy::{HttpUpstream, Mode, ServeOptions, Server, Upstream};
 use serde_json::{Value, json};
 
 use crate::client::{Client, initialize, modern, modern_tool, request, tool};
@@ -35,19 +35,27 @@ enum Behind {
     Child,
     /// The same children behind a server over HTTP, which is another proxy.
     Http,
+    /// The same over its transport of 2024-11-05, which knows revisions with a handshake alone.
+    OldHttp,
 }
 
 const BEHIND: [Behind; 2] = [Behind::Child, Behind::Http];
+const WITH_HANDSHAKE: [Behind; 3] = [Behind::Child, Behind::Http, Behind::OldHttp];
 
 /// The options of a front, and what has to run behind it.
 async fn behind(what: Behind, mode: Mode, flags: &[&str]) -> (ServeOptions, Option<Server>) {
     let direct = options(script("plunge-test", flags), mode);
     match what {
         Behind::Child => (direct, None),
-        Behind::Http => {
+        Behind::Http | Behind::OldHttp => {
             let children = options(script("plunge-test", flags), Mode::Session);
             let (server, _) = start_with(children).await;
-            (http_options(server.mcp_address(), mode), Some(server))
+            let mut options = http_options(server.mcp_address(), mode);
+            if let Behind::OldHttp = what {
+                let url = format!("http://{}/sse", server.mcp_address());
+                options.upstream = Upstream::Http(HttpUpstream::parse(&url).unwrap());
+            }
+            (options, Some(server))
         }
     }
 }
@@ -83,7 +91,11 @@ fn normal(mut answer: Value) -> Value {
 /// Both fronts give the same answers, and the same before a child as before a server over HTTP.
 async fn same(mode: Mode, flags: &[&str], cases: &[Value]) {
     let mut answers = Vec::new();
-    for what in BEHIND {
+    let all = match flags {
+        ["modern"] => &BEHIND[..],
+        _ => &WITH_HANDSHAKE,
+    };
+    for &what in all {
         let (mut served, mut forwarded) = fronts(what, mode, flags).await;
         for (at, case) in cases.iter().enumerate() {
             let over_http = normal(served.ask(case).await);
@@ -91,7 +103,7 @@ async fn same(mode: Mode, flags: &[&str], cases: &[Value]) {
             assert_eq!(over_http, over_lines, "{what:?} {mode:?} {case}");
             match what {
                 Behind::Child => answers.push(over_lines),
-                Behind::Http => assert_eq!(over_lines, answers[at], "{mode:?} {case}"),
+                _ => assert_eq!(over_lines, answers[at], "{what:?} {mode:?} {case}"),
             }
         }
         forwarded.end().await;
@@ -185,7 +197,7 @@ async fn a_death_is_the_same_typed_error_and_the_next_call_works_or_says_why_not
 
 #[tokio::test]
 async fn questions_notifications_and_cancellations_pass_both_ways() {
-    for what in BEHIND {
+    for what in WITH_HANDSHAKE {
         let (options, server) = behind(what, Mode::Session, &[]).await;
         ask_and_cancel(Forwarded::start(options)).await;
         drop(server);
@@ -242,7 +254,7 @@ async fn subscriptions_to_resources_are_the_same_and_bring_their_changes() {
         tool(8, "wishes", json!({})),
     ];
     same(Mode::Shared, &["resources"], &cases).await;
-    for what in BEHIND {
+    for what in WITH_HANDSHAKE {
         let (options, _server) = behind(what, Mode::Shared, &["resources"]).await;
         let mut client = Forwarded::start(options);
         client.ask(&initialize("2025-06-18")).await;

@@ -8,7 +8,7 @@ use plunge::proxy::{Mode, ServeOptions};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-use crate::client::{Client, Events, modern, tool};
+use crate::client::{Client, Events, modern, request, tool};
 use crate::fixture::{eventually, in_flight, start_with};
 use crate::remote::{before, quick};
 use crate::upstream::{Act, Seen, Stage, message};
@@ -67,6 +67,29 @@ async fn an_answer_whose_stream_broke_goes_on_behind_its_last_event() {
         1,
         "asked once"
     );
+}
+
+#[tokio::test]
+async fn a_stream_whose_answer_cannot_be_read_is_not_asked_for_again() {
+    let stage = Stage::open(|seen| {
+        let mut broken = seen.result(json!({}));
+        broken["error"] = json!({"code": 1, "message": "both"});
+        let events = format!("retry: 1\nid: a-1\n{}", message(&broken));
+        match (seen.method.as_str(), seen.asks()) {
+            ("POST", "tools/call") => Some(Act::Stream(events, true)),
+            ("GET", _) => Some(Act::Stream(String::new(), true)),
+            _ => None,
+        }
+    })
+    .await;
+    let (_server, client) = before(&stage, Mode::Shared).await;
+    let reply = client.call(1, "any", json!({})).await;
+    assert_eq!(reply.kind(), "upstream_failed");
+    let behind = |seen: &Seen| seen.header("last-event-id").is_some();
+    for id in 0..50 {
+        client.post(&request(id, "ping", json!({}))).await;
+    }
+    assert!(stage.seen(behind).is_empty());
 }
 
 #[tokio::test]

@@ -60,7 +60,7 @@ async fn an_upstream_that_says_nothing_keeps_no_connection_of_a_call_that_timed_
     no_connection_is_used(&server).await;
 }
 
-async fn no_connection_is_used(server: &Server) {
+pub async fn no_connection_is_used(server: &Server) {
     let begun = std::time::Instant::now();
     loop {
         let figures = stats(server.admin_address()).await;

@@ -8,12 +8,14 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
 
 /// One request.
 #[derive(Clone, Debug)]
 pub struct Seen {
     pub method: String,
+    pub path: String,
     pub headers: HashMap<String, String>,
     pub body: Value,
     /// How many of this HTTP method came before.
@@ -49,6 +51,8 @@ pub enum Act {
     Say(u16, &'static str, String),
     /// Events as they are written, and then the end of the connection, or none.
     Stream(String, bool),
+    /// Events as they are fed, and then the end of the connection.
+    Fed(UnboundedReceiver<String>),
     /// A status, and a body that never ends.
     Endless(u16),
     /// The end of the connection without a word.
@@ -208,6 +212,24 @@ async fn serve(mut stream: TcpStream, play: Arc<Play>, kept: Arc<Mutex<Vec<Seen>
                 let _ = stream.read(&mut [0; 1]).await;
                 return;
             }
+            Act::Fed(fed) => return feed(stream, fed).await,
+        }
+    }
+}
+
+async fn feed(mut stream: TcpStream, mut fed: UnboundedReceiver<String>) {
+    let head = "HTTP/1.1 200 X\r\ncontent-type: text/event-stream\r\n\r\n";
+    if stream.write_all(head.as_bytes()).await.is_err() {
+        return;
+    }
+    loop {
+        let mut left = [0; 1];
+        tokio::select! {
+            event = fed.recv() => match event {
+                Some(event) if stream.write_all(event.as_bytes()).await.is_ok() => {}
+                _ => return,
+            },
+            _ = stream.read(&mut left) => return, // its client left
         }
     }
 }
@@ -218,7 +240,8 @@ async fn read(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Seen> {
         if let Some(end) = end {
             let head = String::from_utf8(buffer[..end].to_vec()).unwrap();
             let mut lines = head.lines();
-            let method = lines.next().unwrap().split(' ').next().unwrap().to_owned();
+            let mut asked = lines.next().unwrap().split(' ').map(str::to_owned);
+            let (method, path) = (asked.next().unwrap(), asked.next().unwrap());
             let headers: HashMap<String, String> = lines
                 .filter_map(|line| line.split_once(": "))
                 .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
@@ -231,6 +254,7 @@ async fn read(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Seen> {
                 buffer.drain(..end + 4 + length);
                 return Some(Seen {
                     method,
+                    path,
                     headers,
                     body: body.unwrap_or_default(),
                     nth: 0,

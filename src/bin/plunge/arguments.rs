@@ -80,7 +80,8 @@ pub struct Serve {
 /// An upstream over HTTP.
 #[derive(Args, Default)]
 pub struct Remote {
-    /// The endpoint of an MCP server over HTTP, such as http://127.0.0.1:3000/mcp.
+    /// The endpoint of an MCP server over HTTP, such as http://127.0.0.1:3000/mcp; of one of the transport of 2024-11-05 its
+    /// stream, such as http://127.0.0.1:3000/sse.
     #[arg(long, value_name = "URL", value_parser = parse_upstream, conflicts_with = "stdio")]
     pub mcp_http: Option<HttpUpstream>,
     /// A header that goes with every request to it; may be given several times.

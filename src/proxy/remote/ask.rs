@@ -11,16 +11,17 @@ use super::core::{Core, Place};
 use super::follow;
 use super::head::{self, Media};
 use super::outgoing::{Outgoing, What};
+use super::single;
 use crate::AcquireErrorKind;
 use crate::AcquirePhase;
 use crate::proxy::wire::{self, Code, Fault, GATEKEEPERS, Kind, RequestId};
 use crate::sync::Arc;
-use crate::transport::http::{HttpBody, HttpError, HttpRequest};
+use crate::transport::http::{HttpBody, HttpClient, HttpError, HttpRequest};
 
 /// How much of a refusal is read.
 const MAX_REFUSAL: usize = 64 << 10;
 /// How long that may take.
-const REST_WITHIN: Duration = Duration::from_secs(2);
+pub const REST_WITHIN: Duration = Duration::from_secs(2);
 /// How much of its text is passed on.
 const MAX_TEXT: usize = 200;
 /// What a 404 says of a session.
@@ -35,17 +36,24 @@ pub async fn ask(place: Place, message: Outgoing) {
 
 async fn try_ask(place: &Place, message: &Outgoing) -> Result<(), Fault> {
     let (core, id) = (&place.core, &place.id);
+    let greets = matches!(message.what, What::Request { is_initialize, .. } if is_initialize);
+    let is_known = greets && core.source.is_old();
+    if core.has_one_stream() || is_known && Box::pin(single::open(core)).await? {
+        return Box::pin(single::ask(place, message, greets)).await;
+    }
     let answer = post(core, message).await?;
     let (head, body) = answer.into_parts();
-    let greets = matches!(message.what, What::Request { is_initialize, .. } if is_initialize);
     if is_lost(core, message, head.status) && !greets {
-        // It was not looked at: somebody else may have it.
-        core.fault(id, lost());
-        core.lose(UNKNOWN);
+        forgotten(place);
         return Ok(());
     }
     if !head.status.is_success() {
-        return refused(core, Some(id), &head, body).await;
+        let text = rest(body).await;
+        let may_be_old = greets && single::may_be(head.status) && !answers(&text, id);
+        if may_be_old && Box::pin(single::open(core)).await? {
+            return Box::pin(single::ask(place, message, greets)).await;
+        }
+        return refused(core, Some(id), &head, text);
     }
     if greets {
         core.greeted(&head.headers);
@@ -90,7 +98,8 @@ pub async fn tell(core: &Arc<Core>, message: Outgoing) -> Result<(), Fault> {
         return Err(lost());
     }
     if !head.status.is_success() {
-        return refused(core, None, &head, body).await;
+        let text = rest(body).await;
+        return refused(core, None, &head, text);
     }
     // It was taken, however long the rest of the reply takes.
     core.spawn(async move { drop(rest(body).await) });
@@ -114,11 +123,25 @@ pub async fn post(core: &Core, message: &Outgoing) -> Result<Response<HttpBody>,
         headers: head::of_post(&core.source.headers, &core.names(), message),
         body: message.body.clone(),
     };
-    let sent = match core.source.client.send(&request).await {
+    send(core, core.posts(), &request, repeatable).await
+}
+
+/// The same for any request.
+///
+/// # Errors
+///
+/// The fault of an upstream that cannot be reached.
+pub async fn send(
+    core: &Core,
+    client: &HttpClient,
+    request: &HttpRequest,
+    repeatable: bool,
+) -> Result<Response<HttpBody>, Fault> {
+    let sent = match client.send(request).await {
         Err(HttpError::Broken { reused: true, .. })
             if repeatable && core.source.guard.may_retry(false) =>
         {
-            core.source.client.send(&request).await
+            client.send(request).await
         }
         sent => sent,
     };
@@ -126,8 +149,16 @@ pub async fn post(core: &Core, message: &Outgoing) -> Result<Response<HttpBody>,
 }
 
 /// Whether this status says that the session is not known any more.
-fn is_lost(core: &Core, message: &Outgoing, status: StatusCode) -> bool {
-    status == StatusCode::NOT_FOUND && !message.names_revision && core.names().session.is_some()
+pub fn is_lost(core: &Core, message: &Outgoing, status: StatusCode) -> bool {
+    let is_named = || !message.names_revision && core.names().session.is_some();
+    status == StatusCode::NOT_FOUND && (core.has_one_stream() || is_named())
+}
+
+/// Ends a session that the upstream does not know for the request that found that out: it was not looked at, and
+/// somebody else may have it.
+pub fn forgotten(place: &Place) {
+    place.core.fault(&place.id, lost());
+    place.core.lose(UNKNOWN);
 }
 
 fn lost() -> Fault {
@@ -146,13 +177,12 @@ fn lost() -> Fault {
 /// # Errors
 ///
 /// Else its status as a fault.
-pub async fn refused(
+pub fn refused(
     core: &Core,
     id: Option<&RequestId>,
     head: &Parts,
-    body: HttpBody,
+    text: Bytes,
 ) -> Result<(), Fault> {
-    let text = rest(body).await;
     if let Some(request) = id
         && !GATEKEEPERS.contains(&head.status)
         && head::media(&head.headers) == Media::Json
@@ -177,19 +207,23 @@ pub async fn rest(body: HttpBody) -> Bytes {
 
 /// Whether a message is the answer to the request with this id, or is once who reads it has mended it.
 pub fn answers(message: &[u8], id: &RequestId) -> bool {
+    answered(message).as_ref() == Some(id)
+}
+
+/// The request that a message answers.
+pub fn answered(message: &[u8]) -> Option<RequestId> {
     match wire::parse(message).map(|message| message.kind) {
-        Ok(Kind::Response { id: named, .. }) => {
-            named.and_then(RequestId::from_raw).as_ref() == Some(id)
-        }
-        Ok(_) => false,
+        Ok(Kind::Response { id, .. }) => id.and_then(RequestId::from_raw),
+        Ok(_) => None,
         Err(error) => {
             let mended = wire::mended(message, &error);
-            mended.is_some_and(|message| answers(&message, id))
+            mended.and_then(|message| answered(&message))
         }
     }
 }
 
-fn excerpt(text: &[u8]) -> String {
+/// As much of a text as is passed on.
+pub fn excerpt(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(text);
     let text = text.trim();
     let end = text

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::HeaderMap;
 use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
@@ -18,7 +19,8 @@ use super::{ask, stand};
 use crate::proxy::http::{SESSION, answered_version};
 use crate::proxy::peer::{PeerSink, Stream};
 use crate::proxy::wire::{Code, Fault, RequestId};
-use crate::sync::{Arc, AtomicBool, AtomicUsize, Mutex, Ordering};
+use crate::sync::{Arc, AtomicBool, AtomicUsize, Mutex, OnceLock, Ordering};
+use crate::transport::http::HttpClient;
 
 /// Messages without an answer that may be on their way at a time without anybody who waits for them.
 const MAX_TOLD: usize = 256;
@@ -31,6 +33,8 @@ pub struct Core {
     pub source: Arc<RemoteSource>,
     runtime: Handle,
     state: Mutex<State>,
+    /// Where it posts to, if all that it brings comes on one stream.
+    posts: OnceLock<HttpClient>,
     over: AtomicBool,
     told: AtomicUsize,
 }
@@ -51,6 +55,8 @@ struct Running {
     ends_by_leaving: bool,
     /// Known once it is spawned.
     task: Option<AbortHandle>,
+    /// Waits for an answer on the session's one stream.
+    waits: Option<oneshot::Sender<()>>,
 }
 
 /// A request's place among those under way, until dropped.
@@ -60,6 +66,18 @@ pub struct Place {
     /// The request.
     pub id: RequestId,
     serial: u64,
+}
+
+impl Place {
+    /// Ends when the answer was seen on the session's one stream.
+    pub fn answered(&self) -> oneshot::Receiver<()> {
+        let (seen, answered) = oneshot::channel();
+        let mut state = self.core.state.lock();
+        if let Some(running) = state.running.get_mut(&self.id) {
+            running.waits = Some(seen);
+        }
+        answered
+    }
 }
 
 impl Drop for Place {
@@ -79,6 +97,7 @@ impl Core {
             source,
             runtime,
             state: Mutex::default(),
+            posts: OnceLock::new(),
             over: AtomicBool::new(false),
             told: AtomicUsize::new(0),
         })
@@ -100,6 +119,16 @@ impl Core {
     /// What names it at the upstream.
     pub fn names(&self) -> Names {
         self.state.lock().names.clone()
+    }
+
+    /// Where its messages go.
+    pub fn posts(&self) -> &HttpClient {
+        self.posts.get().unwrap_or(&self.source.client)
+    }
+
+    /// Whether all that it brings comes on one stream, with which it ends.
+    pub fn has_one_stream(&self) -> bool {
+        self.posts.get().is_some()
     }
 
     /// Keeps the id that came with the answer to `initialize`.
@@ -131,8 +160,9 @@ impl Core {
         let serial = state.begun;
         let running = Running {
             serial,
-            ends_by_leaving: message.names_revision,
+            ends_by_leaving: message.names_revision && !self.has_one_stream(),
             task: None,
+            waits: None,
         };
         let earlier = state.running.insert(id.clone(), running);
         drop(state);
@@ -194,10 +224,42 @@ impl Core {
 
     /// Opens the session's own stream, unless it is open.
     pub fn stand(self: &Arc<Self>) {
+        self.stand_by(None, stand::stand(self.clone()));
+    }
+
+    /// Reads its one stream from now on, and posts to where that says; `false`: it has a stream, or is over.
+    pub fn stand_alone(
+        &self,
+        posts: HttpClient,
+        reading: impl Future<Output = ()> + Send + 'static,
+    ) -> bool {
+        self.stand_by(Some(posts), reading)
+    }
+
+    fn stand_by(
+        &self,
+        posts: Option<HttpClient>,
+        reading: impl Future<Output = ()> + Send + 'static,
+    ) -> bool {
         let mut state = self.state.lock();
-        if state.standing.is_none() && !self.is_over() {
-            let task = self.runtime.spawn(stand::stand(self.clone()));
-            state.standing = Some(task.abort_handle());
+        if state.standing.is_some() || self.is_over() {
+            return false;
+        }
+        if let Some(posts) = posts {
+            let _ = self.posts.set(posts); // it had no stream
+        }
+        state.standing = Some(self.runtime.spawn(reading).abort_handle());
+        true
+    }
+
+    /// Notes that the answer to a request came on the session's one stream.
+    pub fn answered(&self, id: &RequestId) {
+        let mut state = self.state.lock();
+        let running = state.running.get_mut(id);
+        let waits = running.and_then(|running| running.waits.take());
+        drop(state);
+        if let Some(waits) = waits {
+            let _ = waits.send(()); // else it was given up
         }
     }
 
@@ -246,8 +308,12 @@ impl Core {
     }
 
     /// Begins nothing more in it: the upstream does not know it. What is under way is ended only where who sent
-    /// it wants that.
+    /// it wants that, or where all answers come on a stream that ends with it.
     pub fn lose(&self, reason: &str) {
+        if self.has_one_stream() {
+            let text = format!("{reason}, and the request had no answer yet");
+            return self.break_off(reason, &Fault::new(Code::ChildDied, text));
+        }
         let (standing, sink) = {
             let mut state = self.state.lock();
             state.reason.get_or_insert_with(|| reason.to_owned());
@@ -261,6 +327,21 @@ impl Core {
         if let Some(standing) = standing {
             standing.abort(); // last: it may be this task
         }
+    }
+
+    /// Ends it, and tells what is under way that it may have run.
+    pub fn break_off(&self, reason: &str, fault: &Fault) {
+        let under_way: Vec<_> = {
+            let mut state = self.state.lock();
+            state.reason.get_or_insert_with(|| reason.to_owned());
+            // Release: pairs with the Acquire in `is_over`. In this order: nothing begins that is not told.
+            self.over.store(true, Ordering::Release);
+            state.running.keys().cloned().collect()
+        };
+        for id in &under_way {
+            self.fault(id, fault.clone());
+        }
+        self.end(reason);
     }
 
     /// Ends it and says why; the first reason counts.

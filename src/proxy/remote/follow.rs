@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use std::time::Duration;
 
-use super::ask::{UNKNOWN, answers, fault_of};
+use super::ask::{UNKNOWN, answered, fault_of};
 use super::core::{Core, Place};
 use super::head::{self, Media};
 use super::outgoing::Outgoing;
@@ -132,16 +132,29 @@ pub fn pass_on(core: &Core, text: Bytes, id: Option<&RequestId>, greets: bool) -
     } else {
         vec![text]
     };
-    let mut answered = false;
+    let mut is_answered = false;
     for item in items {
-        let is_answer = id.is_some_and(|id| answers(&item, id));
+        let looks = id.is_some() || core.has_one_stream();
+        let answers = looks.then(|| meant_for(&item)).flatten();
+        let is_answer = id.is_some() && answers.as_ref() == id;
         if is_answer && greets {
             core.agreed(&item);
         }
-        answered |= is_answer;
+        is_answered |= is_answer;
         core.say(wire::single_line(item), id);
+        if let (None, Some(answers)) = (id, &answers) {
+            core.answered(answers);
+        }
     }
-    answered
+    is_answered
+}
+
+/// The request that a message answers, be it so that nobody can read it: nothing else will.
+fn meant_for(message: &[u8]) -> Option<RequestId> {
+    answered(message).or_else(|| {
+        let error = wire::parse(message).err()?;
+        wire::broken_answer(message, &error).map(|(id, _)| id)
+    })
 }
 
 impl<'a> Follower<'a> {
@@ -158,11 +171,16 @@ impl<'a> Follower<'a> {
     }
 
     /// Reads one connection's part of it.
-    pub async fn read(&mut self, mut body: HttpBody) -> End {
+    pub async fn read(&mut self, body: HttpBody) -> End {
         self.policy.opened(Instant::now());
-        let mut parser = SseParser::new(self.core.source.max_message);
-        while let Some(Ok(piece)) = body.next().await {
-            let pushed = parser.push(&piece);
+        let parser = SseParser::new(self.core.source.max_message);
+        self.read_on(body, parser).await
+    }
+
+    /// Reads what follows on what this parser has read.
+    pub async fn read_on(&mut self, mut body: HttpBody, mut parser: SseParser) -> End {
+        let mut pushed = Ok(());
+        loop {
             let mut answered = false;
             while let Some(event) = parser.next() {
                 answered |= self.take(event);
@@ -175,8 +193,11 @@ impl<'a> Follower<'a> {
                 self.pass_over(parser.id());
                 return End::TooLong;
             }
+            let Some(Ok(piece)) = body.next().await else {
+                return End::Lost;
+            };
+            pushed = parser.push(&piece);
         }
-        End::Lost
     }
 
     /// Goes on behind an event that is not taken, for it would come again: behind its id, or else from now on.

@@ -10,7 +10,7 @@ use crate::proxy::guard::Guard;
 use crate::proxy::http::ToolHeaders;
 use crate::proxy::options::{HttpUpstream, Mode, REMOTE_LISTENING, ServeOptions};
 use crate::proxy::tasks::Tasks;
-use crate::sync::Arc;
+use crate::sync::{Arc, AtomicBool, Ordering};
 use crate::transport::http::{HttpClient, HttpOptions};
 use crate::transport::sse::ReconnectOptions;
 
@@ -31,6 +31,9 @@ pub struct RemoteSource {
     pub max_message: usize,
     /// When a lost stream comes back.
     pub reconnect: ReconnectOptions,
+    /// How long a stream may take to say where to post.
+    pub connect_timeout: Duration,
+    is_old: AtomicBool,
     /// Ends of sessions that are on their way to the upstream, though nobody asks for them.
     pub farewells: Tasks,
 }
@@ -69,8 +72,26 @@ impl RemoteSource {
             guard: guard.clone(),
             max_message: options.max_body_bytes,
             reconnect: upstream.reconnect,
+            connect_timeout: options.connect_timeout,
+            is_old: AtomicBool::new(false),
             farewells: Tasks::default(),
         })
+    }
+
+    /// Whether the session that was begun last found the transport of 2024-11-05.
+    pub fn is_old(&self) -> bool {
+        // Relaxed: a guess, which is made good where it is wrong.
+        self.is_old.load(Ordering::Relaxed)
+    }
+
+    /// Notes whether a session found that.
+    pub fn note_old(&self, is_old: bool) {
+        // Relaxed: see `is_old`.
+        let was_old = self.is_old.swap(is_old, Ordering::Relaxed);
+        if is_old && !was_old {
+            let url = self.client.target();
+            tracing::info!(%url, "the server speaks the transport of 2024-11-05");
+        }
     }
 
     /// Closes the connections, once the upstream was told of every session that ended, or the time for that is over.

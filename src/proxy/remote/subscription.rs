@@ -49,8 +49,8 @@ pub async fn again(
             continue;
         }
         if !head.status.is_success() {
-            let refused = ask::refused(core, Some(&place.id), &head, body).await;
-            return refused.map(|()| None);
+            let text = ask::rest(body).await;
+            return ask::refused(core, Some(&place.id), &head, text).map(|()| None);
         }
         if head::media(&head.headers) == Media::Events {
             return Ok(Some(body));

@@ -8,7 +8,7 @@ use hyper::header::{HOST, HeaderMap};
 use hyper::{Method, Request, Response, Uri};
 
 use super::connection::{Dialler, Failed, HttpConnection};
-use super::{HttpBody, HttpError, HttpTarget};
+use super::{HttpBody, HttpError, HttpTarget, TargetError};
 use crate::sync::Arc;
 use crate::{BoxError, CloseReport, Pool, PoolOptions, PoolStats};
 
@@ -82,6 +82,21 @@ impl HttpClient {
             target,
             path,
             whole,
+        })
+    }
+
+    /// The same connections for another place of the same origin, as its server named it.
+    ///
+    /// # Errors
+    ///
+    /// [`TargetError`]: it is none.
+    pub fn at(&self, reference: &str) -> Result<Self, TargetError> {
+        let target = self.target.at(reference)?;
+        Ok(Self {
+            pool: self.pool.clone(),
+            path: target.path().parse().map_err(|_| TargetError::NoUrl)?,
+            whole: target.uri().clone(),
+            target: Arc::new(target),
         })
     }
 

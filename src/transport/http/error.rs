@@ -62,6 +62,8 @@ pub enum TargetError {
     Https,
     /// It holds a user or a password.
     UserInfo,
+    /// It leads to another origin than the one that it came from.
+    Foreign,
 }
 
 impl fmt::Display for TargetError {
@@ -72,6 +74,7 @@ impl fmt::Display for TargetError {
                 "https is not spoken by this build: build with the feature `tls`, or name an http URL"
             }
             Self::UserInfo => "a URL with a user in it is not taken: send a header instead",
+            Self::Foreign => "it leads to another origin",
         })
     }
 }

@@ -51,6 +51,38 @@ impl HttpTarget {
         })
     }
 
+    /// What a reference leads to that its server gave: a URL of the same origin, or a part of one, which is read as
+    /// browsers do.
+    ///
+    /// # Errors
+    ///
+    /// [`TargetError::Foreign`] where it leads elsewhere; others where it is no URL.
+    pub fn at(&self, reference: &str) -> Result<Self, TargetError> {
+        let reference = reference.split('#').next().unwrap_or_default();
+        let scheme = self.uri.scheme_str().unwrap_or_default();
+        let authority = self
+            .uri
+            .authority()
+            .map_or("", |authority| authority.as_str());
+        let url = if has_scheme(reference) {
+            reference.to_owned()
+        } else if reference.starts_with("//") {
+            format!("{scheme}:{reference}")
+        } else {
+            let (path, query) = match reference.find('?') {
+                Some(at) => reference.split_at(at),
+                None => (reference, ""),
+            };
+            let path = absolute(self.uri.path(), path);
+            format!("{scheme}://{authority}{path}{query}")
+        };
+        let found = Self::parse(&url)?;
+        let is_own = found.is_tls() == self.is_tls()
+            && found.host.eq_ignore_ascii_case(&self.host)
+            && found.port == self.port;
+        is_own.then_some(found).ok_or(TargetError::Foreign)
+    }
+
     /// The URL.
     pub fn uri(&self) -> &Uri {
         &self.uri
@@ -80,6 +112,36 @@ impl HttpTarget {
     pub fn path(&self) -> &str {
         self.uri.path_and_query().map_or("/", |path| path.as_str())
     }
+}
+
+fn has_scheme(reference: &str) -> bool {
+    let named = reference.split(['/', '?', ':']).next().unwrap_or_default();
+    let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
+    reference[named.len()..].starts_with(':') && named.bytes().all(is_letter)
+}
+
+/// A path as seen from another one.
+fn absolute(base: &str, path: &str) -> String {
+    let folder = match path {
+        "" => return base.to_owned(),
+        _ if path.starts_with('/') => "",
+        _ => base.rsplit_once('/').map_or("", |(folder, _)| folder),
+    };
+    let path = path.strip_prefix('/').unwrap_or(path);
+    let mut kept: Vec<&str> = folder.split('/').skip(1).collect();
+    let mut is_folder = false;
+    for part in path.split('/') {
+        is_folder = matches!(part, "." | "..");
+        match part {
+            "." => {}
+            ".." => drop(kept.pop()),
+            _ => kept.push(part),
+        }
+    }
+    if is_folder {
+        kept.push("");
+    }
+    format!("/{}", kept.join("/"))
 }
 
 impl std::fmt::Display for HttpTarget {

@@ -52,6 +52,39 @@ async fn exchange(client: &HttpClient) -> Result<Bytes, HttpError> {
 }
 
 #[test]
+fn a_reference_leads_to_its_own_origin_or_nowhere() {
+    let base = HttpTarget::parse("http://Host:80/a/sse?x=1").unwrap();
+    for (reference, path) in [
+        ("/messages/?id=1", "/messages/?id=1"),
+        ("messages?id=a:b/../c", "/a/messages?id=a:b/../c"),
+        ("?id=1", "/a/sse?id=1"),
+        ("../m/./n", "/m/n"),
+        ("../../..", "/"),
+        ("m/x/..", "/a/m/"),
+        ("http://host/m?id=1#there", "/m?id=1"),
+        ("HTTP://HOST:80/m", "/m"),
+        ("//host/m", "/m"),
+    ] {
+        let found = base.at(reference).map(|found| found.path().to_owned());
+        assert_eq!(found.as_deref(), Ok(path), "{reference}");
+    }
+    for (reference, error) in [
+        ("http://host:81/m", TargetError::Foreign),
+        ("http://other/m", TargetError::Foreign),
+        ("//other/m", TargetError::Foreign),
+        ("http://host@other/m", TargetError::UserInfo),
+        ("file:///m", TargetError::NoUrl),
+        ("host:80/m", TargetError::NoUrl),
+        ("/a b", TargetError::NoUrl),
+    ] {
+        assert_eq!(base.at(reference).unwrap_err(), error, "{reference}");
+    }
+    if cfg!(feature = "tls") {
+        assert_eq!(base.at("https://host:80/m"), Err(TargetError::Foreign));
+    }
+}
+
+#[test]
 fn a_url_names_host_port_and_path_or_says_what_to_write() {
     let target = HttpTarget::parse("http://[::1]:9/a?b").unwrap();
     assert_eq!(
