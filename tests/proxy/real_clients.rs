@@ -2,7 +2,8 @@
 //!
 //! `scripts/tools` fetches them and names them in the environment; without it these tests only say so.
 
-use std::process::Command;
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
 
 use crate::command_line::{Running, serve};
 
@@ -108,6 +109,39 @@ fn the_official_typescript_clients_work_on_a_server_with_a_handshake() {
                 "node",
                 &[&script("official.mjs"), &packages, &proxy.mcp, client],
             );
+        }
+    }
+}
+
+/// A server that runs beside; killed at the end of the test.
+struct Beside(Child);
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn the_official_typescript_clients_work_before_a_server_of_the_old_transport() {
+    let Some([packages, server]) = tools(["PLUNGE_TEST_NODE", "PLUNGE_TEST_EVERYTHING"]) else {
+        return;
+    };
+    let free = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr();
+    let port = free.unwrap().port().to_string();
+    let beside = Command::new("node")
+        .args([&server, "sse"])
+        .env("PORT", &port)
+        .stdout(Stdio::null())
+        .spawn();
+    let _beside = Beside(beside.unwrap());
+    for mode in ["session", "shared"] {
+        let url = format!("http://127.0.0.1:{port}/sse");
+        let proxy = before(&["--mode", mode, "--mcp-http", &url]);
+        for client in ["v1", "v2-legacy", "v2-auto"] {
+            let script = script("official.mjs");
+            run("node", &[&script, &packages, &proxy.mcp, client]);
         }
     }
 }
