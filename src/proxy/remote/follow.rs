@@ -141,10 +141,11 @@ pub fn pass_on(core: &Core, text: Bytes, id: Option<&RequestId>, greets: bool) -
             core.agreed(&item);
         }
         is_answered |= is_answer;
-        core.say(wire::single_line(item), id);
         if let (None, Some(answers)) = (id, &answers) {
+            // In this order: whatever becomes of its post, it is no fault of a later one with the same id.
             core.answered(answers);
         }
+        core.say(wire::single_line(item), id);
     }
     is_answered
 }

@@ -135,12 +135,12 @@ pub async fn ask(place: &Place, message: &Outgoing, greets: bool) -> Result<(), 
     let mut posted = pin!(post(place, message, greets));
     let is_taken = tokio::select! {
         biased;
-        posted = &mut posted => posted?,
         _ = &mut answered => {
             // Its connection can be used again, if the reply comes now.
             let _ = timeout(REST_WITHIN, posted).await;
             return Ok(());
         }
+        posted = &mut posted => posted?,
     };
     if is_taken {
         let _ = answered.await; // else it was given up, and this with it
