@@ -1,7 +1,8 @@
 //! Clients of the revision without sessions that listen for changes of a server that knows no listening.
 //!
 //! Promise: each gets the kinds of changes that it asked for, with its own tag, after an acknowledgement
-//! that says which; a listener that left costs nothing more after the next change.
+//! that says which; whatever ends a subscription here, its last message is the answer to it or its fault. A listener that left
+//! costs nothing more after the next change.
 
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
@@ -10,8 +11,8 @@ use tokio::sync::watch;
 use super::Outbox;
 use crate::proxy::call::Inbox;
 use crate::proxy::http::{SessionStream, Source};
-use crate::proxy::wire::RawId;
 use crate::proxy::wire::subscription::{self, ACKNOWLEDGED, LISTS, TAG};
+use crate::proxy::wire::{Code, Fault, RawId};
 use crate::sync::{Arc, Mutex, Weak};
 
 /// Listeners at a time; one more ends the oldest.
@@ -68,8 +69,8 @@ impl Listeners {
             wants,
         });
         drop(listeners);
-        if let Some(inbox) = oldest.and_then(|oldest| oldest.inbox.upgrade()) {
-            inbox.finish(());
+        if let Some(oldest) = oldest {
+            oldest.end();
         }
         Source::Session(SessionStream {
             inbox,
@@ -88,16 +89,18 @@ impl Listeners {
                 return false;
             };
             if listener.wants[kind] {
-                told.push((inbox, tag_of(&listener.id)));
+                told.push((inbox, listener.id.clone()));
             }
             true
         });
-        for (inbox, tag) in told {
-            let message =
-                json!({"jsonrpc": "2.0", "method": method, "params": {"_meta": {TAG: tag}}});
+        for (inbox, id) in told {
+            let params = json!({"_meta": {TAG: tag_of(&id)}});
+            let message = json!({"jsonrpc": "2.0", "method": method, "params": params});
             if inbox.push(Bytes::from(message.to_string())).is_err() {
                 // So slow that it is full: it listens again and asks for the lists.
-                inbox.finish(());
+                let text = "changes were not read as fast as they came; listen again";
+                let fault = Fault::new(Code::Busy, text).to_json(Some(id.as_bytes()));
+                end(&inbox, fault.into());
             }
         }
     }
@@ -118,15 +121,28 @@ impl Listeners {
     pub fn close(&self) {
         self.closes.send_modify(|closes| *closes += 1);
         let listeners = std::mem::take(&mut *self.told.lock());
-        for listener in listeners {
-            if let Some(inbox) = listener.inbox.upgrade() {
-                let _ = inbox.push(subscription::end(&listener.id));
-                inbox.finish(());
-            }
+        listeners.iter().for_each(Listener::end);
+    }
+}
+
+impl Listener {
+    fn end(&self) {
+        if let Some(inbox) = self.inbox.upgrade() {
+            end(&inbox, subscription::end(&self.id));
         }
     }
+}
+
+/// Ends a subscription with its last message, however much waits before that.
+fn end(inbox: &Inbox<()>, last: Bytes) {
+    let _ = inbox.push_owed(last);
+    inbox.finish(());
 }
 
 fn tag_of(id: &RawId) -> Value {
     serde_json::from_slice(id.as_bytes()).unwrap_or_default()
 }
+
+#[cfg(test)]
+#[path = "listeners_tests.rs"]
+mod tests;
