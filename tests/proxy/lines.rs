@@ -6,7 +6,7 @@ use plunge::proxy::{Mode, forward};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 
-use crate::client::{initialize, modern, modern_tool, tool};
+use crate::client::{initialize, modern, tool};
 use crate::fixture::{PATIENCE, marker, options, processes, script};
 use crate::forwarded::Forwarded;
 
@@ -115,6 +115,24 @@ async fn a_client_that_ended_its_input_and_does_not_read_is_not_waited_for() {
 }
 
 #[tokio::test]
+async fn a_client_that_reads_none_of_many_refusals_is_not_waited_for_behind_the_end_of_its_input() {
+    let (mut ours, theirs) = tokio::io::duplex(64);
+    let (read, write) = tokio::io::split(theirs);
+    let options = options(script("plunge-test", &[]), Mode::Shared);
+    let patience = Duration::from_millis(300);
+    let forwarding = tokio::spawn(forward(options, read, write, patience));
+    // More than the way out has room for, fewer than are read ahead.
+    ours.write_all("nonsense\n".repeat(800).as_bytes())
+        .await
+        .unwrap();
+    ours.shutdown().await.unwrap();
+    let ended = tokio::time::timeout(PATIENCE, forwarding).await;
+    let error = ended.expect("it ends").unwrap().unwrap_err();
+    assert!(error.to_string().contains("not read"), "{error}");
+    drop(ours);
+}
+
+#[tokio::test]
 async fn what_is_cut_off_by_the_end_gets_its_fault() {
     for mode in [
         Mode::Session,
@@ -139,58 +157,6 @@ async fn what_is_cut_off_by_the_end_gets_its_fault() {
         assert_eq!(client.lines.next_line().await.unwrap(), None, "{mode:?}");
         client.running.await.unwrap();
     }
-}
-
-fn cancel(id: u32) -> String {
-    let method = "notifications/cancelled";
-    json!({"jsonrpc": "2.0", "method": method, "params": {"requestId": id}}).to_string()
-}
-
-#[tokio::test]
-async fn cancellations_overtake_a_request_that_waits_for_a_child() {
-    let mut options = options(script("plunge-test", &[]), Mode::Exclusive);
-    options.max_connections = Some(1);
-    let mut client = Forwarded::start(options);
-    client.ask(&initialize("2025-11-25")).await;
-    client.tell(&tool(1, "hang", json!({})).to_string()).await;
-    for id in 2..4 {
-        client.tell(&tool(id, "echo", json!({})).to_string()).await;
-    }
-    // One that waits in its line, the one that waits for the child, and the one that has it.
-    for id in [3, 2, 1] {
-        client.tell(&cancel(id)).await;
-        let cancelled = client.answer().await;
-        let kind = &cancelled["error"]["data"]["kind"];
-        assert_eq!((&cancelled["id"], kind), (&json!(id), &json!("cancelled")));
-    }
-    client.end().await;
-}
-
-#[tokio::test]
-async fn requests_without_a_session_that_wait_for_a_child_are_cancelled_too() {
-    let mut options = options(script("plunge-test", &[]), Mode::Exclusive);
-    options.max_connections = Some(1);
-    let mut client = Forwarded::start(options);
-    client
-        .tell(&modern_tool(1, "hang", json!({})).to_string())
-        .await;
-    for id in 2..4 {
-        let call = modern_tool(id, "echo", json!({}));
-        client.tell(&call.to_string()).await;
-    }
-    // It needs no child, but has its turn behind them.
-    let last = modern(4, "ping", json!({}));
-    client.tell(&last.to_string()).await;
-    for id in [3, 2] {
-        client.tell(&cancel(id)).await;
-    }
-    assert_eq!(
-        client.answer().await["id"],
-        4,
-        "nobody waits for the others"
-    );
-    client.tell(&cancel(1)).await;
-    client.end().await;
 }
 
 #[tokio::test]

@@ -32,6 +32,7 @@ mod old_upstream;
 mod oneshot;
 mod operating;
 mod outside;
+mod overtaking;
 mod parity;
 mod plain_http;
 mod program;

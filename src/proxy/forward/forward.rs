@@ -11,12 +11,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::lines::{Lines, write};
-use super::waiting::{Line, Turn, Waiting};
+use super::overtaking::Overtaking;
+use super::waiting::{Line, Turn, Waiting, length};
 use crate::proxy::endpoint::{Begun, Underway, begin, begin_batch, exchange, unreadable, untold};
 use crate::proxy::http::{self, Accepts, SessionStream, Source};
 use crate::proxy::options::ServeOptions;
@@ -92,12 +93,12 @@ pub async fn forward_until(
     };
     warmed.map_err(|fault| ForwardError::Start(StartError::Upstream(fault.message)))?;
     let (out, lines) = mpsc::channel(QUEUE);
-    let desk = Desk {
+    let desk = Arc::new(Desk {
         state: state.clone(),
         out,
         session: Mutex::default(),
         calls: Arc::default(),
-    };
+    });
     let taken = AtomicU64::new(0);
     let writing = write(lines, output, &taken);
     let served = desk
@@ -131,7 +132,7 @@ impl Desk {
     /// Reads and writes to the ends of both; behind the end of the input, output that is not taken is given up after
     /// `patience`.
     async fn run_to_the_end(
-        self,
+        self: Arc<Self>,
         input: impl AsyncRead + Unpin,
         writing: impl Future<Output = io::Result<()>>,
         taken: &AtomicU64,
@@ -140,7 +141,7 @@ impl Desk {
     ) -> io::Result<()> {
         let mut writing = pin!(writing);
         let mut stopped = tokio::select! {
-            served = self.serve(input, patience, stop.as_mut()) => served?,
+            served = self.serve(input, taken, patience, stop.as_mut()) => served?,
             // It ends well behind the last answer only.
             written = &mut writing => return written,
         };
@@ -158,26 +159,29 @@ impl Desk {
             match waited {
                 Ok(written) => return written,
                 Err(_) if stopped.is_none() && taken.load(Ordering::Relaxed) > before => {}
-                Err(_) => return Err(io::Error::other("answers are not read in time")),
+                Err(_) => return Err(unread()),
             }
         }
     }
 
     /// Serves until the input ends or `stop` does, and then ends what is there; tells when it was stopped.
     async fn serve(
-        self,
+        self: Arc<Self>,
         input: impl AsyncRead + Unpin,
+        taken: &AtomicU64,
         drain: Duration,
         mut stop: Pin<&mut impl Future<Output = ()>>,
     ) -> io::Result<Option<Instant>> {
         let (halt, halted) = oneshot::channel();
-        let mut taking = pin!(self.take_all(input, halted));
-        let taken = tokio::select! {
+        let ended = Notify::new();
+        let mut taking = pin!(self.take_all(input, halted, &ended));
+        let all_taken = tokio::select! {
             biased;
             () = &mut stop => None,
             taken = &mut taking => Some(taken?),
+            () = self.is_unread(&ended, taken, drain) => return Err(unread()),
         };
-        let mut stopped = taken.is_none().then(Instant::now);
+        let mut stopped = all_taken.is_none().then(Instant::now);
         drop(halt);
         // They would go on for ever, and are waited for like calls.
         self.state.sessions.listeners.close();
@@ -189,7 +193,7 @@ impl Desk {
         }
         let served = self.state.tasks.serve();
         let last = async {
-            if taken.is_none() {
+            if all_taken.is_none() {
                 // It reads nothing any more.
                 let _ = taking.await;
             }
@@ -200,40 +204,60 @@ impl Desk {
         Ok(stopped)
     }
 
-    /// Takes the lines of the input until it ends, or `halted` does. While one waits to begin, the next ones are read.
+    /// Takes the lines of the input until it ends, which it tells, or `halted` does. While one waits to begin, the next
+    /// ones are read.
     async fn take_all(
-        &self,
+        self: &Arc<Self>,
         input: impl AsyncRead + Unpin,
         mut halted: oneshot::Receiver<()>,
+        ended: &Notify,
     ) -> io::Result<()> {
         let mut lines = Lines::new(input, self.state.options.get().max_body_bytes);
-        let mut waiting = Waiting::default();
-        let (mut taking, mut overtaking) = (pin!(None), pin!(None));
+        let (mut waiting, mut overtaking) = (Waiting::default(), Overtaking::default());
+        let mut taking = pin!(None);
         let mut is_open = true;
         loop {
             if taking.is_none() {
                 taking.set(waiting.next().map(|line| self.take(line)));
             }
-            if !is_open && taking.is_none() && overtaking.is_none() {
+            if !is_open && taking.is_none() && overtaking.is_empty() {
                 return Ok(());
             }
-            let reads = is_open && overtaking.is_none() && waiting.has_room();
+            let reads = is_open && overtaking.has_room() && waiting.has_room();
             tokio::select! {
                 biased;
                 _ = &mut halted, if is_open => is_open = false,
                 () = done(taking.as_mut()) => {}
-                () = done(overtaking.as_mut()) => {}
+                () = overtaking.one_taken() => {}
                 line = lines.next(), if reads => {
                     let Some(line) = line? else {
                         is_open = false;
+                        ended.notify_one();
                         continue;
                     };
                     match waiting.add(line.map_err(|fault| (fault, None))) {
                         Turn::Later => {}
-                        Turn::AtOnce(line) => overtaking.set(Some(self.take(line))),
+                        Turn::AtOnce(line) => {
+                            let desk = self.clone();
+                            overtaking.add(length(&line), async move { desk.take(line).await });
+                        }
                         Turn::Ends => taking.set(None),
                     }
                 }
+            }
+        }
+    }
+
+    /// Waits until the input ended, and then until the client takes nothing of what waits for it for `patience`.
+    async fn is_unread(&self, ended: &Notify, taken: &AtomicU64, patience: Duration) {
+        ended.notified().await;
+        loop {
+            // Relaxed, both: one task counts and looks.
+            let before = taken.load(Ordering::Relaxed);
+            let is_full = self.out.capacity() == 0;
+            tokio::time::sleep(patience).await;
+            if is_full && taken.load(Ordering::Relaxed) == before {
+                return;
             }
         }
     }
@@ -371,6 +395,11 @@ impl Desk {
         let handle = id.and_then(|id| self.calls.lock().remove(&id));
         handle.inspect(AbortHandle::abort).is_some()
     }
+}
+
+/// What a client that reads nothing more leads to.
+fn unread() -> io::Error {
+    io::Error::other("answers are not read in time")
 }
 
 /// Brings what a request leads to.

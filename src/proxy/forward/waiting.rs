@@ -161,7 +161,8 @@ impl What {
     }
 }
 
-fn length(line: &Line) -> usize {
+/// The bytes that a line keeps.
+pub fn length(line: &Line) -> usize {
     line.as_ref().map_or(0, Bytes::len)
 }
 
