@@ -254,6 +254,14 @@ impl Ticket {
         self.end(self.guard.outcome_of(fault))
     }
 
+    /// Notes a sign that the answer is on its way.
+    pub fn lives(&self) {
+        if self.admission.is_probe() {
+            let mut breaker = self.guard.breaker.lock();
+            breaker.lives(self.admission, Instant::now());
+        }
+    }
+
     /// Reports how something ended that is no request of a client.
     pub fn end_with<T>(&self, result: &Result<T, Fault>) {
         match result {

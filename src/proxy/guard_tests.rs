@@ -1,6 +1,8 @@
-//! The budget of retries, by the calls that fill it.
+//! The budget of retries, by the calls that fill it; and the one call that is let in to see.
 
 use super::*;
+use crate::proxy::call::{Flight, Manner, Owner};
+use crate::proxy::wire::RawId;
 
 /// Retries that are allowed at once, after so many calls within sessions.
 fn retries_after(calls: u32, is_one_server: bool) -> usize {
@@ -17,4 +19,35 @@ fn retries_after(calls: u32, is_one_server: bool) -> usize {
 async fn calls_within_sessions_with_one_server_bring_their_share_of_retries() {
     assert_eq!(retries_after(0, true), RETRIES.1 as usize);
     assert_eq!(retries_after(100, true), (RETRIES.0 + RETRIES.1) as usize);
+}
+
+/// An open guard whose pause is over, and the one call that it lets in.
+async fn probed() -> (Arc<Guard>, Ticket) {
+    let options = BreakerOptions {
+        failures: 1,
+        ..BreakerOptions::default()
+    };
+    let guard = Guard::new(options, false);
+    guard.admit(true).unwrap().end(Outcome::Failure);
+    tokio::time::advance(options.cooldown).await;
+    let probe = guard.admit(true).unwrap();
+    let refused = guard.admit(true).unwrap_err();
+    assert_eq!(refused.code, Code::CircuitOpen);
+    (guard, probe)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_is_dropped_makes_room_for_the_next() {
+    let (guard, probe) = probed().await;
+    drop(probe);
+    assert!(guard.admit(true).is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_before_the_answer_of_a_probe_makes_room_for_the_next() {
+    let (guard, probe) = probed().await;
+    let (id, manner) = (RawId::new("1"), Manner::Legacy);
+    let flight = Flight::admitted(id, None, Owner::Nobody, true, manner, Some(probe));
+    flight.relate(Bytes::from_static(b"{}")).unwrap();
+    assert!(guard.admit(true).is_ok());
 }

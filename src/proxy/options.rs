@@ -180,7 +180,7 @@ pub struct ServeOptions {
     pub response_cap: Duration,
     /// How long a call may take in all, waiting, retries and questions to its client included.
     pub call_timeout: Duration,
-    /// When an upstream that fails is left alone.
+    /// When an upstream that fails is left alone; `probe_timeout` is what a call may take to its first message.
     pub breaker: BreakerOptions,
     /// When a silent child is asked for a sign of life, and given up.
     pub probe: ProbeOptions,
@@ -279,6 +279,14 @@ impl ServeOptions {
             idle: self.response_timeout,
             response: self.response_cap,
             overall: self.call_timeout,
+        }
+    }
+
+    /// When an upstream that fails is left alone: a call that is made to see is alone until it would be given up.
+    pub(super) fn breaker(&self) -> BreakerOptions {
+        BreakerOptions {
+            probe_timeout: self.connect_timeout + self.request_timeout,
+            ..self.breaker
         }
     }
 

@@ -1,7 +1,6 @@
 //! A circuit breaker: an upstream that fails is left alone for a while.
 //!
-//! Promise: while it is open no call is made; then one probe is in each cooldown, and the first end of any decides,
-//! however long they last. The end of a call that began before the breaker turned counts for nothing. What broke off under many calls is one failure, unless
+//! Promise: while it is open no call is made; then one probe is, and its end decides. The end of a call that began before the breaker turned counts for nothing. What broke off under many calls is one failure, unless
 //! another call that was under way then ends well later: what it outlived was not common to all, and each counts.
 //! An answer that may last for long is a success as it begins; if it breaks off, that is a failure all the same, and
 //! a pause that it ended too early is twice as long the next time.
@@ -10,9 +9,10 @@
 //! |----------|-------------------------|-------------------------------------------------------------|
 //! | closed   | admitted                | open: so many failures in a row, or too large a share       |
 //! | open     | rejected                | half-open: the first call after the cooldown is the probe   |
-//! | half-open| rejected; a probe is under way | closed: a probe succeeds; open, for twice as long: one fails |
+//! | half-open| rejected; one probe is under way | closed: a probe succeeds; open, for twice as long: one fails |
 //!
-//! A probe that is given up, or that says nothing for a whole cooldown, makes room for the next, beside which it counts.
+//! A probe that is given up, gives a sign that its answer is on its way, or goes on for longer than `probe_timeout` makes
+//! room for the next. Until one of them ends those that are under way count, too: the first end decides.
 
 use std::time::Duration;
 
@@ -40,6 +40,8 @@ pub struct BreakerOptions {
     pub cooldown: Duration,
     /// How long at most.
     pub longest_cooldown: Duration,
+    /// How long the one call that is made then keeps all others away, if it neither ends nor gives a sign.
+    pub probe_timeout: Duration,
 }
 
 /// The state, as pages show it.
@@ -72,6 +74,7 @@ pub enum Outcome {
 pub struct Admission {
     turn: u64,
     begun: Instant,
+    is_probe: bool,
 }
 
 /// An answer that began, and may still break off.
@@ -122,8 +125,14 @@ struct Break {
 #[derive(Clone, Copy, Debug)]
 enum State {
     Closed,
-    Open { until: Instant },
-    HalfOpen { until: Instant },
+    Open {
+        until: Instant,
+    },
+    /// Until then the probe that began last is the only one.
+    HalfOpen {
+        since: Instant,
+        until: Instant,
+    },
 }
 
 impl CircuitBreaker {
@@ -165,9 +174,11 @@ impl CircuitBreaker {
     pub fn admit(&mut self, now: Instant) -> Result<Admission, Rejected> {
         match self.state {
             State::Closed => {}
-            State::Open { until } | State::HalfOpen { until } if now < until => {
+            State::Open { until } | State::HalfOpen { until, .. } if now < until => {
+                let left = until.saturating_duration_since(now);
                 return Err(Rejected {
-                    retry_after: until.saturating_duration_since(now),
+                    // A probe has most likely ended before its time is over.
+                    retry_after: left.min(self.cooldown),
                 });
             }
             State::Open { .. } => self.enter(self.probed(now)),
@@ -177,6 +188,7 @@ impl CircuitBreaker {
         Ok(Admission {
             turn: self.turn,
             begun: now,
+            is_probe: !matches!(self.state, State::Closed),
         })
     }
 
@@ -223,12 +235,25 @@ impl CircuitBreaker {
                 self.cooldown = self.longer(self.cooldown);
                 self.open(now);
             }
-            // The next caller may probe at once; probes that are under way count on.
-            (State::HalfOpen { .. }, Outcome::Abandoned) => {
-                self.state = State::HalfOpen { until: now };
-            }
+            (State::HalfOpen { .. }, Outcome::Abandoned) => self.make_room(admission, now),
         }
         true
+    }
+
+    /// Notes a sign that the answer to a call is on its way, which may be far.
+    pub fn lives(&mut self, admission: Admission, now: Instant) {
+        if admission.turn == self.turn {
+            self.make_room(admission, now);
+        }
+    }
+
+    /// If this is the probe that keeps others away, the next caller may probe at once.
+    fn make_room(&mut self, admission: Admission, now: Instant) {
+        if let State::HalfOpen { since, until } = &mut self.state
+            && *since == admission.begun
+        {
+            *until = now;
+        }
     }
 
     /// Notes that the answer to a call began: a success, whose end may be far. What broke off under the call is
@@ -315,7 +340,7 @@ impl CircuitBreaker {
     pub fn rejects(&self, now: Instant) -> bool {
         match self.state {
             State::Closed => false,
-            State::Open { until } | State::HalfOpen { until } => now < until,
+            State::Open { until } | State::HalfOpen { until, .. } => now < until,
         }
     }
 
@@ -351,7 +376,8 @@ impl CircuitBreaker {
     /// The state as a probe begins.
     fn probed(&self, now: Instant) -> State {
         State::HalfOpen {
-            until: now + self.cooldown,
+            since: now,
+            until: now + self.options.probe_timeout,
         }
     }
 
@@ -363,6 +389,13 @@ impl CircuitBreaker {
     fn enter(&mut self, state: State) {
         self.state = state;
         self.turn += 1;
+    }
+}
+
+impl Admission {
+    /// Whether the call is made to see.
+    pub fn is_probe(&self) -> bool {
+        self.is_probe
     }
 }
 
@@ -386,6 +419,7 @@ impl Default for BreakerOptions {
             window: Duration::from_secs(10),
             cooldown: Duration::from_secs(1),
             longest_cooldown: Duration::from_secs(30),
+            probe_timeout: Duration::from_secs(30),
         }
     }
 }

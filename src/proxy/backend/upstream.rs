@@ -54,7 +54,7 @@ impl Backend {
     pub fn new(live: &Live, sessions: &Arc<SessionTable>, tasks: &Tasks) -> Result<Self, BoxError> {
         let options = &*live.whole();
         let is_one_server = matches!(options.upstream, Upstream::Http(_));
-        let guard = Guard::new(options.breaker, is_one_server);
+        let guard = Guard::new(options.breaker(), is_one_server);
         let source = PeerSource::new(options, &sessions.tools, &guard)?;
         let way = match options.mode {
             Mode::Session => Way::Session(Nursery::new(&source, live)?),
@@ -104,7 +104,7 @@ impl Backend {
         if let Some(beside) = &self.beside {
             beside.tune(options)?;
         }
-        self.guard.tune(options.breaker);
+        self.guard.tune(options.breaker());
         self.options.set(options.clone());
         Ok(())
     }

@@ -183,6 +183,9 @@ impl Flight {
 
     /// Passes on a message that comes before the answer; gives it back if the client cannot take it.
     pub fn relate(&self, message: Bytes) -> Result<(), Bytes> {
+        if let Some(ticket) = self.ticket() {
+            ticket.lives();
+        }
         if !self.takes_stream {
             return Err(message);
         }

@@ -19,7 +19,7 @@ use super::refusal::{self, Refusal};
 use super::sharing::Sharing;
 use super::worker::Home;
 use crate::KeyHandle;
-use crate::resilience::{Admission, Began, CircuitBreaker, Outcome};
+use crate::resilience::{Admission, Began, BreakerOptions, CircuitBreaker, Outcome};
 use crate::sync::{Arc, AtomicU32, AtomicU64, CachePadded, Mutex, Ordering};
 use crate::transport::http::HttpTarget;
 
@@ -102,12 +102,17 @@ impl Upstream {
             max_connections: options.max_connections,
             times,
         };
+        let breaker = BreakerOptions {
+            // Not for as long as the request may take: its client may be slow with it.
+            probe_timeout: options.timeouts.connect,
+            ..options.breaker
+        };
         let lane = |home: &Home, target: &HttpTarget| Lane {
             connections: pools.connections.handle(site(home, target)),
             channels: pools.channels.handle(site(home, target)),
             sharing: Sharing::default(),
             in_flight: AtomicU32::new(0),
-            breaker: Mutex::new(CircuitBreaker::new(options.breaker, now)),
+            breaker: Mutex::new(CircuitBreaker::new(breaker, now)),
             requests: AtomicU64::new(0),
             failures: AtomicU64::new(0),
         };

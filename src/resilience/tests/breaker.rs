@@ -7,6 +7,8 @@ use tokio::time::{Instant, advance};
 use crate::resilience::{Admission, BreakerOptions, BreakerState, CircuitBreaker, Outcome};
 
 const S: Duration = Duration::from_secs(1);
+/// How long a probe may be alone.
+const PROBE: Duration = Duration::from_secs(10);
 
 fn breaker() -> CircuitBreaker {
     let options = BreakerOptions {
@@ -16,6 +18,7 @@ fn breaker() -> CircuitBreaker {
         window: 10 * S,
         cooldown: S,
         longest_cooldown: 3 * S,
+        probe_timeout: PROBE,
     };
     CircuitBreaker::new(options, Instant::now())
 }
@@ -114,22 +117,57 @@ async fn a_probe_that_is_given_up_or_lost_makes_room_for_the_next() {
         .admit(Instant::now())
         .expect("another probe at once");
     assert!(breaker.admit(Instant::now()).is_err());
-    advance(S).await;
+    advance(PROBE).await;
     call(&mut breaker, Outcome::Success);
     assert_eq!(breaker.state(Instant::now()), BreakerState::Closed);
 }
 
-/// Opens it; a probe that outlasts its cooldown, and the one that is let in beside it.
+#[tokio::test(start_paused = true)]
+async fn no_other_call_is_made_beside_a_probe_before_the_time_of_that_is_over() {
+    let mut breaker = breaker();
+    breaker.trip(Instant::now());
+    advance(S).await;
+    let _hangs = breaker.admit(Instant::now()).unwrap();
+    for _ in 0..10 {
+        let rejected = breaker.admit(Instant::now()).unwrap_err();
+        assert_eq!(rejected.retry_after, S, "it may end at any time");
+        advance(PROBE / 10).await;
+    }
+    let _next = breaker.admit(Instant::now()).expect("one more");
+    assert!(breaker.admit(Instant::now()).is_err(), "and no other");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_whose_answer_is_on_its_way_makes_room_for_one_other() {
+    let mut breaker = breaker();
+    let before = breaker.admit(Instant::now()).unwrap();
+    breaker.trip(Instant::now());
+    advance(S).await;
+    let long = breaker.admit(Instant::now()).unwrap();
+    breaker.lives(before, Instant::now());
+    assert!(breaker.admit(Instant::now()).is_err(), "that is no probe");
+    advance(S).await;
+    breaker.lives(long, Instant::now());
+    let next = breaker.admit(Instant::now()).expect("one more");
+    advance(S).await;
+    breaker.lives(long, Instant::now());
+    breaker.record(long, Outcome::Abandoned, Instant::now());
+    assert!(breaker.admit(Instant::now()).is_err(), "and no other");
+    assert!(breaker.record(next, Outcome::Success, Instant::now()));
+    assert_eq!(breaker.state(Instant::now()), BreakerState::Closed);
+}
+
+/// Opens it; a probe that outlasts its time, and the one that is let in beside it.
 async fn two_probes(breaker: &mut CircuitBreaker) -> (Admission, Admission) {
     breaker.trip(Instant::now());
     advance(S).await;
     let slow = breaker.admit(Instant::now()).unwrap();
-    advance(S).await;
+    advance(PROBE).await;
     (slow, breaker.admit(Instant::now()).unwrap())
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_probe_that_outlasts_its_cooldown_still_closes_it() {
+async fn a_probe_that_outlasts_its_time_still_closes_it() {
     let mut breaker = breaker();
     let (slow, _) = two_probes(&mut breaker).await;
     advance(S / 2).await;
@@ -138,7 +176,7 @@ async fn a_probe_that_outlasts_its_cooldown_still_closes_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_probe_that_outlasts_its_cooldown_still_fails_and_the_next_one_then_says_nothing() {
+async fn a_probe_that_outlasts_its_time_still_fails_and_the_next_one_then_says_nothing() {
     let mut breaker = breaker();
     let (slow, next) = two_probes(&mut breaker).await;
     assert!(breaker.record(slow, Outcome::Failure, Instant::now()));
