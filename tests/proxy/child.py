@@ -98,6 +98,9 @@ def call(message_id, name, arguments, meta):
         if "progressToken" in meta:
             send({"method": "notifications/progress", "params": {"progressToken": meta["progressToken"], "progress": 0}})
         threading.Timer(arguments["ms"] / 1000, text, (message_id, "slept")).start()
+    elif name == "deaf":  # answers, and reads nothing more
+        text(message_id, "deaf")
+        time.sleep(600)
     elif name == "freeze":
         os.kill(os.getpid(), signal.SIGSTOP)
     elif name == "endless":
@@ -209,6 +212,8 @@ def lines(flags):
 
 def main():
     flags = sys.argv[1:]
+    if "deaf" in flags:
+        time.sleep(600)
     for line in lines(flags):
         message = json.loads(line)
         method, message_id, params = message.get("method"), message.get("id"), message.get("params") or {}

@@ -1,19 +1,19 @@
 //! The command under signals, with calls under way or children that still start: nothing of them is left.
 
 use std::os::fd::OwnedFd;
-use std::process::Stdio;
 
 use plunge::proxy::Mode;
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::io::AsyncWriteExt;
+use tokio::process::ChildStdin;
 use tokio::task::JoinSet;
 
 use crate::client::{Client, Events, initialize, tool};
 use crate::configuration::File;
 use crate::fixture::{MODES, PATIENCE, eventually, marker, processes, python};
+use crate::running::Running;
 
 /// Deaf to SIGTERM, as is what it starts; becomes the scripted child, or says nothing.
 const DEAF: &str = r#"
@@ -41,72 +41,6 @@ fn deaf(mark: &str, mode: Mode, is_mute: bool, more: &str) -> File {
          path = \"/mcp\"\ncommand = {command}\nconnect_timeout = \"10m\"\n"
     );
     File::new(mark, &text)
-}
-
-/// The command; killed with its drop.
-struct Running {
-    child: Child,
-    lines: Lines<BufReader<ChildStdout>>,
-    log: Lines<BufReader<tokio::process::ChildStderr>>,
-}
-
-impl Running {
-    fn new(args: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_plunge"))
-            .args(args)
-            .env("RUST_LOG", "info")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let log = BufReader::new(child.stderr.take().unwrap()).lines();
-        Self { child, lines, log }
-    }
-
-    fn serving(file: &File) -> Self {
-        Self::new(&["serve", "--config", file.0.to_str().unwrap()])
-    }
-
-    /// Its next line with this in it.
-    async fn line(&mut self, with: &str) -> String {
-        let find = async {
-            while let Some(line) = self.lines.next_line().await.unwrap() {
-                if line.contains(with) {
-                    return line;
-                }
-            }
-            panic!("it ended before it said {with:?}");
-        };
-        let found = tokio::time::timeout(PATIENCE, find).await;
-        found.unwrap_or_else(|_| panic!("{with:?} in time"))
-    }
-
-    /// Waits until its log says this.
-    async fn log(&mut self, with: &str) {
-        let find = async {
-            while let Some(line) = self.log.next_line().await.unwrap() {
-                if line.contains(with) {
-                    return;
-                }
-            }
-            panic!("it ended before it logged {with:?}");
-        };
-        let found = tokio::time::timeout(PATIENCE, find).await;
-        found.unwrap_or_else(|_| panic!("{with:?} in time"));
-    }
-
-    fn signal(&self, signal: Signal) {
-        let pid = self.child.id().unwrap() as i32;
-        kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
-    }
-
-    async fn end(&mut self) -> Option<i32> {
-        let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
-        ended.expect("its end").unwrap().code()
-    }
 }
 
 /// Processes, by handles that tell of their end.
@@ -148,10 +82,7 @@ fn lasting(ms: u64) -> Value {
 /// Serves deaf children, with a call under way.
 async fn serving(file: &File, mode: Mode) -> (Running, Events) {
     let mut running = Running::serving(file);
-    let line = running.line("listening on http://").await;
-    let address = line.split("http://").nth(1).unwrap();
-    let address = address.split(['/', ' ']).next().unwrap();
-    let mut client = Client::new(address.parse().unwrap());
+    let mut client = Client::new(running.address("listening on").await);
     if mode == Mode::Session {
         client = client.begin().await;
     }

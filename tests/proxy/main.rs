@@ -3,6 +3,7 @@
 #![cfg(all(feature = "proxy", target_os = "linux"))]
 
 mod batches;
+mod breakers;
 mod browsers;
 mod cancelling;
 mod client;
@@ -47,12 +48,15 @@ mod remote_trouble;
 mod resilience;
 mod resuming;
 mod revisions;
+mod running;
 mod sessions;
 mod sharing;
 mod side_by_side;
 mod standard;
 mod starts;
+mod stopped;
 mod streams;
+mod stuck;
 mod subscribing;
 mod tellers;
 mod tls;

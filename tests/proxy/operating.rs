@@ -19,7 +19,7 @@ async fn open(text: &str) -> Server {
     Server::open(config).await.expect("it starts")
 }
 
-async fn page(server: &Server, path: &str) -> (u16, hyper::HeaderMap, String) {
+pub async fn page(server: &Server, path: &str) -> (u16, hyper::HeaderMap, String) {
     let client = Client::new(server.admin_address());
     let (head, body) = client
         .open(Method::GET, path, Bytes::new())
@@ -33,7 +33,7 @@ async fn page(server: &Server, path: &str) -> (u16, hyper::HeaderMap, String) {
     )
 }
 
-fn figure(page: &str, name: &str) -> f64 {
+pub fn figure(page: &str, name: &str) -> f64 {
     let line = page.lines().find(|line| {
         line.strip_prefix(name)
             .is_some_and(|rest| rest.starts_with(' '))
