@@ -1,6 +1,6 @@
 //! Children that die, hang, babble: what their clients see.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use plunge::proxy::Mode;
 use serde_json::json;
@@ -43,11 +43,9 @@ async fn a_killed_child_is_noticed_by_its_waiting_client_at_once() {
         .unwrap();
     let mut events = session.stream(&tool(2, "ask", json!({}))).await;
     assert_eq!(events.next().await.unwrap()["id"], "question");
-    let killed = Instant::now();
     let pid = rustix::process::Pid::from_raw(pid).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
     let event = events.next().await.unwrap();
-    eprintln!("noticed after {:?}", killed.elapsed());
     assert_eq!(
         (&event["id"], &event["error"]["data"]["kind"]),
         (&json!(2), &json!("child_died"))
