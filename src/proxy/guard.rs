@@ -35,6 +35,15 @@ pub struct Guard {
     is_left_alone: AtomicBool,
 }
 
+/// Where a call brings its share of retries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Share {
+    /// Here: it comes for the first time.
+    Here,
+    /// It did, and is sent again; or the request will for which this one is sent.
+    Elsewhere,
+}
+
 /// Why a child that works is replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recycled {
@@ -82,17 +91,17 @@ impl Guard {
         }
     }
 
-    /// Lets a call in; `is_first`: it brings its share of retries, as one that is sent again does not.
+    /// Lets a call in.
     ///
     /// # Errors
     ///
     /// [`Code::CircuitOpen`] with the time after which a try may help.
-    pub fn admit(self: &Arc<Self>, is_first: bool) -> Result<Ticket, Fault> {
+    pub fn admit(self: &Arc<Self>, share: Share) -> Result<Ticket, Fault> {
         let now = Instant::now();
         let admitted = self.breaker.lock().admit(now);
         match admitted {
             Ok(admission) => {
-                if is_first {
+                if share == Share::Here {
                     self.budget.lock().call(now);
                 }
                 Ok(self.ticket(admission, false))
@@ -106,12 +115,11 @@ impl Guard {
         }
     }
 
-    /// Lets a call of a session in that has a child of its own, whatever the breaker says; `is_first`: see
-    /// [`admit`](Self::admit).
-    pub fn admit_in_session(self: &Arc<Self>, is_first: bool) -> Option<Ticket> {
+    /// Lets a call of a session in that has a child of its own, whatever the breaker says.
+    pub fn admit_in_session(self: &Arc<Self>, share: Share) -> Option<Ticket> {
         let now = Instant::now();
         let admitted = self.sessions.lock().admit(now); // it is closed
-        if is_first && self.is_one_server {
+        if share == Share::Here && self.is_one_server {
             // Else none of them is tried again.
             self.budget.lock().call(now);
         }

@@ -8,7 +8,10 @@ use crate::proxy::wire::RawId;
 fn retries_after(calls: u32, is_one_server: bool) -> usize {
     let guard = Guard::new(BreakerOptions::default(), is_one_server);
     for _ in 0..calls {
-        guard.admit_in_session(true).unwrap().end(Outcome::Success);
+        guard
+            .admit_in_session(Share::Here)
+            .unwrap()
+            .end(Outcome::Success);
     }
     std::iter::repeat_with(|| guard.may_retry(false))
         .take_while(|may| *may)
@@ -28,10 +31,10 @@ async fn probed() -> (Arc<Guard>, Ticket) {
         ..BreakerOptions::default()
     };
     let guard = Guard::new(options, false);
-    guard.admit(true).unwrap().end(Outcome::Failure);
+    guard.admit(Share::Here).unwrap().end(Outcome::Failure);
     tokio::time::advance(options.cooldown).await;
-    let probe = guard.admit(true).unwrap();
-    let refused = guard.admit(true).unwrap_err();
+    let probe = guard.admit(Share::Here).unwrap();
+    let refused = guard.admit(Share::Here).unwrap_err();
     assert_eq!(refused.code, Code::CircuitOpen);
     (guard, probe)
 }
@@ -40,7 +43,7 @@ async fn probed() -> (Arc<Guard>, Ticket) {
 async fn a_probe_that_is_dropped_makes_room_for_the_next() {
     let (guard, probe) = probed().await;
     drop(probe);
-    assert!(guard.admit(true).is_ok());
+    assert!(guard.admit(Share::Here).is_ok());
 }
 
 #[tokio::test(start_paused = true)]
@@ -49,5 +52,5 @@ async fn a_message_before_the_answer_of_a_probe_makes_room_for_the_next() {
     let (id, manner) = (RawId::new("1"), Manner::Legacy);
     let flight = Flight::admitted(id, None, Owner::Nobody, true, manner, Some(probe));
     flight.relate(Bytes::from_static(b"{}")).unwrap();
-    assert!(guard.admit(true).is_ok());
+    assert!(guard.admit(Share::Here).is_ok());
 }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::{Backend, Way};
 use crate::proxy::call::{Call, Flight, Manner, Owner};
-use crate::proxy::guard::Ticket;
+use crate::proxy::guard::{Share, Ticket};
 use crate::proxy::http::Accepts;
 use crate::proxy::session::{OwnedChild, Routes, Session};
 use crate::proxy::shared::Request;
@@ -32,6 +32,14 @@ pub struct Exchange {
 }
 
 impl Exchange {
+    /// Where it brings its share of retries.
+    pub fn share(&self) -> Share {
+        match self.retries {
+            0 => Share::Here,
+            _ => Share::Elsewhere,
+        }
+    }
+
     /// The child of its session.
     fn own_child(&self) -> Result<&OwnedChild, Fault> {
         let session = self.session.as_ref();
@@ -56,19 +64,18 @@ impl Backend {
         let token = wire::progress_token(message.params)
             .map_err(|reason| Fault::new(Code::BadMessage, reason))?;
         let line = wire::single_line(exchange.body.clone());
-        let is_first = exchange.retries == 0;
         if let Way::Session(_) = &self.way
             && !exchange.manner.is_modern()
         {
             let child = exchange.own_child()?;
-            let ticket = self.guard.admit_in_session(is_first);
+            let ticket = self.guard.admit_in_session(exchange.share());
             let flight = flight(raw_id, token, exchange, ticket);
             let limit = self.options.get().max_in_flight;
             let called = child.call(flight.clone(), line, exchange.deadline, limit);
             return ended_with(&flight, called.await);
         }
         refuse_what_others_would_see(&self.way, message, exchange)?;
-        let ticket = self.guard.admit(is_first)?;
+        let ticket = self.guard.admit(exchange.share())?;
         let flight = flight(raw_id, token, exchange, Some(ticket));
         let request = Request {
             message,

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 use super::calls::{Exchange, no_session};
 use super::{Backend, Way};
 use crate::proxy::call::{Flight, Owner, Step};
+use crate::proxy::guard::Share;
 use crate::proxy::http::{Version, answered_version, wanted_version};
 use crate::proxy::options::ServeOptions;
 use crate::proxy::session::{Nursery, OwnedChild, Session, SessionTable};
@@ -39,7 +40,7 @@ impl Backend {
     ) -> Result<Initialized, Fault> {
         match &self.way {
             Way::Session(nursery) => {
-                let ticket = self.guard.admit(exchange.retries == 0)?;
+                let ticket = self.guard.admit(exchange.share())?;
                 let begun =
                     relay_initialize(nursery, &self.options.whole(), sessions, id, exchange).await;
                 ticket.end_with(&begun);
@@ -71,14 +72,13 @@ impl Backend {
         message: &Envelope<'_>,
         exchange: &Exchange,
     ) -> Result<(Bytes, Version), Fault> {
-        let (is_first, deadline) = (exchange.retries == 0, exchange.deadline);
+        let (share, deadline) = (exchange.share(), exchange.deadline);
         let (hello, subscribes) = match &self.way {
-            Way::Exclusive(children) => (
-                self.hello_of_one(children, is_first, deadline).await?,
-                false,
-            ),
+            Way::Exclusive(children) => {
+                (self.hello_of_one(children, share, deadline).await?, false)
+            }
             Way::Shared(group) => {
-                let hello = self.hello_of(group, is_first, deadline).await?;
+                let hello = self.hello_of(group, share, deadline).await?;
                 (hello, group.shares_resources())
             }
             Way::Session(_) | Way::Oneshot(_) => return Err(no_session()),
@@ -96,7 +96,7 @@ impl Backend {
     pub async fn seat(&self) -> Result<Option<OwnedChild>, Fault> {
         match &self.way {
             Way::Session(nursery) => {
-                let ticket = self.guard.admit(true)?;
+                let ticket = self.guard.admit(Share::Here)?;
                 let limits = self.options.get().timeouts();
                 let child = nursery.take(Deadline::new(&limits, Instant::now())).await;
                 ticket.end_with(&child);

@@ -6,7 +6,7 @@
 //! state, which clients must not share unasked, so it never gets in there.
 
 use super::{Backend, Way};
-use crate::proxy::guard::Guard;
+use crate::proxy::guard::{Guard, Share};
 use crate::proxy::http::Version;
 use crate::proxy::leased::Exclusive;
 use crate::proxy::live::Live;
@@ -99,14 +99,14 @@ impl Backend {
     ///
     /// The fault to answer with: no child came up, the server is left alone, or it speaks older revisions only.
     pub async fn modern_hello(&self, deadline: Deadline) -> Result<Option<Arc<Hello>>, Fault> {
-        // `false`: the request that it is for is counted when it is sent.
+        let share = Share::Elsewhere; // when the request that it is for is sent
         let hello = match (&self.way, &self.beside) {
-            (Way::Shared(group), _) => self.hello_of(group, false, deadline).await,
-            (Way::Exclusive(children), _) => self.hello_of_one(children, false, deadline).await,
+            (Way::Shared(group), _) => self.hello_of(group, share, deadline).await,
+            (Way::Exclusive(children), _) => self.hello_of_one(children, share, deadline).await,
             (Way::Session(_), Some(beside)) => match beside.group.known() {
                 Some(hello) => Ok(hello),
                 None if beside.group.is_older() => Err(only_older()),
-                None => self.asked(beside.hello(deadline), false).await,
+                None => self.asked(beside.hello(deadline), share).await,
             },
             (Way::Session(_), None) => Err(only_older()),
             (Way::Oneshot(_), _) => return Ok(None),
@@ -118,12 +118,12 @@ impl Backend {
     pub(super) async fn hello_of(
         &self,
         group: &Arc<Group>,
-        is_first: bool,
+        share: Share,
         deadline: Deadline,
     ) -> Result<Arc<Hello>, Fault> {
         match group.known() {
             Some(hello) => Ok(hello),
-            None => self.asked(group.hello(deadline), is_first).await,
+            None => self.asked(group.hello(deadline), share).await,
         }
     }
 
@@ -131,23 +131,23 @@ impl Backend {
     pub(super) async fn hello_of_one(
         &self,
         children: &Exclusive,
-        is_first: bool,
+        share: Share,
         deadline: Deadline,
     ) -> Result<Arc<Hello>, Fault> {
         match children.known() {
             Some(hello) => Ok(hello),
-            None => self.asked(children.hello(deadline), is_first).await,
+            None => self.asked(children.hello(deadline), share).await,
         }
     }
 
     /// Waits for a child that is to be asked. That is a call for the breaker: starts that fail open it, and while
-    /// it is open none is made; `is_first`: see [`Guard::admit`].
+    /// it is open none is made.
     async fn asked<T>(
         &self,
         asking: impl Future<Output = Result<T, Fault>>,
-        is_first: bool,
+        share: Share,
     ) -> Result<T, Fault> {
-        let ticket = self.guard.admit(is_first)?;
+        let ticket = self.guard.admit(share)?;
         let asked = asking.await;
         if let Err(fault) = &asked {
             ticket.fail(fault);

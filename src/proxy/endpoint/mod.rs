@@ -16,5 +16,5 @@ pub use old::posted_session;
 pub use paths::{Paths, Spot};
 pub use post::{unreadable, untold};
 pub use refusal::Refusal;
-pub use route::{Spotted, nothing_here, serve};
+pub use route::{Spotted, serve, serve_nowhere};
 pub use underway::Underway;

@@ -10,7 +10,7 @@ use hyper::{Method, Request};
 
 use super::post::post;
 use super::{Paths, Refusal, Spot, old};
-use crate::proxy::http::{self, EventStream, HostPolicy, Reply, Source};
+use crate::proxy::http::{self, EventStream, HostPolicy, Page, Reply, Source};
 use crate::proxy::session::Session;
 use crate::proxy::state::{AppState, Counts};
 use crate::proxy::wire::{Code, Fault};
@@ -38,28 +38,35 @@ pub async fn serve(
     request: Request<Incoming>,
 ) -> Reply {
     Counts::add(&state.counts.requests);
-    let (page, routed) = match spotted.policy.check(request.headers()) {
-        Ok(page) => {
-            let preflight = page.as_ref().and_then(|page| page.preflight(&request));
-            match preflight {
-                Some(reply) => (page, Ok(reply)),
-                None => (page, route(state, spotted, request).await),
-            }
-        }
-        Err(fault) => (None, Err(fault.into())),
+    let (page, replied) = spotted.policy.enter(&request);
+    let replied = match replied {
+        Some(replied) => replied.map_err(Refusal::from),
+        None => route(state, spotted, request).await,
     };
-    let mut reply = match routed {
-        Ok(reply) => reply,
-        Err(refusal) => {
-            Counts::add(&state.counts.faults);
-            tracing::debug!(
-                kind = refusal.fault.code.name(),
-                text = refusal.fault.message,
-                "refused"
-            );
-            refusal.to_reply()
-        }
-    };
+    finish(&state.counts, page, replied)
+}
+
+/// Serves one HTTP request that leads nowhere, where MCP is spoken at `endpoints`.
+pub fn serve_nowhere(
+    counts: &Counts,
+    policy: &HostPolicy,
+    endpoints: &str,
+    request: &Request<Incoming>,
+) -> Reply {
+    Counts::add(&counts.requests);
+    let (page, replied) = policy.enter(request);
+    let replied = replied.unwrap_or_else(|| Err(nothing_here(endpoints)));
+    finish(counts, page, replied.map_err(Refusal::from))
+}
+
+/// A reply as it goes out, to a page that may read it.
+fn finish(counts: &Counts, page: Option<Page>, replied: Result<Reply, Refusal>) -> Reply {
+    let mut reply = replied.unwrap_or_else(|refusal| {
+        Counts::add(&counts.faults);
+        let kind = refusal.fault.code.name();
+        tracing::debug!(kind, text = refusal.fault.message, "refused");
+        refusal.to_reply()
+    });
     if let Some(page) = page {
         page.may_read(&mut reply);
     }
@@ -132,7 +139,7 @@ fn delete(state: &AppState, headers: &HeaderMap) -> Result<Reply, Refusal> {
 }
 
 /// The refusal of a path that leads nowhere.
-pub fn nothing_here(endpoints: &str) -> Fault {
+fn nothing_here(endpoints: &str) -> Fault {
     let text = format!("nothing is here; MCP is spoken at {endpoints}");
     Fault::new(Code::NoSuchPath, text)
 }

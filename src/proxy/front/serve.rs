@@ -5,9 +5,8 @@ use hyper::header::{CONNECTION, HOST, HeaderValue};
 use hyper::{Request, Response};
 
 use super::{Found, Front};
-use crate::proxy::endpoint::{self, Refusal, Spotted, nothing_here};
+use crate::proxy::endpoint::{self, Spotted};
 use crate::proxy::http::{Reply, SESSION};
-use crate::proxy::state::Counts;
 use crate::proxy::watching::{Asked, Line, Metered, TRACE, Tally, Trace};
 
 /// Serves a request; what fits no route is refused.
@@ -41,7 +40,8 @@ pub async fn serve(front: &Front, request: Request<Incoming>) -> Response<Metere
     drop(access);
     let Some(Found { place, spot }) = found else {
         let tally = Tally::new(None, line);
-        let reply = nowhere(front, &request);
+        let paths = endpoints(front);
+        let reply = endpoint::serve_nowhere(&front.counts, &front.policy, &paths, &request);
         return tally.replied(last_of_its_connection(front, reply));
     };
     let state = match place.elders.is_empty() {
@@ -74,23 +74,6 @@ fn last_of_its_connection(front: &Front, mut reply: Reply) -> Reply {
     if front.is_parting() {
         let close = HeaderValue::from_static("close");
         reply.headers_mut().insert(CONNECTION, close);
-    }
-    reply
-}
-
-fn nowhere(front: &Front, request: &Request<Incoming>) -> Reply {
-    Counts::add(&front.counts.requests);
-    let (page, fault) = match front.policy.check(request.headers()) {
-        Ok(page) => (page, nothing_here(&endpoints(front))),
-        Err(fault) => (None, fault),
-    };
-    let preflight = page.as_ref().and_then(|page| page.preflight(request));
-    let mut reply = preflight.unwrap_or_else(|| {
-        Counts::add(&front.counts.faults);
-        Refusal::from(fault).to_reply()
-    });
-    if let Some(page) = page {
-        page.may_read(&mut reply);
     }
     reply
 }

@@ -5,10 +5,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use hyper::HeaderMap;
 use hyper::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderName, HeaderValue, ORIGIN};
+use hyper::{HeaderMap, Request};
 
-use super::{MODERN, Page};
+use super::{MODERN, Page, Reply};
 use crate::proxy::session::EventId;
 use crate::proxy::wire::{Code, Fault};
 
@@ -260,6 +260,18 @@ impl HostPolicy {
             Code::Forbidden,
             "pages of this `Origin` are not let in",
         ))
+    }
+
+    /// What comes of a request before anybody serves it: the page that may read its reply, and the reply where there is
+    /// one already.
+    pub fn enter<B>(&self, request: &Request<B>) -> (Option<Page>, Option<Result<Reply, Fault>>) {
+        match self.check(request.headers()) {
+            Ok(page) => {
+                let preflight = page.as_ref().and_then(|page| page.preflight(request));
+                (page, preflight.map(Ok))
+            }
+            Err(fault) => (None, Some(Err(fault))),
+        }
     }
 
     fn lets_host(&self, host: &str) -> bool {

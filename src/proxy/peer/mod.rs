@@ -14,6 +14,6 @@ pub use heard::Heard;
 pub use last_start::LastStart;
 pub use none::none_free;
 pub use peer::Peer;
-pub use sink::{PeerSink, Stream};
+pub use sink::{Missed, PeerSink, Stream};
 pub use source::PeerSource;
 pub use writer::PeerWriter;

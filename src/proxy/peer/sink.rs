@@ -16,6 +16,15 @@ pub enum Stream<'a> {
     Session,
 }
 
+/// What of what an upstream says unasked may have been missed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missed {
+    /// That a resource changed.
+    Updates,
+    /// That, and that a list did.
+    UpdatesAndLists,
+}
+
 /// Takes the messages of a peer, and learns what became of requests that it will not answer.
 ///
 /// A child brings its lines in order; the answers of an upstream over HTTP come on connections of their
@@ -35,10 +44,9 @@ pub trait PeerSink: LineSink {
     /// Learns that the request which the peer knows by this id will not be answered.
     fn on_fault(&self, id: &RequestId, fault: Fault);
 
-    /// Learns that what the upstream says unasked may have been missed for a while; `lists`:
-    /// changes of lists, too.
-    fn on_gap(&self, lists: bool) {
-        let _ = lists;
+    /// Learns that what the upstream says unasked may have been missed for a while.
+    fn on_gap(&self, missed: Missed) {
+        let _ = missed;
     }
 
     /// Learns that the upstream does not know the session any more: nothing new is to be sent in it. `true`: what

@@ -17,7 +17,7 @@ use super::outgoing::Outgoing;
 use super::source::RemoteSource;
 use super::{ask, stand};
 use crate::proxy::http::{SESSION, answered_version};
-use crate::proxy::peer::{PeerSink, Stream};
+use crate::proxy::peer::{Missed, PeerSink, Stream};
 use crate::proxy::wire::{Code, Fault, RequestId};
 use crate::sync::{Arc, AtomicBool, AtomicUsize, Mutex, OnceLock, Ordering};
 use crate::transport::http::HttpClient;
@@ -279,11 +279,11 @@ impl Core {
         }
     }
 
-    /// Says that messages may have been missed; `lists`: changes of lists, too.
-    pub fn missed(&self, lists: bool) {
+    /// Says that messages may have been missed.
+    pub fn missed(&self, missed: Missed) {
         let sink = self.state.lock().sink.clone();
         if let Some(sink) = sink {
-            sink.on_gap(lists);
+            sink.on_gap(missed);
         }
     }
 

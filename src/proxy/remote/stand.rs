@@ -4,19 +4,20 @@ use tokio::time::{Instant, sleep};
 
 use super::core::Core;
 use super::follow::{End, Follower, Opened};
+use crate::proxy::peer::Missed;
 use crate::sync::Arc;
 
 /// Reads it until the session is over, or as long as the upstream offers it.
 pub async fn stand(core: Arc<Core>) {
     let mut follower = Follower::new(&core, None, false);
     // At the very beginning hardly anybody has read a list.
-    let mut is_late = false;
+    let mut missed = Missed::Updates;
     loop {
         let is_resumed = follower.policy.last_id().is_some();
         match follower.open().await {
             Opened::Stream(body) => {
                 if !is_resumed {
-                    core.missed(is_late); // before the first one, too, if it took its time
+                    core.missed(missed); // before the first one, too, if it took its time
                 }
                 match follower.read(body).await {
                     End::TooLong => {
@@ -27,7 +28,7 @@ pub async fn stand(core: Arc<Core>) {
                         );
                         // Else it is told when the stream is back. It was longer than any change of a list.
                         if follower.policy.last_id().is_some() {
-                            core.missed(false);
+                            core.missed(Missed::Updates);
                         }
                     }
                     end => tracing::debug!(?end, "a session's stream ended"),
@@ -46,6 +47,6 @@ pub async fn stand(core: Arc<Core>) {
             return;
         };
         sleep(pause).await;
-        is_late = true;
+        missed = Missed::UpdatesAndLists;
     }
 }

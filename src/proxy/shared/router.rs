@@ -15,7 +15,7 @@ use super::affinity::Affinity;
 use super::flights::Flights;
 use crate::proxy::call::{Answer, Flight, Manner, fail_all};
 use crate::proxy::guard::is_pong;
-use crate::proxy::peer::{Heard, PeerSink, PeerWriter, Stream};
+use crate::proxy::peer::{Heard, Missed, PeerSink, PeerWriter, Stream};
 use crate::proxy::session::{SessionTable, cancellation};
 use crate::proxy::wire::{self, Code, Envelope, Fault, Kind, RequestId, Splice, subscription};
 use crate::resilience::Timeouts;
@@ -432,9 +432,12 @@ impl PeerSink for ChildRouter {
         self.fail(flight, fault);
     }
 
-    fn on_gap(&self, lists: bool) {
+    fn on_gap(&self, missed: Missed) {
         self.audience.subscribers.announce_all(self.key);
-        let changed = self.lists.get().filter(|_| lists);
+        let changed = self
+            .lists
+            .get()
+            .filter(|_| missed == Missed::UpdatesAndLists);
         for method in changed.into_iter().flatten() {
             let line = format!(r#"{{"jsonrpc":"2.0","method":"{method}"}}"#);
             self.on_list_changed(&line.into(), method);

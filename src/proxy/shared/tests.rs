@@ -11,7 +11,7 @@ use super::flights::Refused;
 use super::router::ChildRouter;
 use super::waiting::Waiting;
 use crate::proxy::call::{Call, Flight, Manner, Owner, Step};
-use crate::proxy::guard::Guard;
+use crate::proxy::guard::{Guard, Share};
 use crate::proxy::peer::PeerSink;
 use crate::proxy::session::SessionTable;
 use crate::proxy::wire::{Code, Fault, RawId, RequestId};
@@ -192,7 +192,7 @@ async fn a_death_fails_every_request_and_refuses_the_next() {
 fn let_in(guard: &Arc<Guard>, on: impl Fn(usize) -> usize) -> Vec<ChildRouter> {
     let children: Vec<_> = (0..12).map(|_| router()).collect();
     for nth in 0..12 {
-        let ticket = guard.admit(true).expect("it is closed");
+        let ticket = guard.admit(Share::Here).expect("it is closed");
         let (id, owner) = (RawId::new(&nth.to_string()), Owner::Nobody);
         let flight = Flight::admitted(id, None, owner, true, Manner::Modern, Some(ticket));
         children[on(nth)].flights.insert(&flight, begun()).unwrap();
