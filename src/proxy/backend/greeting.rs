@@ -140,26 +140,22 @@ async fn relay_initialize(
             Err(fault) => return Err(fault),
         }
     };
-    match tokio::time::timeout_at(deadline.expires(), call.step()).await {
-        Ok(Step::Answer {
+    let step = tokio::time::timeout_at(deadline.expires(), call.step()).await;
+    let step = step.map_err(|_| {
+        let text = "the server did not answer `initialize` in time; it was ended";
+        Fault::new(Code::TimedOut, text)
+    })?;
+    let (message, session) = match step {
+        Step::Answer {
             message,
             is_result: true,
-        }) => {
+        } => {
             let version = answered_version(&message).unwrap_or(Version::LATEST);
             let session = sessions.begin(version, Some(child))?;
-            Ok(Initialized {
-                message,
-                session: Some(session),
-            })
+            (message, Some(session))
         }
-        Ok(Step::Answer { message, .. } | Step::Related(message)) => Ok(Initialized {
-            message,
-            session: None,
-        }),
-        Ok(Step::Fault(fault)) => Err(fault),
-        Err(_) => Err(Fault::new(
-            Code::TimedOut,
-            "the server did not answer `initialize` in time; it was ended",
-        )),
-    }
+        Step::Answer { message, .. } | Step::Related(message) => (message, None),
+        Step::Fault(fault) => return Err(fault),
+    };
+    Ok(Initialized { message, session })
 }

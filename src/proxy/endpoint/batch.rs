@@ -12,7 +12,7 @@ use super::{Refusal, Underway};
 use crate::proxy::http::{self, Accepts, Reply, Version};
 use crate::proxy::session::Session;
 use crate::proxy::state::AppState;
-use crate::proxy::wire::{self, Code, Fault, Kind, RawId};
+use crate::proxy::wire::{self, Code, Envelope, Fault, Kind, RawId};
 
 /// Messages that one batch may have.
 const MAX_MESSAGES: usize = 100;
@@ -55,23 +55,8 @@ pub async fn begin_batch(
         return Err(Fault::new(Code::BadMessage, text));
     }
     let items = wire::batch_items(body).map_err(unreadable)?;
-    if items.is_empty() || items.len() > MAX_MESSAGES {
-        let text = format!("a batch has 1 to {MAX_MESSAGES} messages");
-        return Err(Fault::new(Code::BadMessage, text));
-    }
-    let messages = items
-        .iter()
-        .map(|item| wire::parse(item))
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(unreadable)?;
-    if messages
-        .iter()
-        .any(|message| message.method() == Some("initialize"))
-    {
-        let text = "`initialize` cannot be part of a batch";
-        return Err(Fault::new(Code::BadMessage, text));
-    }
-    let asks = |message: &wire::Envelope<'_>| matches!(message.kind, Kind::Request { .. });
+    let messages = parse_all(&items)?;
+    let asks = |message: &Envelope<'_>| matches!(message.kind, Kind::Request { .. });
     let is_asked = messages.iter().any(asks);
     let (mut calls, mut is_stuck) = (Vec::new(), false);
     for (item, message) in items.iter().zip(&messages) {
@@ -100,6 +85,20 @@ pub async fn begin_batch(
         }
     }
     Ok((!calls.is_empty()).then_some(Batch(calls)))
+}
+
+fn parse_all(items: &[Bytes]) -> Result<Vec<Envelope<'_>>, Fault> {
+    let refuse = |text: String| Err(Fault::new(Code::BadMessage, text));
+    if items.is_empty() || items.len() > MAX_MESSAGES {
+        return refuse(format!("a batch has 1 to {MAX_MESSAGES} messages"));
+    }
+    let parsed = items.iter().map(|item| wire::parse(item));
+    let messages: Vec<_> = parsed.collect::<Result<_, _>>().map_err(unreadable)?;
+    let mut methods = messages.iter().map(Envelope::method);
+    match methods.any(|method| method == Some("initialize")) {
+        true => refuse("`initialize` cannot be part of a batch".to_owned()),
+        false => Ok(messages),
+    }
 }
 
 fn is_over(fault: &Fault) -> bool {

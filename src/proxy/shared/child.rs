@@ -10,7 +10,7 @@ use super::handshake::Handshaken;
 use super::hello::Hello;
 use super::router::ChildRouter;
 use super::wear::{Stage, Wear};
-use crate::proxy::call::{Call, Flight, Owner, fail_all};
+use crate::proxy::call::{Call, Flight, Manner, Owner, fail_all};
 use crate::proxy::guard::ping;
 use crate::proxy::options::ServeOptions;
 use crate::proxy::peer::PeerWriter;
@@ -156,17 +156,6 @@ impl SharedChild {
     ) -> Result<Result<Call, Fault>, Refused> {
         let own = self.router.flights.insert(flight, deadline)?;
         let patience = deadline.expires().saturating_duration_since(Instant::now());
-        let digits = own.to_string();
-        let digits = digits.as_bytes();
-        let mut splice = Splice::one(request.message.span(request.id), digits);
-        let older = (flight.manner.is_modern() && self.router.is_legacy())
-            .then(|| older_meta(request.message.params, &own.to_string()))
-            .flatten();
-        if let Some((meta, instead)) = &older {
-            splice = splice.and(request.message.span(meta), instead.as_bytes());
-        } else if let Some(token) = request.token {
-            splice = splice.and(request.message.span(token), digits);
-        }
         let mut call = Call::new(flight.clone());
         if flight.manner.is_modern() {
             let child = Arc::downgrade(self);
@@ -176,7 +165,7 @@ impl SharedChild {
                 }
             });
         }
-        let line = splice.apply(request.line);
+        let line = self.rewritten(request, flight.manner, own);
         let written = tokio::select! {
             biased;
             written = self.writer.write(line, patience) => written,
@@ -206,6 +195,21 @@ impl SharedChild {
                 Ok(Err(fault))
             }
         }
+    }
+
+    /// The line with the id that the child is to know it by, as the child's revision writes it.
+    fn rewritten(&self, request: &Request<'_>, manner: Manner, own: u64) -> Bytes {
+        let (message, own) = (request.message, own.to_string());
+        let mut splice = Splice::one(message.span(request.id), own.as_bytes());
+        let older = (manner.is_modern() && self.router.is_legacy())
+            .then(|| older_meta(message.params, &own))
+            .flatten();
+        if let Some((meta, instead)) = &older {
+            splice = splice.and(message.span(meta), instead.as_bytes());
+        } else if let Some(token) = request.token {
+            splice = splice.and(message.span(token), own.as_bytes());
+        }
+        splice.apply(request.line)
     }
 
     /// Names it where clients carry a state or a task back.
