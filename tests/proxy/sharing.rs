@@ -170,6 +170,24 @@ async fn a_changed_list_is_told_to_everybody_who_listens() {
 }
 
 #[tokio::test]
+async fn what_a_child_logs_reaches_a_client_only_where_it_served_nobody_else() {
+    let mut options = options(script("plunge-test", &[]), Mode::Shared);
+    options.max_connections = Some(1);
+    let (_server, client) = start_with(options).await;
+    let (one, other) = (client.begin().await, client.begin().await);
+    let log = |id: u32| tool(id, "log", json!({"data": "of one of them"}));
+    for id in [1, 2] {
+        let mut events = one.stream(&log(id)).await;
+        let told = events.next().await.unwrap();
+        assert_eq!(told["params"]["data"], "of one of them");
+        assert_eq!(events.next().await.unwrap()["id"], id);
+    }
+    for client in [&other, &one, &client] {
+        assert_eq!(client.post(&log(3)).await.text(), "logged", "and no more");
+    }
+}
+
+#[tokio::test]
 async fn what_would_change_another_clients_view_is_not_offered() {
     let (_server, client) = start(Mode::Shared).await;
     let level = request(1, "logging/setLevel", json!({}));

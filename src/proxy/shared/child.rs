@@ -219,7 +219,7 @@ impl SharedChild {
 
     /// Cancels the request that the child knows by this id: its client went away.
     fn give_up(&self, own: u64) {
-        if let Some(flight) = self.router.flights.give_up(own) {
+        if let Some(flight) = self.router.flights.take(own) {
             let fault = Fault::new(Code::Cancelled, "its client went away");
             self.router
                 .end_one(own, &flight, "the client went away", fault);

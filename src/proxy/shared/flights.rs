@@ -41,8 +41,8 @@ struct Table {
     slots: Vec<Slot>,
     free: Vec<usize>,
     end: Option<Fault>,
-    /// Whether a request was taken out unanswered, which the child may be at work on for as long as it lives.
-    gave_up: bool,
+    /// Whose requests the child had; of several clients, or of one that cannot be told from others: nobody's.
+    had: Option<Owner>,
     /// Those of the next request.
     limits: Timeouts,
 }
@@ -108,6 +108,10 @@ impl Flights {
         } else if !self.has_room() && table.end.is_none() {
             return Err(Refused::Full);
         }
+        let had = *table.had.get_or_insert(flight.owner);
+        if had != flight.owner {
+            table.had = Some(Owner::Nobody);
+        }
         self.enter(&mut table, flight, deadline)
     }
 
@@ -152,20 +156,9 @@ impl Flights {
         Ok(id)
     }
 
-    /// Takes out a request that the child is not at work on: it has its answer, or was not looked at.
+    /// Takes a request out.
     pub fn take(&self, id: u64) -> Option<Arc<Flight>> {
-        self.remove(&mut self.table.lock(), id)
-    }
-
-    /// Takes out one that the child may still be at work on.
-    pub fn give_up(&self, id: u64) -> Option<Arc<Flight>> {
         let mut table = self.table.lock();
-        let flight = self.remove(&mut table, id)?;
-        table.gave_up |= !listens(&flight);
-        Some(flight)
-    }
-
-    fn remove(&self, table: &mut Table, id: u64) -> Option<Arc<Flight>> {
         let entry = table.slot(id)?.entry.take()?;
         table.free.push(index_of(id));
         self.shift(&entry.flight, -1);
@@ -186,10 +179,10 @@ impl Flights {
         Some(entry.flight.clone())
     }
 
-    /// The only request that the child can be at work on.
+    /// The only request in flight, of a session that alone had any: what the child is still at work on is that one's.
     pub fn sole(&self) -> Option<Arc<Flight>> {
         let table = self.table.lock();
-        if table.gave_up {
+        if !matches!(table.had, Some(Owner::Session(_))) {
             return None;
         }
         let entries = table.slots.iter().filter_map(|slot| slot.entry.as_ref());
@@ -259,16 +252,10 @@ impl Flights {
     fn take_where(&self, which: impl Fn(&Entry) -> bool) -> Vec<(u64, Arc<Flight>)> {
         let mut table = self.table.lock();
         let mut taken = Vec::new();
-        let Table {
-            slots,
-            free,
-            gave_up,
-            ..
-        } = &mut *table;
+        let Table { slots, free, .. } = &mut *table;
         for (index, slot) in slots.iter_mut().enumerate() {
             if let Some(entry) = slot.entry.take_if(|entry| which(entry)) {
                 free.push(index);
-                *gave_up |= !listens(&entry.flight);
                 self.shift(&entry.flight, -1);
                 taken.push((slot.uses << INDEX_BITS | index as u64, entry.flight));
             }

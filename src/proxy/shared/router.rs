@@ -294,7 +294,7 @@ impl ChildRouter {
         }
     }
 
-    /// A log line names nobody: it may only go where nobody else could be meant.
+    /// A log line names nobody: it may only go where nobody else could be meant, whatever the child was asked before.
     fn on_log(&self, line: Bytes, stream: Stream<'_>) {
         let flight = match stream {
             Stream::Request(id) => self.related(id),
@@ -404,8 +404,7 @@ impl PeerSink for ChildRouter {
             &|line, message| self.on_message(line, message, stream),
             &|id, fault| {
                 self.stain();
-                // It has answered, and is not at work on it any more.
-                self.fail(own_of(id).and_then(|own| self.flights.take(own)), fault);
+                self.fail(id, fault);
             },
         );
         if may_stain && self.heard.dropped() != dropped {
@@ -425,11 +424,7 @@ impl PeerSink for ChildRouter {
             // The session is this proxy's own: its clients have nothing to do with it.
             fault.code = Code::ChildDied;
         }
-        let flight = own_of(id).and_then(|own| match fault.not_run {
-            true => self.flights.take(own),
-            false => self.flights.give_up(own),
-        });
-        self.fail(flight, fault);
+        self.fail(id, fault);
     }
 
     fn on_gap(&self, missed: Missed) {
@@ -459,9 +454,9 @@ impl PeerSink for ChildRouter {
 }
 
 impl ChildRouter {
-    /// Ends a request that was taken out.
-    fn fail(&self, flight: Option<Arc<Flight>>, fault: Fault) {
-        if let Some(flight) = flight {
+    /// Ends the request that the child knows by this id.
+    fn fail(&self, id: &RequestId, fault: Fault) {
+        if let Some(flight) = own_of(id).and_then(|own| self.flights.take(own)) {
             flight.fail(fault);
             self.freed.notify_one();
         }

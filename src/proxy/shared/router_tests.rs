@@ -1,5 +1,5 @@
-//! What of an upstream over HTTP is a sign of life, whom its streams are for, what a child may say with nothing to do,
-//! and what a request that failed without an answer leaves behind.
+//! What of an upstream over HTTP is a sign of life, whom its streams are for, and what a child may say with nothing to
+//! do.
 
 use bytes::Bytes;
 use tokio::sync::Notify;
@@ -31,18 +31,6 @@ fn a_refusal_is_a_sign_of_life_and_that_nobody_is_there_is_none() {
         let ping = RequestId::from_raw("\"plunge-ping\"").unwrap();
         router.on_fault(&ping, Fault::new(code, "said"));
         assert_eq!(router.heard.lately(), is_sign, "{code:?}");
-    }
-}
-
-#[test]
-fn only_a_request_that_was_not_looked_at_leaves_the_upstream_no_work() {
-    let broken = || Fault::new(Code::UpstreamFailed, "the answer broke off");
-    for (fault, is_free) in [(broken(), false), (broken().not_run(), true)] {
-        let router = router();
-        let (own, _lost) = fly(&router, "1", 1);
-        router.on_fault(&RequestId::from_raw(&own.to_string()).unwrap(), fault);
-        let (_, _next) = fly(&router, "1", 2);
-        assert_eq!(router.flights.sole().is_some(), is_free);
     }
 }
 

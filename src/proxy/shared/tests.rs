@@ -160,18 +160,52 @@ async fn a_subscription_that_its_server_cancels_ends_in_order() {
     assert_eq!((router.flights.listening(), router.heard.dropped()), (0, 2));
 }
 
+/// Has the child say something about nobody.
+fn log(router: &ChildRouter) {
+    router.on_line(Bytes::from_static(
+        br#"{"jsonrpc":"2.0","method":"notifications/message","params":{"data":"x"}}"#,
+    ));
+}
+
 #[tokio::test]
 async fn a_log_line_goes_on_only_while_one_request_is_in_flight() {
     let router = router();
-    let line = Bytes::from_static(
-        br#"{"jsonrpc":"2.0","method":"notifications/message","params":{"data":"x"}}"#,
-    );
-    let (_, mut first) = fly(&router, "1", 1);
-    router.on_line(line.clone());
-    assert!(matches!(step(&mut first), Some(Step::Related(message)) if message == line));
-    let (_, mut second) = fly(&router, "1", 2);
-    router.on_line(line);
+    let (own, mut first) = fly(&router, "1", 1);
+    log(&router);
+    assert!(matches!(step(&mut first), Some(Step::Related(_))));
+    let (_, mut second) = fly(&router, "2", 1);
+    log(&router);
     assert!(step(&mut first).is_none() && step(&mut second).is_none());
+    assert_eq!(router.heard.dropped(), 1);
+    router.flights.take(own);
+    log(&router);
+    assert!(
+        matches!(step(&mut second), Some(Step::Related(_))),
+        "it may be about the request before, which was the same client's"
+    );
+}
+
+#[tokio::test]
+async fn a_log_line_of_a_child_that_served_somebody_else_reaches_nobody() {
+    let router = router();
+    let (own, _) = fly(&router, "1", 1);
+    router.flights.take(own);
+    for owner in [2, 1] {
+        let (own, mut call) = fly(&router, "1", owner);
+        log(&router);
+        assert!(step(&mut call).is_none(), "it may be about the other's");
+        router.flights.take(own);
+    }
+    assert_eq!(router.heard.dropped(), 2);
+}
+
+#[tokio::test]
+async fn a_log_line_reaches_nobody_who_cannot_be_told_from_others() {
+    let router = router();
+    let flight = Flight::new(RawId::new("1"), None, Owner::Nobody, true);
+    router.flights.insert(&flight, begun()).unwrap();
+    log(&router);
+    assert!(step(&mut Call::new(flight)).is_none());
     assert_eq!(router.heard.dropped(), 1);
 }
 
