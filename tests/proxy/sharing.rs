@@ -170,6 +170,24 @@ async fn a_changed_list_is_told_to_everybody_who_listens() {
 }
 
 #[tokio::test]
+async fn a_list_that_changed_while_nobody_listened_is_told_of_on_the_next_stream() {
+    let (_server, client) = start(Mode::Shared).await;
+    let session = client.begin().await;
+    for stream in 0..2 {
+        for _ in 0..2 {
+            client.call(1, "changed", json!({})).await;
+        }
+        // The second one goes on behind the first, as far as its client knows.
+        let mut events = session.with("last-event-id", "1-1").listen().await;
+        let told = events.next().await.unwrap();
+        assert_eq!(
+            told["method"], "notifications/tools/list_changed",
+            "{stream}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn what_a_child_logs_reaches_a_client_only_where_it_served_nobody_else() {
     let mut options = options(script("plunge-test", &[]), Mode::Shared);
     options.max_connections = Some(1);

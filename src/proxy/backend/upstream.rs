@@ -201,6 +201,7 @@ impl Backend {
     /// Ends overdue requests, gives up children that are dead or hang.
     pub fn sweep(&self, sessions: &SessionTable, now: Instant) {
         self.guard.tell();
+        sessions.tell_missed(now);
         if let Some(beside) = &self.beside {
             beside.group.sweep(now);
         }

@@ -24,7 +24,7 @@ async fn what_a_session_says_faster_than_it_is_read_all_comes_in_order() {
         for number in numbers.clone() {
             match number % 2 {
                 0 => outbox.send(numbered(number)),
-                _ => table.broadcast(&numbered(number)),
+                _ => table.tell_of_list(&numbered(number), ""),
             }
         }
         assert!(outbox.has_stream(), "somebody comes for what waits");

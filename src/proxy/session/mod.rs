@@ -1,6 +1,7 @@
 //! A client's session: its id, its streams, and in `session` mode its own child.
 
 mod listeners;
+mod missed;
 mod newborn;
 mod nursery;
 #[cfg(test)]

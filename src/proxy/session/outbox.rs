@@ -1,6 +1,7 @@
 //! Messages of a session that belong to no request: its open streams, and what waits for one.
 //!
-//! Promise: a message goes to one stream only; what waits for a stream is bounded, the oldest goes first. A stream
+//! Promise: a message goes to one stream only; what waits for a stream is bounded, the oldest goes first; of changes of
+//! lists that nobody listened for, the next stream tells once. A stream
 //! that is too slow ends, and its client comes again, or the reader here that brings one after the other, for which
 //! everything waits meanwhile; one that is all there is of its session stays: what it has no room for is left out, but
 //! for answers.
@@ -14,6 +15,7 @@ use bytes::Bytes;
 
 use crate::proxy::call::Inbox;
 use crate::proxy::http::SessionStream;
+use crate::proxy::wire::Changes;
 
 /// Streams that one session may have open; one more ends the oldest.
 const MAX_STREAMS: usize = 8;
@@ -33,6 +35,8 @@ struct State {
     streams: Vec<Arc<Inbox<()>>>,
     waiting: VecDeque<Bytes>,
     bytes: usize,
+    /// Lists that changed while nobody listened.
+    untold: Changes,
     /// How often what waited was handed to a stream.
     handed: u64,
     closed: bool,
@@ -62,7 +66,9 @@ impl Outbox {
         if state.closed {
             return None;
         }
-        for message in mem::take(&mut state.waiting) {
+        let untold = mem::take(&mut state.untold).messages();
+        let untold = untold.map(|(_, message)| message);
+        for message in mem::take(&mut state.waiting).into_iter().chain(untold) {
             // There is room: less waits than an inbox takes.
             let _ = inbox.push(message);
         }
@@ -109,12 +115,18 @@ impl Outbox {
         }
     }
 
-    /// Sends to who listens, or is about to again: everybody else asks for it when they come.
-    pub fn announce(&self, message: Bytes) {
+    /// Sends to who listens, or is about to again; of `change` everybody else is told when they come.
+    pub fn announce(&self, message: &Bytes, change: Changes) {
         if self.state.lock().is_followed {
-            self.send(message);
-        } else {
-            let _ = self.send_now(message);
+            return self.send(message.clone());
+        }
+        while self.send_now(message.clone()).is_err() {
+            let mut state = self.state.lock();
+            // Else one was opened meanwhile.
+            if state.streams.is_empty() || state.is_only {
+                state.untold |= change;
+                return;
+            }
         }
     }
 

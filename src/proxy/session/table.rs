@@ -13,9 +13,10 @@ use crate::sync::Mutex;
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use super::missed::Missed;
 use super::{Listeners, OwnedChild, Room, Session, Subscribers};
 use crate::proxy::http::{ToolHeaders, Version};
-use crate::proxy::wire::{Code, Fault};
+use crate::proxy::wire::{Changes, Code, Fault};
 
 const SHARDS: usize = 16;
 /// Places of a table that are kept though nobody is there.
@@ -33,6 +34,7 @@ pub struct SessionTable {
     pub tools: Arc<ToolHeaders>,
     /// What their streams keep for clients that come back.
     pub kept: Arc<Room>,
+    missed: Mutex<Missed>,
     shards: [Shard; SHARDS],
     hasher: RandomState,
     began: Instant,
@@ -50,6 +52,7 @@ impl SessionTable {
             subscribers: Subscribers::default(),
             tools: Arc::default(),
             kept: Arc::default(),
+            missed: Mutex::default(),
             shards: std::array::from_fn(|_| Shard::default()),
             hasher: RandomState::new(),
             began: Instant::now(),
@@ -174,13 +177,30 @@ impl SessionTable {
         given_up
     }
 
-    /// Sends a message to every session that listens.
-    pub fn broadcast(&self, message: &Bytes) {
+    /// Tells every session, and who listens without one, of the change of a list.
+    pub fn tell_of_list(&self, message: &Bytes, method: &str) {
+        let change = Changes::of(method);
         for shard in &self.shards {
             let sessions: Vec<_> = shard.lock().values().cloned().collect();
             for session in sessions {
-                session.outbox().announce(message.clone());
+                session.outbox().announce(message, change);
             }
+        }
+        self.listeners.tell(method);
+    }
+
+    /// Has those who are told of changes of these lists told that they may have missed some: now, or a while after they
+    /// were told so last.
+    pub fn miss(&self, lists: Changes, now: Instant) {
+        self.missed.lock().add(lists);
+        self.tell_missed(now);
+    }
+
+    /// Tells of what may have been missed, as far as the time for it has come.
+    pub fn tell_missed(&self, now: Instant) {
+        let due = self.missed.lock().take_due(now);
+        for (method, message) in due.messages() {
+            self.tell_of_list(&message, method);
         }
     }
 

@@ -4,12 +4,12 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::time::advance;
+use tokio::time::{Instant, advance};
 
 use super::*;
 use crate::proxy::call::{Call, Flight, Owner};
 use crate::proxy::http::{Source, Version};
-use crate::proxy::wire::{Code, RawId};
+use crate::proxy::wire::{Changes, Code, RawId};
 use crate::sync::Arc;
 
 const IDLE: Duration = Duration::from_secs(30);
@@ -172,4 +172,31 @@ async fn streams_that_ended_make_room_before_those_that_go_on() {
     assert!(ends.replay.resume(first, ends.outbox()).is_none());
     assert!(goes.replay.resume(first, goes.outbox()).is_some());
     assert!((1..held / 4 * 3).contains(&table.kept.held()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn lists_that_may_have_changed_again_and_again_are_told_of_once_in_a_while() {
+    let table = SessionTable::new(1);
+    let session = table.begin(Version::LATEST, None).unwrap();
+    let stream = session.outbox().open().unwrap();
+    let told = || {
+        let mut context = Context::from_waker(Waker::noop());
+        let more = || stream.inbox.poll(&mut context).is_ready().then_some(());
+        std::iter::from_fn(more).count()
+    };
+    let tools = Changes::of("notifications/tools/list_changed");
+    table.miss(tools, Instant::now());
+    assert_eq!(told(), 1, "at once");
+    for _ in 0..4 {
+        advance(Duration::from_secs(60)).await;
+        table.miss(tools, Instant::now());
+        table.tell_missed(Instant::now());
+    }
+    assert_eq!(told(), 0);
+    advance(Duration::from_secs(60)).await;
+    table.tell_missed(Instant::now());
+    assert_eq!(told(), 1, "the last one, too");
+    advance(Duration::from_secs(600)).await;
+    table.tell_missed(Instant::now());
+    assert_eq!(told(), 0);
 }

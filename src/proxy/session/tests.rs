@@ -267,16 +267,25 @@ async fn ids_are_long_visible_and_different_and_their_number_is_limited() {
 }
 
 #[tokio::test]
-async fn a_broadcast_reaches_those_who_listen() {
-    let table = Arc::new(SessionTable::new(10));
-    let (one, two) = (
-        table.begin(Version::LATEST, None).unwrap(),
-        table.begin(Version::LATEST, None).unwrap(),
-    );
+async fn a_change_of_a_list_reaches_those_who_listen_and_once_those_who_come_later() {
+    let table = SessionTable::new(10);
+    let [one, two] = [(); 2].map(|()| table.begin(Version::LATEST, None).unwrap());
+    let told_of = |stream: SessionStream, what: &str| streamed(stream).matches(what).count();
     let stream = one.outbox().open().unwrap();
-    table.broadcast(&Bytes::from_static(b"{\"x\":1}"));
-    assert!(streamed(stream).contains("{\"x\":1}"));
-    assert_eq!(streamed(two.outbox().open().unwrap()), "");
+    for list in ["tools", "prompts", "tools", "unknown"] {
+        let method = format!("notifications/{list}/list_changed");
+        let message = format!(r#"{{"jsonrpc":"2.0","method":"{method}","params":{{"by":1}}}}"#);
+        table.tell_of_list(&message.into(), &method);
+    }
+    assert_eq!(told_of(stream, r#""by":1"#), 4);
+    let late = streamed(two.outbox().open().unwrap());
+    let change =
+        |list| format!(r#"{{"jsonrpc":"2.0","method":"notifications/{list}/list_changed"}}"#);
+    assert_eq!(late.matches("data:").count(), 2, "{late}");
+    assert!(late.contains(&change("tools")) && late.contains(&change("prompts")));
+    for session in [&one, &two] {
+        assert_eq!(told_of(session.outbox().open().unwrap(), "data:"), 0);
+    }
 }
 
 fn enter(table: &SessionTable, session: &Session, uri: &str) -> Result<Arc<Topic>, Code> {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::proxy::http::{MODERN, Version};
 use crate::proxy::wire::subscription::LISTS;
-use crate::proxy::wire::{Code, Fault, RawId};
+use crate::proxy::wire::{Changes, Code, Fault, RawId};
 
 /// The errors that only the revision without sessions knows.
 const REFUSALS: std::ops::RangeInclusive<i64> = -32022..=-32020;
@@ -94,14 +94,15 @@ impl Hello {
         self.result.pointer("/capabilities/tools").is_some()
     }
 
-    /// The notifications by which it tells of changes of its lists.
-    pub fn lists(&self) -> Vec<&'static str> {
+    /// The lists of whose changes it tells.
+    pub fn lists(&self) -> Changes {
         let methods = LISTS.iter().map(|(_, method)| *method);
         let tells = |method: &&str| {
             let list = method.split('/').nth(1).unwrap_or_default();
             self.result["capabilities"][list]["listChanged"] == true
         };
-        methods.filter(tells).collect()
+        let lists = methods.filter(tells).map(Changes::of);
+        lists.fold(Changes::default(), |all, list| all | list)
     }
 
     /// Whether a server that was asked for the revision without sessions speaks one with a handshake, too.

@@ -17,7 +17,9 @@ use crate::proxy::call::{Answer, Flight, Manner, fail_all};
 use crate::proxy::guard::is_pong;
 use crate::proxy::peer::{Heard, Missed, PeerSink, PeerWriter, Stream};
 use crate::proxy::session::{SessionTable, cancellation};
-use crate::proxy::wire::{self, Code, Envelope, Fault, Kind, RequestId, Splice, subscription};
+use crate::proxy::wire::{
+    self, Changes, Code, Envelope, Fault, Kind, RequestId, Splice, subscription,
+};
 use crate::resilience::Timeouts;
 use crate::transport::{Death, LineSink};
 
@@ -40,8 +42,8 @@ pub struct ChildRouter {
     stained: AtomicBool,
     /// Whether it knows a handshake only: then its answers lack members of the newer revision.
     legacy: AtomicBool,
-    /// The notifications by which it tells of changes of its lists.
-    lists: OnceLock<Vec<&'static str>>,
+    /// The lists of whose changes it tells.
+    lists: OnceLock<Changes>,
     affinity: Option<Arc<Affinity>>,
     /// Names the child in there.
     pub key: u64,
@@ -92,8 +94,8 @@ impl ChildRouter {
         self.audience.tools.note(result);
     }
 
-    /// Says that the child knows a handshake only, and by what it then tells of changes of its lists.
-    pub fn set_legacy(&self, lists: Vec<&'static str>) {
+    /// Says that the child knows a handshake only, and of the changes of which lists it then tells.
+    pub fn set_legacy(&self, lists: Changes) {
         let _ = self.lists.set(lists);
         // Relaxed: set before the child has its first request of a client.
         self.legacy.store(true, Ordering::Relaxed);
@@ -341,15 +343,10 @@ impl ChildRouter {
                 if !matches!(stream, Stream::Session) {
                     self.note_unasked();
                 }
-                self.on_list_changed(&line, method);
+                self.audience.tell_of_list(&line, method);
             }
             _ => self.heard.drop_line(),
         }
-    }
-
-    fn on_list_changed(&self, line: &Bytes, method: &str) {
-        self.audience.broadcast(line);
-        self.audience.listeners.tell(method);
     }
 
     /// A shared child has nobody to ask.
@@ -429,13 +426,8 @@ impl PeerSink for ChildRouter {
 
     fn on_gap(&self, missed: Missed) {
         self.audience.subscribers.announce_all(self.key);
-        let changed = self
-            .lists
-            .get()
-            .filter(|_| missed == Missed::UpdatesAndLists);
-        for method in changed.into_iter().flatten() {
-            let line = format!(r#"{{"jsonrpc":"2.0","method":"{method}"}}"#);
-            self.on_list_changed(&line.into(), method);
+        if let Some(tells) = self.lists.get().filter(|_| missed == Missed::UpdatesAndLists) {
+            self.audience.miss(*tells, Instant::now());
         }
     }
 

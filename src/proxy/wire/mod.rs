@@ -1,6 +1,7 @@
 //! The JSON-RPC envelope: what the proxy reads of a message, and the few bytes it may replace.
 
 mod broken;
+mod changes;
 mod complete;
 mod envelope;
 mod fault;
@@ -13,6 +14,7 @@ pub mod subscription;
 mod tests;
 
 pub use broken::broken_answer;
+pub use changes::Changes;
 pub use complete::missing_members;
 pub use envelope::{Envelope, EnvelopeError, Kind, batch_items, is_batch, parse, single_line};
 pub use fault::{Code, Fault, GATEKEEPERS};
