@@ -51,6 +51,33 @@ async fn a_revision_of_the_server_that_nobody_knows_is_its_clients_to_judge() {
 }
 
 #[tokio::test]
+async fn a_revision_is_taken_where_it_is_known_or_the_session_agreed_on_it() {
+    let (_server, client) = start_with(options(other(&json!("2024-10-07")), Mode::Session)).await;
+    let reply = client.post(&initialize("2025-11-25")).await;
+    let session = Client {
+        session: Some(reply.headers["mcp-session-id"].to_str().unwrap().to_owned()),
+        ..client.clone()
+    };
+    let names = |client: &Client, revision| client.with("mcp-protocol-version", revision);
+    let ping = request(1, "ping", json!({}));
+    for (revision, status) in [
+        ("2024-10-07", 200),
+        ("2025-06-18", 200),
+        ("2024-10-08", 400),
+    ] {
+        let session = names(&session, revision);
+        assert_eq!(session.post(&ping).await.status, status, "{revision}");
+        assert_eq!(session.listen().await.status, status, "{revision}");
+    }
+    let outside = names(&client, "2024-10-07").post(&ping).await;
+    assert_eq!(outside.kind(), "unsupported_version");
+    let others = names(&session, "2024-10-08").send(Method::DELETE, "").await;
+    assert_eq!(others.kind(), "unsupported_version");
+    let ended = names(&session, "2024-10-07").send(Method::DELETE, "").await;
+    assert_eq!(ended.status, 200);
+}
+
+#[tokio::test]
 async fn children_that_many_share_are_refused_with_the_revision_that_they_speak() {
     for mode in [Mode::Shared, Mode::Exclusive, Mode::Stateless] {
         for revision in [json!("2031-01-01"), json!(7)] {

@@ -7,7 +7,7 @@ use super::calls::{Exchange, no_session};
 use super::{Backend, Way};
 use crate::proxy::call::{Flight, Owner, Step};
 use crate::proxy::guard::Share;
-use crate::proxy::http::{Version, answered_version, wanted_version};
+use crate::proxy::http::{Version, answered_revision, wanted_version};
 use crate::proxy::options::ServeOptions;
 use crate::proxy::session::{Nursery, OwnedChild, Session, SessionTable};
 use crate::proxy::wire::{self, Code, Envelope, Fault, RawId};
@@ -127,7 +127,7 @@ async fn relay_initialize(
     let line = wire::single_line(exchange.body.clone());
     let mut deadline = exchange.deadline;
     let mut died = 0;
-    let (child, mut call) = loop {
+    let (mut child, mut call) = loop {
         let child = nursery.take(deadline).await?;
         // Messages before the answer wait for the session's stream: there is no session yet to send them in.
         let flight = Flight::new(id.clone(), None, Owner::Nobody, false);
@@ -150,7 +150,11 @@ async fn relay_initialize(
             message,
             is_result: true,
         } => {
-            let version = answered_version(&message).unwrap_or(Version::LATEST);
+            let revision = answered_revision(&message);
+            let version = revision.as_deref().and_then(Version::parse);
+            child.revision = revision.filter(|_| version.is_none());
+            // Of one that nobody knows here: what every client understands.
+            let version = version.unwrap_or(Version::OLDEST);
             let session = sessions.begin(version, Some(child))?;
             (message, Some(session))
         }

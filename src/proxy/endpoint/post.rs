@@ -45,8 +45,7 @@ pub async fn post(
     let session = if says_modern {
         None // whatever else it names
     } else {
-        let named = http::version(headers).and_then(|_| session_of(state, headers));
-        named.map_err(|fault| unlooked_at(fault, &body))?
+        session_of(state, headers).map_err(|fault| unlooked_at(fault, &body))?
     };
     if state.is_closing() {
         return Err(unlooked_at(Fault::closing(), &body));

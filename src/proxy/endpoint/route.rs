@@ -114,7 +114,6 @@ fn get(state: &AppState, headers: &HeaderMap) -> Result<Reply, Refusal> {
         )
         .into());
     }
-    http::version(headers)?;
     let session = named_session(state, headers)?;
     if state.is_closing() {
         return Err(Fault::closing().into());
@@ -132,7 +131,6 @@ fn get(state: &AppState, headers: &HeaderMap) -> Result<Reply, Refusal> {
 
 /// Ends a session.
 fn delete(state: &AppState, headers: &HeaderMap) -> Result<Reply, Refusal> {
-    http::version(headers)?;
     let session = named_session(state, headers)?;
     state.sessions.end(&session.id).ok_or_else(ended)?;
     Ok(http::done())
@@ -157,12 +155,16 @@ fn named_session(state: &AppState, headers: &HeaderMap) -> Result<Arc<Session>, 
 ///
 /// # Errors
 ///
-/// [`Code::SessionEnded`] if there is no such session (any more).
+/// [`Code::SessionEnded`] if there is no such session (any more), [`Code::UnsupportedVersion`] if the request is of a
+/// revision that is not spoken here and that the session did not agree on.
 pub fn session_of(state: &AppState, headers: &HeaderMap) -> Result<Option<Arc<Session>>, Fault> {
-    match http::session_id(headers)? {
-        None => Ok(None),
-        Some(id) => state.sessions.find(id).map(Some).ok_or_else(ended),
-    }
+    let session = match http::session_id(headers)? {
+        None => None,
+        Some(id) => Some(state.sessions.find(id).ok_or_else(ended)?),
+    };
+    let child = session.as_ref().and_then(|session| session.child());
+    http::check_version(headers, child.and_then(|child| child.revision.as_deref()))?;
+    Ok(session)
 }
 
 /// The refusal of a session that is not there.

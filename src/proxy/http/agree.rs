@@ -25,12 +25,8 @@ pub fn wanted_version(params: Option<&str>) -> Option<Version> {
     )
 }
 
-/// The revision that the answer to an `initialize` agrees on.
-pub fn answered_version(answer: &[u8]) -> Option<Version> {
-    Version::parse(
-        &serde_json::from_slice::<Answered<'_>>(answer)
-            .ok()?
-            .result
-            .version?,
-    )
+/// The revision that the answer to an `initialize` agrees on, whether it is spoken here or not.
+pub fn answered_revision(answer: &[u8]) -> Option<String> {
+    let answered = serde_json::from_slice::<Answered<'_>>(answer).ok()?;
+    answered.result.version.map(Into::into)
 }

@@ -39,6 +39,8 @@ impl Version {
         Self::V2025_06_18,
         Self::V2025_11_25,
     ];
+    /// The first.
+    pub const OLDEST: Self = Self::V2024_11_05;
     /// The one that the proxy asks a child for.
     pub const LATEST: Self = Self::V2025_11_25;
 
@@ -170,19 +172,21 @@ pub fn last_event(headers: &HeaderMap) -> Option<EventId> {
     EventId::parse(headers.get("last-event-id")?.to_str().ok()?.trim())
 }
 
-/// The revision that a request names.
+/// Checks the revision that a request names: it is spoken here, or the one that its session agreed on.
 ///
 /// # Errors
 ///
-/// [`Code::UnsupportedVersion`] if it is not spoken here, [`Code::BadHeader`] if there are two.
-pub fn version(headers: &HeaderMap) -> Result<Option<Version>, Fault> {
+/// [`Code::UnsupportedVersion`] if it is neither, [`Code::BadHeader`] if there are two.
+pub fn check_version(headers: &HeaderMap, agreed: Option<&str>) -> Result<(), Fault> {
     let Some(value) = single(headers, &VERSION)? else {
-        return Ok(None);
+        return Ok(());
     };
-    let known = value.to_str().ok().and_then(Version::parse);
-    known
-        .map(Some)
-        .ok_or_else(|| unspoken("`MCP-Protocol-Version`"))
+    let named = value.to_str().ok();
+    let is_known = |named| Version::parse(named).is_some() || agreed == Some(named);
+    match named.is_some_and(is_known) {
+        true => Ok(()),
+        false => Err(unspoken("`MCP-Protocol-Version`")),
+    }
 }
 
 /// The refusal of a revision that is named there.

@@ -80,21 +80,20 @@ fn only_json_bodies_are_read() {
 }
 
 #[test]
-fn a_version_is_absent_known_or_refused() {
-    assert_eq!(version(&HeaderMap::new()).unwrap(), None);
-    assert_eq!(
-        version(&headers(&[("mcp-protocol-version", "2025-06-18")])).unwrap(),
-        Some(Version::V2025_06_18)
-    );
+fn a_version_is_absent_known_agreed_on_or_refused() {
+    let names = |version| headers(&[("mcp-protocol-version", version)]);
+    assert!(check_version(&HeaderMap::new(), None).is_ok());
+    assert!(check_version(&names("2025-06-18"), None).is_ok());
     for unknown in ["1999-01-01", "", "2025-06-18 "] {
-        let fault = version(&headers(&[("mcp-protocol-version", unknown)])).unwrap_err();
+        let fault = check_version(&names(unknown), Some("1999-01-02")).unwrap_err();
         assert_eq!(fault.code, Code::UnsupportedVersion);
     }
+    assert!(check_version(&names("1999-01-01"), Some("1999-01-01")).is_ok());
     let twice = headers(&[
         ("mcp-protocol-version", "2025-06-18"),
         ("mcp-protocol-version", "2025-03-26"),
     ]);
-    assert!(version(&twice).is_err());
+    assert!(check_version(&twice, None).is_err());
 }
 
 #[test]

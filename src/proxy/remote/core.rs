@@ -16,7 +16,7 @@ use super::head::Names;
 use super::outgoing::Outgoing;
 use super::source::RemoteSource;
 use super::{ask, stand};
-use crate::proxy::http::{SESSION, answered_version};
+use crate::proxy::http::{SESSION, answered_revision};
 use crate::proxy::peer::{Missed, PeerSink, Stream};
 use crate::proxy::wire::{Code, Fault, RequestId};
 use crate::sync::{Arc, AtomicBool, AtomicUsize, Mutex, OnceLock, Ordering};
@@ -140,8 +140,8 @@ impl Core {
 
     /// Keeps the revision that the answer to `initialize` agrees on.
     pub fn agreed(&self, answer: &[u8]) {
-        let version = answered_version(answer);
-        let version = version.and_then(|version| version.as_str().parse().ok());
+        let revision = answered_revision(answer);
+        let version = revision.and_then(|revision| revision.parse().ok());
         self.state.lock().names.version = version;
     }
 

@@ -22,6 +22,8 @@ pub struct OwnedChild {
     lease: OneSession,
     probe: Mutex<HealthProbe>,
     writer: PeerWriter,
+    /// What it agreed on with its client, where that is not spoken here.
+    pub revision: Option<String>,
     /// Where its lines go.
     pub routes: Arc<Routes>,
 }
@@ -61,6 +63,7 @@ impl OwnedChild {
         Self {
             writer,
             lease,
+            revision: None,
             probe: Mutex::new(HealthProbe::new(probe, Instant::now())),
             routes,
         }
