@@ -99,6 +99,27 @@ async fn the_old_transport_answers_on_its_stream_in_every_mode() {
 }
 
 #[tokio::test]
+async fn an_initialize_is_not_taken_back() {
+    // It reads nothing before its second line.
+    let children = options(script("plunge-test", &["late"]), Mode::Session);
+    let (_server, client) = start_with(children).await;
+    let mut old = Old::open(&client).await;
+    old.post(&initialize("2024-11-05")).await;
+    let cancelled = "notifications/cancelled";
+    old.post(&json!({"jsonrpc": "2.0", "method": cancelled, "params": {"requestId": 0}}))
+        .await;
+    old.post(&tool(1, "cancelled", json!({}))).await;
+    let mut told = async |id: u32| loop {
+        let told = old.events.next().await.unwrap();
+        if told["id"] == id {
+            return told;
+        }
+    };
+    assert_eq!(told(0).await["result"]["protocolVersion"], "2024-11-05");
+    assert_eq!(text_of(&told(1).await), "[]", "nobody told the server");
+}
+
+#[tokio::test]
 async fn the_old_transport_is_served_before_a_server_over_http_too() {
     for mode in [Mode::Session, Mode::Shared, Mode::Exclusive] {
         let children = options(script("plunge-test", &[]), Mode::Session);

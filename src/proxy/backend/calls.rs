@@ -140,6 +140,12 @@ impl Backend {
         match &self.way {
             Way::Session(_) => {
                 let child = exchange.own_child()?;
+                if cancelled
+                    .as_ref()
+                    .is_some_and(|id| child.routes.is_handshake(id))
+                {
+                    return Ok(()); // that is not taken back
+                }
                 let mut answer = None;
                 if let wire::Kind::Response { id, .. } = message.kind {
                     answer = id.and_then(|id| Answering::begin(&child.routes, id));

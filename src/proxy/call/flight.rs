@@ -30,6 +30,8 @@ pub enum Manner {
     /// A revision with a handshake: a client that goes away cancels nothing.
     #[default]
     Legacy,
+    /// The first request of such a revision, which is not taken back.
+    Handshake,
     /// The revision without sessions: a client that goes away cancels.
     Modern,
     /// The same, and the answer says how long it may be kept.
@@ -41,7 +43,7 @@ pub enum Manner {
 impl Manner {
     /// Whether it is of the revision without sessions.
     pub fn is_modern(self) -> bool {
-        self != Self::Legacy
+        !matches!(self, Self::Legacy | Self::Handshake)
     }
 }
 

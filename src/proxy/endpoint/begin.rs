@@ -35,6 +35,7 @@ pub fn exchange(
     is_modern: bool,
 ) -> Exchange {
     let manner = match message.method().unwrap_or_default() {
+        "initialize" if !is_modern => Manner::Handshake,
         _ if !is_modern => Manner::Legacy,
         "subscriptions/listen" => Manner::Listening,
         "server/discover" | "resources/read" => Manner::Cached,

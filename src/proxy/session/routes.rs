@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::Outbox;
 use super::questions::Questions;
-use crate::proxy::call::{Answer, Flight, fail_all};
+use crate::proxy::call::{Answer, Flight, Manner, fail_all};
 use crate::proxy::guard::is_pong;
 use crate::proxy::peer::{Heard, PeerSink, Stream};
 use crate::proxy::wire::{self, Code, Envelope, Fault, Kind, RequestId};
@@ -112,6 +112,14 @@ impl Routes {
         let mut tables = self.tables.lock();
         let at = tables.flights.iter().position(|entry| entry.id == *id)?;
         Some(tables.flights.remove(at).flight)
+    }
+
+    /// Whether the request with this id is the session's first.
+    pub fn is_handshake(&self, id: &RequestId) -> bool {
+        let tables = self.tables.lock();
+        let mut flights = tables.flights.iter();
+        let named = flights.find(|entry| entry.id == *id);
+        named.is_some_and(|entry| entry.flight.manner == Manner::Handshake)
     }
 
     /// Whether the child waits for an answer with this id; it does no longer afterwards.

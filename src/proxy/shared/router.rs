@@ -182,10 +182,10 @@ impl ChildRouter {
             self.audience.tools.note(result);
         }
         let answer = match (flight.manner, message.result) {
-            (Manner::Legacy, _) | (_, None) => None,
-            (manner, Some(result)) => {
+            (manner, Some(result)) if manner.is_modern() => {
                 self.modern_answer(&flight, manner, message, id, result, &line)
             }
+            _ => None,
         };
         flight.answer(answer.unwrap_or(Answer {
             line,
