@@ -6,7 +6,7 @@ use plunge::proxy::{Mode, ServeOptions};
 use plunge::resilience::{BreakerOptions, ProbeOptions};
 use serde_json::json;
 
-use crate::client::{initialize, modern_tool, request, tool};
+use crate::client::{initialize, modern, modern_tool, request, tool};
 use crate::fixture::{PATIENCE, eventually, marker, options, processes, script, start_with, stats};
 use crate::program::Program;
 
@@ -151,6 +151,19 @@ async fn a_request_that_changes_nothing_is_sent_again_when_its_child_dies() {
         stats(server.admin_address()).await["upstream"]["retried"],
         1
     );
+}
+
+#[tokio::test]
+async fn a_read_without_a_session_is_not_sent_again() {
+    let (_server, client) = start_with(options(script("plunge-test", &[]), Mode::Stateless)).await;
+    let path = std::env::temp_dir().join(marker("die-once-modern"));
+    let uri = format!("die-once:{}", path.display());
+    let read = modern(7, "resources/read", json!({"uri": uri}));
+    let reply = client.post_modern(&read).await;
+    assert_eq!(reply.kind(), "child_died", "it may be one round of several");
+    let again = client.post_modern(&read).await;
+    std::fs::remove_file(&path).unwrap();
+    assert!(again.json()["result"]["contents"][0]["text"].is_string());
 }
 
 #[tokio::test]

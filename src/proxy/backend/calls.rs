@@ -197,11 +197,12 @@ impl Backend {
         fault: &Fault,
     ) -> bool {
         let method = message.method().unwrap_or_default();
+        let is_modern = exchange.manner.is_modern();
         let left = exchange.deadline.left(Instant::now());
         let is_lost = match fault.code {
             Code::ChildDied => {
-                (fault.not_run || wire::is_repeatable(method))
-                    && (!matches!(self.way, Way::Session(_)) || exchange.manner.is_modern())
+                (fault.not_run || wire::is_repeatable(method, is_modern))
+                    && (!matches!(self.way, Way::Session(_)) || is_modern)
             }
             Code::NoChild => fault.not_run && self.age(left) < self.options.get().connect_timeout,
             _ => false,

@@ -62,7 +62,7 @@ impl Outgoing {
             Kind::Request { id, .. } => What::Request {
                 id: RequestId::from_raw(id)?,
                 is_initialize: method == "initialize",
-                is_repeatable: wire::is_repeatable(method),
+                is_repeatable: wire::is_repeatable(method, names_revision),
                 is_listening: method == "subscriptions/listen",
             },
             Kind::Notification { .. } if method == "notifications/initialized" => What::Initialized,

@@ -48,6 +48,15 @@ fn messages_take_the_way_of_their_kind() {
             ..
         }
     ));
+    let params =
+        r#"{"uri":"a:b","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}"#;
+    for (params, repeats) in [("{}", true), (params, false)] {
+        let read =
+            format!(r#"{{"jsonrpc":"2.0","id":1,"method":"resources/read","params":{params}}}"#);
+        assert!(
+            matches!(outgoing(&read).what, What::Request { is_repeatable, .. } if is_repeatable == repeats)
+        );
+    }
     let cancelled = outgoing(
         r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":7}}"#,
     );

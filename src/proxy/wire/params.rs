@@ -12,20 +12,18 @@ use serde_json::value::RawValue;
 
 use super::envelope::present;
 
-/// Whether a request of this method, sent twice, does what it does once.
-pub fn is_repeatable(method: &str) -> bool {
-    matches!(
-        method,
-        "ping"
-            | "tools/list"
-            | "prompts/list"
-            | "resources/list"
-            | "resources/templates/list"
-            | "resources/read"
-            | "prompts/get"
-            | "completion/complete"
-            | "server/discover"
-    )
+/// Whether a request of this method, sent twice, does what it does once; `is_modern`: of the revision without sessions,
+/// where anything but a list may be one round of several, which the process that has it knows alone.
+pub fn is_repeatable(method: &str, is_modern: bool) -> bool {
+    match method {
+        "tools/list"
+        | "prompts/list"
+        | "resources/list"
+        | "resources/templates/list"
+        | "server/discover" => true,
+        "ping" | "resources/read" | "prompts/get" | "completion/complete" => !is_modern,
+        _ => false,
+    }
 }
 
 /// The `params` of `notifications/progress`.

@@ -261,3 +261,30 @@ fn a_null_beside_what_an_answer_says_is_left_out() {
         assert_eq!(mend(line), None, "{line}");
     }
 }
+
+#[test]
+fn what_changes_nothing_may_be_sent_twice_and_without_sessions_lists_alone() {
+    let lists = ["tools/list", "resources/templates/list", "server/discover"];
+    let reads = [
+        "ping",
+        "resources/read",
+        "prompts/get",
+        "completion/complete",
+    ];
+    let others = [
+        "tools/call",
+        "initialize",
+        "tasks/cancel",
+        "subscriptions/listen",
+    ];
+    for (methods, older, modern) in [
+        (&lists[..], true, true),
+        (&reads, true, false),
+        (&others, false, false),
+    ] {
+        for method in methods {
+            let both = [false, true].map(|is_modern| is_repeatable(method, is_modern));
+            assert_eq!(both, [older, modern], "{method}");
+        }
+    }
+}
