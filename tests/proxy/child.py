@@ -82,6 +82,8 @@ def call(message_id, name, arguments, meta):
         text(message_id, "answered")
         raw(arguments["line"].encode())
     elif name == "big":
+        if "progressToken" in meta:
+            send({"method": "notifications/progress", "params": {"progressToken": meta["progressToken"], "progress": 0}})
         text(message_id, "x" * arguments["bytes"])
     elif name == "stderr":
         sys.stderr.write("a line of an error\n" * arguments["lines"])

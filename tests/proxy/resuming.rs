@@ -141,7 +141,7 @@ async fn an_id_of_another_session_or_of_nothing_opens_a_new_stream() {
 }
 
 #[tokio::test]
-async fn what_is_kept_of_streams_has_bounds_and_who_comes_back_behind_them_begins_anew() {
+async fn what_is_kept_of_streams_has_bounds_and_who_comes_back_behind_them_gets_what_is_left() {
     let (_server, client) = start(Mode::Shared).await;
     let session = client.begin().await;
     let read = async |message: &serde_json::Value| {
@@ -158,11 +158,35 @@ async fn what_is_kept_of_streams_has_bounds_and_who_comes_back_behind_them_begin
         let first = events.next().await.unwrap();
         assert_eq!(first["method"], "notifications/tools/list_changed", "{id}");
     };
-    begins_anew("1-10").await;
+    let mut early = after(&session, "1-10").listen().await;
+    for step in 45..300 {
+        assert_eq!(early.next().await.unwrap()["params"]["progress"], step);
+    }
+    assert_eq!(early.next().await.unwrap()["id"], 1, "the answer is kept");
+    assert!(early.next().await.is_none());
     for id in 2..18 {
         read(&progress(id, 1)).await;
     }
     begins_anew("1-299").await;
+}
+
+#[tokio::test]
+async fn an_answer_that_is_too_long_to_be_kept_is_an_error_to_who_comes_back_for_it() {
+    let (_server, client) = start(Mode::Session).await;
+    let session = client.begin().await;
+    let mut big = tool(7, "big", json!({"bytes": 1_100_000}));
+    big["params"]["_meta"] = json!({"progressToken": "t"});
+    let mut events = session.stream(&big).await;
+    assert_eq!(events.next().await.unwrap()["params"]["progress"], 0);
+    let answer = events.next().await.unwrap();
+    assert_eq!(crate::client::text_of(&answer).len(), 1_100_000);
+    let mut again = after(&session, "1-1").listen().await;
+    let error = again.next().await.unwrap();
+    assert_eq!(
+        (&error["id"], &error["error"]["data"]["kind"]),
+        (&json!(7), &json!("answer_lost"))
+    );
+    assert!(again.next().await.is_none());
 }
 
 #[tokio::test]

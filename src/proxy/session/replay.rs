@@ -2,7 +2,8 @@
 //!
 //! Promise: an event's id names its stream and its place there; who comes back gets what came after that
 //! place, in order and once, and the old reader of the stream gets nothing more. What is kept is bounded, of a
-//! session and of all: the oldest goes first, and a stream that lost what a client asks for is not resumed.
+//! session and of all: the oldest goes first. A stream that lost what a client asks for goes on behind that if it is a
+//! request's, up to the answer, or an error where that was lost, too; the session's is not resumed.
 //! Cost: one short lock an event; nothing is allocated for a session that never streams.
 
 use std::collections::VecDeque;
@@ -14,6 +15,7 @@ use super::Outbox;
 use super::outbox::alone;
 use super::room::{Room, Share};
 use crate::proxy::http::Source;
+use crate::proxy::wire::{Code, Fault, RawId};
 use crate::sync::{Arc, Mutex};
 
 /// Streams that one session keeps; of more, the oldest that ended goes, else the oldest.
@@ -69,8 +71,8 @@ struct Table {
 /// One stream.
 struct Kept {
     number: u64,
-    /// Belongs to no request: without a reader its messages go to another stream.
-    is_session: bool,
+    /// The request that it answers. The session's own has none: without a reader its messages go to another stream.
+    request: Option<RawId>,
     state: Mutex<State>,
 }
 
@@ -93,8 +95,8 @@ pub struct Reader {
     turn: u64,
     /// The place of what was read last.
     at: u64,
-    /// What comes first, and is not kept.
-    first: Option<Bytes>,
+    /// What comes first, and is not kept, with its place.
+    first: Option<(u64, Bytes)>,
 }
 
 impl Replay {
@@ -108,7 +110,10 @@ impl Replay {
 
     /// Begins a stream of this source; `first` was taken from it already.
     pub fn begin(&self, source: Source, first: Option<Bytes>) -> Reader {
-        let is_session = matches!(source, Source::Session(_));
+        let request = match &source {
+            Source::Call(call) => Some(call.id().clone()),
+            Source::Session(_) => None,
+        };
         let mut state = State {
             source: Some(source),
             ended: false,
@@ -121,13 +126,13 @@ impl Replay {
         };
         let first = first.and_then(|first| {
             state.keep(first.clone());
-            state.events.is_empty().then_some(first)
+            state.events.is_empty().then_some((state.last, first))
         });
         let mut table = self.table.lock();
         table.begun += 1;
         let kept = Arc::new(Kept {
             number: table.begun,
-            is_session,
+            request,
             state: Mutex::new(state),
         });
         let gone = if table.closed {
@@ -147,7 +152,8 @@ impl Replay {
         }
     }
 
-    /// Comes back to a stream after the event with this id; `None` if what followed is not kept.
+    /// Comes back to a stream after the event with this id; `None` if there is no such stream any more, or what followed
+    /// on the session's own is not kept.
     pub fn resume(&self, id: EventId, outbox: &Outbox) -> Option<Reader> {
         let kept = {
             let table = self.table.lock();
@@ -155,14 +161,15 @@ impl Replay {
             streams.find(|kept| kept.number == id.stream)?.clone()
         };
         let mut state = kept.state.lock();
-        let first = state
-            .events
-            .front()
-            .map_or(state.last + 1, |(place, _)| *place);
-        if id.place > state.last || id.place + 1 < first {
+        // What is lost of a request's is passed over: its answer is behind that.
+        let at = id.place.max(state.lost());
+        if id.place > state.last || (kept.request.is_none() && at > id.place) {
             return None;
         }
-        if kept.is_session && state.source.is_none() {
+        let is_answer_lost = state.ended && at > id.place && at == state.last;
+        let request = kept.request.as_ref().filter(|_| is_answer_lost);
+        let first = request.map(|request| (state.last, answer_lost(request)));
+        if kept.request.is_none() && state.source.is_none() {
             // Its last reader's departure gave its messages to the outbox.
             state.source = outbox.open().map(Source::Session);
             state.ended = state.source.is_none();
@@ -176,8 +183,8 @@ impl Replay {
         Some(Reader {
             kept,
             turn,
-            at: id.place,
-            first: None,
+            at,
+            first,
         })
     }
 
@@ -246,12 +253,26 @@ impl State {
         self.share.hold(self.bytes + beside)
     }
 
+    /// The place of the last event before those that are kept.
+    fn lost(&self) -> u64 {
+        let first = self.events.front();
+        first.map_or(self.last, |(place, _)| place - 1)
+    }
+
     /// The kept event after this place.
     fn after(&self, at: u64) -> Option<(u64, Bytes)> {
         let first = self.events.front()?.0;
         let index = usize::try_from((at + 1).checked_sub(first)?).ok()?;
         self.events.get(index).cloned()
     }
+}
+
+/// What stands for an answer that was sent on a connection that broke, and was too long to be kept, or had no room.
+fn answer_lost(request: &RawId) -> Bytes {
+    let text = "the request was answered, but the answer was lost on its way and is not kept; \
+                send the request again if that does no harm";
+    let fault = Fault::new(Code::AnswerLost, text);
+    fault.to_json(Some(request.as_bytes())).into()
 }
 
 impl Reader {
@@ -269,8 +290,8 @@ impl Reader {
         if state.turn != self.turn {
             return Poll::Ready(None);
         }
-        if let Some(first) = self.first.take() {
-            self.at = 1;
+        if let Some((place, first)) = self.first.take() {
+            self.at = place;
             return Poll::Ready(Some(first));
         }
         if let Some((place, message)) = state.after(self.at) {
@@ -308,7 +329,7 @@ impl Drop for Reader {
         }
         let waker = state.waker.take();
         // A request's messages wait for its client; the session's may go to another stream.
-        let left = if self.kept.is_session {
+        let left = if self.kept.request.is_none() {
             state.source.take()
         } else {
             None

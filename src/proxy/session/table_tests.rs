@@ -7,9 +7,9 @@ use bytes::Bytes;
 use tokio::time::{Instant, advance};
 
 use super::*;
-use crate::proxy::call::{Call, Flight, Owner};
+use crate::proxy::call::{Answer, Call, Flight, Owner};
 use crate::proxy::http::{Source, Version};
-use crate::proxy::wire::{Changes, Code, RawId};
+use crate::proxy::wire::{Changes, Code, Fault, RawId};
 use crate::sync::Arc;
 
 const IDLE: Duration = Duration::from_secs(30);
@@ -84,6 +84,34 @@ async fn what_comes_first_on_a_stream_arrives_however_long_it_is() {
 }
 
 #[tokio::test]
+async fn an_answer_that_is_not_kept_is_a_fault_to_who_comes_back_for_it() {
+    for (room, length) in [(usize::MAX, 2 << 20), (0, 2)] {
+        let room_of_all = Arc::new(Room::default());
+        room_of_all.limit_to(room);
+        let (replay, flight) = (Replay::new(&room_of_all), flight());
+        let source = Source::Call(Call::new(flight.clone()));
+        let mut reader = replay.begin(source, Some(Bytes::from_static(b"first")));
+        let answer = Bytes::from(vec![b' '; length]);
+        assert!(flight.answer(Answer::own(answer, true)));
+        assert_eq!([pull(&mut reader), pull(&mut reader)], [Some(1), Some(2)]);
+        let resume = |place| replay.resume(EventId { stream: 1, place }, &Outbox::default());
+        for place in [0, 1] {
+            let mut again = resume(place).unwrap();
+            let mut context = Context::from_waker(Waker::noop());
+            let Poll::Ready(Some(message)) = again.poll(&mut context) else {
+                panic!("{room} {place}");
+            };
+            let message: serde_json::Value = serde_json::from_slice(&message).unwrap();
+            let (id, kind) = (&message["id"], &message["error"]["data"]["kind"]);
+            assert_eq!((id, kind), (&1.into(), &"answer_lost".into()));
+            assert_eq!(again.place().place, 2);
+            assert!(again.poll(&mut context).is_ready(), "and no more");
+        }
+        assert_eq!(pull(&mut resume(2).unwrap()), None, "it was read");
+    }
+}
+
+#[tokio::test]
 async fn listeners_that_left_make_room_before_one_who_listens() {
     let listeners = Listeners::default();
     let Source::Session(listens) = listeners.listen(&RawId::new("0"), None) else {
@@ -135,17 +163,17 @@ async fn what_all_sessions_keep_is_bounded_and_all_of_it_is_given_back() {
     let resume = |session: &Session, id| session.replay.resume(id, session.outbox());
     let mut again = resume(&sessions[0], first).unwrap();
     assert_eq!(pull(&mut again), Some(4), "it came while there was room");
-    assert!(
-        resume(&sessions[49], first).is_none(),
-        "as if it were too old"
-    );
+    let mut late = resume(&sessions[49], first).unwrap();
+    assert_eq!(pull(&mut late), None, "there was no room");
+    assert!(streams[49].0.fail(Fault::closing()));
+    assert_eq!(pull(&mut late), Some(21), "it goes on to its end");
     let last = EventId { place: 20, ..first };
     assert!(resume(&sessions[49], last).is_some(), "nothing was missed");
     let unkept = Some(Bytes::from_static(b"first"));
     let source = Source::Call(Call::new(flight()));
     let mut reader = sessions[49].replay.begin(source, unkept);
     assert_eq!(pull(&mut reader), Some(1), "who has no room is read, too");
-    drop((again, reader, streams));
+    drop((again, late, reader, streams));
     table.end_all();
     drop(sessions);
     assert_eq!(table.kept.held(), 0);
@@ -156,7 +184,7 @@ async fn streams_that_ended_make_room_before_those_that_go_on() {
     let table = SessionTable::new(2);
     let [ends, goes] = [(); 2].map(|()| table.begin(Version::LATEST, None).unwrap());
     let (ended, mut reader) = stream_of(&ends, 20);
-    ended.fail(crate::proxy::wire::Fault::closing());
+    ended.fail(Fault::closing());
     assert!(pull(&mut reader).is_some() && pull(&mut reader).is_none());
     let _going = stream_of(&goes, 20);
     let held = table.kept.held();

@@ -66,6 +66,8 @@ pub enum Code {
     UpstreamFailed,
     /// The upstream over HTTP refused the message; its status is passed on.
     UpstreamRefused,
+    /// The answer went to a connection that broke, and is not kept.
+    AnswerLost,
 }
 
 impl Code {
@@ -87,7 +89,9 @@ impl Code {
             Self::WrongMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             // The exchange itself worked: official clients read the JSON-RPC error only from a 2xx, and
             // take anything else for a broken transport.
-            Self::NotOffered | Self::Cancelled | Self::ChildDied => StatusCode::OK,
+            Self::NotOffered | Self::Cancelled | Self::ChildDied | Self::AnswerLost => {
+                StatusCode::OK
+            }
             Self::NoChild | Self::Busy | Self::Closing | Self::CircuitOpen => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -116,6 +120,7 @@ impl Code {
             Self::CircuitOpen => -32055,
             Self::UpstreamFailed => -32056,
             Self::UpstreamRefused => -32057,
+            Self::AnswerLost => -32058,
             _ => -32000,
         }
     }
@@ -148,6 +153,7 @@ impl Code {
             Self::CircuitOpen => "circuit_open",
             Self::UpstreamFailed => "upstream_failed",
             Self::UpstreamRefused => "upstream_refused",
+            Self::AnswerLost => "answer_lost",
         }
     }
 
