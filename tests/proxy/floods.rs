@@ -84,6 +84,33 @@ async fn noise_is_counted_by_kind_and_answers_go_on() {
 }
 
 #[tokio::test]
+async fn what_served_nobody_is_counted_beyond_the_end_of_its_child() {
+    for mode in [Mode::Session, Mode::Shared, Mode::Exclusive] {
+        let (server, client) = front(mode).await;
+        client.call(1, "noise", json!({})).await;
+        let dying = client.call(2, "die", json!({})).await;
+        assert_eq!(dying.kind(), "child_died", "{mode:?}");
+        let strays = stats(server.admin_address()).await["strays"].clone();
+        let counts = ["no_message", "invalid_utf8", "unasked_answer"].map(|kind| &strays[kind]);
+        assert_eq!(counts, [6, 1, 1], "{mode:?}");
+        assert!(strays["dropped"].as_u64().unwrap() >= 7, "{mode:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_child_says_before_anybody_used_it_is_counted() {
+    let line = "echo a banner; exec sleep 600";
+    let command = plunge::transport::Command::new("sh").args(["-c", line]);
+    let server = Server::start(options(command, Mode::Session))
+        .await
+        .unwrap();
+    let begun = std::time::Instant::now();
+    while stats(server.admin_address()).await["strays"]["no_message"] == 0 {
+        assert!(begun.elapsed() < PATIENCE);
+    }
+}
+
+#[tokio::test]
 async fn an_answer_with_bytes_that_are_no_utf8_arrives_without_them() {
     for mode in [
         Mode::Session,

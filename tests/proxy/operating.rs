@@ -51,14 +51,9 @@ async fn metrics_count_what_happened_in_the_format_of_prometheus() {
     ))
     .await;
     let client = Client::new(server.mcp_address());
-    for id in 0..3 {
-        assert_eq!(
-            client
-                .call(id, "echo", json!({"message": "x"}))
-                .await
-                .status,
-            200
-        );
+    for (id, tool) in ["noise", "echo", "echo"].into_iter().enumerate() {
+        let reply = client.call(id, tool, json!({"message": "x"})).await;
+        assert_eq!(reply.status, 200);
     }
     assert_eq!(client.send(Method::PUT, "").await.status, 405);
     let (status, headers, text) = page(&server, "/metrics").await;
@@ -95,6 +90,16 @@ async fn metrics_count_what_happened_in_the_format_of_prometheus() {
         of("plunge_breaker_state{upstream=\"metered\",state=\"closed\"}"),
         1.0
     );
+    for (kind, count) in [
+        ("no_message", 6.0),
+        ("invalid_utf8", 1.0),
+        ("unasked_answer", 1.0),
+    ] {
+        let strays =
+            |name| format!("plunge_stray_lines_total{{upstream=\"{name}\",kind=\"{kind}\"}}");
+        assert_eq!(of(&strays("metered")), count, "{kind}");
+        assert_eq!(of(&strays("quiet")), 0.0);
+    }
     assert_eq!(of("plunge_ready"), 1.0);
     assert!(of("plunge_sent_bytes_total{upstream=\"metered\"}") > 100.0);
     check_format(&text);

@@ -25,6 +25,7 @@ pub fn page(front: &Front) -> String {
     subscriptions(&mut page, &places);
     pools(&mut page, &places);
     guards(&mut page, &places);
+    strays(&mut page, &places);
     plain::metrics(&mut page, front);
     page.0
 }
@@ -368,6 +369,21 @@ fn guards(page: &mut Page, places: &[Arc<Place>]) {
     );
     page.each(ready, places, |place| {
         u8::from(place.state.backend.ready().is_ok())
+    });
+}
+
+/// What servers wrote that served nobody.
+fn strays(page: &mut Page, places: &[Arc<Place>]) {
+    let strays = (
+        "stray_lines_total",
+        "counter",
+        "Lines of the server that are no JSON-RPC message, have bytes that are no UTF-8, answer what nobody waits for, \
+         or, for any reason, reached nobody; one line may be several of them.",
+    );
+    page.split(strays, "kind", places, |place| {
+        let by_kind = place.state.sessions.strays.counts();
+        let by_kind = by_kind.map(|(stray, count)| (stray.as_str(), count));
+        (&*place.name, by_kind)
     });
 }
 

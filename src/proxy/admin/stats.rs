@@ -119,6 +119,7 @@ fn upstream(place: &Place) -> Map<String, Value> {
         "replay_bytes": state.sessions.kept.held(),
         "upstream": state.backend.guard.snapshot(),
         "recycled": recycled(state),
+        "strays": strays(state),
         "subscribed": subscribed(state),
         "pool": pool_figures(&pool),
         "connections_upstream": state.backend.source.connections().as_ref().map(pool_figures),
@@ -147,6 +148,14 @@ fn recycled(state: &AppState) -> Map<String, Value> {
     let by_reason = state.backend.recycled().into_iter();
     by_reason
         .map(|(reason, count)| (reason.as_str().to_owned(), json!(count)))
+        .collect()
+}
+
+/// Lines of the server that served nobody, by kind.
+fn strays(state: &AppState) -> Map<String, Value> {
+    let by_kind = state.sessions.strays.counts().into_iter();
+    by_kind
+        .map(|(stray, count)| (stray.as_str().to_owned(), json!(count)))
         .collect()
 }
 

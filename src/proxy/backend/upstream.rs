@@ -57,9 +57,9 @@ impl Backend {
         let guard = Guard::new(options.breaker(), is_one_server);
         let source = PeerSource::new(options, &sessions.tools, &guard)?;
         let way = match options.mode {
-            Mode::Session => Way::Session(Nursery::new(&source, live)?),
+            Mode::Session => Way::Session(Nursery::new(&source, live, &sessions.strays)?),
             Mode::Exclusive => Way::Exclusive(Exclusive::new(&source, live, sessions, &guard)?),
-            Mode::Oneshot => Way::Oneshot(Oneshot::new(&source, live)?),
+            Mode::Oneshot => Way::Oneshot(Oneshot::new(&source, live, &sessions.strays)?),
             Mode::Shared | Mode::Stateless => {
                 let wanted = match options.mode {
                     Mode::Stateless => Wanted::Any,

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::busy::Busy;
 use crate::proxy::call::{Call, Flight};
 use crate::proxy::live::Live;
-use crate::proxy::peer::PeerSource;
+use crate::proxy::peer::{PeerSource, Strays};
 use crate::proxy::session::{Nursery, OwnedChild};
 use crate::proxy::wire::{Code, Fault};
 use crate::resilience::Deadline;
@@ -32,9 +32,9 @@ impl Oneshot {
     /// # Errors
     ///
     /// That of the pool's options.
-    pub fn new(source: &PeerSource, live: &Live) -> Result<Self, BoxError> {
+    pub fn new(source: &PeerSource, live: &Live, strays: &Arc<Strays>) -> Result<Self, BoxError> {
         Ok(Self {
-            nursery: Nursery::new(source, live)?,
+            nursery: Nursery::new(source, live, strays)?,
             busy: Busy::new(),
             options: live.clone(),
         })

@@ -5,17 +5,28 @@
 
 use bytes::Bytes;
 
+use super::{Stray, Strays};
 use crate::proxy::wire::{self, Envelope, EnvelopeError, Fault, RequestId};
-use crate::sync::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{Arc, AtomicBool, AtomicU64, Ordering};
 
 /// Whether anything was, and how much of it was for nobody.
 #[derive(Debug, Default)]
 pub struct Heard {
     lately: AtomicBool,
     dropped: AtomicU64,
+    /// Those of all peers of the upstream.
+    strays: Arc<Strays>,
 }
 
 impl Heard {
+    /// Nothing yet; what serves nobody is counted there, too.
+    pub fn counting(strays: &Arc<Strays>) -> Self {
+        Self {
+            strays: strays.clone(),
+            ..Self::default()
+        }
+    }
+
     /// Takes a line: a message goes to `on_message`, each of a batch by itself; of what was meant to answer a request,
     /// and cannot be read, `on_broken` learns.
     pub fn line(
@@ -52,10 +63,13 @@ impl Heard {
         on_message: &impl Fn(Bytes, &Envelope<'_>),
         on_broken: &impl Fn(&RequestId, Fault),
     ) {
+        if str::from_utf8(line).is_err() {
+            self.strays.add(Stray::NoUtf8);
+        }
         if let Some(line) = wire::mended(line, error) {
             return self.message(line, on_message, on_broken);
         }
-        self.drop_line();
+        self.drop_as(Stray::NoMessage);
         if let Some((id, fault)) = wire::broken_answer(line, error) {
             on_broken(&id, fault);
         }
@@ -71,7 +85,7 @@ impl Heard {
     ) {
         let items = wire::batch_items(line).unwrap_or_default();
         if items.is_empty() {
-            self.drop_line();
+            self.drop_as(Stray::NoMessage);
         }
         for item in items {
             self.message(item, on_message, on_broken);
@@ -94,6 +108,13 @@ impl Heard {
     pub fn drop_line(&self) {
         // Relaxed: a count for a page.
         self.dropped.fetch_add(1, Ordering::Relaxed);
+        self.strays.add(Stray::Dropped);
+    }
+
+    /// The same of one of a kind that is counted by itself.
+    pub fn drop_as(&self, stray: Stray) {
+        self.strays.add(stray);
+        self.drop_line();
     }
 
     /// How many were.

@@ -8,6 +8,7 @@ mod none;
 mod peer;
 mod sink;
 mod source;
+mod strays;
 mod writer;
 
 pub use heard::Heard;
@@ -16,4 +17,5 @@ pub use none::none_free;
 pub use peer::Peer;
 pub use sink::{Missed, PeerSink, Stream};
 pub use source::PeerSource;
+pub use strays::{Stray, Strays};
 pub use writer::PeerWriter;

@@ -13,7 +13,8 @@ use tokio::time::{Instant, sleep};
 use super::pace::Pace;
 use crate::BoxError;
 use crate::proxy::live::Live;
-use crate::proxy::peer::{LastStart, Peer, PeerSource};
+use crate::proxy::peer::{Heard, LastStart, Peer, PeerSource, Strays};
+use crate::proxy::wire::Envelope;
 use crate::sync::{Arc, AtomicU32, Mutex, OnceLock, Ordering};
 use crate::transport::{Death, LineSink};
 
@@ -24,6 +25,7 @@ const MARGIN: Duration = Duration::from_millis(100);
 pub struct Newborns {
     last_start: Arc<LastStart>,
     options: Live,
+    strays: Arc<Strays>,
     /// How long the last one lived that died, until one lived longer.
     lived: Mutex<Option<Duration>>,
     /// How often the idle ones are still to be looked at.
@@ -34,6 +36,7 @@ pub struct Newborns {
 struct Newborn {
     all: Arc<Newborns>,
     pid: u32,
+    heard: Heard,
     born: Instant,
     why: OnceLock<String>,
     died: Notify,
@@ -41,10 +44,11 @@ struct Newborn {
 
 impl Newborns {
     /// Nothing is known.
-    pub fn new(last_start: &Arc<LastStart>, options: &Live) -> Arc<Self> {
+    pub fn new(last_start: &Arc<LastStart>, options: &Live, strays: &Arc<Strays>) -> Arc<Self> {
         Arc::new(Self {
             last_start: last_start.clone(),
             options: options.clone(),
+            strays: strays.clone(),
             lived: Mutex::default(),
             looks: AtomicU32::new(0),
         })
@@ -84,6 +88,7 @@ impl Newborns {
         let newborn = Arc::new(Newborn {
             all: self.clone(),
             pid: child.pid(),
+            heard: Heard::counting(&self.strays),
             born: Instant::now(),
             why: OnceLock::new(),
             died: Notify::new(),
@@ -135,6 +140,8 @@ impl LineSink for Newborn {
             bytes = line.len(),
             "a line of a child was not asked for"
         );
+        let drop_line = |_, _: &Envelope<'_>| self.heard.drop_line();
+        self.heard.line(line, &drop_line, &|_, _| {});
     }
 
     fn on_death(&self, death: &Death) {

@@ -13,7 +13,7 @@ use super::newborn::Newborns;
 use super::pace::{MAX_STARTING, Pace};
 use crate::proxy::live::Live;
 use crate::proxy::options::ServeOptions;
-use crate::proxy::peer::{LastStart, Peer, PeerSource, none_free};
+use crate::proxy::peer::{LastStart, Peer, PeerSource, Strays, none_free};
 use crate::proxy::wire::Fault;
 use crate::resilience::Deadline;
 use crate::{
@@ -27,6 +27,7 @@ pub struct Nursery {
     newborns: Arc<Newborns>,
     pub(super) pace: Arc<Pace>,
     options: Live,
+    strays: Arc<Strays>,
 }
 
 impl Nursery {
@@ -35,10 +36,10 @@ impl Nursery {
     /// # Errors
     ///
     /// That of the pool's options.
-    pub fn new(source: &PeerSource, live: &Live) -> Result<Self, BoxError> {
+    pub fn new(source: &PeerSource, live: &Live, strays: &Arc<Strays>) -> Result<Self, BoxError> {
         let options = live.get();
         let (pace, last_start) = <(Arc<Pace>, Arc<LastStart>)>::default();
-        let newborns = Newborns::new(&last_start, live);
+        let newborns = Newborns::new(&last_start, live, strays);
         let factory = {
             let (source, pace, newborns) = (source.clone(), pace.clone(), newborns.clone());
             move || {
@@ -66,6 +67,7 @@ impl Nursery {
             newborns,
             pace,
             options: live.clone(),
+            strays: strays.clone(),
         })
     }
 
@@ -77,7 +79,8 @@ impl Nursery {
     pub async fn take(&self, deadline: Deadline) -> Result<OwnedChild, Fault> {
         let lease = self.acquire(deadline).await?;
         let options = self.options.get();
-        Ok(OwnedChild::new(lease, options.timeouts(), options.probe))
+        let (limits, probe) = (options.timeouts(), options.probe);
+        Ok(OwnedChild::new(lease, limits, probe, &self.strays))
     }
 
     async fn acquire(&self, deadline: Deadline) -> Result<PoolConnection<Peer>, Fault> {

@@ -47,7 +47,7 @@ async fn who_finds_nothing_but_a_dead_child_waits_for_one_that_hurries() {
         Guard::new(BreakerOptions::default(), false),
     );
     let source = PeerSource::new(&live.get(), &tools, &guard).unwrap();
-    let nursery = Nursery::new(&source, &live).unwrap();
+    let nursery = Nursery::new(&source, &live, &Arc::default()).unwrap();
     nursery.warm().await.unwrap();
     let mourner = Arc::<Mourner>::default();
     let child = nursery.pool.acquire().await.unwrap();

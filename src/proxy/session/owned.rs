@@ -12,7 +12,7 @@ use super::routes::Routes;
 use crate::PoolConnection;
 use crate::proxy::call::{Call, Flight};
 use crate::proxy::guard::ping;
-use crate::proxy::peer::{Peer, PeerWriter};
+use crate::proxy::peer::{Peer, PeerWriter, Strays};
 use crate::proxy::wire::{Code, Fault, RequestId};
 use crate::resilience::{Deadline, HealthProbe, ProbeOptions, ProbeStep, Timeouts};
 use crate::transport::LineCounters;
@@ -51,8 +51,13 @@ impl Drop for OneSession {
 
 impl OwnedChild {
     /// Takes over a child that nobody has spoken to yet.
-    pub fn new(lease: PoolConnection<Peer>, limits: Timeouts, probe: ProbeOptions) -> Self {
-        let routes = Routes::new(limits);
+    pub fn new(
+        lease: PoolConnection<Peer>,
+        limits: Timeouts,
+        probe: ProbeOptions,
+        strays: &Arc<Strays>,
+    ) -> Self {
+        let routes = Routes::new(limits, strays);
         lease.attach(routes.clone());
         let (writer, pid) = (lease.writer(), lease.pid());
         let lease = OneSession {

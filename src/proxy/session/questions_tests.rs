@@ -26,7 +26,7 @@ fn limits() -> Timeouts {
 }
 
 fn routes() -> Arc<Routes> {
-    Routes::new(limits())
+    Routes::new(limits(), &Arc::default())
 }
 
 fn fly(routes: &Routes, id: &str, takes_stream: bool) -> Call {

@@ -15,7 +15,7 @@ use super::Outbox;
 use super::questions::Questions;
 use crate::proxy::call::{Answer, Flight, Manner, fail_all};
 use crate::proxy::guard::is_pong;
-use crate::proxy::peer::{Heard, PeerSink, Stream};
+use crate::proxy::peer::{Heard, PeerSink, Stray, Strays, Stream};
 use crate::proxy::wire::{self, Code, Envelope, Fault, Kind, RequestId};
 use crate::resilience::{Deadline, Timeouts};
 use crate::transport::{Death, LineSink};
@@ -51,12 +51,12 @@ struct Entry {
 
 impl Routes {
     /// Empty tables for requests with these limits.
-    pub fn new(limits: Timeouts) -> Arc<Self> {
+    pub fn new(limits: Timeouts, strays: &Arc<Strays>) -> Arc<Self> {
         Arc::new(Self {
             tables: Mutex::default(),
             outbox: Outbox::default(),
             limits,
-            heard: Heard::default(),
+            heard: Heard::counting(strays),
             unasked: AtomicBool::new(false),
             over: AtomicBool::new(false),
         })
@@ -222,7 +222,7 @@ impl Routes {
                     is_result,
                 })
             }
-            None => self.heard.drop_line(),
+            None => self.heard.drop_as(Stray::Unasked),
         }
     }
 

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::missed::Missed;
 use super::{Listeners, OwnedChild, Room, Session, Subscribers};
 use crate::proxy::http::{ToolHeaders, Version};
+use crate::proxy::peer::Strays;
 use crate::proxy::wire::{Changes, Code, Fault};
 
 const SHARDS: usize = 16;
@@ -32,6 +33,8 @@ pub struct SessionTable {
     pub subscribers: Subscribers,
     /// What the lists of tools, as clients got them, want to see in the heads of calls.
     pub tools: Arc<ToolHeaders>,
+    /// What the server wrote that served nobody.
+    pub strays: Arc<Strays>,
     /// What their streams keep for clients that come back.
     pub kept: Arc<Room>,
     missed: Mutex<Missed>,
@@ -51,6 +54,7 @@ impl SessionTable {
             listeners: Listeners::default(),
             subscribers: Subscribers::default(),
             tools: Arc::default(),
+            strays: Arc::default(),
             kept: Arc::default(),
             missed: Mutex::default(),
             shards: std::array::from_fn(|_| Shard::default()),

@@ -117,7 +117,7 @@ fn a_closed_outbox_opens_no_stream() {
 
 #[tokio::test]
 async fn an_answer_finds_its_request_by_value_and_keeps_its_bytes() {
-    let routes = Routes::new(limits());
+    let routes = Routes::new(limits(), &Arc::default());
     let (mut text, mut number) = (
         fly(&routes, "\"1\"", None, false),
         fly(&routes, "1", None, false),
@@ -130,7 +130,7 @@ async fn an_answer_finds_its_request_by_value_and_keeps_its_bytes() {
 
 #[tokio::test]
 async fn an_id_that_is_in_flight_is_refused_and_usable_afterwards() {
-    let routes = Routes::new(limits());
+    let routes = Routes::new(limits(), &Arc::default());
     let _call = fly(&routes, "1", None, false);
     let twin = Flight::new(RawId::new("1"), None, Owner::Nobody, false);
     let fault = routes.insert(&twin, begun(), 10).unwrap_err();
@@ -143,7 +143,7 @@ async fn an_id_that_is_in_flight_is_refused_and_usable_afterwards() {
 
 #[tokio::test]
 async fn progress_goes_to_the_request_with_its_token() {
-    let routes = Routes::new(limits());
+    let routes = Routes::new(limits(), &Arc::default());
     let (mut first, mut second) = (
         fly(&routes, "1", Some("\"a\""), true),
         fly(&routes, "2", Some("\"b\""), true),
@@ -156,7 +156,7 @@ async fn progress_goes_to_the_request_with_its_token() {
 
 #[tokio::test]
 async fn a_question_goes_with_the_only_request_in_flight_else_to_the_stream() {
-    let routes = Routes::new(limits());
+    let routes = Routes::new(limits(), &Arc::default());
     let question = |id: u32| {
         Bytes::from(format!(
             r#"{{"jsonrpc":"2.0","id":{id},"method":"sampling/createMessage"}}"#
@@ -177,7 +177,7 @@ async fn a_question_goes_with_the_only_request_in_flight_else_to_the_stream() {
 
 #[tokio::test]
 async fn a_change_of_a_list_never_goes_with_a_request() {
-    let routes = Routes::new(limits());
+    let routes = Routes::new(limits(), &Arc::default());
     let mut call = fly(&routes, "1", None, true);
     routes.on_line(Bytes::from_static(
         br#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#,
@@ -188,7 +188,7 @@ async fn a_change_of_a_list_never_goes_with_a_request() {
 
 #[tokio::test]
 async fn noise_and_answers_to_nobody_are_counted() {
-    let routes = Routes::new(limits());
+    let routes = Routes::new(limits(), &Arc::default());
     for line in [
         &b"npm warn"[..],
         b"",
@@ -202,7 +202,7 @@ async fn noise_and_answers_to_nobody_are_counted() {
 
 #[tokio::test]
 async fn a_death_reaches_every_request_and_what_comes_after_it() {
-    let routes = Routes::new(limits());
+    let routes = Routes::new(limits(), &Arc::default());
     let mut call = fly(&routes, "1", None, false);
     routes.on_death(&Death::StdoutClosed);
     assert!(matches!(step(&mut call), Some(Step::Fault(fault)) if fault.code == Code::ChildDied));
@@ -216,7 +216,7 @@ async fn a_death_reaches_every_request_and_what_comes_after_it() {
 
 #[tokio::test(start_paused = true)]
 async fn no_request_times_out_while_the_child_waits_for_its_client() {
-    let routes = Routes::new(limits());
+    let routes = Routes::new(limits(), &Arc::default());
     let _stream = routes.outbox.open().unwrap();
     let _call = fly(&routes, "1", None, false);
     routes.on_line(Bytes::from_static(

@@ -15,7 +15,7 @@ use super::affinity::Affinity;
 use super::flights::Flights;
 use crate::proxy::call::{Answer, Flight, Manner, fail_all};
 use crate::proxy::guard::is_pong;
-use crate::proxy::peer::{Heard, Missed, PeerSink, PeerWriter, Stream};
+use crate::proxy::peer::{Heard, Missed, PeerSink, PeerWriter, Stray, Stream};
 use crate::proxy::session::{SessionTable, cancellation};
 use crate::proxy::wire::{
     self, Changes, Code, Envelope, Fault, Kind, RequestId, Splice, subscription,
@@ -62,9 +62,9 @@ impl ChildRouter {
         static KEYS: AtomicU64 = AtomicU64::new(1);
         Self {
             flights: Flights::new(limit, limits),
+            heard: Heard::counting(&audience.strays),
             audience,
             writer: Mutex::new(None),
-            heard: Heard::default(),
             strict: false,
             served: AtomicBool::new(false),
             stained: AtomicBool::new(false),
@@ -172,8 +172,7 @@ impl ChildRouter {
         let flight = id.and_then(own_id).and_then(|own| self.flights.take(own));
         let (Some(flight), Some(id)) = (flight, id) else {
             self.stain();
-            self.heard.drop_line();
-            return;
+            return self.heard.drop_as(Stray::Unasked);
         };
         if let Some(affinity) = &self.affinity {
             affinity.note(&line, self.key, Instant::now());
