@@ -69,6 +69,11 @@ async fn a_revision_is_taken_where_it_is_known_or_the_session_agreed_on_it() {
         assert_eq!(session.post(&ping).await.status, status, "{revision}");
         assert_eq!(session.listen().await.status, status, "{revision}");
     }
+    let first = session.listen().await.next_event().await.unwrap();
+    assert_eq!(
+        first.data, None,
+        "not every client takes an event without one"
+    );
     let outside = names(&client, "2024-10-07").post(&ping).await;
     assert_eq!(outside.kind(), "unsupported_version");
     let others = names(&session, "2024-10-08").send(Method::DELETE, "").await;
