@@ -10,6 +10,7 @@ import time
 lock = threading.Lock()
 cancelled, count, asked = [], 0, {}
 wishes, subscribed, held = [], set(), []
+agreed = None
 
 
 def send(message):
@@ -39,6 +40,8 @@ def call(message_id, name, arguments, meta):
     elif name == "count":
         count += 1
         text(message_id, count)
+    elif name == "revision":
+        text(message_id, agreed)
     elif name == "ask":
         asked[arguments.get("id", "question")] = message_id
         send({"id": arguments.get("id", "question"), "method": arguments.get("method", "sampling/createMessage"), "params": {}})
@@ -201,6 +204,16 @@ def wish(message_id, method, uri):
         send(answer)
 
 
+def agree(wanted):
+    """The revision of a handshake. `speaks:` is the only one; `spoken:` is a file that may name one by then."""
+    for flag in sys.argv:
+        if flag.startswith("speaks:"):
+            return flag.removeprefix("speaks:")
+        if flag.startswith("spoken:") and os.path.exists(flag.removeprefix("spoken:")):
+            return open(flag.removeprefix("spoken:")).read()
+    return wanted
+
+
 def lines(flags):
     """The lines of the input; `late`: none before the second one is there."""
     held = []
@@ -213,6 +226,7 @@ def lines(flags):
 
 
 def main():
+    global agreed
     flags = sys.argv[1:]
     if "deaf" in flags:
         time.sleep(600)
@@ -232,14 +246,15 @@ def main():
                 send({"id": message_id, "error": {"code": -32601, "message": "no such method"}})
             continue
         if method == "initialize":
-            if "refuse" in flags:
+            agreed = agree(params.get("protocolVersion"))
+            if "refuse" in flags or f"refuse:{agreed}" in flags:
                 send({"id": message_id, "error": {"code": -32000, "message": "not today"}})
                 continue
             send({"method": "notifications/message", "params": {"level": "info", "data": "hello"}})
             capabilities = {"tools": {"listChanged": True}, "logging": {}}
             if "resources" in flags:
                 capabilities["resources"] = {"subscribe": True}
-            send({"id": message_id, "result": {"protocolVersion": params.get("protocolVersion"), "capabilities": capabilities,
+            send({"id": message_id, "result": {"protocolVersion": agreed, "capabilities": capabilities,
                                                "serverInfo": {"name": "scripted", "version": str(os.getpid())}, "offered": params.get("capabilities")}})
         elif method == "tools/call":
             call(message_id, params.get("name"), params.get("arguments") or {}, params.get("_meta") or {})

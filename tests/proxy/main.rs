@@ -19,6 +19,7 @@ mod fixture;
 mod floods;
 mod forwarded;
 mod guards;
+mod handshakes;
 mod heads;
 mod killed;
 mod likeness;

@@ -73,6 +73,18 @@ async fn post(client: &Client, path: &str, message: &Value) -> u16 {
 }
 
 #[tokio::test]
+async fn who_agrees_on_a_newer_revision_there_is_served_by_children_of_that_one() {
+    let (_server, client) = start_with(options(script("plunge-test", &[]), Mode::Exclusive)).await;
+    for agreed in ["2025-03-26", "2024-11-05"] {
+        let mut old = Old::open(&client).await;
+        let hello = old.ask(initialize(agreed)).await;
+        assert_eq!(hello["result"]["protocolVersion"], agreed);
+        let answer = old.ask(tool(1, "revision", json!({}))).await;
+        assert_eq!(text_of(&answer), agreed);
+    }
+}
+
+#[tokio::test]
 async fn the_old_transport_answers_on_its_stream_in_every_mode() {
     for mode in [Mode::Session, Mode::Shared, Mode::Exclusive] {
         let mark = marker("old-transport");

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::{Backend, Way};
 use crate::proxy::call::{Call, Flight, Manner, Owner};
 use crate::proxy::guard::{Share, Ticket};
-use crate::proxy::http::Accepts;
+use crate::proxy::http::{Accepts, Version};
 use crate::proxy::session::{OwnedChild, Routes, Session};
 use crate::proxy::shared::Request;
 use crate::proxy::wire::{self, Code, Envelope, Fault, GATEKEEPERS, RawId, RequestId};
@@ -23,6 +23,8 @@ pub struct Exchange {
     pub accepts: Accepts,
     /// The session it names.
     pub session: Option<Arc<Session>>,
+    /// The revision with a handshake that its client speaks; of one that named none, the latest.
+    pub version: Version,
     /// Until when it may take; begun at its arrival.
     pub deadline: Deadline,
     /// What its revision asks for.
@@ -85,7 +87,7 @@ impl Backend {
         };
         let called = match self.subscribe(&flight, &request, exchange) {
             Some(subscribed) => subscribed,
-            None => self.send(flight.clone(), &request, exchange.deadline).await,
+            None => self.send(flight.clone(), &request, exchange).await,
         };
         ended_with(&flight, called)
     }
@@ -113,13 +115,17 @@ impl Backend {
         &self,
         flight: Arc<Flight>,
         request: &Request<'_>,
-        deadline: Deadline,
+        exchange: &Exchange,
     ) -> Result<Call, Fault> {
+        let deadline = exchange.deadline;
         match (&self.way, &self.beside) {
             (Way::Oneshot(children), _) => {
                 Box::pin(children.call(flight, request.line.clone(), deadline)).await
             }
-            (Way::Exclusive(children), _) => children.call(flight, request, deadline).await,
+            (Way::Exclusive(children), _) => {
+                let called = children.call(flight, request, exchange.version, deadline);
+                called.await
+            }
             (Way::Shared(group), _) => group.call(flight, request, deadline).await,
             (Way::Session(_), Some(beside)) => beside.group.call(flight, request, deadline).await,
             (Way::Session(_), None) => Err(no_session()),

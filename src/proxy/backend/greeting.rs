@@ -73,17 +73,23 @@ impl Backend {
         exchange: &Exchange,
     ) -> Result<(Bytes, Version), Fault> {
         let (share, deadline) = (exchange.share(), exchange.deadline);
-        let (hello, subscribes) = match &self.way {
+        let wanted = wanted_version(message.params);
+        let (hello, version, subscribes) = match &self.way {
             Way::Exclusive(children) => {
-                (self.hello_of_one(children, share, deadline).await?, false)
+                let wanted = wanted.unwrap_or(Version::LATEST);
+                let asking = self.hello_of_one(children, wanted, share, deadline);
+                let hello = asking.await?;
+                children.favour(wanted);
+                let version = hello.version;
+                (hello, version, false)
             }
             Way::Shared(group) => {
                 let hello = self.hello_of(group, share, deadline).await?;
-                (hello, group.shares_resources())
+                let version = hello.agree(wanted);
+                (hello, version, group.shares_resources())
             }
             Way::Session(_) | Way::Oneshot(_) => return Err(no_session()),
         };
-        let version = hello.agree(wanted_version(message.params));
         Ok((hello.answer(id, version, subscribes)?, version))
     }
 

@@ -102,7 +102,10 @@ impl Backend {
         let share = Share::Elsewhere; // when the request that it is for is sent
         let hello = match (&self.way, &self.beside) {
             (Way::Shared(group), _) => self.hello_of(group, share, deadline).await,
-            (Way::Exclusive(children), _) => self.hello_of_one(children, share, deadline).await,
+            (Way::Exclusive(children), _) => {
+                let latest = Version::LATEST;
+                self.hello_of_one(children, latest, share, deadline).await
+            }
             (Way::Session(_), Some(beside)) => match beside.group.known() {
                 Some(hello) => Ok(hello),
                 None if beside.group.is_older() => Err(only_older()),
@@ -131,12 +134,16 @@ impl Backend {
     pub(super) async fn hello_of_one(
         &self,
         children: &Exclusive,
+        wanted: Version,
         share: Share,
         deadline: Deadline,
     ) -> Result<Arc<Hello>, Fault> {
-        match children.known() {
+        match children.known(wanted) {
             Some(hello) => Ok(hello),
-            None => self.asked(children.hello(deadline), share).await,
+            None => {
+                let asking = children.hello(wanted, deadline);
+                self.asked(asking, share).await
+            }
         }
     }
 

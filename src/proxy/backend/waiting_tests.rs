@@ -7,7 +7,7 @@ use tokio::time::{Instant, pause, resume};
 
 use super::{Backend, Exchange};
 use crate::proxy::call::Manner;
-use crate::proxy::http::Accepts;
+use crate::proxy::http::{Accepts, Version};
 use crate::proxy::live::Live;
 use crate::proxy::options::{Mode, ServeOptions, Upstream};
 use crate::proxy::session::SessionTable;
@@ -49,6 +49,7 @@ fn exchange(overall: u64) -> Exchange {
             stream: true,
         },
         session: None,
+        version: Version::LATEST,
         deadline: deadline(overall),
         manner: Manner::Legacy,
         retries: 0,

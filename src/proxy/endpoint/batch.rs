@@ -49,7 +49,7 @@ pub async fn begin_batch(
     body: &Bytes,
     accepts: Accepts,
 ) -> Result<Option<Batch>, Fault> {
-    if session.is_none_or(|session| session.version != Version::V2025_03_26) {
+    if session.is_none_or(|session| session.version() != Version::V2025_03_26) {
         let text =
             "a batch is taken only in a session of protocol version 2025-03-26; send one message";
         return Err(Fault::new(Code::BadMessage, text));

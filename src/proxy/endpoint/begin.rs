@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use super::Underway;
 use crate::proxy::backend::{Exchange, Initialized};
 use crate::proxy::call::Manner;
-use crate::proxy::http::{Accepts, Source};
+use crate::proxy::http::{Accepts, Source, Version};
 use crate::proxy::session::Session;
 use crate::proxy::state::AppState;
 use crate::proxy::wire::{Code, Envelope, Fault, RawId};
@@ -51,6 +51,7 @@ pub fn exchange(
         body: body.clone(),
         accepts,
         session: session.cloned(),
+        version: session.map_or(Version::LATEST, |session| session.version()),
         deadline,
         manner,
         retries: 0,

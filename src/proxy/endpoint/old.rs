@@ -118,7 +118,10 @@ async fn request(
     let fault = |fault: Fault| say(fault.to_json(Some(raw.as_bytes())).into());
     if message.method() == Some("initialize") && session.child().is_none() {
         match state.backend.greet(&raw, message, &exchange).await {
-            Ok((answer, _)) => say(answer),
+            Ok((answer, version)) => {
+                session.agree(version);
+                say(answer);
+            }
             Err(refused) => fault(refused),
         }
         return;

@@ -13,7 +13,7 @@ use super::route::session_of;
 use super::{Refusal, Underway};
 use crate::proxy::backend::Initialized;
 use crate::proxy::call::Step;
-use crate::proxy::http::{self, Accepts, EventStream, Reply, SESSION, Source};
+use crate::proxy::http::{self, Accepts, EventStream, Reply, SESSION, Source, Version};
 use crate::proxy::session::Session;
 use crate::proxy::state::AppState;
 use crate::proxy::wire::{self, Code, EnvelopeError, Fault, Kind, RawId};
@@ -42,8 +42,8 @@ pub async fn post(
     // Before a refusal: who is still writing when the connection ends may not read why.
     let body = http::read_body(body, most, patience).await?;
     let says_modern = http::says_modern(headers);
-    let session = if says_modern {
-        None // whatever else it names
+    let (version, session) = if says_modern {
+        (None, None) // whatever else it names
     } else {
         session_of(state, headers).map_err(|fault| unlooked_at(fault, &body))?
     };
@@ -56,7 +56,7 @@ pub async fn post(
     if wire::is_batch(&body) {
         return Box::pin(batch(state, session, &body, accepts)).await;
     }
-    one(state, session, &body, accepts).await
+    one(state, session, version, &body, accepts).await
 }
 
 /// A refusal whatever the body says: a client looks for its request's id in it.
@@ -75,11 +75,15 @@ fn unlooked_at(fault: Fault, body: &[u8]) -> Refusal {
 async fn one(
     state: &Arc<AppState>,
     session: Option<Arc<Session>>,
+    version: Option<Version>,
     body: &Bytes,
     accepts: Accepts,
 ) -> Result<Reply, Refusal> {
     let message = wire::parse(body).map_err(unreadable)?;
-    let exchange = exchange(state, &message, body, accepts, session.as_ref(), false);
+    let mut exchange = exchange(state, &message, body, accepts, session.as_ref(), false);
+    if let (None, Some(version)) = (&session, version) {
+        exchange.version = version;
+    }
     let Kind::Request { id, .. } = &message.kind else {
         let told = state.backend.tell(&message, &exchange).await;
         told.map_err(untold)?;

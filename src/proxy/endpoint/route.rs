@@ -10,7 +10,7 @@ use hyper::{Method, Request};
 
 use super::post::post;
 use super::{Paths, Refusal, Spot, old};
-use crate::proxy::http::{self, EventStream, HostPolicy, Page, Reply, Source};
+use crate::proxy::http::{self, EventStream, HostPolicy, Page, Reply, Source, Version};
 use crate::proxy::session::Session;
 use crate::proxy::state::{AppState, Counts};
 use crate::proxy::wire::{Code, Fault};
@@ -143,7 +143,8 @@ fn nothing_here(endpoints: &str) -> Fault {
 }
 
 fn named_session(state: &AppState, headers: &HeaderMap) -> Result<Arc<Session>, Fault> {
-    session_of(state, headers)?.ok_or_else(|| {
+    let (_, session) = session_of(state, headers)?;
+    session.ok_or_else(|| {
         Fault::new(
             Code::BadHeader,
             "`Mcp-Session-Id` is missing; it came with the answer to `initialize`",
@@ -151,20 +152,23 @@ fn named_session(state: &AppState, headers: &HeaderMap) -> Result<Arc<Session>, 
     })
 }
 
-/// The session that a request names.
+/// The revision and the session that a request names.
 ///
 /// # Errors
 ///
 /// [`Code::SessionEnded`] if there is no such session (any more), [`Code::UnsupportedVersion`] if the request is of a
 /// revision that is not spoken here and that the session did not agree on.
-pub fn session_of(state: &AppState, headers: &HeaderMap) -> Result<Option<Arc<Session>>, Fault> {
+pub fn session_of(
+    state: &AppState,
+    headers: &HeaderMap,
+) -> Result<(Option<Version>, Option<Arc<Session>>), Fault> {
     let session = match http::session_id(headers)? {
         None => None,
         Some(id) => Some(state.sessions.find(id).ok_or_else(ended)?),
     };
     let child = session.as_ref().and_then(|session| session.child());
-    http::check_version(headers, child.and_then(|child| child.revision.as_deref()))?;
-    Ok(session)
+    let version = http::version(headers, child.and_then(|child| child.revision.as_deref()))?;
+    Ok((version, session))
 }
 
 /// The refusal of a session that is not there.

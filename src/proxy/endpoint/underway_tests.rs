@@ -29,6 +29,7 @@ async fn a_subscription_that_was_given_up_is_not_begun_anew_for_ever() {
                 stream: true,
             },
             session: None,
+            version: Version::LATEST,
             deadline: Deadline::endless(Instant::now()),
             manner,
             retries: 0,

@@ -19,7 +19,7 @@ const USUAL_ACCEPT: &str = "application/json, text/event-stream";
 pub const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 
 /// A protocol revision that is spoken here; ordered by age.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Version {
     /// 2024-11-05
     V2024_11_05,
@@ -41,7 +41,7 @@ impl Version {
     ];
     /// The first.
     pub const OLDEST: Self = Self::V2024_11_05;
-    /// The one that the proxy asks a child for.
+    /// The one that the proxy asks a child for that is nobody's in particular.
     pub const LATEST: Self = Self::V2025_11_25;
 
     /// As it is written.
@@ -172,20 +172,19 @@ pub fn last_event(headers: &HeaderMap) -> Option<EventId> {
     EventId::parse(headers.get("last-event-id")?.to_str().ok()?.trim())
 }
 
-/// Checks the revision that a request names: it is spoken here, or the one that its session agreed on.
+/// The revision that a request names, if it is spoken here; else it has to be the one that its session agreed on.
 ///
 /// # Errors
 ///
 /// [`Code::UnsupportedVersion`] if it is neither, [`Code::BadHeader`] if there are two.
-pub fn check_version(headers: &HeaderMap, agreed: Option<&str>) -> Result<(), Fault> {
+pub fn version(headers: &HeaderMap, agreed: Option<&str>) -> Result<Option<Version>, Fault> {
     let Some(value) = single(headers, &VERSION)? else {
-        return Ok(());
+        return Ok(None);
     };
     let named = value.to_str().ok();
-    let is_known = |named| Version::parse(named).is_some() || agreed == Some(named);
-    match named.is_some_and(is_known) {
-        true => Ok(()),
-        false => Err(unspoken("`MCP-Protocol-Version`")),
+    match named.and_then(Version::parse) {
+        None if named.is_none() || named != agreed => Err(unspoken("`MCP-Protocol-Version`")),
+        version => Ok(version),
     }
 }
 

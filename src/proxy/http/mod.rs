@@ -15,8 +15,7 @@ mod tool_headers;
 pub use agree::{answered_revision, wanted_version};
 pub use body::ReplyBody;
 pub use checks::{
-    Accepts, HostPolicy, SESSION, Version, accepts, check_json, check_version, last_event,
-    session_id,
+    Accepts, HostPolicy, SESSION, Version, accepts, check_json, last_event, session_id, version,
 };
 pub use modern::{
     MODERN, check_meta, check_modern, check_notification, is_modern, mirrored, names_revision,

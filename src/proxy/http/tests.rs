@@ -81,19 +81,19 @@ fn only_json_bodies_are_read() {
 
 #[test]
 fn a_version_is_absent_known_agreed_on_or_refused() {
-    let names = |version| headers(&[("mcp-protocol-version", version)]);
-    assert!(check_version(&HeaderMap::new(), None).is_ok());
-    assert!(check_version(&names("2025-06-18"), None).is_ok());
+    let names = |named| headers(&[("mcp-protocol-version", named)]);
+    assert!(version(&HeaderMap::new(), None).is_ok());
+    assert!(version(&names("2025-06-18"), None).is_ok());
     for unknown in ["1999-01-01", "", "2025-06-18 "] {
-        let fault = check_version(&names(unknown), Some("1999-01-02")).unwrap_err();
+        let fault = version(&names(unknown), Some("1999-01-02")).unwrap_err();
         assert_eq!(fault.code, Code::UnsupportedVersion);
     }
-    assert!(check_version(&names("1999-01-01"), Some("1999-01-01")).is_ok());
+    assert!(version(&names("1999-01-01"), Some("1999-01-01")).is_ok());
     let twice = headers(&[
         ("mcp-protocol-version", "2025-06-18"),
         ("mcp-protocol-version", "2025-03-26"),
     ]);
-    assert!(check_version(&twice, None).is_err());
+    assert!(version(&twice, None).is_err());
 }
 
 #[test]

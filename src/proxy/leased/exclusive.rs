@@ -1,7 +1,8 @@
 //! `exclusive` mode: a handshaken child for each request, returned after a clean answer.
 //!
 //! Promise: a child serves one request at a time; one that asked something, left a request unanswered or
-//! wrote after its answer is not used again. The pool's line is the queue of those who wait.
+//! wrote after its answer is not used again. The pool's line is the queue of those who wait. A session is served by
+//! children whose handshake agreed on its revision.
 //! Cost: an acquire and a release of the pool for each request.
 
 use std::time::Duration;
@@ -9,8 +10,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::busy::Busy;
+use super::hellos::Hellos;
+use super::kinds::Kinds;
 use crate::proxy::call::{Call, Flight, Owner};
 use crate::proxy::guard::{Guard, Recycled};
+use crate::proxy::http::Version;
 use crate::proxy::live::Live;
 use crate::proxy::options::ServeOptions;
 use crate::proxy::peer::{LastStart, PeerSource, none_free};
@@ -20,21 +24,20 @@ use crate::proxy::shared::{
 };
 use crate::proxy::wire::{Code, Fault, RequestId};
 use crate::resilience::Deadline;
-use crate::sync::{Arc, ArcSwapOption};
-use crate::{BoxError, CloseReport, OptionsError, Pool, PoolStats};
+use crate::sync::Arc;
+use crate::{BoxError, CloseReport, OptionsError, PoolStats};
 
 /// Children that may turn out to be dead under one request.
 const MAX_TRIES: usize = 3;
 
 /// The children and who has them.
 pub struct Exclusive {
-    pool: Pool<Handshaken>,
+    kinds: Kinds,
     busy: Busy<SharedChild>,
     waiting: Waiting,
     options: Live,
     guard: Arc<Guard>,
-    /// What the child said of itself that was started last.
-    hello: Arc<ArcSwapOption<Hello>>,
+    hellos: Arc<Hellos>,
     last_start: Arc<LastStart>,
 }
 
@@ -52,58 +55,54 @@ impl Exclusive {
     ) -> Result<Self, BoxError> {
         let options = live.get();
         let last_start = Arc::<LastStart>::default();
-        let hello = Arc::<ArcSwapOption<Hello>>::default();
+        let hellos = Arc::<Hellos>::default();
         let factory = {
             let (source, live, audience) = (source.clone(), live.clone(), audience.clone());
-            let (last_start, hello) = (last_start.clone(), hello.clone());
+            let (last_start, hellos) = (last_start.clone(), hellos.clone());
             let eras = Arc::new(EraMemory::new(Wanted::Any));
-            move || {
+            move |asked: &Version| {
                 let (source, options) = (source.clone(), live.whole());
                 let (limits, audience, eras) = (options.timeouts(), audience.clone(), eras.clone());
                 let router = move || ChildRouter::of_one(limits, audience.clone());
-                let (last_start, hello) = (last_start.clone(), hello.clone());
+                let (last_start, hellos, asked) = (last_start.clone(), hellos.clone(), *asked);
                 async move {
-                    let start = Handshaken::start(&source, router, &options, &eras);
+                    let start = Handshaken::start(&source, router, &options, &eras, asked);
                     let started = last_start.of(start).await?;
-                    // The server may be another version by now.
-                    hello.store(Some(started.hello.clone()));
+                    hellos.note(asked, started.hello.clone());
                     Ok::<_, BoxError>(started)
                 }
             }
         };
-        let pool = options
-            .pool()
-            .max_connections(options.children())
-            .max_connections_ceiling(options.ceiling())
-            .min_idle(options.min_idle)
-            .connect_timeout(options.connect_timeout)
-            .acquire_timeout(options.acquire_timeout.max(options.connect_timeout))
-            .connect_with(factory)?;
         Ok(Self {
-            pool,
+            kinds: Kinds::new(&options, factory)?,
             busy: Busy::new(),
             waiting: Waiting::default(),
             options: live.clone(),
             guard: guard.clone(),
-            hello,
+            hellos,
             last_start,
         })
     }
 
-    /// Sends a request to a child of its own.
+    /// Sends a request to a child of its own, of the revision that its client speaks.
     ///
     /// # Errors
     ///
-    /// [`Code::NoChild`], [`Code::Busy`], [`Code::Closing`], or the fault of the write.
+    /// [`Code::NoChild`], [`Code::Busy`], [`Code::Closing`], the fault of the write, or [`Code::SessionEnded`] where the
+    /// server does not speak what it agreed on with the session any more.
     pub async fn call(
         &self,
         flight: Arc<Flight>,
         request: &Request<'_>,
+        wanted: Version,
         mut deadline: Deadline,
     ) -> Result<Call, Fault> {
         let mut died = 0;
         loop {
-            let child = self.take(&flight, deadline).await?;
+            let child = self.take(wanted, &flight, deadline).await?;
+            if flight.owner != Owner::Nobody && !child.hello().speaks(wanted) {
+                return Err(spoken_no_more(wanted));
+            }
             // Before the write: dropped in the middle of it, the request still ends and lets go. A
             // child that was kept for it before goes.
             flight.hold(Box::new(self.busy.enter(&child)));
@@ -120,13 +119,15 @@ impl Exclusive {
     /// A child for this request, unless it is cancelled before there is one.
     async fn take(
         &self,
+        wanted: Version,
         flight: &Arc<Flight>,
         deadline: Deadline,
     ) -> Result<Arc<SharedChild>, Fault> {
-        let lease = match self.pool.try_acquire() {
+        let pool = self.kinds.of(self.hellos.to_ask(wanted));
+        let lease = match pool.try_acquire() {
             Ok(lease) => lease,
             Err(_) => {
-                let lease = self.pool.acquire_timeout(self.patience(deadline));
+                let lease = pool.acquire_timeout(self.patience(deadline));
                 let lease = async { lease.await.map_err(none_free) };
                 Box::pin(self.waiting.wait(flight, lease)).await?
             }
@@ -142,9 +143,11 @@ impl Exclusive {
 
     /// Who needs a new child waits as long as its start may take; nobody beyond the end of the call.
     fn patience(&self, deadline: Deadline) -> Duration {
-        let stats = self.pool.stats();
+        let stats = self.kinds.stats();
         let options = self.options.get();
-        let patience = if stats.open - stats.connecting < options.children() {
+        // Those that are idle are of another revision, or they would be had.
+        let busy = stats.open.saturating_sub(stats.connecting + stats.idle);
+        let patience = if busy < options.children() {
             options.acquire_timeout.max(options.connect_timeout)
         } else {
             options.acquire_timeout
@@ -158,13 +161,7 @@ impl Exclusive {
     ///
     /// A limit above the ceiling.
     pub fn tune(&self, options: &ServeOptions) -> Result<(), OptionsError> {
-        self.pool.tune(|tuning| {
-            tuning.max_connections = options.children();
-            tuning.min_idle = options.min_idle;
-            tuning.max_lifetime = options.max_lifetime;
-            tuning.connect_timeout = options.connect_timeout;
-            tuning.acquire_timeout = options.acquire_timeout.max(options.connect_timeout);
-        })?;
+        self.kinds.tune(options)?;
         self.options.set(options.clone());
         Ok(())
     }
@@ -177,33 +174,41 @@ impl Exclusive {
     pub async fn warm(&self) -> Result<(), Fault> {
         if self.options.get().min_idle == 0 {
             let endless = Deadline::endless(Instant::now());
-            return self.hello(endless).await.map(drop);
+            return self.hello(Version::LATEST, endless).await.map(drop);
         }
         // An acquire would open a child beside those that the pool opens by itself.
-        self.pool.wait_ready().await.map_err(none_free)
+        let favoured = self.kinds.favoured();
+        favoured.wait_ready().await.map_err(none_free)
     }
 
-    /// What the children say of themselves, waiting no longer than to the whole of this deadline.
+    /// What children say to a client that wants this revision, waiting no longer than to the whole of this deadline.
     ///
     /// # Errors
     ///
     /// As [`call`](Self::call).
-    pub async fn hello(&self, deadline: Deadline) -> Result<Arc<Hello>, Fault> {
-        if let Some(hello) = self.known() {
+    pub async fn hello(&self, wanted: Version, deadline: Deadline) -> Result<Arc<Hello>, Fault> {
+        if let Some(hello) = self.known(wanted) {
             return Ok(hello);
         }
-        let lease = self.pool.acquire_timeout(self.patience(deadline));
+        let pool = self.kinds.of(self.hellos.to_ask(wanted));
+        let lease = pool.acquire_timeout(self.patience(deadline));
         Ok(lease.await.map_err(none_free)?.hello.clone())
     }
 
     /// The same, if some child said it.
-    pub fn known(&self) -> Option<Arc<Hello>> {
-        self.hello.load_full()
+    pub fn known(&self, wanted: Version) -> Option<Arc<Hello>> {
+        self.hellos.known(self.hellos.to_ask(wanted))
+    }
+
+    /// Keeps children ready of the revision that a client wants, which is the last one that came.
+    pub fn favour(&self, wanted: Version) {
+        let asked = self.hellos.to_ask(wanted);
+        self.kinds.favour(asked, self.options.get().min_idle);
     }
 
     /// Ends what waits for a request and is older than that: a server that forgot one session forgot those, too.
     pub fn forget_older(&self, age: Duration) {
-        self.pool.retain(|_, of| of.age < age);
+        self.kinds.retain(|_, of| of.age < age);
     }
 
     /// Passes a cancellation on to the child that has the request, or will have it no more.
@@ -232,7 +237,7 @@ impl Exclusive {
     ///
     /// The reason why not.
     pub fn ready(&self) -> Result<(), String> {
-        let stats = self.pool.stats();
+        let stats = self.kinds.stats();
         let is_empty = stats.open == stats.connecting;
         match stats.last_connect_error {
             Some(error) if is_empty && self.last_start.fails(&self.options.get()) => Err(error),
@@ -242,7 +247,7 @@ impl Exclusive {
 
     /// The pool's figures.
     pub fn pool_stats(&self) -> PoolStats {
-        self.pool.stats()
+        self.kinds.stats()
     }
 
     /// Ends what is in flight.
@@ -255,6 +260,15 @@ impl Exclusive {
     /// Ends what is in flight and closes the pool.
     pub async fn close(&self, deadline: Duration) -> CloseReport {
         self.abandon();
-        self.pool.close(deadline).await
+        self.kinds.close(deadline).await
     }
+}
+
+/// The refusal of a request in a session whose revision the server spoke once.
+fn spoken_no_more(version: Version) -> Fault {
+    let version = version.as_str();
+    let text = format!(
+        "the server does not speak protocol version {version} any more; initialize a new session"
+    );
+    Fault::new(Code::SessionEnded, text)
 }

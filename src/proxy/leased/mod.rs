@@ -2,6 +2,8 @@
 
 mod busy;
 mod exclusive;
+mod hellos;
+mod kinds;
 mod oneshot;
 
 pub use exclusive::Exclusive;

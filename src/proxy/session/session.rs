@@ -1,6 +1,6 @@
 //! One session of one client.
 
-use crate::sync::{Arc, AtomicU64, Ordering};
+use crate::sync::{Arc, AtomicU32, AtomicU64, Ordering};
 
 use super::{Outbox, OwnedChild, Replay, Room};
 use crate::proxy::call::Owner;
@@ -13,8 +13,7 @@ pub struct Session {
     pub key: u64,
     /// As the client carries it.
     pub id: Box<str>,
-    /// What was negotiated.
-    pub version: Version,
+    version: AtomicU32,
     child: Option<OwnedChild>,
     outbox: Outbox,
     /// Its streams, for a client that comes back to one.
@@ -35,12 +34,24 @@ impl Session {
         Self {
             key,
             id,
-            version,
+            version: AtomicU32::new(version as u32),
             child,
             outbox: Outbox::default(),
             replay: Replay::new(room),
             used_ms: AtomicU64::new(now_ms),
         }
+    }
+
+    /// What was negotiated.
+    pub fn version(&self) -> Version {
+        // Relaxed: a value on its own; its client sends nothing by what it was not told yet.
+        Version::ALL[self.version.load(Ordering::Relaxed) as usize]
+    }
+
+    /// Notes what was negotiated after it began, as it is where a session begins with its stream.
+    pub fn agree(&self, version: Version) {
+        // Relaxed: see `version`.
+        self.version.store(version as u32, Ordering::Relaxed);
     }
 
     /// Its own child, in `session` mode.
@@ -57,7 +68,7 @@ impl Session {
 
     /// Whether its client takes an event without a message, which gives it an id to come back with.
     pub fn is_primed(&self) -> bool {
-        self.version >= Version::V2025_11_25
+        self.version() >= Version::V2025_11_25
     }
 
     /// Its name in tables of requests.

@@ -27,6 +27,7 @@ use super::subscription::subscribe;
 use super::waiting::Waiting;
 use crate::proxy::call::{Call, Flight, Manner, Owner};
 use crate::proxy::guard::Guard;
+use crate::proxy::http::Version;
 use crate::proxy::live::Live;
 use crate::proxy::options::{Mode, ServeOptions};
 use crate::proxy::peer::PeerSource;
@@ -105,7 +106,10 @@ impl Group {
                     let router = ChildRouter::new(limit, limits, audience.clone(), freed.clone());
                     router.noting(affinity.clone()).listening_to(listening)
                 };
-                async move { Handshaken::start(&source, router, &options, &eras).await }
+                async move {
+                    let latest = Version::LATEST;
+                    Handshaken::start(&source, router, &options, &eras, latest).await
+                }
             }
         };
         let pool = PoolOptions::new()

@@ -15,7 +15,7 @@ use super::questions::{self, INITIALIZED, MAX_PAGES};
 use super::router::{ChildRouter, SEND_AGAIN};
 use super::wear::Wear;
 use crate::proxy::call::{Call, Flight, Owner, Step};
-use crate::proxy::http::MODERN;
+use crate::proxy::http::{MODERN, Version};
 use crate::proxy::options::{Mode, ServeOptions};
 use crate::proxy::peer::{Peer, PeerSource};
 use crate::proxy::wire::{self, Code, Fault, GATEKEEPERS, RawId};
@@ -35,8 +35,8 @@ pub struct Handshaken {
 }
 
 impl Handshaken {
-    /// Starts a child and asks it who it is; once more where it did not bear the first question. The pool's
-    /// connect time-out bounds it.
+    /// Starts a child and asks it who it is; once more where it did not bear the first question, or refused the
+    /// revision that a handshake asked it for: then for the latest. The pool's connect time-out bounds it.
     ///
     /// # Errors
     ///
@@ -46,18 +46,39 @@ impl Handshaken {
         router: impl Fn() -> ChildRouter,
         options: &ServeOptions,
         eras: &EraMemory,
+        version: Version,
     ) -> Result<Self, BoxError> {
+        match Self::start_as(source, &router, options, eras, version).await {
+            Err(Failed::Declined(_)) if version != Version::LATEST => {
+                let latest = Version::LATEST;
+                Ok(Self::start_as(source, &router, options, eras, latest).await?)
+            }
+            started => Ok(started?),
+        }
+    }
+
+    async fn start_as(
+        source: &PeerSource,
+        router: &impl Fn() -> ChildRouter,
+        options: &ServeOptions,
+        eras: &EraMemory,
+        version: Version,
+    ) -> Result<Self, Failed> {
         let known = eras.get(Instant::now());
         if known == Era::Legacy && eras.wanted() == Wanted::Modern {
-            return Err(Failed::Unwanted.into());
+            return Err(Failed::Unwanted);
         }
-        let mut started = Self::start_one(source, router(), options, eras, known).await;
+        let start = async |known| {
+            let asked = (known, version);
+            Self::start_one(source, router(), options, eras, asked).await
+        };
+        let mut started = start(known).await;
         if matches!(started, Err(Failed::Unborne(_))) && known == Era::Unknown {
             if eras.wanted() == Wanted::Any {
                 // Kept even if the time for this start runs out: then the next one does not ask.
                 eras.suppose_legacy(Instant::now());
             }
-            started = Self::start_one(source, router(), options, eras, Era::Legacy).await;
+            started = start(Era::Legacy).await;
             match started {
                 // Where nobody wants such a child nothing is supposed that was not seen.
                 Ok(_) if eras.wanted() == Wanted::Modern => eras.suppose_legacy(Instant::now()),
@@ -67,7 +88,7 @@ impl Handshaken {
         }
         let started = started?;
         match eras.wanted() {
-            Wanted::Modern if !started.hello.is_modern => Err(Failed::Unwanted.into()),
+            Wanted::Modern if !started.hello.is_modern => Err(Failed::Unwanted),
             _ => Ok(started),
         }
     }
@@ -77,7 +98,7 @@ impl Handshaken {
         router: ChildRouter,
         options: &ServeOptions,
         eras: &EraMemory,
-        known: Era,
+        (known, version): (Era, Version),
     ) -> Result<Self, Failed> {
         let peer = source.open().await.map_err(Failed::Other)?;
         let router = Arc::new(router);
@@ -89,6 +110,7 @@ impl Handshaken {
             router: &router,
             options,
             wanted: eras.wanted(),
+            version,
         };
         let asked = eras.ask();
         let greeted = start.greet(known).await;
@@ -130,6 +152,8 @@ enum Failed {
     Unwanted,
     /// It speaks the revision without sessions, and refused the question.
     Refused(String),
+    /// It refused the handshake, or agreed on what is not spoken here.
+    Declined(String),
     /// Anything else.
     Other(BoxError),
 }
@@ -137,7 +161,7 @@ enum Failed {
 impl From<Failed> for BoxError {
     fn from(failed: Failed) -> Self {
         match failed {
-            Failed::Unborne(text) => text.into(),
+            Failed::Unborne(text) | Failed::Declined(text) => text.into(),
             Failed::Unwanted => "the server speaks revisions with a handshake only".into(),
             Failed::Refused(error) => format!(
                 "the server speaks {MODERN} or later, but refused `server/discover`: {error}"
@@ -173,6 +197,8 @@ struct Start<'a> {
     router: &'a Arc<ChildRouter>,
     options: &'a ServeOptions,
     wanted: Wanted,
+    /// What a handshake asks it for.
+    version: Version,
 }
 
 impl Start<'_> {
@@ -282,10 +308,11 @@ impl Start<'_> {
 
     async fn initialize(&self) -> Result<Hello, Failed> {
         let failed = |text: String| Failed::Other(text.into());
-        let answer = self.ask(questions::initialize).await;
+        let question = |id| questions::initialize(id, self.version);
+        let answer = self.ask(question).await;
         let answer = answer.map_err(|fault| failed(fault.message))?;
         let hello = Hello::read(&answer).map_err(|reason| {
-            failed(format!(
+            Failed::Declined(format!(
                 "the server process does not speak MCP as needed: {reason}"
             ))
         })?;

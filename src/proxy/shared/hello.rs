@@ -18,7 +18,7 @@ const REFUSALS: std::ops::RangeInclusive<i64> = -32022..=-32020;
 pub struct Hello {
     /// Whether it speaks the revision without sessions.
     pub is_modern: bool,
-    /// The newest revision with a handshake that the child speaks.
+    /// The revision that the handshake agreed on.
     pub version: Version,
     /// Whether it tells of changes of resources.
     subscribes: bool,
@@ -113,6 +113,11 @@ impl Hello {
     /// The revision for a client that asks for `wanted`: an older one is a subset of the child's.
     pub fn agree(&self, wanted: Option<Version>) -> Version {
         wanted.map_or(self.version, |wanted| wanted.min(self.version))
+    }
+
+    /// Whether a handshake agreed on this revision with it.
+    pub fn speaks(&self, version: Version) -> bool {
+        !self.is_modern && self.version == version
     }
 
     /// The answer to a client's `initialize`; `subscribes`: it may subscribe to resources, where the child tells

@@ -13,8 +13,8 @@ pub const MAX_PAGES: usize = 20;
 pub const INITIALIZED: &[u8] = b"{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}";
 
 /// The first question of revisions with a handshake.
-pub fn initialize(id: u64) -> Bytes {
-    let (version, own) = (Version::LATEST.as_str(), env!("CARGO_PKG_VERSION"));
+pub fn initialize(id: u64, version: Version) -> Bytes {
+    let (version, own) = (version.as_str(), env!("CARGO_PKG_VERSION"));
     format!(
         "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":\"initialize\",\"params\":{{\"protocolVersion\":\"{version}\",\
          \"capabilities\":{{}},\"clientInfo\":{{\"name\":\"plunge\",\"version\":\"{own}\"}}}}}}"
