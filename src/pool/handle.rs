@@ -255,13 +255,8 @@ impl<T: Send + 'static> Pool<T> {
         }
         let mut found = found.or_else(|| body.take_quiet());
         while let Some(lease) = found {
-            if body.is_closed() {
-                retire::bury(lease);
-                break;
-            }
-            let lease = pass_marks(body, lease);
-            if let Some(lease) = lease.and_then(|lease| self.greet(lease)) {
-                return Ok(PoolConnection::new(lease).entered(caller));
+            if let Some(connection) = self.admit_now(lease, caller) {
+                return Ok(connection);
             }
             found = body.take_quiet();
         }
@@ -270,6 +265,17 @@ impl<T: Send + 'static> Pool<T> {
         } else {
             TryAcquireError::Empty
         })
+    }
+
+    /// All looks at a connection that have nothing to await. `None`: it was retired.
+    pub(super) fn admit_now(&self, lease: Lease<T>, caller: Caller) -> Option<PoolConnection<T>> {
+        let body = self.body();
+        if body.is_closed() {
+            retire::bury(lease);
+            return None;
+        }
+        let lease = self.greet(pass_marks(body, lease)?)?;
+        Some(PoolConnection::new(lease).entered(caller))
     }
 
     fn greet(&self, mut lease: Lease<T>) -> Option<Lease<T>> {

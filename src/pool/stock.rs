@@ -1,13 +1,17 @@
-//! The stock: what is idle, as its owner sorts it: brings one in, throws some out.
+//! The stock: what is idle, as its owner sorts it: brings one in, picks one out, throws some out.
 //!
 //! Promise: connections are looked at one at a time, so that an acquire misses one at most; nobody in
 //! line is passed over; what cannot come in is given back. Cost: a look at every idle connection.
 
 use std::error::Error;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 
+use super::close::why_closed;
+use super::connection::PoolConnection;
+use super::error::TryAcquireError;
 use super::handle::Pool;
+use super::hooks::Hook;
 use super::maintenance;
 use super::metadata::ResourceMetadata;
 use super::retire;
@@ -112,6 +116,71 @@ impl<T: Send + 'static> Pool<T> {
         shared.dialled.notify_waiters();
         shared.maintenance.wake();
         Ok(())
+    }
+
+    /// Takes the first idle connection that `wanted` says yes to, if there is one. Never waits, never opens; the async
+    /// `check` is left out, as by [`try_acquire`](Self::try_acquire). One that somebody else has, or is just looking
+    /// at, is not found.
+    ///
+    /// # Errors
+    ///
+    /// Closed, none is idle that is wanted and of use, or an async `before_acquire` is set.
+    ///
+    /// # Panics
+    ///
+    /// Where `wanted` does. The connection that it was shown is retired, the others are kept.
+    ///
+    /// # Cost
+    ///
+    /// A look at each idle connection, on this thread, as of [`retain`](Self::retain).
+    ///
+    /// ```
+    /// # use std::convert::Infallible;
+    /// use plunge::{Plain, PoolOptions};
+    ///
+    /// # fn main() -> Result<(), plunge::OptionsError> {
+    /// let pool = PoolOptions::new().connect_with(|| async { Ok::<_, Infallible>(Plain(0)) })?;
+    /// assert!(pool.add(Plain(7)).is_ok() && pool.add(Plain(8)).is_ok());
+    /// let eight = pool.try_acquire_where(|connection| connection.0 == 8);
+    /// assert_eq!(**eight.unwrap(), 8);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn try_acquire_where(
+        &self,
+        mut wanted: impl FnMut(&T) -> bool,
+    ) -> Result<PoolConnection<T>, TryAcquireError> {
+        let body = self.body();
+        if body.is_closed() {
+            return Err(why_closed(body));
+        }
+        if let Some(Hook::Async(_)) = body.host().tuning().hooks.before_acquire {
+            return Err(TryAcquireError::NeedsAwait);
+        }
+        if !body.may_take() {
+            return Err(TryAcquireError::Empty); // what is idle is for those in line
+        }
+        let (mut found, mut panic) = (None, None);
+        body.sweep_all(|lease: Lease<T>| {
+            if found.is_some() || panic.is_some() {
+                return Some(lease);
+            }
+            match catch_unwind(AssertUnwindSafe(|| wanted(lease.value()))) {
+                Ok(false) => return Some(lease),
+                Ok(true) => found = Some(lease),
+                Err(payload) => {
+                    panic = Some(payload);
+                    retire::bury(lease);
+                }
+            }
+            None
+        });
+        if let Some(payload) = panic {
+            resume_unwind(payload);
+        }
+        let admitted = found.and_then(|lease| self.admit_now(lease, Location::caller()));
+        admitted.ok_or(TryAcquireError::Empty)
     }
 
     /// Retires the idle connections for which `keep` says no; tells how many that were. Those that

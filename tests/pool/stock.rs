@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use plunge::{AddErrorKind, IdleOrder, Plain, Pool, PoolOptions};
+use plunge::{AddErrorKind, IdleOrder, Plain, Pool, PoolOptions, TryAcquireError};
 use tokio::time::sleep;
 
 use crate::support::{Gate, Gates, Theatre, Unit, burst, plain, settled, until};
@@ -76,6 +76,43 @@ async fn what_is_retired_by_retain_is_replaced_up_to_min_idle() {
     assert_eq!(pool.retain(|_, _| false), 3);
     until("three are idle again", || pool.stats().idle == 3).await;
     assert_eq!(theatre.made(), 6);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_is_wanted_is_taken_and_the_others_are_left_whatever_the_order() {
+    for order in [IdleOrder::Affine, IdleOrder::Fifo, IdleOrder::Lifo] {
+        let (theatre, pool) = filled(8, order).await;
+        let wanted = pool.try_acquire_where(|unit| unit.number == 5).unwrap();
+        assert_eq!((wanted.number, wanted.metadata().uses), (5, 2));
+        let none = pool.try_acquire_where(|unit| unit.number == 5);
+        assert_eq!(none.unwrap_err(), TryAcquireError::Empty, "somebody has it");
+        let stats = pool.stats();
+        assert_eq!((stats.idle, stats.leased), (7, 1));
+        drop(wanted);
+        assert_eq!(pool.stats().idle, 8);
+        let story = AssertUnwindSafe(|| pool.try_acquire_where(|_| burst()));
+        assert!(catch_unwind(story).is_err());
+        until("it is closed", || theatre.live() == 7).await;
+        pool.close(SECOND).await;
+        let closed = pool.try_acquire_where(|_| true);
+        assert_eq!(closed.unwrap_err(), TryAcquireError::Closed);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_is_served_before_one_that_wants_a_certain_one() {
+    let (_theatre, pool) = filled(1, IdleOrder::Affine).await;
+    let held = pool.acquire().await.unwrap();
+    let waiting = tokio::spawn({
+        let pool = pool.clone();
+        async move { pool.acquire().await.map(drop) }
+    });
+    until("it waits", || pool.stats().waiting == 1).await;
+    drop(held);
+    let refused = pool.try_acquire_where(|_| true);
+    assert_eq!(refused.unwrap_err(), TryAcquireError::Empty);
+    waiting.await.unwrap().unwrap();
+    assert!(pool.try_acquire_where(|_| true).is_ok());
 }
 
 #[tokio::test(start_paused = true)]
