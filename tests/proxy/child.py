@@ -10,7 +10,7 @@ import time
 lock = threading.Lock()
 cancelled, count, asked = [], 0, {}
 wishes, subscribed, held = [], set(), []
-agreed = None
+agreed, pings = None, 0
 
 
 def send(message):
@@ -40,6 +40,8 @@ def call(message_id, name, arguments, meta):
     elif name == "count":
         count += 1
         text(message_id, count)
+    elif name == "pings":
+        text(message_id, pings)
     elif name == "revision":
         text(message_id, agreed)
     elif name == "ask":
@@ -226,13 +228,14 @@ def lines(flags):
 
 
 def main():
-    global agreed
+    global agreed, pings
     flags = sys.argv[1:]
     if "deaf" in flags:
         time.sleep(600)
     for line in lines(flags):
         message = json.loads(line)
         method, message_id, params = message.get("method"), message.get("id"), message.get("params") or {}
+        pings += method == "ping"
         if "modern" in flags and message_id is not None and method is not None:
             if modern(message):
                 continue

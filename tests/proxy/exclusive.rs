@@ -4,6 +4,8 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use plunge::proxy::{Mode, ServeOptions};
+use plunge::resilience::ProbeOptions;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::client::{Client, initialize, tool};
@@ -175,4 +177,65 @@ async fn a_client_is_told_what_the_server_says_of_itself_now() {
         assert_eq!(greeted.json()["result"]["serverInfo"]["version"], pid);
         client.call(1, "die", json!({})).await;
     }
+}
+
+/// Asks an idle child for a sign of life all the time.
+fn asking(mark: &str, children: u32) -> ServeOptions {
+    let moment = Duration::from_millis(60);
+    ServeOptions {
+        probe: ProbeOptions {
+            interval: moment,
+            patience: 3 * moment,
+            ..ProbeOptions::default()
+        },
+        ..few(mark, children)
+    }
+}
+
+#[tokio::test]
+async fn an_idle_child_that_hangs_is_found_and_replaced_before_anybody_gets_it() {
+    let mark = marker("hung-idle");
+    let (server, client) = start_with(asking(&mark, 1)).await;
+    let first = pid(&client).await;
+    let stopped = Pid::from_raw(first.parse().unwrap()).unwrap();
+    kill_process(stopped, Signal::STOP).unwrap();
+    let old = stopped.as_raw_nonzero().get().unsigned_abs();
+    eventually("it is gone", || {
+        let left = processes(&mark);
+        left.len() == 1 && !left.contains(&old)
+    })
+    .await;
+    assert_ne!(pid(&client).await, first);
+    let figures = stats(server.admin_address()).await;
+    assert_eq!(figures["upstream"]["ejected"], 1);
+    assert_eq!(figures["pool"]["open"], 1);
+}
+
+#[tokio::test]
+async fn a_child_that_has_a_request_is_not_asked_and_one_that_answers_is_kept() {
+    let (server, client) = start_with(asking("plunge-test", 1)).await;
+    let first = pid(&client).await;
+    // It reads nothing for longer than it may be silent where it has nothing to do.
+    let late = client.call(1, "late", json!({"ms": 1500})).await;
+    assert_eq!(late.text(), "late");
+    let admin = server.admin_address();
+    let wrote = async || stats(admin).await["upstream"]["ejected"].take();
+    assert_eq!(
+        (pid(&client).await, wrote().await),
+        (first.clone(), json!(0))
+    );
+    // It is idle for some questions.
+    let pongs = client.call(2, "pings", json!({})).await.text();
+    let pongs: u64 = pongs.parse().unwrap();
+    let mut now = pongs;
+    while now < pongs + 3 {
+        tokio::time::sleep(Duration::from_millis(200)).await; // for its silence
+        now = client
+            .call(2, "pings", json!({}))
+            .await
+            .text()
+            .parse()
+            .unwrap();
+    }
+    assert_eq!(pid(&client).await, first);
 }

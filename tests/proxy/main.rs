@@ -6,6 +6,7 @@ mod batches;
 mod breakers;
 mod browsers;
 mod cancelling;
+mod carried;
 mod client;
 mod command_line;
 mod configuration;

@@ -4,7 +4,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::proxy::call::{Flight, Owner};
-use crate::proxy::http::Accepts;
+use crate::proxy::http::{Accepts, Version};
 use crate::proxy::options::{HttpUpstream, Mode, ServeOptions, Upstream};
 use crate::proxy::wire::{Code, RawId};
 use crate::resilience::Deadline;

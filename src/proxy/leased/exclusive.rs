@@ -2,16 +2,17 @@
 //!
 //! Promise: a child serves one request at a time; one that asked something, left a request unanswered or
 //! wrote after its answer is not used again. The pool's line is the queue of those who wait. A session is served by
-//! children whose handshake agreed on its revision.
+//! children whose handshake agreed on its revision. What carries something back goes to the child that made it, as soon as
+//! that has no other request, or where that is gone to any.
 //! Cost: an acquire and a release of the pool for each request.
 
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
-use super::busy::Busy;
 use super::hellos::Hellos;
 use super::kinds::Kinds;
+use super::roster::{Roster, Seated};
 use crate::proxy::call::{Call, Flight, Owner};
 use crate::proxy::guard::{Guard, Recycled};
 use crate::proxy::http::Version;
@@ -20,7 +21,8 @@ use crate::proxy::options::ServeOptions;
 use crate::proxy::peer::{LastStart, PeerSource, none_free};
 use crate::proxy::session::SessionTable;
 use crate::proxy::shared::{
-    ChildRouter, EraMemory, Handshaken, Hello, Refused, Request, SharedChild, Waiting, Wanted,
+    Affinity, ChildRouter, EraMemory, Handshaken, Hello, Refused, Request, SharedChild, Waiting,
+    Wanted, at_limit,
 };
 use crate::proxy::wire::{Code, Fault, RequestId};
 use crate::resilience::Deadline;
@@ -33,7 +35,8 @@ const MAX_TRIES: usize = 3;
 /// The children and who has them.
 pub struct Exclusive {
     kinds: Kinds,
-    busy: Busy<SharedChild>,
+    roster: Arc<Roster>,
+    affinity: Arc<Affinity>,
     waiting: Waiting,
     options: Live,
     guard: Arc<Guard>,
@@ -56,26 +59,39 @@ impl Exclusive {
         let options = live.get();
         let last_start = Arc::<LastStart>::default();
         let hellos = Arc::<Hellos>::default();
+        let affinity = Arc::<Affinity>::default();
+        let roster = Arc::<Roster>::default();
         let factory = {
             let (source, live, audience) = (source.clone(), live.clone(), audience.clone());
             let (last_start, hellos) = (last_start.clone(), hellos.clone());
             let eras = Arc::new(EraMemory::new(Wanted::Any));
+            let (affinity, roster) = (affinity.clone(), Arc::downgrade(&roster));
             move |asked: &Version| {
                 let (source, options) = (source.clone(), live.whole());
                 let (limits, audience, eras) = (options.timeouts(), audience.clone(), eras.clone());
-                let router = move || ChildRouter::of_one(limits, audience.clone());
+                let (affinity, roster) = (affinity.clone(), roster.clone());
+                let router = move || {
+                    let router = ChildRouter::of_one(limits, audience.clone());
+                    router.noting(Some(affinity.clone()))
+                };
                 let (last_start, hellos, asked) = (last_start.clone(), hellos.clone(), *asked);
                 async move {
                     let start = Handshaken::start(&source, router, &options, &eras, asked);
-                    let started = last_start.of(start).await?;
+                    let mut started = last_start.of(start).await?;
                     hellos.note(asked, started.hello.clone());
+                    if let Some(roster) = roster.upgrade() {
+                        roster.enrol(asked, &mut started);
+                    }
                     Ok::<_, BoxError>(started)
                 }
             }
         };
+        let kinds = Kinds::new(&options, factory)?;
+        roster.watch(kinds.all());
         Ok(Self {
-            kinds: Kinds::new(&options, factory)?,
-            busy: Busy::new(),
+            kinds,
+            roster,
+            affinity,
             waiting: Waiting::default(),
             options: live.clone(),
             guard: guard.clone(),
@@ -98,14 +114,25 @@ impl Exclusive {
         mut deadline: Deadline,
     ) -> Result<Call, Fault> {
         let mut died = 0;
+        let mut made_by = self
+            .affinity
+            .child_of(request.message.params, Instant::now());
         loop {
-            let child = self.take(wanted, &flight, deadline).await?;
+            let seated = match made_by.take() {
+                Some(key) => self.take_known(key, wanted, &flight, deadline).await?,
+                None => None,
+            };
+            let (child, place) = match seated {
+                Some(seated) => seated,
+                None => self.take(wanted, &flight, deadline).await?,
+            };
+            self.count_use(&child);
             if flight.owner != Owner::Nobody && !child.hello().speaks(wanted) {
                 return Err(spoken_no_more(wanted));
             }
             // Before the write: dropped in the middle of it, the request still ends and lets go. A
             // child that was kept for it before goes.
-            flight.hold(Box::new(self.busy.enter(&child)));
+            flight.hold(Box::new(place));
             deadline.again(&self.options.get().timeouts(), Instant::now());
             match child.call(&flight, request, deadline).await {
                 Ok(called) => return called,
@@ -116,13 +143,36 @@ impl Exclusive {
         }
     }
 
+    /// The child of this name, as soon as it has no other request; `None`: it is gone, or not to be used again.
+    async fn take_known(
+        &self,
+        key: u64,
+        wanted: Version,
+        flight: &Arc<Flight>,
+        deadline: Deadline,
+    ) -> Result<Option<Seated>, Fault> {
+        let asked = self.hellos.to_ask(wanted);
+        let Some(turn) = self.roster.await_child(key, asked)? else {
+            return Ok(None);
+        };
+        self.roster.serve(key);
+        let turn = timeout(deadline.left(Instant::now()), turn);
+        // Another one could only say that it does not know what the request carries back.
+        let turn = async { turn.await.map_err(|_| at_limit()) };
+        let seated = Box::pin(self.waiting.wait(flight, turn)).await?.ok();
+        if seated.is_none() && self.roster.is_closed() {
+            return Err(Fault::closing());
+        }
+        Ok(seated)
+    }
+
     /// A child for this request, unless it is cancelled before there is one.
     async fn take(
         &self,
         wanted: Version,
         flight: &Arc<Flight>,
         deadline: Deadline,
-    ) -> Result<Arc<SharedChild>, Fault> {
+    ) -> Result<Seated, Fault> {
         let pool = self.kinds.of(self.hellos.to_ask(wanted));
         let lease = match pool.try_acquire() {
             Ok(lease) => lease,
@@ -132,13 +182,16 @@ impl Exclusive {
                 Box::pin(self.waiting.wait(flight, lease)).await?
             }
         };
-        let options = self.options.get();
-        let child = Arc::new(SharedChild::new(lease, options.probe));
-        if options.max_uses.is_some_and(|most| child.is_last_use(most)) {
+        Ok(self.roster.enter(SharedChild::new(lease)))
+    }
+
+    /// Has a child that had all its uses with this one not used again.
+    fn count_use(&self, child: &SharedChild) {
+        let most = self.options.get().max_uses;
+        if most.is_some_and(|most| child.is_last_use(most)) {
             child.retire();
             self.guard.count_recycled(Recycled::Uses);
         }
-        Ok(child)
     }
 
     /// Who needs a new child waits as long as its start may take; nobody beyond the end of the call.
@@ -219,16 +272,19 @@ impl Exclusive {
         }
     }
 
-    /// Ends overdue requests. Their children are not used again.
+    /// Ends overdue requests, whose children are not used again, and gives up children that are idle and hang.
     pub fn sweep(&self, now: Instant) {
         for child in self.children() {
             child.expire(now);
+        }
+        for _ in 0..self.roster.sweep(now) {
+            self.guard.count_ejected();
         }
     }
 
     /// The children that have a request.
     pub fn children(&self) -> Vec<Arc<SharedChild>> {
-        self.busy.children()
+        self.roster.busy()
     }
 
     /// Whether a request would get a child, as far as is known.
@@ -252,6 +308,7 @@ impl Exclusive {
 
     /// Ends what is in flight.
     pub fn abandon(&self) {
+        self.roster.close();
         for child in self.children() {
             child.end(Fault::new(Code::Closing, "the proxy is shutting down"));
         }

@@ -64,6 +64,11 @@ impl Kinds {
         &self.pools[asked as usize]
     }
 
+    /// All of them, the oldest revision first.
+    pub fn all(&self) -> impl Iterator<Item = &Pool<Handshaken>> {
+        self.pools.iter()
+    }
+
     /// Those that are kept ready.
     pub fn favoured(&self) -> &Pool<Handshaken> {
         self.of(*self.favoured.lock())

@@ -5,6 +5,7 @@ mod exclusive;
 mod hellos;
 mod kinds;
 mod oneshot;
+mod roster;
 
 pub use exclusive::Exclusive;
 pub use oneshot::Oneshot;

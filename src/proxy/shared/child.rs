@@ -1,6 +1,6 @@
 //! A shared child in service.
 
-use crate::sync::{Arc, AtomicBool, Mutex, Ordering};
+use crate::sync::Arc;
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -8,26 +8,23 @@ use tokio::time::Instant;
 use super::flights::Refused;
 use super::handshake::Handshaken;
 use super::hello::Hello;
+use super::pulse::Pulse;
 use super::router::ChildRouter;
 use super::wear::{Stage, Wear};
 use crate::proxy::call::{Call, Flight, Manner, Owner, fail_all};
-use crate::proxy::guard::ping;
 use crate::proxy::options::ServeOptions;
 use crate::proxy::peer::PeerWriter;
 use crate::proxy::wire::{Code, Envelope, Fault, RequestId, Splice, older_meta};
-use crate::resilience::{Deadline, HealthProbe, ProbeOptions, ProbeStep};
+use crate::resilience::Deadline;
 use crate::transport::LineCounters;
 use crate::{PoolConnection, PoolableResource};
 
 /// A leased child that takes requests of everybody.
 pub struct SharedChild {
-    /// There until the drop.
-    lease: Option<PoolConnection<Handshaken>>,
+    lease: PoolConnection<Handshaken>,
     hello: Arc<Hello>,
     pid: Option<u32>,
-    probe: Mutex<HealthProbe>,
-    /// It was given up: ended at once, and not put back.
-    hung: AtomicBool,
+    pulse: Arc<Pulse>,
     writer: PeerWriter,
     router: Arc<ChildRouter>,
     /// How much of its life it has behind it.
@@ -50,16 +47,15 @@ pub struct Request<'a> {
 
 impl SharedChild {
     /// Takes a child into service.
-    pub fn new(lease: PoolConnection<Handshaken>, probe: ProbeOptions) -> Self {
+    pub fn new(lease: PoolConnection<Handshaken>) -> Self {
         let (writer, router) = (lease.peer.writer(), lease.router.clone());
         router.serve();
         Self {
             hello: lease.hello.clone(),
             wear: lease.wear.clone(),
             pid: lease.peer.pid(),
-            probe: Mutex::new(HealthProbe::new(probe, Instant::now())),
-            hung: AtomicBool::new(false),
-            lease: Some(lease),
+            pulse: lease.pulse.clone(),
+            lease,
             writer,
             router,
             since: Instant::now(),
@@ -78,12 +74,12 @@ impl SharedChild {
 
     /// Whether it is still there.
     pub fn is_alive(&self) -> bool {
-        // Relaxed: who sees it late finds the table of requests closed.
-        !self.hung.load(Ordering::Relaxed)
-            && self
-                .lease
-                .as_ref()
-                .is_some_and(|lease| lease.peer.is_healthy())
+        !self.pulse.has_stopped() && self.lease.peer.is_healthy()
+    }
+
+    /// Whether the next request may be sent to it, where it has one at a time.
+    pub fn is_clean(&self) -> bool {
+        self.lease.is_healthy()
     }
 
     /// Requests in flight.
@@ -130,7 +126,7 @@ impl SharedChild {
 
     /// What else it wrote.
     pub fn counters(&self) -> Option<LineCounters> {
-        self.lease.as_ref()?.peer.counters()
+        self.lease.peer.counters()
     }
 
     /// Lines that were for nobody.
@@ -238,7 +234,7 @@ impl SharedChild {
     pub fn expire(&self, now: Instant) {
         let expired = self.router.flights.take_expired(now);
         if !expired.is_empty() {
-            self.probe.lock().timed_out();
+            self.pulse.timed_out();
         }
         for (own, flight) in expired {
             let text = "the server did not answer in time; the request was cancelled";
@@ -249,29 +245,15 @@ impl SharedChild {
 
     /// Asks a silent child for a sign of life. `true`: there was none, and it is given up now.
     pub fn probe(&self, now: Instant) -> bool {
-        let mut probe = self.probe.lock();
-        if self.router.heard.lately() {
-            probe.heard();
+        let has_stopped = self.pulse.look(&self.router, now);
+        if has_stopped {
+            self.end(Fault::new(
+                Code::ChildDied,
+                "the server process does not answer and was ended; send the request again",
+            ));
+            self.router.freed.notify_waiters();
         }
-        let step = probe.look(self.load() > 0, now);
-        drop(probe);
-        match step {
-            ProbeStep::Wait => return false,
-            ProbeStep::Ask => {
-                // A full queue is a miss of its own.
-                self.writer.try_write(ping());
-                return false;
-            }
-            ProbeStep::GiveUp => {}
-        }
-        // Relaxed: see `is_alive`.
-        let first = !self.hung.swap(true, Ordering::Relaxed);
-        self.end(Fault::new(
-            Code::ChildDied,
-            "the server process does not answer and was ended; send the request again",
-        ));
-        self.router.freed.notify_waiters();
-        first
+        has_stopped
     }
 
     /// Ends it in order instead of giving it back.
@@ -303,12 +285,6 @@ impl Drop for SharedChild {
             let text = "the server process was let go; send the request again";
             self.end(Fault::new(Code::ChildDied, text));
         }
-        // Otherwise it goes back to the pool, which sees whether it is dead.
-        if *self.hung.get_mut()
-            && let Some(lease) = self.lease.take()
-        {
-            // It reads nothing: there is no use in asking it to end.
-            lease.detach().peer.kill();
-        }
+        // It goes back to the pool, which sees whether it is dead.
     }
 }

@@ -9,6 +9,7 @@ use super::group::Group;
 use super::handshake::Handshaken;
 use super::hello::Hello;
 use super::hello_tests::SAID;
+use super::pulse::Pulse;
 use super::router::ChildRouter;
 use super::tests::{SILENCE, begun, flight, fly, router, step};
 use super::wear::Wear;
@@ -38,14 +39,13 @@ pub(super) async fn silent() -> (Arc<SharedChild>, Arc<ChildRouter>) {
                 router,
                 hello: Arc::new(Hello::read(SAID)?),
                 wear: Arc::new(Wear::begin()),
+                pulse: Arc::new(Pulse::new(Default::default())),
+                kept: None,
             })
         }
     });
     let lease = pool.unwrap().acquire().await.unwrap();
-    (
-        Arc::new(SharedChild::new(lease, Default::default())),
-        router,
-    )
+    (Arc::new(SharedChild::new(lease)), router)
 }
 
 fn asked<'a>(message: &'a Envelope<'a>, line: &'a Bytes) -> Request<'a> {

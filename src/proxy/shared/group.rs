@@ -424,7 +424,8 @@ impl Group {
     }
 }
 
-pub(super) fn at_limit() -> Fault {
+/// The refusal of a request that only those could serve who have no room for it.
+pub fn at_limit() -> Fault {
     let text = "every server process that could serve this is at its limit of requests; try again";
     Fault::new(Code::Busy, text)
 }

@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout};
 
 use super::era::{Era, EraMemory, Wanted};
 use super::hello::Hello;
+use super::pulse::Pulse;
 use super::questions::{self, INITIALIZED, MAX_PAGES};
 use super::router::{ChildRouter, SEND_AGAIN};
 use super::wear::Wear;
@@ -32,6 +33,10 @@ pub struct Handshaken {
     pub hello: Arc<Hello>,
     /// How much of its life it has behind it.
     pub wear: Arc<Wear>,
+    /// Whether it shows signs of life.
+    pub pulse: Arc<Pulse>,
+    /// What ends with it.
+    pub kept: Option<Box<dyn Send + Sync>>,
 }
 
 impl Handshaken {
@@ -140,6 +145,8 @@ impl Handshaken {
             router,
             hello: Arc::new(hello),
             wear: Arc::new(Wear::begin()),
+            pulse: Arc::new(Pulse::new(options.probe)),
+            kept: None,
         })
     }
 }
@@ -385,10 +392,15 @@ impl Drop for Asked<'_> {
 
 impl PoolableResource for Handshaken {
     fn is_healthy(&self) -> bool {
-        self.peer.is_healthy() && !self.router.is_stained()
+        self.peer.is_healthy() && !self.router.is_stained() && !self.pulse.has_stopped()
     }
 
     async fn close(self) {
+        drop(self.kept);
+        if self.pulse.has_stopped() {
+            // It reads nothing: there is no use in asking it to end.
+            return self.peer.kill();
+        }
         self.peer.close().await;
     }
 }

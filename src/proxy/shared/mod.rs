@@ -20,6 +20,7 @@ mod handshake;
 mod hello;
 #[cfg(test)]
 mod hello_tests;
+mod pulse;
 mod questions;
 mod ready;
 mod renewal;
@@ -34,11 +35,13 @@ mod tests;
 mod waiting;
 mod wear;
 
+pub use affinity::Affinity;
 pub use child::{Request, SharedChild};
 pub use era::{EraMemory, Wanted};
 pub use flights::Refused;
-pub use group::Group;
+pub use group::{Group, at_limit};
 pub use handshake::Handshaken;
 pub use hello::Hello;
+pub use pulse::Pulse;
 pub use router::ChildRouter;
 pub use waiting::Waiting;

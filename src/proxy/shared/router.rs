@@ -370,7 +370,7 @@ impl ChildRouter {
     }
 
     /// A child that does not read its input gets nothing.
-    fn write(&self, line: Bytes) {
+    pub(super) fn write(&self, line: Bytes) {
         let writer = self.writer.lock().clone();
         if let Some(writer) = writer {
             writer.try_write(line);

@@ -132,7 +132,7 @@ impl Group {
             .acquire()
             .await
             .map_err(|error| Fault::new(Code::NoChild, error.to_string()))?;
-        let child = Arc::new(SharedChild::new(lease, self.options.get().probe));
+        let child = Arc::new(SharedChild::new(lease));
         let mut children = self.children.lock();
         // Under the lock that `close` takes: no child slips in behind it.
         let relieved = if self.is_closed() {

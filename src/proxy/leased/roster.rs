@@ -1,0 +1,270 @@
+//! The children of `exclusive` mode by name: who has a request, who is waited for, and who shows signs of life.
+//!
+//! Promise: a child that is waited for goes to who waits longest as soon as its request ends clean, and after that the
+//! pool has its turn, so that neither those who wait for this child nor those who wait for any keep the others from it for
+//! ever. Who waits for one that is gone, or is not used again, learns of it. One that is idle and silent is asked for a
+//! sign of life; one that has a request never is.
+//! Cost: a short lock to enter and one to leave; a look at every child in each sweep.
+
+use std::collections::{HashMap, VecDeque};
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use crate::proxy::http::Version;
+use crate::proxy::shared::{ChildRouter, Handshaken, Pulse, SharedChild};
+use crate::proxy::wire::Fault;
+use crate::sync::{Arc, Mutex, OnceLock, Weak};
+use crate::{Pool, PoolableResource, WeakPool};
+
+/// All that were started and are not gone.
+#[derive(Default)]
+pub struct Roster {
+    members: Mutex<Members>,
+    /// By revision; they end with the mode, not with what is in flight.
+    pools: OnceLock<Vec<WeakPool<Handshaken>>>,
+}
+
+#[derive(Default)]
+struct Members {
+    all: HashMap<u64, Member>,
+    is_closed: bool,
+}
+
+struct Member {
+    asked: Version,
+    router: Arc<ChildRouter>,
+    pulse: Arc<Pulse>,
+    /// While it has a request.
+    busy: Option<Arc<SharedChild>>,
+    heirs: VecDeque<Heir>,
+}
+
+/// A child for a request, and its place among those that have one, which is left after it.
+pub type Seated = (Arc<SharedChild>, Place);
+
+/// Who waits for one child.
+type Heir = oneshot::Sender<Seated>;
+
+impl Member {
+    /// Who is next, of those who still wait.
+    fn next_heir(&mut self) -> Option<Heir> {
+        while let Some(heir) = self.heirs.pop_front() {
+            if !heir.is_closed() {
+                return Some(heir);
+            }
+        }
+        None
+    }
+}
+
+/// A child's name in the roster, for as long as it lives.
+struct Enrolled {
+    roster: Weak<Roster>,
+    key: u64,
+}
+
+impl Drop for Enrolled {
+    fn drop(&mut self) {
+        let Some(roster) = self.roster.upgrade() else {
+            return;
+        };
+        let gone = roster.members.lock().all.remove(&self.key);
+        drop(gone); // outside the lock: who waits for it is woken
+    }
+}
+
+/// A child's place among those that have a request.
+pub struct Place {
+    roster: Weak<Roster>,
+    key: u64,
+    /// Whoever has it waited for this very child: next it is the pool's turn.
+    is_inherited: bool,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some(roster) = self.roster.upgrade() {
+            roster.leave(self.key, self.is_inherited);
+        }
+    }
+}
+
+impl Roster {
+    /// Says where those that are idle are.
+    pub fn watch<'a>(&self, pools: impl Iterator<Item = &'a Pool<Handshaken>>) {
+        let _ = self.pools.set(pools.map(Pool::downgrade).collect());
+    }
+
+    /// Enters a child that was started.
+    pub fn enrol(self: &Arc<Self>, asked: Version, child: &mut Handshaken) {
+        let key = child.router.key;
+        child.kept = Some(Box::new(Enrolled {
+            roster: Arc::downgrade(self),
+            key,
+        }));
+        let member = Member {
+            asked,
+            router: child.router.clone(),
+            pulse: child.pulse.clone(),
+            busy: None,
+            heirs: VecDeque::new(),
+        };
+        self.members.lock().all.insert(key, member);
+    }
+
+    /// Takes down that a child has a request.
+    pub fn enter(self: &Arc<Self>, child: SharedChild) -> Seated {
+        let child = Arc::new(child);
+        if let Some(member) = self.members.lock().all.get_mut(&child.key()) {
+            member.busy = Some(child.clone());
+        }
+        let place = self.place(child.key(), false);
+        (child, place)
+    }
+
+    fn place(self: &Arc<Self>, key: u64, is_inherited: bool) -> Place {
+        Place {
+            roster: Arc::downgrade(self),
+            key,
+            is_inherited,
+        }
+    }
+
+    fn leave(self: &Arc<Self>, key: u64, was_inherited: bool) {
+        let mut members = self.members.lock();
+        let Some(member) = members.all.get_mut(&key) else {
+            return;
+        };
+        let Some(child) = member.busy.clone() else {
+            return;
+        };
+        let is_clean = child.is_clean();
+        let heir = match is_clean && !was_inherited {
+            true => member.next_heir(),
+            false => None,
+        };
+        if let Some(heir) = heir {
+            drop(members);
+            // Not taken, it is left once more.
+            return drop(heir.send((child, self.place(key, true))));
+        }
+        let busy = member.busy.take();
+        let in_vain = match is_clean {
+            true => VecDeque::new(),
+            false => std::mem::take(&mut member.heirs),
+        };
+        drop(members);
+        // Outside the lock: the lease goes back, and who waited in vain is told.
+        drop((child, busy, in_vain));
+        self.serve(key);
+    }
+
+    /// Waits for a child, which is one of those that were asked for this revision; `None`: it is gone.
+    ///
+    /// # Errors
+    ///
+    /// Nobody is served any more.
+    pub fn await_child(
+        &self,
+        key: u64,
+        asked: Version,
+    ) -> Result<Option<oneshot::Receiver<Seated>>, Fault> {
+        let mut members = self.members.lock();
+        if members.is_closed {
+            return Err(Fault::closing());
+        }
+        let member = members.all.get_mut(&key);
+        let is_used = |member: &&mut Member| !member.router.is_stained();
+        let member = member
+            .filter(is_used)
+            .filter(|member| member.asked == asked);
+        Ok(member.map(|member| {
+            let (heir, turn) = oneshot::channel();
+            member.heirs.retain(|heir| !heir.is_closed());
+            member.heirs.push_back(heir);
+            turn
+        }))
+    }
+
+    /// Gives a child that is idle to who waits for it.
+    pub fn serve(self: &Arc<Self>, key: u64) {
+        let pool = {
+            let members = self.members.lock();
+            let member = members.all.get(&key);
+            let awaited = member.filter(|member| member.busy.is_none() && !member.heirs.is_empty());
+            awaited.and_then(|member| self.pool(member.asked))
+        };
+        let Some(Ok(lease)) =
+            pool.map(|pool| pool.try_acquire_where(|child| child.router.key == key))
+        else {
+            return;
+        };
+        let (child, mut place) = self.enter(SharedChild::new(lease));
+        place.is_inherited = true;
+        let heir = {
+            let mut members = self.members.lock();
+            members.all.get_mut(&key).and_then(Member::next_heir)
+        };
+        let seated = (child, place); // dropped in this order
+        if let Some(heir) = heir {
+            drop(heir.send(seated)); // as in `leave`
+        }
+    }
+
+    fn pool(&self, asked: Version) -> Option<Pool<Handshaken>> {
+        self.pools.get()?.get(asked as usize)?.upgrade()
+    }
+
+    /// Those that have a request.
+    pub fn busy(&self) -> Vec<Arc<SharedChild>> {
+        let members = self.members.lock();
+        let busy = members
+            .all
+            .values()
+            .filter_map(|member| member.busy.clone());
+        busy.collect()
+    }
+
+    /// Looks at those that have no request. Gives up those that show no sign of life, and tells how many.
+    pub fn sweep(self: &Arc<Self>, now: Instant) -> usize {
+        let (mut idle, mut awaited) = (Vec::new(), Vec::new());
+        for (key, member) in &self.members.lock().all {
+            if member.busy.is_none() {
+                idle.push((member.asked, member.router.clone(), member.pulse.clone()));
+                if !member.heirs.is_empty() {
+                    // It was on its way to somebody who then did not take it, or just looked at.
+                    awaited.push(*key);
+                }
+            }
+        }
+        for key in awaited {
+            self.serve(key);
+        }
+        idle.retain(|(_, router, pulse)| pulse.look(router, now));
+        for (asked, ..) in &idle {
+            tracing::warn!("a server process that waits for requests does not answer and is ended");
+            if let Some(pool) = self.pool(*asked) {
+                pool.retain(|child, _| child.is_healthy());
+            }
+        }
+        idle.len()
+    }
+
+    /// Whether nobody is served any more.
+    pub fn is_closed(&self) -> bool {
+        self.members.lock().is_closed
+    }
+
+    /// Serves nobody any more who waits for one child.
+    pub fn close(&self) {
+        let mut members = self.members.lock();
+        members.is_closed = true;
+        let heirs = members.all.values_mut();
+        let heirs: Vec<_> = heirs
+            .map(|member| std::mem::take(&mut member.heirs))
+            .collect();
+        drop(members);
+        drop(heirs);
+    }
+}
