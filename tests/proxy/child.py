@@ -235,7 +235,10 @@ def main():
     for line in lines(flags):
         message = json.loads(line)
         method, message_id, params = message.get("method"), message.get("id"), message.get("params") or {}
-        pings += method == "ping"
+        if method == "ping":
+            pings += 1
+            if "chatty" in flags:
+                send({"method": "notifications/message", "params": {"level": "debug", "data": "asked"}})
         if "modern" in flags and message_id is not None and method is not None:
             if modern(message):
                 continue

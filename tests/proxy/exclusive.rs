@@ -180,22 +180,23 @@ async fn a_client_is_told_what_the_server_says_of_itself_now() {
 }
 
 /// Asks an idle child for a sign of life all the time.
-fn asking(mark: &str, children: u32) -> ServeOptions {
+fn asking(mark: &str, flags: &[&str]) -> ServeOptions {
     let moment = Duration::from_millis(60);
     ServeOptions {
+        max_connections: Some(1),
         probe: ProbeOptions {
             interval: moment,
             patience: 3 * moment,
             ..ProbeOptions::default()
         },
-        ..few(mark, children)
+        ..options(script(mark, flags), Mode::Exclusive)
     }
 }
 
 #[tokio::test]
 async fn an_idle_child_that_hangs_is_found_and_replaced_before_anybody_gets_it() {
     let mark = marker("hung-idle");
-    let (server, client) = start_with(asking(&mark, 1)).await;
+    let (server, client) = start_with(asking(&mark, &[])).await;
     let first = pid(&client).await;
     let stopped = Pid::from_raw(first.parse().unwrap()).unwrap();
     kill_process(stopped, Signal::STOP).unwrap();
@@ -213,7 +214,8 @@ async fn an_idle_child_that_hangs_is_found_and_replaced_before_anybody_gets_it()
 
 #[tokio::test]
 async fn a_child_that_has_a_request_is_not_asked_and_one_that_answers_is_kept() {
-    let (server, client) = start_with(asking("plunge-test", 1)).await;
+    // What it says to a question is about that, and none that follows an answer.
+    let (server, client) = start_with(asking("plunge-test", &["chatty"])).await;
     let first = pid(&client).await;
     // It reads nothing for longer than it may be silent where it has nothing to do.
     let late = client.call(1, "late", json!({"ms": 1500})).await;

@@ -103,6 +103,42 @@ async fn shared_children_are_let_go_when_the_limit_falls() {
 }
 
 #[tokio::test]
+async fn children_of_one_request_are_started_and_let_go_as_their_limit_says() {
+    let of = |most: u32, kept: u32| {
+        let more = format!("mode = \"exclusive\"\nmax_connections = {most}\nmin_idle = {kept}");
+        config(&format!("{ANY}{}", scripted("leased", "/mcp", &more)))
+    };
+    let run = async |count: usize| {
+        let what = format!("{count} run");
+        eventually(&what, || processes(&marker("leased")).len() == count).await;
+    };
+    let server = Server::open(of(1, 1)).await.unwrap();
+    let client = Client::new(server.mcp_address());
+    let sleeping = client.start(tool(1, "sleep", json!({"ms": 1000})));
+    crate::fixture::in_flight(&server, 1).await;
+    // In a line of its own, of another revision.
+    let waiting = tokio::spawn(async move { client.begin_at("2025-03-26").await });
+    while upstream(&server, "leased").await["pool"]["waiting"] != 1 {}
+    server.reload(of(2, 1)).await.unwrap();
+    let session = waiting.await.unwrap();
+    assert!(!sleeping.is_finished(), "it was served beside that");
+    server.reload(of(4, 3)).await.unwrap();
+    assert_eq!(sleeping.await.unwrap().status, 200);
+    run(4).await;
+    server.reload(of(1, 1)).await.unwrap();
+    run(1).await;
+    assert_eq!(
+        session.call(1, "revision", json!({})).await.text(),
+        "2025-03-26"
+    );
+    let pool = &upstream(&server, "leased").await["pool"];
+    assert_eq!(
+        (&pool["max_connections"], &pool["open"]),
+        (&json!(1), &json!(1))
+    );
+}
+
+#[tokio::test]
 async fn a_raised_limit_of_requests_serves_who_waits_on_the_child_that_runs() {
     let of = |most: u32| {
         let more = format!("mode = \"shared\"\nmax_connections = 1\nmax_in_flight = {most}");

@@ -32,12 +32,18 @@ struct Members {
 }
 
 struct Member {
-    asked: Version,
-    router: Arc<ChildRouter>,
-    pulse: Arc<Pulse>,
+    vitals: Arc<Vitals>,
     /// While it has a request.
     busy: Option<Arc<SharedChild>>,
     heirs: VecDeque<Heir>,
+}
+
+/// What is known of a child whoever has it.
+struct Vitals {
+    asked: Version,
+    pid: Option<u32>,
+    router: Arc<ChildRouter>,
+    pulse: Arc<Pulse>,
 }
 
 /// A child for a request, and its place among those that have one, which is left after it.
@@ -45,6 +51,13 @@ pub type Seated = (Arc<SharedChild>, Place);
 
 /// Who waits for one child.
 type Heir = oneshot::Sender<Seated>;
+
+impl Vitals {
+    /// Whether a client is served by it whose children are asked for this revision.
+    fn may_serve(&self, asked: Version) -> bool {
+        self.asked == asked && !self.router.is_stained()
+    }
+}
 
 impl Member {
     /// Who is next, of those who still wait.
@@ -103,10 +116,14 @@ impl Roster {
             roster: Arc::downgrade(self),
             key,
         }));
-        let member = Member {
+        let vitals = Vitals {
             asked,
+            pid: child.peer.pid(),
             router: child.router.clone(),
             pulse: child.pulse.clone(),
+        };
+        let member = Member {
+            vitals: Arc::new(vitals),
             busy: None,
             heirs: VecDeque::new(),
         };
@@ -175,10 +192,7 @@ impl Roster {
             return Err(Fault::closing());
         }
         let member = members.all.get_mut(&key);
-        let is_used = |member: &&mut Member| !member.router.is_stained();
-        let member = member
-            .filter(is_used)
-            .filter(|member| member.asked == asked);
+        let member = member.filter(|member| member.vitals.may_serve(asked));
         Ok(member.map(|member| {
             let (heir, turn) = oneshot::channel();
             member.heirs.retain(|heir| !heir.is_closed());
@@ -193,7 +207,7 @@ impl Roster {
             let members = self.members.lock();
             let member = members.all.get(&key);
             let awaited = member.filter(|member| member.busy.is_none() && !member.heirs.is_empty());
-            awaited.and_then(|member| self.pool(member.asked))
+            awaited.and_then(|member| self.pool(member.vitals.asked))
         };
         let Some(Ok(lease)) =
             pool.map(|pool| pool.try_acquire_where(|child| child.router.key == key))
@@ -231,7 +245,7 @@ impl Roster {
         let (mut idle, mut awaited) = (Vec::new(), Vec::new());
         for (key, member) in &self.members.lock().all {
             if member.busy.is_none() {
-                idle.push((member.asked, member.router.clone(), member.pulse.clone()));
+                idle.push(member.vitals.clone());
                 if !member.heirs.is_empty() {
                     // It was on its way to somebody who then did not take it, or just looked at.
                     awaited.push(*key);
@@ -241,10 +255,13 @@ impl Roster {
         for key in awaited {
             self.serve(key);
         }
-        idle.retain(|(_, router, pulse)| pulse.look(router, now));
-        for (asked, ..) in &idle {
-            tracing::warn!("a server process that waits for requests does not answer and is ended");
-            if let Some(pool) = self.pool(*asked) {
+        idle.retain(|child| child.pulse.look(&child.router, now));
+        for child in &idle {
+            tracing::warn!(
+                pid = ?child.pid,
+                "a server process that waits for requests does not answer and is ended"
+            );
+            if let Some(pool) = self.pool(child.asked) {
                 pool.retain(|child, _| child.is_healthy());
             }
         }

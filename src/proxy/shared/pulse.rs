@@ -5,7 +5,6 @@
 use tokio::time::Instant;
 
 use super::router::ChildRouter;
-use crate::proxy::guard::ping;
 use crate::resilience::{HealthProbe, ProbeOptions, ProbeStep};
 use crate::sync::{AtomicBool, Mutex, Ordering};
 
@@ -48,7 +47,7 @@ impl Pulse {
             ProbeStep::Wait => false,
             ProbeStep::Ask => {
                 // A full queue is a miss of its own.
-                router.write(ping());
+                router.ask();
                 false
             }
             // Relaxed: see `has_stopped`.

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::affinity::Affinity;
 use super::flights::Flights;
 use crate::proxy::call::{Answer, Flight, Manner, fail_all};
-use crate::proxy::guard::is_pong;
+use crate::proxy::guard::{is_pong, ping};
 use crate::proxy::peer::{Heard, Missed, PeerSink, PeerWriter, Stray, Stream};
 use crate::proxy::session::{SessionTable, cancellation};
 use crate::proxy::wire::{
@@ -40,6 +40,8 @@ pub struct ChildRouter {
     /// Whether it may have had a request of a client.
     served: AtomicBool,
     stained: AtomicBool,
+    /// A question for a sign of life is open: what it says may be about that.
+    asked: AtomicBool,
     /// Whether it knows a handshake only: then its answers lack members of the newer revision.
     legacy: AtomicBool,
     /// The lists of whose changes it tells.
@@ -68,6 +70,7 @@ impl ChildRouter {
             strict: false,
             served: AtomicBool::new(false),
             stained: AtomicBool::new(false),
+            asked: AtomicBool::new(false),
             legacy: AtomicBool::new(false),
             lists: OnceLock::new(),
             affinity: None,
@@ -123,8 +126,16 @@ impl ChildRouter {
 
     /// Says that requests of clients follow: what it wrote before is about none of them.
     pub fn serve(&self) {
-        // Relaxed: a flag on its own; what its first request leads to is read after that was written.
+        // Relaxed, both: flags on their own; what its first request leads to is read after that was written.
         self.served.store(true, Ordering::Relaxed);
+        self.asked.store(false, Ordering::Relaxed);
+    }
+
+    /// Asks it for a sign of life; a child that does not read its input gets nothing.
+    pub fn ask(&self) {
+        // Relaxed: see `serve`; before the question, which what it leads to is read after.
+        self.asked.store(true, Ordering::Relaxed);
+        self.write(ping());
     }
 
     /// Marks a child that nobody is to have again.
@@ -143,8 +154,9 @@ impl ChildRouter {
 
     /// Notes a line that answers nothing: where nothing is in flight it may be about the request before.
     fn note_unasked(&self) {
-        // Relaxed: see `serve`.
-        if self.flights.len() == 0 && self.served.load(Ordering::Relaxed) {
+        // Relaxed, both: see `serve`.
+        let is_clean = self.asked.load(Ordering::Relaxed) || !self.served.load(Ordering::Relaxed);
+        if self.flights.len() == 0 && !is_clean {
             self.stain();
         }
     }
@@ -156,7 +168,8 @@ impl ChildRouter {
 
     fn on_message(&self, line: Bytes, message: &Envelope<'_>, stream: Stream<'_>) {
         match &message.kind {
-            Kind::Response { id, .. } if is_pong(*id) => {}
+            // Relaxed: see `serve`.
+            Kind::Response { id, .. } if is_pong(*id) => self.asked.store(false, Ordering::Relaxed),
             Kind::Response { id, is_result } => self.on_answer(line, message, *id, *is_result),
             Kind::Notification { method } => self.on_notification(line, message, method, stream),
             Kind::Request { id, method } => {
@@ -370,7 +383,7 @@ impl ChildRouter {
     }
 
     /// A child that does not read its input gets nothing.
-    pub(super) fn write(&self, line: Bytes) {
+    fn write(&self, line: Bytes) {
         let writer = self.writer.lock().clone();
         if let Some(writer) = writer {
             writer.try_write(line);
