@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 use crate::client::{Client, Reply, modern, modern_tool};
-use crate::fixture::{in_flight, options, script, start_with, stats};
+use crate::fixture::{figures, in_flight, options, script, start_with, stats};
 
 /// None is started before it is needed.
 fn few(children: u32) -> ServeOptions {
@@ -165,10 +165,7 @@ async fn who_waits_for_a_child_is_told_of_the_end() {
     let hanging = client.start_modern(modern_tool(2, "hang", json!({})));
     in_flight(&server, 1).await;
     let waiting = client.start_modern(state);
-    let figures = stats(server.admin_address()).await;
-    assert_eq!(figures["pool"]["leased"], 1);
-    let begun = figures["in_flight"].as_u64().unwrap();
-    while stats(server.admin_address()).await["in_flight"].as_u64() < Some(begun.max(2)) {}
+    figures(&server, "it was taken", |all| all["in_flight"] == 2).await;
     server.shutdown(Duration::from_millis(200)).await;
     for call in [hanging, waiting] {
         assert_eq!(call.await.unwrap().kind(), "closing");

@@ -1,7 +1,7 @@
 //! `exclusive` mode: a child has one request at a time, and goes back only if it is clean.
 
 use std::collections::HashSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use plunge::proxy::{Mode, ServeOptions};
 use plunge::resilience::ProbeOptions;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::client::{Client, initialize, tool};
 use crate::fixture::{
-    eventually, in_flight, marker, options, processes, script, start_with, stats,
+    PATIENCE, eventually, in_flight, marker, options, processes, script, start_with, stats,
 };
 
 fn few(mark: &str, children: u32) -> ServeOptions {
@@ -226,18 +226,11 @@ async fn a_child_that_has_a_request_is_not_asked_and_one_that_answers_is_kept() 
         (pid(&client).await, wrote().await),
         (first.clone(), json!(0))
     );
-    // It is idle for some questions.
-    let pongs = client.call(2, "pings", json!({})).await.text();
-    let pongs: u64 = pongs.parse().unwrap();
-    let mut now = pongs;
-    while now < pongs + 3 {
-        tokio::time::sleep(Duration::from_millis(200)).await; // for its silence
-        now = client
-            .call(2, "pings", json!({}))
-            .await
-            .text()
-            .parse()
-            .unwrap();
+    let begun = Instant::now();
+    // As often as it was idle for a while.
+    while client.call(2, "pings", json!({})).await.text() < String::from("3") {
+        assert!(begun.elapsed() < PATIENCE, "it is not asked");
+        tokio::time::sleep(Duration::from_millis(200)).await; // its silence
     }
     assert_eq!(pid(&client).await, first);
 }

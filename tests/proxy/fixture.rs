@@ -130,6 +130,18 @@ pub async fn stats(admin: SocketAddr) -> Value {
     serde_json::from_slice(&reply.into_body().collect().await.unwrap().to_bytes()).unwrap()
 }
 
+/// Waits until the figures of a proxy are so.
+pub async fn figures(server: &Server, what: &str, so: impl Fn(&Value) -> bool) -> Value {
+    let begun = std::time::Instant::now();
+    loop {
+        let figures = stats(server.admin_address()).await;
+        if so(&figures) {
+            return figures;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{what}: {figures}");
+    }
+}
+
 /// Waits until so many requests are with the children.
 pub async fn in_flight(server: &Server, count: u64) {
     let begun = std::time::Instant::now();

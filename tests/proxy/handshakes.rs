@@ -6,7 +6,7 @@ use plunge::proxy::{Mode, ServeOptions};
 use serde_json::{Value, json};
 
 use crate::client::{Client, initialize, modern_tool, text_of, tool};
-use crate::fixture::{eventually, marker, options, processes, script, start_with, stats};
+use crate::fixture::{eventually, figures, marker, options, processes, script, start_with, stats};
 use crate::forwarded::Forwarded;
 
 const REVISIONS: [&str; 4] = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"];
@@ -167,11 +167,8 @@ async fn no_revision_keeps_the_children_from_the_others() {
 #[tokio::test]
 async fn children_are_kept_ready_of_the_revision_that_was_asked_for_last() {
     let (server, client) = start_with(few("plunge-test", &[], 4)).await;
-    let admin = server.admin_address();
     let idle = async |count: u64| {
-        while stats(admin).await["pool"]["idle"] != count {
-            tokio::time::sleep(Duration::from_millis(5)).await; // between two looks
-        }
+        figures(&server, "they are idle", |all| all["pool"]["idle"] == count).await;
     };
     idle(1).await;
     let session = client.begin_at("2025-03-26").await;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::client::{Client, tool};
 use crate::configuration::{ANY, File, scripted};
-use crate::fixture::{PATIENCE, eventually, marker, processes, stats};
+use crate::fixture::{PATIENCE, eventually, figures, marker, processes, stats};
 use crate::side_by_side::{get, http, plain};
 
 fn config(text: &str) -> Config {
@@ -118,7 +118,7 @@ async fn children_of_one_request_are_started_and_let_go_as_their_limit_says() {
     crate::fixture::in_flight(&server, 1).await;
     // In a line of its own, of another revision.
     let waiting = tokio::spawn(async move { client.begin_at("2025-03-26").await });
-    while upstream(&server, "leased").await["pool"]["waiting"] != 1 {}
+    figures(&server, "it waits", |all| all["pool"]["waiting"] == 1).await;
     server.reload(of(2, 1)).await.unwrap();
     let session = waiting.await.unwrap();
     assert!(!sleeping.is_finished(), "it was served beside that");
