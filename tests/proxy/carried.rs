@@ -38,25 +38,30 @@ fn is_confirmed(reply: &Reply) -> bool {
     reply.status == 200 && reply.text() == r#"{"sure": true}"#
 }
 
+/// What the child that makes the answer is asked for afterwards.
+async fn task(client: &Client) -> Value {
+    let begun = modern_tool(3, "task", json!({}));
+    let begun = client.post_modern(&begun).await;
+    let task = begun.json()["result"]["taskId"].take();
+    modern(4, "tasks/get", json!({"taskId": task}))
+}
+
 #[tokio::test]
 async fn what_is_carried_back_leads_to_the_child_that_made_it_though_another_one_is_idle() {
     let (server, client) = start_with(few(2)).await;
+    let (one, its) = (confirmed(&client).await, task(&client).await);
+    let sleeping = occupied(&server, &client, 300).await;
+    let (other, others) = (confirmed(&client).await, task(&client).await);
+    assert_eq!(sleeping.await.unwrap().text(), "slept");
     for _ in 0..3 {
-        let sleeping = occupied(&server, &client, 200).await;
-        let (state, task) = (
-            confirmed(&client).await,
-            client.post_modern(&modern_tool(3, "task", json!({}))).await,
-        );
-        // The other one comes back after it, and would be the first to be taken.
-        assert_eq!(sleeping.await.unwrap().text(), "slept");
-        let confirmed = client.post_modern(&state).await;
-        assert!(is_confirmed(&confirmed), "{confirmed:?}");
-        let task = task.json()["result"]["taskId"].take();
-        let got = modern(4, "tasks/get", json!({"taskId": task}));
-        assert_eq!(
-            client.post_modern(&got).await.json()["result"]["mine"],
-            true
-        );
+        for state in [&one, &other, &other, &one] {
+            let confirmed = client.post_modern(state).await;
+            assert!(is_confirmed(&confirmed), "{confirmed:?}");
+        }
+        for task in [&its, &others, &others, &its] {
+            let got = client.post_modern(task).await.json();
+            assert_eq!(got["result"]["mine"], true, "{got}");
+        }
     }
     assert_eq!(stats(server.admin_address()).await["pool"]["opened"], 2);
 }

@@ -156,8 +156,7 @@ impl Roster {
         let Some(child) = member.busy.clone() else {
             return;
         };
-        let is_clean = child.is_clean();
-        let heir = match is_clean && !was_inherited {
+        let heir = match child.is_clean() && !was_inherited {
             true => member.next_heir(),
             false => None,
         };
@@ -167,13 +166,9 @@ impl Roster {
             return drop(heir.send((child, self.place(key, true))));
         }
         let busy = member.busy.take();
-        let in_vain = match is_clean {
-            true => VecDeque::new(),
-            false => std::mem::take(&mut member.heirs),
-        };
         drop(members);
-        // Outside the lock: the lease goes back, and who waited in vain is told.
-        drop((child, busy, in_vain));
+        // Outside the lock: the lease goes back. Where the pool does not keep the child, its end is told to who waits.
+        drop((child, busy));
         self.serve(key);
     }
 
