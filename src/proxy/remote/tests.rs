@@ -118,13 +118,29 @@ fn a_message_that_talks_about_a_revision_is_not_of_it() {
     }
 }
 
-#[tokio::test]
-async fn nothing_begins_in_a_session_that_is_over() {
+/// A session that is not begun.
+fn core() -> Arc<Core> {
     let upstream = HttpUpstream::parse("http://127.0.0.1:1/mcp").unwrap();
     let options = ServeOptions::new(Upstream::Http(upstream.clone()), Mode::Session);
     let guard = Guard::new(options.breaker, true);
     let source = RemoteSource::new(&upstream, &options, &Arc::default(), &guard).unwrap();
-    let core = Core::new(Arc::new(source), Handle::current());
+    Core::new(Arc::new(source), Handle::current())
+}
+
+#[tokio::test]
+async fn the_revision_that_was_agreed_on_is_named_whether_it_is_spoken_here_or_not() {
+    for revision in ["2025-06-18", "2024-10-07"] {
+        let core = core();
+        let answer =
+            format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{"protocolVersion":"{revision}"}}}}"#);
+        core.agreed(answer.as_bytes());
+        assert_eq!(core.names().version.unwrap(), revision);
+    }
+}
+
+#[tokio::test]
+async fn nothing_begins_in_a_session_that_is_over() {
+    let core = core();
     core.stop("its client left");
     let ping = outgoing(r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#);
     let begun = core.begin(RequestId::Integer(1), ping);
