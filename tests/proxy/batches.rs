@@ -2,11 +2,10 @@
 
 use hyper::Method;
 use plunge::proxy::Mode;
-use plunge::transport::Command;
 use serde_json::{Value, json};
 
 use crate::client::{initialize, text_of, tool};
-use crate::fixture::{options, python, start, start_with};
+use crate::fixture::{answering, options, start, start_with};
 use crate::remote::{before, forgetful};
 
 #[tokio::test]
@@ -32,33 +31,22 @@ async fn a_batch_gets_an_array_of_its_answers_in_both_modes() {
 
 /// Answers two calls at a time, in an array, with a line before it that is an empty one.
 const IN_PAIRS: &str = r#"
-import json, sys
-pair = []
-for line in sys.stdin:
-    message = json.loads(line)
-    if "id" not in message:
-        continue
-    answer = {"jsonrpc": "2.0", "id": message["id"]}
-    if message["method"] == "initialize":
-        answer["result"] = {"protocolVersion": "2025-03-26", "capabilities": {}, "serverInfo": {"name": "pairs", "version": "1"}}
-        print(json.dumps(answer), flush=True)
-        continue
-    if message["method"] != "tools/call":
-        answer["error"] = {"code": -32601, "message": "not here"}
-        print(json.dumps(answer), flush=True)
-        continue
-    answer["result"] = {"content": [{"type": "text", "text": message["params"]["name"]}]}
-    pair.append(answer)
-    if len(pair) == 2:
-        print("[]", flush=True)
-        print(json.dumps(pair), flush=True)
-        pair = []
+    if method == "initialize":
+        say({**answer, "result": hello("2025-03-26")})
+    elif method != "tools/call":
+        say({**answer, "error": {"code": -32601, "message": "not here"}})
+    else:
+        kept.append({**answer, "result": {"content": [{"type": "text", "text": message["params"]["name"]}]}})
+        if len(kept) == 2:
+            say([])
+            say(kept)
+            kept.clear()
 "#;
 
 #[tokio::test]
 async fn answers_that_a_child_writes_as_a_batch_are_read_each() {
     for mode in [Mode::Session, Mode::Shared] {
-        let command = Command::new(python()).args(["-c", IN_PAIRS]);
+        let command = answering(IN_PAIRS, "");
         let (_server, client) = start_with(options(command, mode)).await;
         let session = client.begin_at("2025-03-26").await;
         let one = session.start(tool(1, "one", json!({})));

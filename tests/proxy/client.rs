@@ -7,6 +7,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::{HeaderMap, Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
+use plunge::proxy::Mode;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
@@ -158,6 +159,14 @@ impl Client {
     /// Begins a session and returns a client in it.
     pub async fn begin(&self) -> Self {
         self.begin_at("2025-11-25").await
+    }
+
+    /// The same where the mode has sessions, else itself.
+    pub async fn begin_in(&self, mode: Mode) -> Self {
+        match mode {
+            Mode::Oneshot => self.clone(),
+            _ => self.begin().await,
+        }
     }
 
     pub async fn begin_at(&self, version: &str) -> Self {

@@ -146,10 +146,7 @@ async fn noise_late_answers_and_second_answers_are_survived() {
 async fn an_answer_that_is_none_ends_its_request_at_once() {
     for mode in [Mode::Session, Mode::Shared, Mode::Exclusive, Mode::Oneshot] {
         let (_server, client) = start(mode).await;
-        let session = match mode {
-            Mode::Oneshot => client,
-            _ => client.begin().await,
-        };
+        let session = client.begin_in(mode).await;
         let broken = [
             r#"{"jsonrpc":"2.0","id":ID}"#,
             r#"{"jsonrpc":"2.0","id":ID,"result":{},"error":{"code":1,"message":"both"}}"#,
@@ -174,10 +171,7 @@ async fn an_answer_that_is_none_ends_its_request_at_once() {
 async fn a_null_beside_what_an_answer_says_does_not_reach_the_client() {
     for mode in [Mode::Session, Mode::Shared, Mode::Exclusive, Mode::Oneshot] {
         let (_server, client) = start(mode).await;
-        let session = match mode {
-            Mode::Oneshot => client,
-            _ => client.begin().await,
-        };
+        let session = client.begin_in(mode).await;
         let answers = [
             r#"{"jsonrpc":"2.0","id":ID,"result":{"is":1},"error":null}"#,
             r#"{"jsonrpc":"2.0","result":null,"id":ID,"error":{"code":1,"message":"no"}}"#,

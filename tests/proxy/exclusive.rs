@@ -3,12 +3,12 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use plunge::proxy::{Mode, ServeOptions};
+use plunge::proxy::{Mode, ServeOptions, Server};
 use plunge::resilience::ProbeOptions;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::client::{Client, initialize, tool};
+use crate::client::{Client, Reply, initialize, tool};
 use crate::fixture::{
     PATIENCE, eventually, in_flight, marker, options, processes, script, start_with, stats,
 };
@@ -64,18 +64,24 @@ async fn a_child_never_has_two_requests() {
     assert!(stats(server.admin_address()).await["pool"]["opened"].as_u64() <= Some(3));
 }
 
+/// What somebody is told while the only place has a call, which is cancelled then.
+pub async fn beside_a_call(server: &Server, client: &Client) -> Reply {
+    let session = client.begin().await;
+    let hanging = session.hang(1);
+    in_flight(server, 1).await;
+    let told = client.call(2, "echo", json!({})).await;
+    session.cancel(1).await;
+    assert_eq!(hanging.await.unwrap().kind(), "cancelled");
+    told
+}
+
 #[tokio::test]
 async fn who_finds_every_child_taken_waits_in_line_and_then_comes_back_later() {
     let mut options = few("plunge-test", 1);
     options.acquire_timeout = Duration::from_millis(300);
     let (server, client) = start_with(options).await;
-    let session = client.begin().await;
-    let hanging = session.hang(1);
-    in_flight(&server, 1).await;
-    let refused = client.call(2, "echo", json!({})).await;
+    let refused = beside_a_call(&server, &client).await;
     assert!(refused.is_busy(), "{refused:?}");
-    session.cancel(1).await;
-    assert_eq!(hanging.await.unwrap().kind(), "cancelled");
     let mut status = 503;
     while status == 503 {
         status = client.call(3, "echo", json!({})).await.status.as_u16();

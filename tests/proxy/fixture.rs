@@ -35,6 +35,30 @@ pub fn script(marker: &str, flags: &[&str]) -> Command {
         .term_grace(Duration::from_millis(500))
 }
 
+/// What [`answering`] begins with.
+const ANSWERING: &str = r#"
+import json, sys
+kept = []
+
+def say(message):
+    print(json.dumps(message), flush=True)
+
+def hello(version):
+    return {"protocolVersion": version, "capabilities": {}, "serverInfo": {"name": "answering", "version": "1"}}
+
+for line in sys.stdin:
+    message = json.loads(line)
+    if "id" not in message:
+        continue
+    method, answer = message["method"], {"jsonrpc": "2.0", "id": message["id"]}
+"#;
+
+/// A server that does this in python for each request `message`, with the beginning of an `answer` to `say`.
+pub fn answering(body: &str, argument: &str) -> Command {
+    let script = format!("{ANSWERING}{body}");
+    Command::new(python()).args(["-c", &script, argument])
+}
+
 /// The interpreter itself: a wrapper of that name would start several processes for each child.
 pub fn python() -> &'static str {
     static PATH: OnceLock<String> = OnceLock::new();

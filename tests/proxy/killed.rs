@@ -124,6 +124,28 @@ async fn forwarding_call(mark: &str, mode: Mode, ms: u64) -> (Running, ChildStdi
     (running, input)
 }
 
+/// It gets these signals, each once it took the one before, and ends with this code; none of the processes that it had
+/// is left. Returns what it said until then.
+async fn ends_by(
+    signals: &[Signal],
+    mut running: Running,
+    mark: &str,
+    code: Option<i32>,
+) -> String {
+    let held = Held::of(mark);
+    assert!(held.0.len() >= 2, "a child and what it started: {mark}");
+    let (first, more) = signals.split_first().unwrap();
+    running.signal(*first);
+    for signal in more {
+        running.log("a second signal ends at once").await;
+        running.signal(*signal);
+    }
+    let said = running.rest().await;
+    assert_eq!(running.end().await, code, "{mark}");
+    held.are_gone(mark).await;
+    said
+}
+
 /// Each mode beside the others: what is deaf has its time.
 async fn in_all<F: Future<Output = ()> + Send + 'static>(modes: &[Mode], so: impl Fn(Mode) -> F) {
     let mut all: JoinSet<()> = modes.iter().map(|mode| so(*mode)).collect();
@@ -137,12 +159,8 @@ async fn a_killed_proxy_takes_along_what_its_calls_are_with() {
     in_all(&MODES, |mode| async move {
         let mark = marker(&format!("killed-{mode:?}"));
         let file = deaf(&mark, mode, false, "");
-        let (mut running, _events) = serving(&file, mode).await;
-        let held = Held::of(&mark);
-        assert!(held.0.len() >= 2, "{mode:?}");
-        running.signal(Signal::KILL);
-        assert_eq!(running.end().await, None);
-        held.are_gone(&mark).await;
+        let (running, _events) = serving(&file, mode).await;
+        ends_by(&[Signal::KILL], running, &mark, None).await;
     })
     .await;
 }
@@ -151,12 +169,8 @@ async fn a_killed_proxy_takes_along_what_its_calls_are_with() {
 async fn a_killed_forward_takes_along_what_its_calls_are_with() {
     in_all(&MODES, |mode| async move {
         let mark = marker(&format!("killed-forward-{mode:?}"));
-        let (mut running, _input) = forwarding(&mark, mode).await;
-        let held = Held::of(&mark);
-        assert!(held.0.len() >= 2, "{mode:?}");
-        running.signal(Signal::KILL);
-        assert_eq!(running.end().await, None);
-        held.are_gone(&mark).await;
+        let (running, _input) = forwarding(&mark, mode).await;
+        ends_by(&[Signal::KILL], running, &mark, None).await;
     })
     .await;
 }
@@ -166,11 +180,8 @@ async fn sigterm_ends_deaf_children_with_what_they_started() {
     in_all(&MODES, |mode| async move {
         let mark = marker(&format!("deaf-{mode:?}"));
         let file = deaf(&mark, mode, false, "drain = \"400ms\"\n");
-        let (mut running, _events) = serving(&file, mode).await;
-        let held = Held::of(&mark);
-        running.signal(Signal::TERM);
-        assert_eq!(running.end().await, Some(0), "{mode:?}");
-        held.are_gone(&mark).await;
+        let (running, _events) = serving(&file, mode).await;
+        ends_by(&[Signal::TERM], running, &mark, Some(0)).await;
     })
     .await;
 }
@@ -179,13 +190,11 @@ async fn sigterm_ends_deaf_children_with_what_they_started() {
 async fn sigterm_ends_a_forward_and_its_deaf_children_with_what_they_started() {
     in_all(&MODES, |mode| async move {
         let mark = marker(&format!("deaf-forward-{mode:?}"));
-        let (mut running, _input) = forwarding(&mark, mode).await;
-        let held = Held::of(&mark);
-        running.signal(Signal::TERM);
-        let cut: Value = serde_json::from_str(&running.line("error").await).unwrap();
+        let (running, _input) = forwarding(&mark, mode).await;
+        let said = ends_by(&[Signal::TERM], running, &mark, Some(0)).await;
+        let cut: Value = serde_json::from_str(&said).unwrap();
         assert_eq!(cut["id"], 1, "{mode:?}: {cut}");
-        assert_eq!(running.end().await, Some(0), "{mode:?}");
-        held.are_gone(&mark).await;
+        assert!(cut["error"].is_object(), "{mode:?}: {cut}");
     })
     .await;
 }
@@ -213,15 +222,9 @@ async fn sigterm_lets_a_forward_answer_what_is_under_way_and_read_nothing_more()
 async fn a_second_sigterm_does_not_wait_for_the_calls_of_a_forward() {
     in_all(&MODES, |mode| async move {
         let mark = marker(&format!("second-forward-{mode:?}"));
-        let (mut running, _input) = forwarding(&mark, mode).await;
-        let held = Held::of(&mark);
-        running.signal(Signal::TERM);
-        running.log("a second signal ends at once").await;
-        running.signal(Signal::TERM);
-        // Not even the fault of its call.
-        assert_eq!(running.lines.next_line().await.unwrap(), None, "{mode:?}");
-        assert_eq!(running.end().await, Some(0), "{mode:?}");
-        held.are_gone(&mark).await;
+        let (running, _input) = forwarding(&mark, mode).await;
+        let said = ends_by(&[Signal::TERM; 2], running, &mark, Some(0)).await;
+        assert_eq!(said, "", "{mode:?}: not even the fault of its call");
     })
     .await;
 }
@@ -232,15 +235,12 @@ async fn sigterm_ends_what_still_starts() {
     in_all(&modes, |mode| async move {
         let mark = marker(&format!("starting-{mode:?}"));
         let file = deaf(&mark, mode, true, "drain = \"400ms\"\n");
-        let mut running = Running::serving(&file);
+        let running = Running::serving(&file);
         eventually("a child and what it started", || {
             processes(&mark).len() >= 2
         })
         .await;
-        let held = Held::of(&mark);
-        running.signal(Signal::TERM);
-        assert_eq!(running.end().await, Some(0), "{mode:?}");
-        held.are_gone(&mark).await;
+        ends_by(&[Signal::TERM], running, &mark, Some(0)).await;
     })
     .await;
 }
@@ -250,13 +250,8 @@ async fn a_second_sigterm_does_not_wait_for_calls() {
     in_all(&MODES, |mode| async move {
         let mark = marker(&format!("second-{mode:?}"));
         let file = deaf(&mark, mode, false, "drain = \"1h\"\n");
-        let (mut running, _events) = serving(&file, mode).await;
-        let held = Held::of(&mark);
-        running.signal(Signal::TERM);
-        running.log("a second signal ends at once").await;
-        running.signal(Signal::TERM);
-        assert_eq!(running.end().await, Some(0), "{mode:?}");
-        held.are_gone(&mark).await;
+        let (running, _events) = serving(&file, mode).await;
+        ends_by(&[Signal::TERM; 2], running, &mark, Some(0)).await;
     })
     .await;
 }

@@ -5,7 +5,8 @@ use plunge::proxy::{Mode, ServeOptions, Server};
 use serde_json::{Value, json};
 
 use crate::client::{Client, initialize, modern, modern_tool, request, tool};
-use crate::fixture::{http_options, in_flight, options, script, start_with};
+use crate::exclusive::beside_a_call;
+use crate::fixture::{http_options, options, script, start_with};
 use crate::forwarded::Forwarded;
 
 async fn served(client: &mut Client, message: &Value) -> Value {
@@ -137,13 +138,8 @@ async fn who_comes_beyond_the_limit_is_told_the_same_before_a_server_over_http()
         ..options
     });
     let (server, client) = start_with(one).await;
-    let session = client.begin().await;
-    let hanging = session.hang(1);
-    in_flight(&server, 1).await;
-    let over_http = client.call(2, "echo", json!({})).await;
+    let over_http = beside_a_call(&server, &client).await;
     assert_eq!(over_http.kind(), "busy");
-    session.cancel(1).await;
-    assert_eq!(hanging.await.unwrap().kind(), "cancelled");
     let mut forwarded = Forwarded::start(other);
     forwarded.ask(&initialize("2025-11-25")).await;
     let hang = tool(1, "hang", json!({})).to_string();

@@ -6,28 +6,22 @@ use plunge::transport::Command;
 use serde_json::{Value, json};
 
 use crate::client::{Client, initialize, request};
-use crate::fixture::{options, python, start, start_with};
+use crate::fixture::{answering, options, start, start_with};
 use crate::forwarded::Forwarded;
 
 /// Answers `initialize` with the revision that it was started with, as JSON, and everything else with its method.
 const OTHER: &str = r#"
-import json, sys
-for line in sys.stdin:
-    message = json.loads(line)
-    if "id" not in message:
-        continue
-    answer = {"jsonrpc": "2.0", "id": message["id"]}
-    if message["method"] == "initialize":
-        answer["result"] = {"protocolVersion": json.loads(sys.argv[1]), "capabilities": {}, "serverInfo": {"name": "other", "version": "1"}}
-    elif message["method"] == "server/discover":
+    if method == "initialize":
+        answer["result"] = hello(json.loads(sys.argv[1]))
+    elif method == "server/discover":
         answer["error"] = {"code": -32601, "message": "no such method"}
     else:
-        answer["result"] = {"method": message["method"]}
-    print(json.dumps(answer), flush=True)
+        answer["result"] = {"method": method}
+    say(answer)
 "#;
 
 fn other(revision: &Value) -> Command {
-    Command::new(python()).args(["-c", OTHER, &revision.to_string()])
+    answering(OTHER, &revision.to_string())
 }
 
 #[tokio::test]

@@ -51,6 +51,19 @@ impl Running {
         found.unwrap_or_else(|_| panic!("{with:?} in time"))
     }
 
+    /// What else it says until its end.
+    pub async fn rest(&mut self) -> String {
+        let read = async {
+            let mut said = String::new();
+            while let Some(line) = self.lines.next_line().await.unwrap() {
+                said += &line;
+            }
+            said
+        };
+        let read = tokio::time::timeout(PATIENCE, read).await;
+        read.expect("the end of its output in time")
+    }
+
     /// Waits until its log says this.
     pub async fn log(&mut self, with: &str) {
         let find = async {

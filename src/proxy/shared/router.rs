@@ -438,7 +438,11 @@ impl PeerSink for ChildRouter {
 
     fn on_gap(&self, missed: Missed) {
         self.audience.subscribers.announce_all(self.key);
-        if let Some(tells) = self.lists.get().filter(|_| missed == Missed::UpdatesAndLists) {
+        if let Some(tells) = self
+            .lists
+            .get()
+            .filter(|_| missed == Missed::UpdatesAndLists)
+        {
             self.audience.miss(*tells, Instant::now());
         }
     }
