@@ -240,12 +240,13 @@ impl Front {
 
     /// Whether the cores are asked not to sleep.
     pub fn keeps_awake(&self) -> bool {
-        // Relaxed, here and below: a sign for a page.
+        // Relaxed: a sign for a page.
         self.awake.load(Ordering::Relaxed)
     }
 
     /// Notes that they are, or no more.
     pub fn note_awake(&self, is_asked: bool) {
+        // Relaxed: see `keeps_awake`.
         self.awake.store(is_asked, Ordering::Relaxed);
     }
 
