@@ -183,11 +183,16 @@ impl Flight {
         drop(kept);
     }
 
-    /// Passes on a message that comes before the answer; gives it back if the client cannot take it.
-    pub fn relate(&self, message: Bytes) -> Result<(), Bytes> {
+    /// Notes a sign that the answer is on its way.
+    pub fn lives(&self) {
         if let Some(ticket) = self.ticket() {
             ticket.lives();
         }
+    }
+
+    /// Passes on a message that comes before the answer; gives it back if the client cannot take it.
+    pub fn relate(&self, message: Bytes) -> Result<(), Bytes> {
+        self.lives();
         if !self.takes_stream {
             return Err(message);
         }

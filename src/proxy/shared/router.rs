@@ -422,7 +422,9 @@ impl PeerSink for ChildRouter {
     }
 
     fn on_sign(&self, id: &RequestId) {
-        self.related(id);
+        if let Some(flight) = self.related(id) {
+            flight.lives();
+        }
     }
 
     fn on_fault(&self, id: &RequestId, mut fault: Fault) {

@@ -15,7 +15,7 @@ use crate::proxy::guard::{Guard, Share};
 use crate::proxy::peer::PeerSink;
 use crate::proxy::session::SessionTable;
 use crate::proxy::wire::{Code, Fault, RawId, RequestId};
-use crate::resilience::{BreakerOptions, BreakerState, Deadline, Timeouts};
+use crate::resilience::{BreakerOptions, BreakerState, Deadline, Outcome, Timeouts};
 use crate::sync::Arc;
 use crate::transport::{Death, LineSink};
 
@@ -222,10 +222,10 @@ async fn a_death_fails_every_request_and_refuses_the_next() {
     assert_eq!(router.flights.len(), 0);
 }
 
-/// A dozen calls that are let in at once, each with the child that it is on.
-fn let_in(guard: &Arc<Guard>, on: impl Fn(usize) -> usize) -> Vec<ChildRouter> {
-    let children: Vec<_> = (0..12).map(|_| router()).collect();
-    for nth in 0..12 {
+/// So many calls that are let in at once, each with the child that it is on.
+fn let_in(guard: &Arc<Guard>, count: usize, on: impl Fn(usize) -> usize) -> Vec<ChildRouter> {
+    let children: Vec<_> = (0..count).map(|_| router()).collect();
+    for nth in 0..count {
         let ticket = guard.admit(Share::Here).expect("it is closed");
         let (id, owner) = (RawId::new(&nth.to_string()), Owner::Nobody);
         let flight = Flight::admitted(id, None, owner, true, Manner::Modern, Some(ticket));
@@ -234,22 +234,37 @@ fn let_in(guard: &Arc<Guard>, on: impl Fn(usize) -> usize) -> Vec<ChildRouter> {
     children
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_probe_whose_answer_has_begun_makes_room_for_another_call() {
+    let options = BreakerOptions {
+        failures: 1,
+        ..BreakerOptions::default()
+    };
+    let guard = Guard::new(options, true);
+    guard.admit(Share::Here).unwrap().end(Outcome::Failure);
+    tokio::time::advance(options.cooldown).await;
+    let children = let_in(&guard, 1, |_| 0);
+    assert!(guard.admit(Share::Here).is_err());
+    children[0].on_sign(&RequestId::Integer(1 << 14));
+    assert!(guard.admit(Share::Here).is_ok());
+}
+
 #[tokio::test]
 async fn each_death_of_a_process_is_a_failure_however_many_calls_it_had() {
     let guard = |is_one_server| Guard::new(BreakerOptions::default(), is_one_server);
     let death = Death::StdoutClosed;
     let many = guard(false);
-    for child in let_in(&many, |nth| nth) {
+    for child in let_in(&many, 12, |nth| nth) {
         child.on_death(&death);
     }
     assert_eq!(many.state(), BreakerState::Open, "each had a process");
     let one = guard(false);
-    for child in let_in(&one, |_| 0) {
+    for child in let_in(&one, 12, |_| 0) {
         child.on_death(&death);
     }
     assert_eq!(one.state(), BreakerState::Closed, "all had the same");
     let server = guard(true);
-    for child in let_in(&server, |nth| nth) {
+    for child in let_in(&server, 12, |nth| nth) {
         let own = RequestId::Integer(1 << 14);
         child.on_fault(&own, Fault::new(Code::ChildDied, "broken"));
     }
