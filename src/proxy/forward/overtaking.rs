@@ -50,3 +50,7 @@ impl Overtaking {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "overtaking_tests.rs"]
+mod tests;
