@@ -45,7 +45,7 @@ const WITH_HANDSHAKE: [Behind; 3] = [Behind::Child, Behind::Http, Behind::OldHtt
 /// The options of a front, and what has to run behind it.
 async fn behind(what: Behind, mode: Mode, flags: &[&str]) -> (ServeOptions, Option<Server>) {
     let direct = options(script("plunge-test", flags), mode);
-    match what {
+    let (options, server) = match what {
         Behind::Child => (direct, None),
         Behind::Http | Behind::OldHttp => {
             let children = options(script("plunge-test", flags), Mode::Session);
@@ -57,7 +57,14 @@ async fn behind(what: Behind, mode: Mode, flags: &[&str]) -> (ServeOptions, Opti
             }
             (options, Some(server))
         }
-    }
+    };
+    // What one of several has counted is told by none of the others.
+    let max_connections = (mode == Mode::Exclusive).then_some(1);
+    let options = ServeOptions {
+        max_connections,
+        ..options
+    };
+    (options, server)
 }
 
 async fn fronts(what: Behind, mode: Mode, flags: &[&str]) -> (Served, Forwarded) {

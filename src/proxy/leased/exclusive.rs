@@ -152,18 +152,14 @@ impl Exclusive {
         deadline: Deadline,
     ) -> Result<Option<Seated>, Fault> {
         let asked = self.hellos.to_ask(wanted);
-        let Some(turn) = self.roster.await_child(key, asked)? else {
+        let Some(turn) = self.roster.await_child(key, asked) else {
             return Ok(None);
         };
         self.roster.serve(key);
         let turn = timeout(deadline.left(Instant::now()), turn);
         // Another one could only say that it does not know what the request carries back.
         let turn = async { turn.await.map_err(|_| at_limit()) };
-        let seated = Box::pin(self.waiting.wait(flight, turn)).await?.ok();
-        if seated.is_none() && self.roster.is_closed() {
-            return Err(Fault::closing());
-        }
-        Ok(seated)
+        Ok(Box::pin(self.waiting.wait(flight, turn)).await?.ok())
     }
 
     /// A child for this request, unless it is cancelled before there is one.
@@ -308,7 +304,6 @@ impl Exclusive {
 
     /// Ends what is in flight.
     pub fn abandon(&self) {
-        self.roster.close();
         for child in self.children() {
             child.end(Fault::new(Code::Closing, "the proxy is shutting down"));
         }

@@ -13,22 +13,15 @@ use tokio::time::Instant;
 
 use crate::proxy::http::Version;
 use crate::proxy::shared::{ChildRouter, Handshaken, Pulse, SharedChild};
-use crate::proxy::wire::Fault;
 use crate::sync::{Arc, Mutex, OnceLock, Weak};
 use crate::{Pool, PoolableResource, WeakPool};
 
 /// All that were started and are not gone.
 #[derive(Default)]
 pub struct Roster {
-    members: Mutex<Members>,
+    members: Mutex<HashMap<u64, Member>>,
     /// By revision; they end with the mode, not with what is in flight.
     pools: OnceLock<Vec<WeakPool<Handshaken>>>,
-}
-
-#[derive(Default)]
-struct Members {
-    all: HashMap<u64, Member>,
-    is_closed: bool,
 }
 
 struct Member {
@@ -82,7 +75,7 @@ impl Drop for Enrolled {
         let Some(roster) = self.roster.upgrade() else {
             return;
         };
-        let gone = roster.members.lock().all.remove(&self.key);
+        let gone = roster.members.lock().remove(&self.key);
         drop(gone); // outside the lock: who waits for it is woken
     }
 }
@@ -127,13 +120,13 @@ impl Roster {
             busy: None,
             heirs: VecDeque::new(),
         };
-        self.members.lock().all.insert(key, member);
+        self.members.lock().insert(key, member);
     }
 
     /// Takes down that a child has a request.
     pub fn enter(self: &Arc<Self>, child: SharedChild) -> Seated {
         let child = Arc::new(child);
-        if let Some(member) = self.members.lock().all.get_mut(&child.key()) {
+        if let Some(member) = self.members.lock().get_mut(&child.key()) {
             member.busy = Some(child.clone());
         }
         let place = self.place(child.key(), false);
@@ -150,7 +143,7 @@ impl Roster {
 
     fn leave(self: &Arc<Self>, key: u64, was_inherited: bool) {
         let mut members = self.members.lock();
-        let Some(member) = members.all.get_mut(&key) else {
+        let Some(member) = members.get_mut(&key) else {
             return;
         };
         let Some(child) = member.busy.clone() else {
@@ -173,34 +166,22 @@ impl Roster {
     }
 
     /// Waits for a child, which is one of those that were asked for this revision; `None`: it is gone.
-    ///
-    /// # Errors
-    ///
-    /// Nobody is served any more.
-    pub fn await_child(
-        &self,
-        key: u64,
-        asked: Version,
-    ) -> Result<Option<oneshot::Receiver<Seated>>, Fault> {
+    pub fn await_child(&self, key: u64, asked: Version) -> Option<oneshot::Receiver<Seated>> {
         let mut members = self.members.lock();
-        if members.is_closed {
-            return Err(Fault::closing());
-        }
-        let member = members.all.get_mut(&key);
-        let member = member.filter(|member| member.vitals.may_serve(asked));
-        Ok(member.map(|member| {
+        let member = members.get_mut(&key)?;
+        member.vitals.may_serve(asked).then(|| {
             let (heir, turn) = oneshot::channel();
             member.heirs.retain(|heir| !heir.is_closed());
             member.heirs.push_back(heir);
             turn
-        }))
+        })
     }
 
     /// Gives a child that is idle to who waits for it.
     pub fn serve(self: &Arc<Self>, key: u64) {
         let pool = {
             let members = self.members.lock();
-            let member = members.all.get(&key);
+            let member = members.get(&key);
             let awaited = member.filter(|member| member.busy.is_none() && !member.heirs.is_empty());
             awaited.and_then(|member| self.pool(member.vitals.asked))
         };
@@ -213,7 +194,7 @@ impl Roster {
         place.is_inherited = true;
         let heir = {
             let mut members = self.members.lock();
-            members.all.get_mut(&key).and_then(Member::next_heir)
+            members.get_mut(&key).and_then(Member::next_heir)
         };
         let seated = (child, place); // dropped in this order
         if let Some(heir) = heir {
@@ -228,17 +209,14 @@ impl Roster {
     /// Those that have a request.
     pub fn busy(&self) -> Vec<Arc<SharedChild>> {
         let members = self.members.lock();
-        let busy = members
-            .all
-            .values()
-            .filter_map(|member| member.busy.clone());
+        let busy = members.values().filter_map(|member| member.busy.clone());
         busy.collect()
     }
 
     /// Looks at those that have no request. Gives up those that show no sign of life, and tells how many.
     pub fn sweep(self: &Arc<Self>, now: Instant) -> usize {
         let (mut idle, mut awaited) = (Vec::new(), Vec::new());
-        for (key, member) in &self.members.lock().all {
+        for (key, member) in self.members.lock().iter() {
             if member.busy.is_none() {
                 idle.push(member.vitals.clone());
                 if !member.heirs.is_empty() {
@@ -261,22 +239,5 @@ impl Roster {
             }
         }
         idle.len()
-    }
-
-    /// Whether nobody is served any more.
-    pub fn is_closed(&self) -> bool {
-        self.members.lock().is_closed
-    }
-
-    /// Serves nobody any more who waits for one child.
-    pub fn close(&self) {
-        let mut members = self.members.lock();
-        members.is_closed = true;
-        let heirs = members.all.values_mut();
-        let heirs: Vec<_> = heirs
-            .map(|member| std::mem::take(&mut member.heirs))
-            .collect();
-        drop(members);
-        drop(heirs);
     }
 }

@@ -55,3 +55,57 @@ impl Pulse {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::advance;
+
+    use super::super::tests::{fly, router};
+    use super::*;
+
+    /// How often a sweep looks.
+    const BEAT: Duration = Duration::from_millis(50);
+
+    /// Looks at it for so long, beat by beat; tells whether it was given up meanwhile.
+    async fn looked_at(pulse: &Pulse, router: &ChildRouter, seconds: u64) -> bool {
+        let mut is_given_up = false;
+        for _ in 0..seconds * 20 {
+            advance(BEAT).await;
+            is_given_up |= pulse.look(router, Instant::now());
+        }
+        is_given_up
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_child_that_says_nothing_is_given_up_once_after_two_questions() {
+        let (pulse, router) = (Pulse::new(ProbeOptions::default()), router());
+        assert!(!looked_at(&pulse, &router, 19).await);
+        router.heard.sign();
+        assert!(!looked_at(&pulse, &router, 19).await, "it said something");
+        assert!(!pulse.has_stopped());
+        assert!(looked_at(&pulse, &router, 2).await);
+        assert!(pulse.has_stopped());
+        assert!(!looked_at(&pulse, &router, 60).await, "it is told once");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn time_in_which_nobody_looked_condemns_no_child() {
+        let (pulse, router) = (Pulse::new(ProbeOptions::default()), router());
+        for _ in 0..50 {
+            advance(Duration::from_secs(3600)).await;
+            assert!(
+                !pulse.look(&router, Instant::now()),
+                "the proxy did not run"
+            );
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_child_that_has_a_request_is_not_asked() {
+        let (pulse, router) = (Pulse::new(ProbeOptions::default()), router());
+        let (_, _call) = fly(&router, "1", 1);
+        assert!(!looked_at(&pulse, &router, 60).await);
+    }
+}

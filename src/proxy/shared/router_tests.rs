@@ -83,6 +83,22 @@ fn a_sign_of_life_stains_nobody() {
 }
 
 #[test]
+fn what_a_child_says_while_it_is_asked_for_a_sign_of_life_is_about_that() {
+    for line in UNASKED {
+        let [asked, leased] = [(); 2].map(|()| of_one());
+        for router in [&asked, &leased] {
+            router.serve();
+            router.ask();
+            assert!(!is_stained_by(router, line), "{line}");
+        }
+        assert!(!is_stained_by(&asked, SIGNS[1]));
+        assert!(is_stained_by(&asked, line), "it answered: {line}");
+        leased.serve();
+        assert!(is_stained_by(&leased, line), "it had a request: {line}");
+    }
+}
+
+#[test]
 fn what_a_child_says_before_its_first_request_is_about_none() {
     let router = of_one();
     for line in UNASKED {
