@@ -126,12 +126,11 @@ impl Exclusive {
                 Some(seated) => seated,
                 None => self.take(wanted, &flight, deadline).await?,
             };
-            self.count_use(&child);
             if flight.owner != Owner::Nobody && !child.hello().speaks(wanted) {
                 return Err(spoken_no_more(wanted));
             }
-            // Before the write: dropped in the middle of it, the request still ends and lets go. A
-            // child that was kept for it before goes.
+            self.count_use(&child);
+            // Before the write: dropped in the middle of it, the request still ends and lets go.
             flight.hold(Box::new(place));
             deadline.again(&self.options.get().timeouts(), Instant::now());
             match child.call(&flight, request, deadline).await {
@@ -140,6 +139,8 @@ impl Exclusive {
                 Err(Refused::Over(fault)) if died + 1 == MAX_TRIES => return Err(fault.not_run()),
                 Err(_) => died += 1,
             }
+            // Before another one is waited for, which may need its place.
+            flight.hold(Box::new(()));
         }
     }
 
@@ -251,8 +252,7 @@ impl Exclusive {
 
     /// Keeps children ready of the revision that a client wants, which is the last one that came.
     pub fn favour(&self, wanted: Version) {
-        let asked = self.hellos.to_ask(wanted);
-        self.kinds.favour(asked, self.options.get().min_idle);
+        self.kinds.favour(self.hellos.to_ask(wanted));
     }
 
     /// Ends what waits for a request and is older than that: a server that forgot one session forgot those, too.

@@ -21,8 +21,13 @@ pub struct Kinds {
     all: KeyedPool<Version, Handshaken>,
     /// Kept, so that none is begun anew and all counts go on.
     pools: Vec<Pool<Handshaken>>,
-    /// Which of them children are kept ready in.
-    favoured: Mutex<Version>,
+    favoured: Mutex<Favoured>,
+}
+
+/// Where children are kept ready.
+struct Favoured {
+    kind: Version,
+    min_idle: u32,
 }
 
 impl Kinds {
@@ -42,11 +47,11 @@ impl Kinds {
             .max_connections_ceiling(options.ceiling())
             .connect_timeout(options.connect_timeout)
             .acquire_timeout(options.acquire_timeout.max(options.connect_timeout));
-        let (favoured, min_idle) = (Version::LATEST, options.min_idle);
+        let (kind, min_idle) = (Version::LATEST, options.min_idle);
         let all = KeyedOptions::new()
             .max_connections(options.children())
             .per_key(each)
-            .override_key(move |kind, each| match *kind == favoured {
+            .override_key(move |asked, each| match *asked == kind {
                 true => each.min_idle(min_idle),
                 false => each,
             })
@@ -55,7 +60,7 @@ impl Kinds {
         Ok(Self {
             pools: pools.into_iter().collect::<Result<_, _>>()?,
             all,
-            favoured: Mutex::new(favoured),
+            favoured: Mutex::new(Favoured { kind, min_idle }),
         })
     }
 
@@ -71,18 +76,19 @@ impl Kinds {
 
     /// Those that are kept ready.
     pub fn favoured(&self) -> &Pool<Handshaken> {
-        self.of(*self.favoured.lock())
+        self.of(self.favoured.lock().kind)
     }
 
-    /// Keeps so many of these ready from now on, and none of others.
-    pub fn favour(&self, asked: Version, min_idle: u32) {
+    /// Keeps children of this kind ready from now on, and of no other.
+    pub fn favour(&self, asked: Version) {
         let mut favoured = self.favoured.lock();
-        let before = std::mem::replace(&mut *favoured, asked);
+        let before = std::mem::replace(&mut favoured.kind, asked);
         if before != asked {
-            // Under the lock: limits that change meanwhile count for the one that is favoured. What was accepted as a
-            // limit on its own is none that can be refused.
+            // Under the lock, as all changes are. All pools have the same limits, so none refuses what another one had.
             let _ = self.of(before).tune(|tuning| tuning.min_idle = 0);
-            let _ = self.of(asked).tune(|tuning| tuning.min_idle = min_idle);
+            let _ = self
+                .of(asked)
+                .tune(|tuning| tuning.min_idle = favoured.min_idle);
         }
     }
 
@@ -92,11 +98,11 @@ impl Kinds {
     ///
     /// A limit above the ceiling.
     pub fn tune(&self, options: &ServeOptions) -> Result<(), OptionsError> {
-        let favoured = self.favoured.lock();
+        let mut favoured = self.favoured.lock();
         for (kind, pool) in Version::ALL.iter().zip(&self.pools) {
             pool.tune(|tuning| {
                 tuning.max_connections = options.children();
-                tuning.min_idle = match kind == &*favoured {
+                tuning.min_idle = match *kind == favoured.kind {
                     true => options.min_idle,
                     false => 0,
                 };
@@ -105,6 +111,7 @@ impl Kinds {
                 tuning.acquire_timeout = options.acquire_timeout.max(options.connect_timeout);
             })?;
         }
+        favoured.min_idle = options.min_idle;
         self.all.set_max_connections(options.children())
     }
 
