@@ -157,6 +157,7 @@ pub fn is_lost(core: &Core, message: &Outgoing, status: StatusCode) -> bool {
 /// Ends a session that the upstream does not know for the request that found that out: it was not looked at, and
 /// somebody else may have it.
 pub fn forgotten(place: &Place) {
+    place.core.close(UNKNOWN); // before: it is not sent here again
     place.core.fault(&place.id, lost());
     place.core.lose(UNKNOWN);
 }

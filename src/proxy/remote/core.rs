@@ -69,11 +69,12 @@ pub struct Place {
 }
 
 impl Place {
-    /// Ends when the answer was seen on the session's one stream.
+    /// Ends when the answer was seen on the session's one stream, or it is given up.
     pub fn answered(&self) -> oneshot::Receiver<()> {
         let (seen, answered) = oneshot::channel();
         let mut state = self.core.state.lock();
-        if let Some(running) = state.running.get_mut(&self.id) {
+        let running = state.running.get_mut(&self.id);
+        if let Some(running) = running.filter(|running| running.serial == self.serial) {
             running.waits = Some(seen);
         }
         answered
@@ -297,7 +298,7 @@ impl Core {
 
     /// Whether it is over.
     pub fn is_over(&self) -> bool {
-        // Acquire: pairs with the Release in `end`.
+        // Acquire: pairs with the Release in `close`.
         self.over.load(Ordering::Acquire)
     }
 
@@ -307,18 +308,25 @@ impl Core {
         Fault::new(Code::ChildDied, text)
     }
 
-    /// Begins nothing more in it: the upstream does not know it. What is under way is ended only where who sent
-    /// it wants that, or where all answers come on a stream that ends with it.
+    /// Begins nothing more in it; the first reason counts.
+    pub fn close(&self, reason: &str) {
+        let mut state = self.state.lock();
+        state.reason.get_or_insert_with(|| reason.to_owned());
+        // Release: pairs with the Acquire in `is_over`. Under the lock: who takes out what is under way after this
+        // takes out all.
+        self.over.store(true, Ordering::Release);
+    }
+
+    /// The same, for the upstream does not know it. What is under way is ended only where who sent it wants that, or
+    /// where all answers come on a stream that ends with it.
     pub fn lose(&self, reason: &str) {
         if self.has_one_stream() {
             let text = format!("{reason}, and the request had no answer yet");
             return self.break_off(reason, &Fault::new(Code::ChildDied, text));
         }
+        self.close(reason);
         let (standing, sink) = {
             let mut state = self.state.lock();
-            state.reason.get_or_insert_with(|| reason.to_owned());
-            // Release: pairs with the Acquire in `is_over`.
-            self.over.store(true, Ordering::Release);
             (state.standing.take(), state.sink.clone())
         };
         if !sink.is_some_and(|sink| sink.on_lost(reason)) {
@@ -331,13 +339,8 @@ impl Core {
 
     /// Ends it, and tells what is under way that it may have run.
     pub fn break_off(&self, reason: &str, fault: &Fault) {
-        let under_way: Vec<_> = {
-            let mut state = self.state.lock();
-            state.reason.get_or_insert_with(|| reason.to_owned());
-            // Release: pairs with the Acquire in `is_over`. In this order: nothing begins that is not told.
-            self.over.store(true, Ordering::Release);
-            state.running.keys().cloned().collect()
-        };
+        self.close(reason); // before: nothing begins that is not told
+        let under_way: Vec<_> = self.state.lock().running.keys().cloned().collect();
         for id in &under_way {
             self.fault(id, fault.clone());
         }
@@ -353,10 +356,8 @@ impl Core {
 
     /// Ends it without a word.
     pub fn stop(&self, reason: &str) -> Option<Arc<dyn PeerSink>> {
+        self.close(reason);
         let mut state = self.state.lock();
-        state.reason.get_or_insert_with(|| reason.to_owned());
-        // Release: pairs with the Acquire in `is_over`.
-        self.over.store(true, Ordering::Release);
         let running = std::mem::take(&mut state.running);
         let (standing, sink) = (state.standing.take(), state.sink.take());
         drop(state);
@@ -375,3 +376,7 @@ fn end(running: Option<Running>) {
         task.abort();
     }
 }
+
+#[cfg(test)]
+#[path = "core_tests.rs"]
+mod tests;

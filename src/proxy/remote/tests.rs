@@ -119,7 +119,7 @@ fn a_message_that_talks_about_a_revision_is_not_of_it() {
 }
 
 /// A session that is not begun.
-fn core() -> Arc<Core> {
+pub fn core() -> Arc<Core> {
     let upstream = HttpUpstream::parse("http://127.0.0.1:1/mcp").unwrap();
     let options = ServeOptions::new(Upstream::Http(upstream.clone()), Mode::Session);
     let guard = Guard::new(options.breaker, true);
