@@ -81,13 +81,10 @@ impl Guard {
         })
     }
 
-    /// Other limits from now on; begins anew if they are others.
+    /// Other limits from now on; begins anew if they judge otherwise.
     pub fn tune(&self, options: BreakerOptions) {
         for breaker in [&self.breaker, &self.sessions] {
-            let mut breaker = breaker.lock();
-            if breaker.options() != options {
-                breaker.renew(options, Instant::now());
-            }
+            breaker.lock().tune(options, Instant::now());
         }
     }
 

@@ -54,3 +54,27 @@ async fn a_message_before_the_answer_of_a_probe_makes_room_for_the_next() {
     flight.relate(Bytes::from_static(b"{}")).unwrap();
     assert!(guard.admit(Share::Here).is_ok());
 }
+
+#[tokio::test(start_paused = true)]
+async fn other_times_of_calls_do_not_close_it_and_other_limits_begin_anew() {
+    let (guard, _probe) = probed().await;
+    let now = guard.breaker.lock().options();
+    let longer = BreakerOptions {
+        probe_timeout: 2 * now.probe_timeout,
+        ..now
+    };
+    guard.tune(longer);
+    assert_eq!(guard.state(), BreakerState::HalfOpen);
+    tokio::time::advance(now.probe_timeout).await;
+    let next = guard
+        .admit(Share::Here)
+        .expect("the time of the first is over");
+    tokio::time::advance(now.probe_timeout).await;
+    assert!(guard.admit(Share::Here).is_err(), "the next one has longer");
+    guard.tune(BreakerOptions {
+        failures: 2,
+        ..longer
+    });
+    assert_eq!(guard.state(), BreakerState::Closed);
+    assert!(!next.end(Outcome::Failure), "it began before");
+}

@@ -157,6 +157,15 @@ impl CircuitBreaker {
         self.options
     }
 
+    /// Gives it these options: where they judge otherwise it begins anew, and where only the time of a probe is another
+    /// one, it goes on.
+    pub fn tune(&mut self, options: BreakerOptions, now: Instant) {
+        self.options.probe_timeout = options.probe_timeout;
+        if self.options != options {
+            self.renew(options, now);
+        }
+    }
+
     /// Closes it and gives it other options. Calls that began before count for nothing.
     pub fn renew(&mut self, options: BreakerOptions, now: Instant) {
         *self = Self {
