@@ -113,6 +113,8 @@ fn calls_on_the_parents_pool_change_nothing_in_a_forked_child_and_wait_for_no_lo
     let child = in_child_of(&pool, || {
         let mut shown = false;
         let retired = pool.retain(|_, _| std::mem::replace(&mut shown, true));
+        let picked = pool.try_acquire_where(|_| std::mem::replace(&mut shown, true));
+        let picked = picked.map(std::mem::forget);
         pool.evict_all();
         pool.suspend();
         pool.resume();
@@ -125,6 +127,7 @@ fn calls_on_the_parents_pool_change_nothing_in_a_forked_child_and_wait_for_no_lo
         let _ = held.pop().map(|held| block_on(held.close()));
         all_hold(&[
             ("retain", retired == 0 && !shown),
+            ("try_acquire_where", picked == Err(TryAcquireError::Forked)),
             (
                 "tune",
                 tuned.is_err_and(|error| error.to_string().contains("the parent")),

@@ -152,14 +152,27 @@ impl<T: Send + 'static> Pool<T> {
         mut wanted: impl FnMut(&T) -> bool,
     ) -> Result<PoolConnection<T>, TryAcquireError> {
         let body = self.body();
-        if body.is_closed() {
-            return Err(why_closed(body));
-        }
-        if let Some(Hook::Async(_)) = body.host().tuning().hooks.before_acquire {
+        if let Some(Hook::Async(_)) = body.host().tuning().hooks.before_acquire
+            && !body.is_closed()
+        {
             return Err(TryAcquireError::NeedsAwait);
         }
+        while let Some(lease) = self.pick_out(&mut wanted) {
+            if let Some(connection) = self.admit_now(lease, Location::caller()) {
+                return Ok(connection);
+            }
+        }
+        Err(match body.is_closed() {
+            true => why_closed(body),
+            false => TryAcquireError::Empty,
+        })
+    }
+
+    /// Takes the first idle connection that is wanted, unless somebody is in line for it.
+    fn pick_out(&self, wanted: &mut impl FnMut(&T) -> bool) -> Option<Lease<T>> {
+        let body = self.body();
         if !body.may_take() {
-            return Err(TryAcquireError::Empty); // what is idle is for those in line
+            return None;
         }
         let (mut found, mut panic) = (None, None);
         body.sweep_all(|lease: Lease<T>| {
@@ -179,8 +192,7 @@ impl<T: Send + 'static> Pool<T> {
         if let Some(payload) = panic {
             resume_unwind(payload);
         }
-        let admitted = found.and_then(|lease| self.admit_now(lease, Location::caller()));
-        admitted.ok_or(TryAcquireError::Empty)
+        found
     }
 
     /// Retires the idle connections for which `keep` says no; tells how many that were. Those that

@@ -7,7 +7,7 @@ use std::time::Duration;
 use plunge::{AddErrorKind, IdleOrder, Plain, Pool, PoolOptions, TryAcquireError};
 use tokio::time::sleep;
 
-use crate::support::{Gate, Gates, Theatre, Unit, burst, plain, settled, until};
+use crate::support::{BackEnd, Gate, Gates, Theatre, Unit, burst, plain, settled, until};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -96,6 +96,23 @@ async fn one_that_is_wanted_is_taken_and_the_others_are_left_whatever_the_order(
         pool.close(SECOND).await;
         let closed = pool.try_acquire_where(|_| true);
         assert_eq!(closed.unwrap_err(), TryAcquireError::Closed);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_one_that_is_wanted_is_dead_the_next_one_is_taken() {
+    for order in [IdleOrder::Affine, IdleOrder::Fifo] {
+        let back_end = BackEnd::new();
+        let options = || PoolOptions::new().max_connections(2);
+        let pool = back_end.pool(options().idle_order(order));
+        drop(pool.acquire().await.unwrap());
+        back_end.restart();
+        let other = back_end.pool(options());
+        let fresh = other.acquire().await.unwrap().detach();
+        pool.add(fresh).unwrap();
+        let taken = pool.try_acquire_where(|_| true).unwrap();
+        assert_eq!(taken.number, 2, "{order:?}");
+        until("the first one is gone", || pool.stats().open == 1).await;
     }
 }
 
