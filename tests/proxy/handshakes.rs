@@ -6,7 +6,9 @@ use plunge::proxy::{Mode, ServeOptions};
 use serde_json::{Value, json};
 
 use crate::client::{Client, initialize, modern_tool, text_of, tool};
-use crate::fixture::{eventually, figures, marker, options, processes, script, start_with, stats};
+use crate::fixture::{
+    eventually, figures, in_flight, marker, options, processes, script, start_with, stats,
+};
 use crate::forwarded::Forwarded;
 
 const REVISIONS: [&str; 4] = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"];
@@ -111,6 +113,26 @@ async fn a_session_ends_where_its_server_speaks_its_revision_no_more() {
     assert_eq!(greeted["result"]["protocolVersion"], "2025-06-18");
     let session = client.begin_at("2025-06-18").await;
     assert_eq!(revision(&session).await, "2025-06-18");
+    std::fs::remove_file(mark).unwrap();
+}
+
+#[tokio::test]
+async fn a_new_session_meets_no_child_of_the_release_before() {
+    let mark = std::env::temp_dir().join(marker("released"));
+    let spoken = format!("spoken:{}", mark.display());
+    let (server, client) = start_with(few("plunge-test", &[&spoken], 2)).await;
+    assert_eq!(revision(&client).await, "2025-11-25");
+    let occupied = client.start(tool(1, "sleep", json!({"ms": 300})));
+    in_flight(&server, 1).await;
+    // Another release of the server is there by the next start, and the child before it is still of use.
+    std::fs::write(&mark, "2025-06-18").unwrap();
+    assert_eq!(revision(&client).await, "2025-06-18");
+    assert_eq!(occupied.await.unwrap().text(), "slept");
+    let session = client.begin_at("2025-06-18").await;
+    let sleeping = session.start(tool(2, "sleep", json!({"ms": 100})));
+    in_flight(&server, 1).await;
+    assert_eq!(revision(&session).await, "2025-06-18");
+    assert_eq!(sleeping.await.unwrap().text(), "slept");
     std::fs::remove_file(mark).unwrap();
 }
 

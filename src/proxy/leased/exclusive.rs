@@ -127,7 +127,11 @@ impl Exclusive {
                 None => self.take(wanted, &flight, deadline).await?,
             };
             if flight.owner != Owner::Nobody && !child.hello().speaks(wanted) {
-                return Err(spoken_no_more(wanted));
+                if !self.is_spoken(wanted) {
+                    return Err(spoken_no_more(wanted));
+                }
+                child.retire(); // another release of the server has taken its place
+                continue;
             }
             self.count_use(&child);
             // Before the write: dropped in the middle of it, the request still ends and lets go.
@@ -248,6 +252,12 @@ impl Exclusive {
     /// The same, if some child said it.
     pub fn known(&self, wanted: Version) -> Option<Arc<Hello>> {
         self.hellos.known(self.hellos.to_ask(wanted))
+    }
+
+    /// Whether the children that were started last for clients of this revision speak it.
+    fn is_spoken(&self, version: Version) -> bool {
+        self.known(version)
+            .is_some_and(|hello| hello.speaks(version))
     }
 
     /// Keeps children ready of the revision that a client wants, which is the last one that came.
