@@ -10,6 +10,8 @@ use crate::fixture::{
     eventually, figures, in_flight, marker, options, processes, script, start_with, stats,
 };
 use crate::forwarded::Forwarded;
+use crate::remote::quick;
+use crate::upstream::{Act, Stage};
 
 const REVISIONS: [&str; 4] = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"];
 
@@ -93,6 +95,18 @@ async fn a_server_that_refuses_a_revision_is_asked_for_the_latest() {
     let greeted = client.post(&initialize("2024-11-05")).await.json();
     assert_eq!(greeted["result"]["protocolVersion"], "2025-11-25");
     assert_eq!(pool(&server).await["connect_failures"], 0);
+}
+
+#[tokio::test]
+async fn so_is_one_over_http_that_refuses_it_by_its_status() {
+    let stage = Stage::open(|seen| {
+        let wanted = &seen.body["params"]["protocolVersion"];
+        (*wanted == "2024-11-05").then(|| Act::status(400))
+    })
+    .await;
+    let (_server, client) = start_with(quick(&stage, Mode::Exclusive)).await;
+    let greeted = client.post(&initialize("2024-11-05")).await.json();
+    assert_eq!(greeted["result"]["protocolVersion"], "2025-11-25");
 }
 
 #[tokio::test]

@@ -278,11 +278,9 @@ impl Start<'_> {
             Ok(answer) => answer,
             // An older server over HTTP may refuse the request as a whole.
             Err(fault) if fault.code == Code::UpstreamRefused => {
-                let is_of_server = !GATEKEEPERS.contains(&fault.status());
-                return Ok(if is_of_server {
-                    Found::Refused
-                } else {
-                    Found::Nothing
+                return Ok(match is_of_server(&fault) {
+                    true => Found::Refused,
+                    false => Found::Nothing,
                 });
             }
             Err(fault) if matches!(fault.code, Code::ChildDied | Code::UpstreamFailed) => {
@@ -317,7 +315,10 @@ impl Start<'_> {
         let failed = |text: String| Failed::Other(text.into());
         let question = |id| questions::initialize(id, self.version);
         let answer = self.ask(question).await;
-        let answer = answer.map_err(|fault| failed(fault.message))?;
+        let answer = answer.map_err(|fault| match is_of_server(&fault) {
+            true => Failed::Declined(fault.message),
+            false => failed(fault.message),
+        })?;
         let hello = Hello::read(&answer).map_err(|reason| {
             Failed::Declined(format!(
                 "the server process does not speak MCP as needed: {reason}"
@@ -376,6 +377,11 @@ impl Start<'_> {
         };
         Deadline::new(&limits, Instant::now())
     }
+}
+
+/// Whether a server over HTTP refused a question as a whole, and not who keeps its door.
+fn is_of_server(fault: &Fault) -> bool {
+    fault.code == Code::UpstreamRefused && !GATEKEEPERS.contains(&fault.status())
 }
 
 /// A question whose place in the table is free again afterwards, answered or not.
