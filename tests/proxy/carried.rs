@@ -176,3 +176,51 @@ async fn who_waits_for_a_child_is_told_of_the_end() {
         assert_eq!(call.await.unwrap().kind(), "closing");
     }
 }
+
+/// What one of a crowd does in a round: it asks, kills, goes away, or comes back.
+async fn turn(client: &Client, number: u64, round: u64) {
+    match (number + round) % 6 {
+        0 => drop(task(client).await),
+        1 => {
+            let reply = client.post_modern(&modern_tool(3, "echo", json!({}))).await;
+            assert!(
+                reply.status == 200 || reply.kind() == "child_died",
+                "{reply:?}"
+            );
+        }
+        2 if round % 10 == 2 => drop(client.post_modern(&modern_tool(2, "die", json!({}))).await),
+        3 => {
+            let state = confirmed(client).await;
+            let calls: Vec<_> = (0..4).map(|_| client.start_modern(state.clone())).collect();
+            tokio::time::sleep(Duration::from_micros(300 * number)).await; // the story
+            calls.iter().for_each(JoinHandle::abort);
+        }
+        _ => {
+            let reply = client.post_modern(&confirmed(client).await).await;
+            let is_known = is_confirmed(&reply) || reply.json()["error"]["code"] == -32602;
+            assert!(is_known || reply.kind() == "child_died", "{reply:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nothing_is_left_of_a_crowd_that_comes_back_goes_away_and_kills() {
+    let (server, client) = start_with(few(3)).await;
+    let crowd = (0..12).map(|number| {
+        let client = client.clone();
+        tokio::spawn(async move {
+            for round in 0..20 {
+                turn(&client, number, round).await;
+            }
+        })
+    });
+    for caller in crowd.collect::<Vec<_>>() {
+        caller.await.unwrap();
+    }
+    figures(&server, "all is given back", |all| {
+        let pool = &all["pool"];
+        let left = [&all["in_flight"], &pool["leased"], &pool["waiting"]];
+        left.iter().all(|count| **count == 0)
+    })
+    .await;
+}
