@@ -1,9 +1,10 @@
 //! Check: what is built now against what was recorded.
 //!
-//! Promise: a count fails if it rose; a ratio fails if it is beyond its fence in each of up to six
-//! measurements spread over a minute, so that a neighbour who comes and goes fails nothing. Every
+//! Promise: a count fails if it rose; a ratio fails if it is beyond its fence in each of up to eight
+//! measurements spread over four minutes, so that a neighbour who comes and goes fails nothing: one slowed a hit by
+//! half and its reference not at all, for two minutes, with no load to be seen. Every
 //! message says which case, by how much, since which commit, and what to run.
-//! Cost: half a minute, and a whole one where something stays beyond its fence.
+//! Cost: half a minute, and four where something stays beyond its fence.
 
 use crate::Failure;
 use crate::arguments::CheckOptions;
@@ -17,7 +18,7 @@ use crate::rise::check_counts;
 use crate::say;
 
 /// Seconds before each measurement of what is beyond its fence; after the last one it is believed.
-pub const PAUSES: [u64; 6] = [0, 1, 5, 10, 15, 25];
+pub const PAUSES: [u64; 8] = [0, 1, 5, 10, 15, 25, 60, 90];
 
 /// Checks everything, or what is named, and prints what it saw.
 pub fn run(options: &CheckOptions, baseline: &Baseline) -> Result<(), Failure> {
